@@ -159,6 +159,7 @@ class Action(StrEnum):
     FILE_CREATE = "file:create"
     FILE_READ = "file:read"  # its content
     FILE_DELETE = "file:delete"
+    RESPONSE_DELETE = "response:delete"  # a stored one, by its key
     BATCH_CREATE = "batch:create"
     BATCH_CANCEL = "batch:cancel"
     BATCH_PAUSE = "batch:pause"

@@ -20,6 +20,19 @@ class OrderAdapter(msgspec.Struct, frozen=True, array_like=True):
     formats: str = ""  # of its files: inference/adapters/files.py
 
 
+class Stored(msgspec.Struct, frozen=True, array_like=True):
+    """The rest of a request whose answer its key can retrieve later, in its front end's form."""
+
+    items: bytes  # JSON: all input items, those of earlier responses first
+    head: bytes  # JSON: what its response is made with beside its answer
+    background: bool = False  # it goes on without its reader
+
+    @property
+    def size(self) -> int:
+        """Returns its bytes."""
+        return len(self.items) + len(self.head)
+
+
 class Order(msgspec.Struct, frozen=True, array_like=True):
     """An order, encrypted in transit beside the id of its key. Times are seconds since the epoch.
 
@@ -58,6 +71,7 @@ class Order(msgspec.Struct, frozen=True, array_like=True):
     may_be_repeated: bool = False  # a line of a batch, retried after a transient failure
     adapter: OrderAdapter | None = None  # on `model`, its base; None: the base itself
     task: str = ""  # EMBED or RERANK; "": a completion
+    stored: Stored | None = None  # None: its answer cannot be retrieved later
 
     @property
     def queue(self) -> str:
@@ -77,6 +91,16 @@ class Order(msgspec.Struct, frozen=True, array_like=True):
     def keeps_events(self) -> bool:
         """Returns whether a reader can resume it."""
         return self.stream
+
+    @property
+    def is_recorded_whole(self) -> bool:
+        """Returns whether its answer may be read from the record: whole, also of a stream."""
+        return self.idempotent or bool(self.cached) or self.stored is not None
+
+    @property
+    def size(self) -> int:
+        """Returns the bytes of its texts."""
+        return len(self.body) + (self.stored.size if self.stored else 0)
 
     @property
     def public_id(self) -> str:

@@ -38,7 +38,10 @@ RESTRICTED = "restricted"
 LOST = timedelta(hours=1)  # a killed job starts again until then; later it has failed
 # A person's recorded acts other than requests: all of their own things, and some others. No holds,
 # which may be secret, and no reasons given by other people: only the details listed here.
-_OWN = ("api_key", "batch", "conversation", "data_set", "file", "link", "member", "mfa", "session")
+_OWN = (
+    *("api_key", "batch", "conversation", "data_set", "file", "link", "member", "mfa"),
+    *("response", "session"),
+)
 ACTIONS = (
     *(action for action in Action if action.partition(":")[0] in (*_OWN, "texts")),
     Action.ACCESS_DENIED,
@@ -56,7 +59,8 @@ ACTIONS = (
     Action.TEAM_LEAVE,
 )
 WORDS = """again asked batch bytes conversation count download due_at export factor factors file how
-    keys left limit member mode purpose refusal request role route sessions tier used why"""
+    keys left limit member mode purpose refusal request response role route sessions tier used
+    why"""
 OF_DETAIL = frozenset(WORDS.split())
 Row = dict[str, Any]
 

@@ -9,19 +9,27 @@ from django.db.models import QuerySet
 
 from inference.api.call import Call
 from inference.errors import NotFound
-from inference.models import Batch, Completion, File, Job
+from inference.models import Batch, Completion, File, Job, StoredResponse
 from inference.models.batch import BatchQuerySet
 from inference.models.completion import CompletionQuerySet
 from inference.models.file import FileQuerySet
 from inference.models.job import JobQuerySet
+from inference.models.stored_response import StoredResponseQuerySet
 from tenants.accounts import locked_texts
 from tenants.caller import Caller
 from tenants.scope import tenant_scope
 
 P = ParamSpec("P")
 T = TypeVar("T")
-Rows = TypeVar("Rows", CompletionQuerySet, FileQuerySet, BatchQuerySet, JobQuerySet)
-Row = TypeVar("Row", Completion, File, Batch, Job)
+Rows = TypeVar(
+    "Rows",
+    CompletionQuerySet,
+    FileQuerySet,
+    BatchQuerySet,
+    JobQuerySet,
+    StoredResponseQuerySet,
+)
+Row = TypeVar("Row", Completion, File, Batch, Job, StoredResponse)
 
 
 def readable(rows: Rows, caller: Caller) -> Rows:

@@ -7,9 +7,7 @@ from hashlib import sha256
 
 from django.db import DatabaseError
 
-from audit.keys.keyring import Unreadable, keyring
 from audit.keys.master_keys.errors import MasterKeyUnavailable
-from audit.models import Payload
 from inference.api import stream_resumption
 from inference.api.call import Call
 from inference.api.ownership import in_scope
@@ -22,8 +20,7 @@ from inference.intake.idempotency_claim import HEADER
 from inference.intake.recording import OnRecord
 from inference.models import Completion, State, Usage
 from inference.order import Order
-from inference.record import statements
-from inference.record.recorded_requests import recorded_order
+from inference.record.recorded_requests import recorded_answer, recorded_order
 from inference.stream.cursor import follow
 from inference.stream.frames import Frame, Kind
 from inference.stream.reader_buffer import ReaderBuffer
@@ -147,7 +144,7 @@ def _recorded(order: Order) -> Frame:
         code = usage.error_code or usage.finish_reason
         message = f"this request had begun and ended with `{code}`; a new {HEADER} runs it anew"
         return _error(1, usage.status, code, message)
-    response = _response(order)
+    response = recorded_answer(order)
     if response is None:
         error = answer_gone("its text has been erased")
         return Frame(order.id.bytes, 99, 1, Kind.ERROR, error.body(), error.status)
@@ -159,16 +156,6 @@ def _recorded(order: Order) -> Frame:
         error = answer_gone("a worker of an earlier version recorded it")
         return Frame(order.id.bytes, 99, 1, Kind.ERROR, error.body(), error.status)
     return Frame(order.id.bytes, usage.attempts, number, Kind.END, body)
-
-
-def _response(order: Order) -> bytes | None:
-    """Returns the recorded answer; None if it has been erased."""
-    payload = Payload.objects.filter(request_id=order.id, field="response").first()
-    with suppress(Unreadable):
-        if payload:
-            cipher = keyring.by_id_now(payload.data_key_id)
-            return cipher.decrypt(bytes(payload.ciphertext), statements.aad(order, "response"))
-    return None
 
 
 def _error(last: int, status: int, code: str, message: str) -> Frame:

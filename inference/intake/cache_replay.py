@@ -49,7 +49,7 @@ class CachedReplay:
     @property
     def fits_one_commit(self) -> bool:
         """Returns whether one commit records and settles it (record/settling.py)."""
-        return len(self.order.body) <= LARGEST and not self.order.idempotent
+        return self.order.size <= LARGEST and not self.order.idempotent
 
 
 async def replay_kept(

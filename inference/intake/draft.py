@@ -44,7 +44,7 @@ async def draft(context: Context, submission: Submission) -> Order:
         stream=submission.stream,
         include_usage=submission.include_usage,
         reply_to="" if submission.outlives_reader else context.frame_reader.web,
-        outlives_reader=submission.outlives_reader or submission.claim is not None,
+        outlives_reader=submission.goes_on_alone,
         keeps_text=submission.keeps_text,
         body=submission.body,
         created_at=now,
@@ -63,6 +63,7 @@ async def draft(context: Context, submission: Submission) -> Order:
         may_be_repeated=submission.may_be_repeated,
         adapter=submission.adapter,
         task=submission.task,
+        stored=submission.stored,
     )
 
 

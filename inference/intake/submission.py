@@ -21,7 +21,7 @@ from inference.intake.limits import cost_bound
 from inference.intake.prompt_templates import FilledTemplate
 from inference.local_only import HEADER as RESIDENCY
 from inference.local_only import LOCAL
-from inference.order import OrderAdapter
+from inference.order import OrderAdapter, Stored
 from inference.validation import requests
 from inference.validation.requests import Form, checked
 from inference.validation.schemas import Body
@@ -53,6 +53,13 @@ class Submission(msgspec.Struct, frozen=True):
     adapter: OrderAdapter | None = None  # on the engine's model
     reserve: tuple[int, int] | None = None  # tokens that it may take; None: by its body
     task: str = ""  # as in Order
+    stored: Stored | None = None  # as in Order
+
+    @property
+    def goes_on_alone(self) -> bool:
+        """Returns whether it goes on when its reader leaves."""
+        in_background = self.stored is not None and self.stored.background
+        return self.outlives_reader or self.claim is not None or in_background
 
 
 class Arrival(msgspec.Struct, frozen=True):

@@ -34,6 +34,7 @@ from inference.models.prompt_template import PromptTemplate, PromptTemplateVersi
 from inference.models.replacement import Replacement
 from inference.models.rollup import RollupMark, UsageDay, UsageHour
 from inference.models.served import Engine, FromFile, Model, Pool
+from inference.models.stored_response import StoredResponse
 from inference.models.task_set import TaskSet
 
 __all__ = [
@@ -86,6 +87,7 @@ __all__ = [
     "Replacement",
     "RollupMark",
     "State",
+    "StoredResponse",
     "TaskSet",
     "Usage",
     "UsageDay",

@@ -21,7 +21,14 @@ from inference.cache import stored_answers
 from inference.data_sets import purging
 from inference.models import Checkpoint, Completion, Conversation, Message
 from inference.models.completion import CheckpointQuerySet
-from inference.personal_data import data_sets, evaluations, files, jobs, recipients
+from inference.personal_data import (
+    data_sets,
+    evaluations,
+    files,
+    jobs,
+    recipients,
+    stored_responses,
+)
 from inference.queue import fair_queue
 from inference.queue.client import client
 from inference.record import settle_unrun
@@ -139,6 +146,9 @@ def register_erasers() -> None:
     register(Eraser("kept_answers", answers, content, _purge_answers, stored_answers.left_of))
     chats = _("Conversations")
     register(Eraser("conversations", chats, content, _erase_conversations, _conversations_left))
+    responses = _("Stored responses")
+    of_responses = stored_responses.erase, stored_responses.remaining
+    register(Eraser("responses", responses, content, *of_responses))
     batches = _("Files and batches")
     register(Eraser("files", batches, content, files.erase, files.remaining))
     trained = _("Jobs and their checkpoints")

@@ -16,7 +16,7 @@ from audit.search import texts
 from inference.chat.conversations import said_in, title_of
 from inference.models import Conversation, Message, Usage
 from inference.order import unpacked
-from inference.personal_data import data_sets, evaluations, files, jobs
+from inference.personal_data import data_sets, evaluations, files, jobs, stored_responses
 from inference.personal_data.erasure import received
 from inference.reasoning import Said
 
@@ -122,3 +122,4 @@ def register_portables() -> None:
     register(Portable("jobs", jobs.exported))
     register(Portable("data_sets", data_sets.exported))
     register(Portable("evaluations", evaluations.exported))
+    register(Portable("responses", stored_responses.exported))

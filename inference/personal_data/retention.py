@@ -11,7 +11,14 @@ from django.utils.translation import gettext_lazy as _
 
 from audit.retention import data_classes
 from audit.retention.data_classes import DataClass
-from inference.personal_data import data_sets, evaluations, files, jobs, model_versions
+from inference.personal_data import (
+    data_sets,
+    evaluations,
+    files,
+    jobs,
+    model_versions,
+    stored_responses,
+)
 
 BATCH = 10_000
 USAGE_FLOOR_DAYS = 62  # quotas of a month, and the nights that compare them with usage
@@ -38,6 +45,10 @@ _REQUESTS = f"""
     used as (delete from inference_usage using old
              where inference_usage.completion_id = old.completion_id)
     delete from inference_completion using old where id = old.completion_id"""
+_RESPONSES = f"""
+    delete from inference_storedresponse where id in (
+        select id from inference_storedresponse where tenant_id = %(tenant)s
+          and created_at < %(before)s and subject_id <> all(%(spare)s) limit {BATCH})"""
 _HOURS, _DAYS = (
     f"""
     delete from {table} where id in (
@@ -52,6 +63,7 @@ def register() -> None:
     requests = {"requests": ("inference_usage", "created_at")}
     sums = {"hours": ("inference_usagehour", "starts"), "days": ("inference_usageday", "starts")}
     erase_chats, erase_requests = partial(_erase, (_CONVERSATIONS,)), partial(_erase, (_REQUESTS,))
+    erase_responses = partial(_erase, (_RESPONSES,))
     erase_sums, floor = partial(_erase, (_HOURS, _DAYS)), USAGE_FLOOR_DAYS
     for name, label, days, floor_days, kinds, erase in (
         ("conversations", _("Chats"), 400, 1, chats, erase_chats),
@@ -67,6 +79,7 @@ def register() -> None:
         ),
         ("data_sets", _("Data sets"), 1100, 1, data_sets.KINDS, data_sets.erase_old),
         ("evaluations", _("Evaluations"), 400, 1, evaluations.KINDS, evaluations.erase_old),
+        ("responses", _("Stored responses"), 30, 1, stored_responses.KINDS, erase_responses),
         ("requests", _("Requests and their usage"), 400, floor, requests, erase_requests),
         ("usage", _("Sums of usage"), 1100, floor, sums, erase_sums),
     ):

@@ -156,6 +156,10 @@ class FairQueue:
         """Returns whether it is still leased for this attempt."""
         return await self._redis.call("ZSCORE", f"{self._pool[0]}:leases", str(item)) is not None
 
+    async def runs(self, request_id: str) -> bool:
+        """Returns whether a runner has it."""
+        return bool(await self._redis.call("HEXISTS", f"{self._pool[0]}:on", request_id))
+
     def ending_lease(self, item: Item, cost: int, *, charged: bool = True) -> Call:
         """Returns the call of `settle`. Without `charged` nothing was charged since it began."""
         return Call(END_LEASE, self._pool, (str(item), cost, int(charged)))

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from contextlib import suppress
 from uuid import UUID
 
 import msgspec
@@ -52,6 +53,16 @@ class EncryptedRequests:
 
     async def close(self) -> None:
         await self._connection.close()
+
+
+def recorded_answer(order: Order) -> bytes | None:
+    """Returns the answer as the record has it; None if there is none, or it has been erased."""
+    payload = Payload.objects.filter(request_id=order.id, field="response").first()
+    with suppress(Unreadable):
+        if payload:
+            cipher = keyring.by_id_now(payload.data_key_id)
+            return cipher.decrypt(bytes(payload.ciphertext), statements.aad(order, "response"))
+    return None
 
 
 def recorded_order(completion_id: UUID) -> tuple[bytes, Order] | None:

@@ -35,7 +35,7 @@ RECEIVED = f"""
     reserved as materialized (select r.* from asked, tenants_reserve(asked.rows) r),
     j as (select x.* from asked, jsonb_to_recordset(asked.rows) as x(
         {record.RECEIVED_COLUMNS}, member_id uuid, stream bool, deadline timestamptz, pool text,
-        adapter text, adapter_version text, klass text)
+        adapter text, adapter_version text, stored jsonb, klass text)
         where not exists (select from reserved r where r.request = x.id and r.taken is null)),
     begun as (
         insert into inference_completion
@@ -44,7 +44,12 @@ RECEIVED = f"""
         select id, tenant_id, api_key_id, member_id, model, route, stream, 'open', at, deadline,
                pool, klass, coalesce(adapter, ''), coalesce(adapter_version, '')
         from j on conflict (id) do nothing returning id),
-    opened as (select j.* from begun join j using (id)),{record.RECEIVED}
+    opened as (select j.* from begun join j using (id)),
+    retrievable as (
+        insert into inference_storedresponse
+            (id, tenant_id, api_key_id, subject_id, background, size, created_at)
+        select id, tenant_id, api_key_id, subject_id, (stored->>'background')::bool,
+               (stored->>'size')::int, at from opened where stored is not null),{record.RECEIVED}
     select request, jsonb_build_object('taken', taken, 'refused', refused) from reserved"""
 
 _TEXTS = "select %s::jsonb as rows, %b::bytea[] as texts"
@@ -174,7 +179,15 @@ def received_row(order: Order, ciphertext: bytes, time_zone: str = "UTC") -> Row
         "payload_sha256": sha256(text).hexdigest(),
         "stream": order.stream,
         "deadline": datetime.fromtimestamp(order.deadline, UTC).isoformat(),
+        **_stored(order),
     }
+
+
+def _stored(order: Order) -> Row:
+    """Returns what inference.models.StoredResponse has of the order."""
+    if (stored := order.stored) is None:
+        return {}
+    return {"stored": {"background": stored.background, "size": stored.size}}
 
 
 def settled_row(order: Order, outcome: Outcome, cipher: Cipher | None, now: float) -> Row:

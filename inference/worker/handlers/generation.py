@@ -427,8 +427,7 @@ class Generation(Asking):
 
     def _recorded(self, said: Said, failure: EngineFailed | None) -> bytes:
         """Returns what the record keeps: the text; the whole answer if it may be sent again."""
-        whole = self.order.idempotent or self.order.cached
-        if not whole or failure or self.run.signals.cancelled:
+        if not self.order.is_recorded_whole or failure or self.run.signals.cancelled:
             return as_one_text(said).encode()
         return pieces.as_answer(self._given(), self.answer.usage)
 

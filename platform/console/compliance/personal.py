@@ -274,6 +274,11 @@ MAP: dict[str, dict[Data, str]] = {
         "error_code attempts preemptions repeated queue_ms ttft_ms duration_ms created_at",
         D.NONE: "completion tenant team_id xid",
     },
+    "inference.StoredResponse": {  # its texts are audit.Payload's
+        D.PSEUDONYM: "api_key subject_id",
+        D.BEHAVIOUR: "background size created_at deleted_at",
+        D.NONE: "id tenant",
+    },
     "inference.File": {
         D.PSEUDONYM: "api_key subject_id",
         D.CONTENT: "name_ciphertext",

@@ -140,6 +140,7 @@ WORDS: dict[str, Promise] = {
     Action.FILE_CREATE: _("File stored"),
     Action.FILE_READ: _("File read"),
     Action.FILE_DELETE: _("File deleted"),
+    Action.RESPONSE_DELETE: _("Stored response deleted"),
     Action.JOB_CREATE: _("Job created"),
     Action.JOB_PAUSE: _("Job paused"),
     Action.JOB_RESUME: _("Job resumed"),
