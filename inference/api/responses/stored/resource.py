@@ -1,0 +1,99 @@
+"""Finds a stored response of the caller, and writes it as OpenAI's object."""
+
+from contextlib import suppress
+from uuid import UUID
+
+from inference.api import ownership
+from inference.api.call import Call
+from inference.api.responses import answers, output
+from inference.api.responses.output import Shape
+from inference.errors import NotFound
+from inference.models import State, StoredResponse
+from inference.models.stored_response import StoredResponseQuerySet
+from inference.stored_responses.record import RecordedResponse, recorded
+from inference.stream.frames import Frame, Kind
+from inference.validation.schemas import Body
+from infrastructure.redis.link import TROUBLE
+from tenants.caller import Caller
+
+CODE, PREFIX = "response_not_found", "resp_"
+NO_CODE = "server_error"
+
+
+def not_found() -> NotFound:
+    return NotFound("there is no such response", code=CODE)
+
+
+async def own(
+    call: Call,
+    caller: Caller,
+    response_id: str,
+    *,
+    rows: StoredResponseQuerySet | None = None,
+    refusal: NotFound | None = None,
+) -> StoredResponse:
+    """Returns the caller's row. Raises the refusal, and records an attempt at another's."""
+    rows = StoredResponse.objects.present() if rows is None else rows
+    pk, error = _parsed(response_id), refusal or not_found()
+    row: StoredResponse = await ownership.own(call, caller, rows, pk, error, error.code)
+    return row
+
+
+def _parsed(text: str) -> UUID | None:
+    """Returns the id; None if it cannot be one."""
+    number = text.removeprefix(PREFIX)
+    if text == number or len(number) not in (32, 36):
+        return None
+    try:
+        return UUID(hex=number)
+    except ValueError:
+        return None
+
+
+async def read(row: StoredResponse, refusal: NotFound | None = None) -> RecordedResponse:
+    """Returns the response. Raises the refusal if its texts have been erased."""
+    response = await ownership.in_scope(row.tenant_id, recorded, row)
+    if response is None:
+        raise refusal or not_found()
+    return response
+
+
+def shape(response: RecordedResponse) -> Shape:
+    created_at, kept = int(response.order.created_at), response.head
+    return Shape(response.id, created_at, kept["head"], kept["packs_thoughts"])
+
+
+async def written(call: Call, response: RecordedResponse) -> Body:
+    """Returns OpenAI's object. Raises NotFound for an answer that is none."""
+    match response.state:
+        case State.OPEN:
+            status = output.IN_PROGRESS if await _runs(call, response) else output.QUEUED
+            return shape(response).response(status)
+        case State.DONE:
+            return of_answer(response)
+        case State.CANCELLED:
+            return shape(response).response(output.CANCELLED)
+    code = response.error_code or NO_CODE
+    error = {"code": code, "message": f"this response ended with `{code}`"}
+    return shape(response).response(output.FAILED, error=error)
+
+
+def of_answer(response: RecordedResponse) -> Body:
+    """Returns the object of an answer. Raises NotFound if the record has another form of it."""
+    frame = Frame(response.id.bytes, 1, 0, Kind.BODY, response.answer or b"")
+    try:
+        whole = answers.response(frame, shape(response))
+    except (LookupError, TypeError, ValueError, AttributeError):  # a worker of an earlier version
+        raise not_found() from None
+    settled_at = response.completion.settled_at
+    if whole["status"] == output.COMPLETED and settled_at:
+        whole["completed_at"] = int(settled_at.timestamp())
+    return whole
+
+
+async def _runs(call: Call, response: RecordedResponse) -> bool:
+    """Returns whether a runner has it, or whether nobody knows."""
+    queue = call.context.queues[response.completion.queue]
+    with suppress(*TROUBLE):
+        return await queue.runs(str(response.id))
+    return True
