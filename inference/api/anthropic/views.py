@@ -1,7 +1,7 @@
 """The endpoints of Anthropic's Messages API. Each checks its shape, submits, and delivers."""
 
-from inference.api import idempotency, served_models, stream_resumption
-from inference.api.anthropic import answers, counting, delivery, models, requests
+from inference.api import counting, idempotency, served_models, stream_resumption
+from inference.api.anthropic import answers, delivery, models, requests
 from inference.api.anthropic.events import PING, EventWriter
 from inference.api.http.callers import address_charged_caller, caller_of, charged_caller
 from inference.api.http.request import Request, watched
