@@ -109,6 +109,8 @@ ROUTES = (
     "/v1/completions",
     "/v1/inference",
     "/v1/messages",
+    "/v1/responses",
+    "/v1/responses/compact",
     "/v1/embeddings",
     "/v1/rerank",
     "/forebay.v1.InferenceService/Inference",

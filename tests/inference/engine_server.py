@@ -16,6 +16,7 @@ class EngineServer:
         self.asked: list[dict[str, Any]] = []
         self.words = ["One", " two", " three"]
         self.deltas: list[dict[str, Any]] = []  # of a streamed chat, in place of the words
+        self.message: dict[str, Any] = {}  # of a whole chat, in place of the words
         self.finish_reason = "stop"
         self.numbered = False
         self.status = 200
@@ -64,7 +65,7 @@ class EngineServer:
         text = "".join(self._said)
         choice: dict[str, Any] = {"index": 0, "finish_reason": self.finish_reason}
         if "messages" in body:
-            choice["message"] = {"role": "assistant", "content": text}
+            choice["message"] = self.message or {"role": "assistant", "content": text}
             kind = "chat.completion"
         else:
             choice["text"], kind = text, "text_completion"

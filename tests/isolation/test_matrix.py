@@ -27,6 +27,7 @@ from console.isolation.crawler import NOBODYS, PLAIN, Extent, Step, parameters, 
 from console.isolation.proof import IsolationProof, prove
 from inference.api.anthropic import routes as anthropic
 from inference.api.openai import routes as openai
+from inference.api.responses import routes as responses
 from inference.chat.urls import websocket_urlpatterns
 from tenants.isolation import row_security
 from tenants.models import Scope, Tenant, User
@@ -91,7 +92,7 @@ def test_the_table_has_every_address() -> None:
     known = {page.path for page in expected.PAGES} | set(expected.API)
     assert set(expected.addresses()) == known
     v1 = {re.sub(r"[^/]*<[^>]+>", "{}", endpoint.path) for endpoint in expected.V1}
-    routes = openai.ROUTES | anthropic.ROUTES
+    routes = openai.ROUTES | anthropic.ROUTES | responses.ROUTES
     assert {re.sub(r"{\w+}", "{}", path) for path in routes} <= v1
     assert {str(socket.pattern) for socket in websocket_urlpatterns} == set(expected.SOCKETS)
 

@@ -324,6 +324,19 @@ V1: tuple[Endpoint, ...] = (
     Endpoint("/v1/messages", "POST", Scope.INFERENCE, (400,)),
     Endpoint("/v1/messages/count_tokens", "POST", Scope.INFERENCE, (400,)),
     Endpoint("/v1/messages/msg_<uuid:completion>/events", "GET", Scope.INFERENCE),
+    Endpoint("/v1/responses", "POST", Scope.INFERENCE, (400,)),
+    Endpoint("/v1/responses/input_tokens", "POST", Scope.INFERENCE, (400,)),
+    Endpoint("/v1/responses/compact", "POST", Scope.INFERENCE, (400,)),
+    Endpoint("/v1/responses/resp_<uuid:completion>/events", "GET", Scope.INFERENCE),
+    *(
+        Endpoint(f"/v1/responses/resp_<uuid:completion>{path}", method, Scope.INFERENCE, (404,))
+        for path, method in (  # no stored one
+            ("", "GET"),
+            ("", "DELETE"),
+            ("/cancel", "POST"),
+            ("/input_items", "GET"),
+        )
+    ),
     Endpoint("/v1/embeddings", "POST", Scope.INFERENCE, (400,)),
     Endpoint("/v1/rerank", "POST", Scope.INFERENCE, (400,)),
     Endpoint("/v2/rerank", "POST", Scope.INFERENCE, (400,)),

@@ -1,0 +1,60 @@
+"""The chunks of a stream of a chat, as far as a response reads them."""
+
+from typing import Any
+
+import msgspec
+
+from inference.codec.events import DONE
+
+
+class Function(msgspec.Struct):
+    name: str | None = None
+    arguments: str | None = None
+
+
+class ToolCall(msgspec.Struct):
+    index: int | None = None
+    id: str | None = None
+    function: Function | None = None
+
+
+class Delta(msgspec.Struct):
+    content: str | None = None
+    refusal: str | None = None
+    reasoning_content: Any = None
+    reasoning: Any = None
+    tool_calls: list[ToolCall] | None = None
+
+
+class Choice(msgspec.Struct):
+    delta: Delta | None = None
+    finish_reason: str | None = None
+    logprobs: Any = None
+
+
+class Chunk(msgspec.Struct):
+    choices: list[Choice] | None = None
+    usage: Any = None
+
+
+_chunk = msgspec.json.Decoder(Chunk).decode
+_chunks = msgspec.json.Decoder(list[Chunk]).decode
+_NOTHING = Chunk()
+
+
+def decoded(events: list[bytes]) -> list[Chunk]:
+    """Returns a chunk for each event, an empty one where there is none."""
+    ends = bool(events) and events[-1] == DONE
+    data = [event.partition(b"data:")[2] for event in (events[:-1] if ends else events)]
+    try:
+        chunks = _chunks(b"[%b]" % b",".join(data))
+    except msgspec.DecodeError:
+        chunks = list(map(_decoded_alone, data))
+    return [*chunks, _NOTHING] if ends else chunks
+
+
+def _decoded_alone(data: bytes) -> Chunk:
+    try:
+        return _chunk(data)
+    except msgspec.DecodeError:
+        return _NOTHING
