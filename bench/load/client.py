@@ -37,6 +37,7 @@ class LoadClient(asyncio.Protocol):
     """Calls `on_end(self, outcome)` once per request sent. `tokens`: what a right answer has."""
 
     counts = COUNTED  # the tokens of an answer, in its usage
+    token, error = TOKEN, ERROR  # a token of a stream, and an error in it
     last_event = DONE
 
     def __init__(
@@ -116,7 +117,7 @@ class LoadClient(asyncio.Protocol):
         outcome = self.outcome
         if outcome is None:
             return
-        tokens = len(TOKEN.findall(lines))
+        tokens = len(self.token.findall(lines))
         if tokens:
             if outcome.tokens:
                 outcome.gaps.append(self.now - self.last_read)
@@ -126,7 +127,7 @@ class LoadClient(asyncio.Protocol):
             outcome.tokens += tokens
         if b'"usage"' in lines and (counted := self.counts.findall(lines)):
             self.counted = int(counted[-1])
-        if ERROR.search(lines):
+        if self.error.search(lines):
             outcome.wrong = "error frame: " + lines[:200].decode(errors="replace")
         if self.last_event in lines:
             self.done = True

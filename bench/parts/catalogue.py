@@ -105,7 +105,8 @@ PARTS = {
     ),
     "grpc": Part("gRPC beside REST", "grpc_unary", timed(3, 4.0), timed(1, 2.0)),
     "messages": Part(
-        "Messages beside chat completions", "messages", timed(3, 4.0), timed(1, 2.0)
+        "Messages and Responses beside chat completions", "messages",
+        timed(3, 4.0), timed(1, 2.0),
     ),
     "embeddings": Part("Embeddings", "embeddings", timed(7, 10.0), timed(2, 5.0)),
     "cache": Part(

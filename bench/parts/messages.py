@@ -1,4 +1,4 @@
-"""Anthropic's Messages beside chat completions: one Forebay on the mock engine, in turns."""
+"""Messages and Responses beside chat completions: one Forebay on the mock engine, in turns."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -13,12 +13,18 @@ LOADS = (
     Load(WHOLE, concurrency=64, interval_ms=0),
     Load(STREAMS, stream=True, concurrency=64),
 )
-CHAT, MESSAGES = "chat completions", "Messages"
+CHAT, MESSAGES, RESPONSES = "chat completions", "Messages", "Responses"
+STORED = "Responses, stored"
+GENERATORS = {
+    MESSAGES: "bench.load.messages",
+    RESPONSES: "bench.load.responses",
+    STORED: "bench.load.stored_responses",
+}
 LIMIT = 1.15  # times the CPU of chat completions
 METHOD = f"""\
-`POST /v1/messages` and `POST /v1/chat/completions` with the same prompts, answers of {TOKENS}
-tokens from the mock engine, at once or with 2 ms between them. CPU is that of all processes of the
-platform, per request."""
+`POST /v1/messages`, `/v1/responses` (with `store` false and true) and `/v1/chat/completions` with
+the same prompts, answers of {TOKENS} tokens from the mock engine, at once or with 2 ms between
+them. CPU is that of all processes of the platform, per request."""
 
 
 @dataclass(slots=True)
@@ -30,8 +36,8 @@ class MessagesReport:
 def measure(rounds: int, seconds: float) -> MessagesReport:
     with forebay_on_mock_engine() as (mock, forebay):
         chat = replace(forebay.target(), name=CHAT)
-        messages = replace(chat, name=MESSAGES, generator="bench.load.messages")
-        return MessagesReport(seconds, compare(mock, [chat, messages], rounds, seconds, LOADS))
+        others = [replace(chat, name=n, generator=module) for n, module in GENERATORS.items()]
+        return MessagesReport(seconds, compare(mock, [chat, *others], rounds, seconds, LOADS))
 
 
 def section(report: MessagesReport) -> str:
@@ -47,6 +53,7 @@ def _cells(row: Row) -> tuple[str, ...]:
 def aims(report: MessagesReport) -> Iterator[Aim]:
     figures = Comparison(report.rows)
     for load, what in ((WHOLE, "whole answers"), (STREAMS, "streams")):
-        times = ratio(figures.cpu(load, MESSAGES), figures.cpu(load, CHAT))
-        text = f"{what}, 64 at once: CPU of Messages against chat completions"
-        yield Aim(text, times, "x", LIMIT)
+        for name in (MESSAGES, RESPONSES):
+            times = ratio(figures.cpu(load, name), figures.cpu(load, CHAT))
+            text = f"{what}, 64 at once: CPU of {name} against chat completions"
+            yield Aim(text, times, "x", LIMIT)
