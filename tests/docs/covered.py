@@ -55,7 +55,7 @@ RULES: list[tuple[str, str]] = [
     (r"python -m trainer ORDER\.json", _TRAINER),
     (r"make bench", "measures for more than an hour; tests/bench/ runs its parts"),
     (r"git (clone .*|pull)", ELSEWHERE),
-    (r"export (ANTHROPIC|OPENAI)_BASE_URL=.*", ELSEWHERE),
+    (r"export ((ANTHROPIC|OPENAI)_BASE_URL|OLLAMA_HOST)=.*", ELSEWHERE),
     (r"(FOREBAY_\w+=\S+ |OTEL_\w+=\S+ )*(make|forebay) run", _START),
     (r"forebay --config \S+ web", _WHEEL),
     # Management commands and the APIs, on one running platform.

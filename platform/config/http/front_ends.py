@@ -4,10 +4,11 @@ from typing import Any
 
 from inference.api.anthropic import routes as anthropic
 from inference.api.http.router import Router
+from inference.api.ollama import routes as ollama
 from inference.api.openai import routes as openai
 from inference.api.responses import routes as responses
 
-ROUTERS: list[Router] = [anthropic.router, responses.router, openai.router]
+ROUTERS: list[Router] = [anthropic.router, responses.router, openai.router, ollama.router]
 
 
 def router_of(scope: Any) -> Router | None:

@@ -364,6 +364,20 @@ V1: tuple[Endpoint, ...] = (
         )
     ),
     *(
+        Endpoint(f"/api/{path}", method, Scope.INFERENCE, answers)
+        for path, method, answers in (  # Ollama's
+            *((name, "GET", (200,)) for name in ("version", "tags", "ps")),
+            *(
+                (name, "POST", (400,))  # the body is empty
+                for name in ("show", "chat", "generate", "embed", "embeddings")
+            ),
+            ("streams/<uuid:completion>", "GET", (200,)),
+            *((name, "POST", (404,)) for name in ("pull", "push", "create", "copy")),
+            ("delete", "DELETE", (404,)),
+            ("blobs/sha256:<str:name>", "POST", (404,)),
+        )
+    ),
+    *(
         Endpoint(path, method, Scope.INFERENCE, answers)
         for path, method, answers in (
             ("/v1/fine_tuning/jobs", "GET", (200,)),

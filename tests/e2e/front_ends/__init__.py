@@ -7,6 +7,7 @@ from tests.e2e.front_ends.base import FrontEnd
 from tests.e2e.front_ends.grpc import Grpc
 from tests.e2e.front_ends.lines import Lines
 from tests.e2e.front_ends.messages import Messages
+from tests.e2e.front_ends.ollama import Ollama
 from tests.e2e.front_ends.responses import Responses
 from tests.e2e.front_ends.rest import Rest
 
@@ -16,4 +17,5 @@ FRONT_ENDS: dict[str, Callable[[Any], FrontEnd]] = {
     "lines": Lines,
     "messages": Messages,
     "responses": Responses,
+    "ollama": Ollama,
 }

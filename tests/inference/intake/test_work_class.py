@@ -10,6 +10,9 @@ from inference import apps, classes
 from inference.api.anthropic import routes as anthropic_routes
 from inference.api.anthropic.views import messages
 from inference.api.grpc.methods import SERVICES
+from inference.api.ollama import embeddings as ollama_embeddings
+from inference.api.ollama import routes as ollama_routes
+from inference.api.ollama import views as ollama_views
 from inference.api.openai import routes, views
 from inference.chat.socket import sending
 from inference.errors import BadRequest
@@ -73,6 +76,9 @@ def test_every_route_of_requests_can_have_a_class() -> None:
     posted = {path: by["POST"] for path, by in routes.ROUTES.items() if "POST" in by}
     http = {path for path, view in posted.items() if view.__module__ == views.__name__}
     http |= {path for path, by in anthropic_routes.ROUTES.items() if messages in by.values()}
+    ollama = (ollama_views.chat, ollama_views.generate)
+    ollama += (ollama_embeddings.embed, ollama_embeddings.embed_one)
+    http |= {path for path, by in ollama_routes.ROUTES.items() if {*ollama} & {*by.values()}}
     grpc = {f"/{of.full_name}/{name}" for of, by_name in SERVICES.items() for name in by_name}
     others = {f"/forebay.v1.InferenceService/{name}" for name in ("Resume", "Cancel", "ListModels")}
     assert {sending.ROUTE, *http, *(grpc - others)} == set(classes.ROUTES)

@@ -1,0 +1,154 @@
+"""Reads the chunks of an answer's stream: texts, calls, the end and the usage."""
+
+from typing import Any, NamedTuple
+
+import msgspec
+import orjson
+
+from inference.codec.events import DONE
+
+Json = dict[str, Any]
+INVALID_ARGUMENTS = "INVALID_JSON"  # the name of arguments that are no object
+
+
+class _Function(msgspec.Struct):
+    name: str | None = None
+    arguments: str | None = None
+
+
+class _CallPiece(msgspec.Struct):
+    index: int | None = None
+    id: str | None = None
+    function: _Function | None = None
+
+
+class _Delta(msgspec.Struct):
+    content: str | None = None
+    refusal: str | None = None
+    reasoning_content: Any = None
+    reasoning: Any = None
+    tool_calls: list[_CallPiece] | None = None
+
+
+class _Choice(msgspec.Struct):
+    delta: _Delta | None = None
+    text: str | None = None  # of a prompt without a template
+    finish_reason: str | None = None
+    logprobs: Any = None
+
+
+class _Chunk(msgspec.Struct):
+    choices: list[_Choice] | None = None
+    usage: Any = None
+
+
+_chunk = msgspec.json.Decoder(_Chunk).decode
+_chunks = msgspec.json.Decoder(list[_Chunk]).decode
+
+
+class Piece(NamedTuple):
+    """The texts of some chunks, and the log probabilities of their tokens."""
+
+    text: str = ""
+    thinking: str = ""
+    logprobs: tuple[Any, ...] = ()
+
+
+class _Call:
+    def __init__(self) -> None:
+        self.identity, self.name = "", ""
+        self.arguments: list[str] = []
+
+
+class ChunkReader:
+    """Reads a stream. `reason` is "" until its end, `usage` None until it comes.
+
+    `has_begun` is set with the first word, shown or not, or call.
+    """
+
+    def __init__(self, *, shows_thinking: bool) -> None:
+        self.reason, self.has_begun = "", False
+        self.usage: Any = None
+        self._shows_thinking = shows_thinking
+        self._texts: list[str] = []
+        self._thoughts: list[str] = []
+        self._logprobs: list[Any] = []
+        self._calls: dict[int, _Call] = {}
+
+    def read(self, events: list[bytes]) -> None:
+        for chunk in _decoded([event for event in events if event != DONE]):
+            self.usage = chunk.usage or self.usage
+            if chunk.choices:
+                self._read_choice(chunk.choices[0])
+
+    def take(self) -> Piece | None:
+        """Returns what has come since the last time; None if it was no text."""
+        piece = Piece("".join(self._texts), "".join(self._thoughts), tuple(self._logprobs))
+        for pieces in (self._texts, self._thoughts, self._logprobs):
+            pieces.clear()
+        return piece if any(piece) else None
+
+    @property
+    def calls(self) -> list[Json]:
+        """Returns the calls of tools. They are whole at the end."""
+        return [_written(call, n) for n, (_, call) in enumerate(sorted(self._calls.items()))]
+
+    def _read_choice(self, choice: _Choice) -> None:
+        if choice.text:
+            self._add(self._texts, choice.text)
+        if choice.delta:
+            self._read_delta(choice.delta)
+        if isinstance(choice.logprobs, dict):
+            listed = choice.logprobs.get("content")
+            self._logprobs += listed if isinstance(listed, list) else ()
+        if choice.finish_reason:
+            self.reason = choice.finish_reason
+
+    def _add(self, texts: list[str], text: str) -> None:
+        self.has_begun = True
+        texts.append(text)
+
+    def _read_delta(self, delta: _Delta) -> None:
+        thought = delta.reasoning_content or delta.reasoning
+        if isinstance(thought, str) and thought:
+            self._add(self._thoughts if self._shows_thinking else [], thought)
+        if text := delta.content or delta.refusal:
+            self._add(self._texts, text)
+        for piece in delta.tool_calls or ():
+            self.has_begun = True
+            call = self._calls.setdefault(piece.index or 0, _Call())
+            function = piece.function or _Function()
+            call.identity = call.identity or piece.id or ""
+            call.name = call.name or function.name or ""
+            call.arguments.append(function.arguments or "")
+
+
+def _written(call: _Call, number: int) -> Json:
+    text = "".join(call.arguments)
+    function = {"index": number, "name": call.name, "arguments": _object(text)}
+    return {"id": call.identity or f"call_{number + 1}", "function": function}
+
+
+def _object(arguments: str) -> Json:
+    """Returns the arguments: an object, also where the model wrote something else."""
+    try:
+        parsed = orjson.loads(arguments or "{}")
+    except ValueError:
+        parsed = None
+    return parsed if isinstance(parsed, dict) else {INVALID_ARGUMENTS: arguments}
+
+
+def _decoded(events: list[bytes]) -> list[_Chunk]:
+    """Parse all events at once. What is no chunk is left out."""
+    data = [event.partition(b"data:")[2] for event in events]
+    try:
+        return _chunks(b"[%b]" % b",".join(data))
+    except msgspec.DecodeError:
+        return [chunk for text in data if (chunk := _decoded_alone(text))]
+
+
+def _decoded_alone(text: bytes) -> _Chunk | None:
+    try:
+        return _chunk(text)
+    except msgspec.DecodeError:
+        return None

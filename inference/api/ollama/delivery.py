@@ -1,0 +1,96 @@
+"""Delivers an answer to the waiting client, as lines of JSON or whole."""
+
+import asyncio
+import contextlib
+import time
+from typing import Any
+
+import orjson
+
+from inference.api import limits
+from inference.api.http.request import JSON, Request, attended
+from inference.api.ollama import errors
+from inference.api.ollama.chunks import Piece
+from inference.api.ollama.lines import LineWriter, Shape
+from inference.errors import Headers, ServerStopped
+from inference.intake.answer_stream import AnswerStream
+from inference.stream.frames import Frame, Kind
+
+LINES: Headers = [
+    (b"content-type", b"application/x-ndjson"),
+    (b"cache-control", b"no-cache, no-transform"),
+    (b"x-accel-buffering", b"no"),
+]
+FIRST_LINE_S = 10.0  # until then an error can have its own HTTP status
+KEEP_ALIVE_S = 15.0
+
+
+async def send_whole(request: Request, answer: AnswerStream, writer: LineWriter) -> None:
+    """Answer in one piece. The engine streams, so that the durations can be measured."""
+    with attended(request, answer):
+        async with contextlib.aclosing(answer.frames()) as frames:
+            async for frame in frames:
+                if frame is None:
+                    continue
+                request.call.tell_frame(frame)
+                if frame.kind == Kind.ERROR:
+                    return await send_error(request, frame)
+                writer.hear(frame)
+                if frame.final:
+                    _tell_quotas(request, answer, writer.usage, frame.upstream)
+    return await request.answer(writer.whole())
+
+
+def _tell_quotas(request: Request, answer: AnswerStream, usage: Any, upstream: str) -> None:
+    """Set the headers of quotas to what is left after the answer, as of each whole one."""
+    if not answer.verdict.left:
+        return
+    call = request.call
+    others = [line for line in call.headers if not line[0].startswith(b"x-quota-")]
+    left = limits.quota_headers_after(answer.verdict, answer.order, usage, upstream)
+    call.headers = [*others, *left]
+
+
+async def send_lines(
+    request: Request, answer: AnswerStream, writer: LineWriter, shape: Shape
+) -> None:
+    try:
+        with attended(request, answer):
+            await _send_lines(request, answer, writer, sign_of_life(shape))
+    except asyncio.CancelledError:  # this process stops
+        if request.started:
+            await request.write(errors.last_words(ServerStopped()), more=False)
+        raise
+
+
+def sign_of_life(shape: Shape) -> bytes:
+    """Returns a line without text. Clients take none that is empty."""
+    return orjson.dumps(shape.line(Piece())) + b"\n"
+
+
+async def _send_lines(
+    request: Request, answer: AnswerStream, writer: LineWriter, keep_alive: bytes
+) -> None:
+    began = spoken = time.monotonic()
+    async with contextlib.aclosing(answer.frames()) as frames:
+        async for frame in frames:
+            now = time.monotonic()
+            if not request.started:
+                request.call.tell_frame(frame)
+                if frame and frame.kind == Kind.ERROR:
+                    return await send_error(request, frame)
+                if frame is None and now - began < FIRST_LINE_S:
+                    continue
+                await request.start(200, LINES)
+            lines = writer.written(frame) if frame else b""
+            if not lines and now - spoken > KEEP_ALIVE_S:
+                lines = keep_alive
+            if lines or (frame and frame.final):
+                await request.write(lines, more=not (frame and frame.final))
+                spoken = now
+    return None
+
+
+async def send_error(request: Request, frame: Frame) -> None:
+    wait = [(b"retry-after", b"%d" % frame.retry_after)] if frame.retry_after else []
+    await request.answer(errors.frame_body(frame), frame.status, [*JSON, *wait])

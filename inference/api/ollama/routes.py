@@ -1,0 +1,72 @@
+"""Maps the paths of Ollama's API to views.
+
+They are at the root, where Ollama has them, beside the management API under `/api/v1/`, and under
+`/ollama`. `/` itself is the console's: only Ollama's own clients, by their names, get an answer of
+this front end there.
+"""
+
+import re
+from typing import Any
+
+from inference.api.http.router import ErrorWriter, Route, Router, View
+from inference.api.ollama import embeddings, errors, views
+from inference.metrics.labels import ROUTES as COUNTED
+
+BASE = "/ollama"
+ROUTES: dict[str, dict[str, View]] = {
+    "/api/version": {"GET": views.version},
+    "/api/tags": {"GET": views.tags},
+    "/api/ps": {"GET": views.processes},
+    "/api/show": {"POST": views.show},
+    "/api/chat": {"POST": views.chat},
+    "/api/generate": {"POST": views.generate},
+    "/api/embed": {"POST": embeddings.embed},
+    "/api/embeddings": {"POST": embeddings.embed_one},
+    "/api/streams/{id}": {"GET": views.stream},
+    "/api/pull": {"POST": views.not_offered},
+    "/api/push": {"POST": views.not_offered},
+    "/api/create": {"POST": views.not_offered},
+    "/api/copy": {"POST": views.not_offered},
+    "/api/delete": {"DELETE": views.not_offered},
+    "/api/blobs/{digest}": {"GET": views.not_offered, "POST": views.not_offered},
+}
+COUNTED.update(ROUTES, (BASE,))
+_GREETING = Route(BASE, {"GET": views.running})
+_GREETED = ("/", BASE, f"{BASE}/")
+_EXACT = {path: Route(path, by_method) for path, by_method in ROUTES.items() if "{" not in path}
+_WITH_A_NAME = {
+    "/api/streams/{id}": re.compile("/api/streams/([^/]*)"),
+    "/api/blobs/{digest}": re.compile("/api/blobs/([^/]*)"),
+}
+_NAMES = (b"ollama/", b"ollama-")  # the command and libraries for Go, Python, JavaScript
+
+
+def owns(path: str) -> bool:
+    """Returns whether the path is the front end's, also if it does not exist."""
+    return path == BASE or path.startswith(f"{BASE}/")
+
+
+def find(path: str) -> Route | None:
+    if path in _GREETED:
+        return _GREETING
+    path = path.removeprefix(BASE) if owns(path) else path
+    path = path.rstrip("/")
+    return _EXACT.get(path) or _with_a_name(path)
+
+
+def claims(scope: Any) -> bool:
+    """Returns whether a request is for Ollama's API: at `/`, only one of its own clients."""
+    if scope["path"] != "/":
+        return True
+    agent = next((value for name, value in scope["headers"] if name == b"user-agent"), b"")
+    return bool(agent.lower().startswith(_NAMES))
+
+
+def _with_a_name(path: str) -> Route | None:
+    for template, pattern in _WITH_A_NAME.items():
+        if match := pattern.fullmatch(path):
+            return Route(template, ROUTES[template], match.groups())
+    return None
+
+
+router = Router(find, owns, ErrorWriter(errors.body, errors.last_words), claims=claims)
