@@ -82,5 +82,5 @@ def stored(
 ) -> Stored:
     """Returns what a request keeps for its response. Raises BadRequest for too much of it."""
     made_with = {"head": head, "packs_thoughts": packs_thoughts}
-    kept = Stored(orjson.dumps(items), orjson.dumps(made_with), background)
-    return limits.check(len(items), kept)
+    rest = Stored(orjson.dumps(items), orjson.dumps(made_with), background)
+    return limits.check(len(items), rest)

@@ -59,8 +59,8 @@ async def read(row: StoredResponse, refusal: NotFound | None = None) -> Recorded
 
 
 def shape(response: RecordedResponse) -> Shape:
-    created_at, kept = int(response.order.created_at), response.head
-    return Shape(response.id, created_at, kept["head"], kept["packs_thoughts"])
+    created_at, made_with = int(response.order.created_at), response.head
+    return Shape(response.id, created_at, made_with["head"], made_with["packs_thoughts"])
 
 
 async def written(call: Call, response: RecordedResponse) -> Body:
