@@ -329,8 +329,8 @@ V1: tuple[Endpoint, ...] = (
     Endpoint("/v1/responses/compact", "POST", Scope.INFERENCE, (400,)),
     Endpoint("/v1/responses/resp_<uuid:completion>/events", "GET", Scope.INFERENCE),
     *(
-        Endpoint(f"/v1/responses/resp_<uuid:completion>{path}", method, Scope.INFERENCE, (404,))
-        for path, method in (  # no stored one
+        Endpoint(f"/v1/responses/resp_<uuid:response>{path}", method, Scope.INFERENCE, (200, 404))
+        for path, method in (  # 404 for keys that have not stored it
             ("", "GET"),
             ("", "DELETE"),
             ("/cancel", "POST"),

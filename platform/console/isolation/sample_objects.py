@@ -26,6 +26,7 @@ from audit.models import (
 from audit.retention import legal_hold
 from audit.trail.partitions import erase_texts
 from audit.trail.record import act
+from console.isolation import sample_response
 from inference.batch.file_store import FileOwner, FileWriter
 from inference.chat import conversations
 from inference.data_sets import uploading
@@ -113,6 +114,7 @@ class Objects:
             "deletion": self._deletion,
             "deletion_request": self._deletion,
             "completion": self._completion,
+            "response": self._response,
             "model": self._restricted,
             "template": self._template,
             "adapter": self._adapter,
@@ -297,6 +299,10 @@ class Objects:
         figures = dict.fromkeys(("prompt_tokens", "completion_tokens", "duration_ms"), 1)
         Usage.objects.create(completion=completion, finish_reason="stop", **same, **figures)
         return completion.id
+
+    def _response(self) -> Any:
+        """Store a response of the key that the walk uses."""
+        return sample_response.of_completion(self._completion(), self._owner(), self._secret)
 
     def _file(self) -> Any:
         """Store a file with the key that the walk uses."""

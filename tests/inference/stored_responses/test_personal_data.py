@@ -12,7 +12,7 @@ from inference.models import StoredResponse
 from inference.personal_data import stored_responses
 from tenants.models import ApiKey, Tenant
 from tenants.scope import tenant_scope
-from tests.inference.stored_responses.kept import WORD, ids, kept
+from tests.inference.stored_responses.rows import WORD, a_response, ids
 
 pytestmark = pytest.mark.django_db(transaction=True)
 DAY = timedelta(days=1)
@@ -29,8 +29,8 @@ def theirs(acme: Tenant) -> ApiKey:
 
 
 def test_an_erasure_takes_them_and_nobody_elses(mine: ApiKey, theirs: ApiKey) -> None:
-    kept(mine), kept(mine, over=False)
-    other = kept(theirs)
+    a_response(mine), a_response(mine, over=False)
+    other = a_response(theirs)
     eraser, subject = erasers.find("responses"), (mine.tenant_id, mine.subject_id)
     assert eraser
     assert eraser.verify(*subject) == 2
@@ -40,8 +40,8 @@ def test_an_erasure_takes_them_and_nobody_elses(mine: ApiKey, theirs: ApiKey) ->
 
 
 def test_old_ones_go_with_their_retention_but_those_on_hold(mine: ApiKey, theirs: ApiKey) -> None:
-    held, young = kept(theirs, age=40 * DAY), kept(mine, age=20 * DAY)
-    kept(mine, age=40 * DAY)
+    held, young = a_response(theirs, age=40 * DAY), a_response(mine, age=20 * DAY)
+    a_response(mine, age=40 * DAY)
     responses, before = data_classes.of("responses"), timezone.now() - 30 * DAY
     assert (responses.default_days, responses.floor_days) == (30, 1)
     assert responses.count
@@ -54,14 +54,14 @@ def test_old_ones_go_with_their_retention_but_those_on_hold(mine: ApiKey, theirs
 
 
 def test_retention_stays_in_its_tenant(mine: ApiKey, globex: Tenant) -> None:
-    kept(ApiKey.issue(globex, "charlie's", by="test")[0], age=40 * DAY)
+    a_response(ApiKey.issue(globex, "charlie's", by="test")[0], age=40 * DAY)
     responses = data_classes.of("responses")
     assert responses.erase
     assert responses.erase(mine.tenant_id, timezone.now(), frozenset()) == 0
 
 
 def test_a_person_takes_them_along(mine: ApiKey, theirs: ApiKey) -> None:
-    row, _other = kept(mine), kept(theirs)
+    row, _other = a_response(mine), a_response(theirs)
     row.withdraw(mine.actor)
     (exported,) = stored_responses.exported(mine.tenant_id, mine.subject_id)
     assert (exported["id"], exported["request"]) == (row.public_id, row.pk)
@@ -71,7 +71,7 @@ def test_a_person_takes_them_along(mine: ApiKey, theirs: ApiKey) -> None:
 
 
 def test_a_deletion_is_recorded_once_and_leaves_the_record(mine: ApiKey) -> None:
-    row = kept(mine)
+    row = a_response(mine)
     for _ in range(2):
         row.withdraw(mine.actor)
     (event,) = Event.objects.filter(action="response:delete")
@@ -82,7 +82,7 @@ def test_a_deletion_is_recorded_once_and_leaves_the_record(mine: ApiKey) -> None
 
 
 def test_another_tenants_rows_are_invisible(mine: ApiKey, globex: Tenant) -> None:
-    row = kept(mine)
+    row = a_response(mine)
     with tenant_scope(globex.pk):
         assert not StoredResponse.objects.exists()
     with tenant_scope(mine.tenant_id):

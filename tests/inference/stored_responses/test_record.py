@@ -28,7 +28,7 @@ from tenants.caller import Caller, QuotaRef
 from tenants.models import ApiKey, Quota, Tenant
 from tests.inference.api.stream_readers import issued
 from tests.inference.callers import speaking
-from tests.inference.stored_responses.kept import WORD, a_stored, kept
+from tests.inference.stored_responses.rows import WORD, a_response, a_stored
 
 in_database = database_sync_to_async
 BODY = b'{"messages":[]}'
@@ -148,7 +148,7 @@ async def test_one_in_the_background_outlives_its_reader(
 
 
 def test_the_table_has_no_place_for_a_text(acme: Tenant) -> None:
-    row = kept(ApiKey.issue(acme, "ci", by="test")[0])
+    row = a_response(ApiKey.issue(acme, "ci", by="test")[0])
     texts = models.TextField, models.CharField, models.BinaryField, models.JSONField
     assert not [field for field in StoredResponse._meta.fields if isinstance(field, texts)]
     ciphertexts = [bytes(each.ciphertext) for each in Payload.objects.filter(request_id=row.pk)]
@@ -157,7 +157,7 @@ def test_the_table_has_no_place_for_a_text(acme: Tenant) -> None:
 
 
 def test_it_is_read_from_the_record(acme: Tenant) -> None:
-    row = kept(ApiKey.issue(acme, "ci", by="test")[0])
+    row = a_response(ApiKey.issue(acme, "ci", by="test")[0])
     response = recorded(row)
     assert response
     assert response.items[0]["content"] == WORD
@@ -168,9 +168,9 @@ def test_it_is_read_from_the_record(acme: Tenant) -> None:
 
 def test_an_open_one_has_no_answer_and_a_failed_one_its_error(acme: Tenant) -> None:
     key = ApiKey.issue(acme, "ci", by="test")[0]
-    waiting = recorded(kept(key, over=False))
+    waiting = recorded(a_response(key, over=False))
     failure: dict[str, Any] = {"state": "failed", "error_code": "engine_failed"}
-    failed = recorded(kept(key, **failure))
+    failed = recorded(a_response(key, **failure))
     assert waiting
     assert failed
     assert (waiting.is_open, waiting.answer) == (True, None)
@@ -179,6 +179,6 @@ def test_an_open_one_has_no_answer_and_a_failed_one_its_error(acme: Tenant) -> N
 
 def test_without_its_persons_key_there_is_none(acme: Tenant) -> None:
     key = ApiKey.issue(acme, "ci", by="test")[0]
-    row = kept(key)
+    row = a_response(key)
     destroy(key.tenant_id, key.subject_id)
     assert recorded(row) is None

@@ -30,7 +30,7 @@ def a_stored(text: str = WORD, *, background: bool = False) -> Stored:
     return Stored(orjson.dumps([{**ITEM, "content": text}]), orjson.dumps(HEAD), background)
 
 
-def kept(
+def a_response(
     key: ApiKey, *, over: bool = True, age: timedelta = timedelta(0), **outcome: Any
 ) -> StoredResponse:
     """Returns a response of the key, stored `age` ago."""

@@ -1,0 +1,122 @@
+"""The events of a stored response again: while it runs, after its end, and from the record."""
+
+import asyncio
+from typing import Any
+
+import httpx
+import pytest
+
+from inference.models import StoredResponse
+from inference.stream import frames
+from tests.inference.api.responses.stored.asking import (
+    Json,
+    cancel,
+    completion_of,
+    create,
+    ended,
+    events,
+    get,
+    in_database,
+    send,
+    text,
+)
+from tests.inference.engine_server import EngineServer
+from tests.inference.running import until
+from tests.inference.web import current
+
+
+def without_times(listed: list[Json]) -> list[Json]:
+    for event in listed:
+        event.get("response", {}).pop("completed_at", None)
+    return listed
+
+
+async def test_all_events_again(alice: httpx.AsyncClient) -> None:
+    first_events = without_times(events(await send(alice, stream=True)))
+    again = without_times(events(await get(alice, first_events[-1]["response"], stream=True)))
+    assert again == first_events
+
+
+async def test_those_after_a_number(alice: httpx.AsyncClient) -> None:
+    first_events = without_times(events(await send(alice, stream=True)))
+    for after in (0, 3, len(first_events) - 2):
+        query = {"stream": "true", "starting_after": after}
+        again = without_times(events(await get(alice, first_events[-1]["response"], **query)))
+        assert again == first_events[after + 1 :]
+
+
+async def only_one() -> str:
+    row = await in_database(StoredResponse.objects.get)()
+    return str(row.public_id)
+
+
+async def test_live_while_it_runs(alice: httpx.AsyncClient, engine: EngineServer) -> None:
+    engine.second_half.clear()
+    first = asyncio.create_task(send(alice, stream=True, background=True))
+
+    async def has_begun() -> bool:
+        return bool(engine.asked)
+
+    await until(has_begun)
+    identity = await only_one()
+    readers = [asyncio.create_task(get(alice, identity, stream=True)) for _ in range(2)]
+    await asyncio.sleep(0.3)
+    assert not any(reader.done() for reader in readers)
+    engine.second_half.set()
+    first_events = without_times(events(await first))
+    for reader in readers:
+        assert without_times(events(await reader)) == first_events
+
+
+async def expire(response: Json) -> None:
+    await current().redis.call("DEL", frames.history(completion_of(response).bytes))
+
+
+async def test_from_the_record_once_its_events_have_expired(alice: httpx.AsyncClient) -> None:
+    first_events = events(await send(alice, stream=True))
+    final = first_events[-1]["response"]
+    await expire(final)
+    again = events(await get(alice, final, stream=True))
+    deltas = [event["delta"] for event in again if event["type"] == "response.output_text.delta"]
+    assert "".join(deltas) == "One two three"
+    assert [event["sequence_number"] for event in again] == list(range(len(again)))
+    assert again[-1]["response"]["output"] == final["output"]
+
+
+async def test_a_reader_that_had_some_gets_the_end_from_the_record(
+    alice: httpx.AsyncClient,
+) -> None:
+    final = events(await send(alice, stream=True))[-1]["response"]
+    await expire(final)
+    (end,) = events(await get(alice, final, stream=True, starting_after=4))
+    assert (end["type"], end["sequence_number"]) == ("response.completed", 5)
+    assert end["response"]["output"] == final["output"]
+
+
+@pytest.mark.parametrize("expired", [False, True])
+async def test_of_a_cancelled_one(
+    alice: httpx.AsyncClient, engine: EngineServer, *, expired: bool
+) -> None:
+    engine.second_half.clear()
+    first = asyncio.create_task(send(alice, stream=True, background=True))
+
+    async def has_begun() -> bool:
+        return bool(engine.asked)
+
+    await until(has_begun)
+    created: Any = {"id": await only_one()}
+    assert (await cancel(alice, created)).json()["status"] == "cancelled"
+    engine.second_half.set()
+    await first
+    if expired:
+        await expire(created)
+    end = events(await get(alice, created, stream=True))[-1]
+    assert (end["type"], end["response"]["status"]) == ("response.failed", "cancelled")
+
+
+async def test_one_without_stream_has_no_events(alice: httpx.AsyncClient) -> None:
+    created = await ended(alice, await create(alice, background=True))
+    assert text(created)
+    reply = await get(alice, created, stream=True)
+    error = reply.json()["error"]
+    assert (reply.status_code, error["code"]) == (400, "response_not_streamed")
