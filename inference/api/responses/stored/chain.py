@@ -5,7 +5,7 @@ whole.
 """
 
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import orjson
 
@@ -82,5 +82,16 @@ def stored(
 ) -> Stored:
     """Returns what a request keeps for its response. Raises BadRequest for too much of it."""
     made_with = {"head": head, "packs_thoughts": packs_thoughts}
-    rest = Stored(orjson.dumps(items), orjson.dumps(made_with), background)
+    rest = Stored(orjson.dumps(_with_own_ids(items)), orjson.dumps(made_with), background)
     return limits.check(len(items), rest)
+
+
+def _with_own_ids(items: list[Item]) -> list[Item]:
+    """Returns the items, each with an id that no other has: pages begin behind an id."""
+    ids, own = set[str](), list[Item]()
+    for item in items:
+        if item["id"] in ids:
+            item = {**item, "id": f"{item['id'].partition('_')[0][:16]}_{uuid4().hex}"}
+        ids.add(item["id"])
+        own.append(item)
+    return own

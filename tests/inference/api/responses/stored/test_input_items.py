@@ -69,3 +69,13 @@ async def test_a_text_is_a_message_of_the_user(alice: httpx.AsyncClient) -> None
     assert (item["type"], item["role"]) == ("message", "user")
     assert item["content"] == [{"type": "input_text", "text": "Hello"}]
     assert item["id"].startswith("msg_")
+
+
+async def test_items_with_one_id_are_told_apart(alice: httpx.AsyncClient) -> None:
+    """A page that began behind one of two would never come to an end."""
+    same = [{**item, "id": "msg_same"} for item in INPUT]
+    created = await create(alice, input=same)
+    listed = await page(alice, created, order="asc")
+    assert words(listed) == ["0", "1", "2", "3", "4"]
+    assert listed["first_id"] == "msg_same"
+    assert len({item["id"] for item in listed["data"]}) == len(INPUT)
