@@ -8,7 +8,7 @@ clients use /openai and /openai/v1, with the same views. Their older paths name 
 import re
 
 from inference.api.http.router import ErrorWriter, Route, Router, View
-from inference.api.openai import batches, files, fine_tuning, part_uploads, views
+from inference.api.openai import batches, files, fine_tuning, part_uploads, tokenizing, views
 from inference.errors import ApiError
 from inference.metrics.labels import ROUTES as COUNTED
 
@@ -19,6 +19,8 @@ ROUTES: dict[str, dict[str, View]] = {
     "/v1/inference": {"POST": views.inference},
     "/v1/embeddings": {"POST": views.embeddings},
     "/v1/rerank": {"POST": views.rerank},
+    "/v1/tokenize": {"POST": tokenizing.tokenize},
+    "/v1/detokenize": {"POST": tokenizing.detokenize},
     "/v1/models": {"GET": views.models},
     "/v1/models/{model}": {"GET": views.model},
     "/v1/user/balance": {"GET": views.balance},
@@ -40,7 +42,10 @@ ROUTES: dict[str, dict[str, View]] = {
     "/v1/fine_tuning/jobs/{id}/events": {"GET": fine_tuning.events},
     "/v1/fine_tuning/jobs/{id}/checkpoints": {"GET": fine_tuning.checkpoints},
 }
-COUNTED.update(ROUTES)
+# OpenAI's paths for other media than text.
+_OTHER_MEDIA = re.compile(r"/v1/(audio|images|videos|realtime)(?:/.*)?", re.DOTALL)
+_NOT_SERVED = dict.fromkeys(("GET", "POST", "PUT", "PATCH", "DELETE"), views.not_served)
+COUNTED.update(ROUTES, ("/v1/audio", "/v1/images", "/v1/videos", "/v1/realtime"))
 _BESIDE_V1 = ("/beta", "/openai/v1", "/openai")
 _AT_THE_ROOT = ("/chat/completions", "/completions", "/models", "/user/balance")
 # A model's name may have a slash.
@@ -63,7 +68,12 @@ def _pattern(template: str) -> re.Pattern[str]:
     return re.compile(template, re.DOTALL)
 
 
-_ALIASES = {"/v2/rerank": "/v1/rerank"}  # Cohere's
+# Cohere's, and those of vLLM's server.
+_ALIASES = {
+    "/v2/rerank": "/v1/rerank",
+    "/tokenize": "/v1/tokenize",
+    "/detokenize": "/v1/detokenize",
+}
 _EXACT = {
     path: Route(template, by_method)
     for template, by_method in ROUTES.items()
@@ -99,6 +109,8 @@ def _with_a_name(path: str) -> Route | None:
     for template, pattern in _WITH_A_NAME.items():
         if match := pattern.fullmatch(path):
             return Route(template, ROUTES[template], match.groups())
+    if match := _OTHER_MEDIA.fullmatch(path):
+        return Route(f"/v1/{match[1]}", _NOT_SERVED)
     return None
 
 

@@ -7,13 +7,15 @@ from inference.api.http.callers import address_charged_caller, caller_of
 from inference.api.http.request import Request, watched, whole
 from inference.api.openai import delivery
 from inference.api.openai.balance import balance_of
-from inference.errors import BadRequest
+from inference.api.refusals import LONGEST_NAME
+from inference.errors import BadRequest, NotFound
 from inference.intake.answer_stream import AnswerStream, ReaderGone
 from inference.intake.limits import body_length
 from inference.intake.submission import Options
 from inference.stream.frames import Frame, Kind
 from inference.validation import requests
 from inference.validation.requests import Form
+from tenants import secret_keys
 
 
 async def chat_completions(request: Request, model: str = "") -> None:
@@ -53,6 +55,12 @@ async def inference(request: Request) -> None:
         "usage": completion.get("usage"),
     }
     return await request.answer_json(plain)
+
+
+async def not_served(request: Request) -> None:
+    """Refuse speech, pictures and films. Raises NotFound."""
+    path = secret_keys.hidden(request.path)[:LONGEST_NAME]
+    raise NotFound(f"this platform serves text only: there is no {request.method} {path}")
 
 
 async def models(request: Request) -> None:

@@ -340,6 +340,10 @@ V1: tuple[Endpoint, ...] = (
     Endpoint("/v1/embeddings", "POST", Scope.INFERENCE, (400,)),
     Endpoint("/v1/rerank", "POST", Scope.INFERENCE, (400,)),
     Endpoint("/v2/rerank", "POST", Scope.INFERENCE, (400,)),
+    *(
+        Endpoint(path, "POST", Scope.INFERENCE, (400,))
+        for path in ("/v1/tokenize", "/v1/detokenize", "/tokenize", "/detokenize")
+    ),
     Endpoint("/v1/models", "GET", Scope.INFERENCE),
     Endpoint("/v1/user/balance", "GET", Scope.INFERENCE),
     Endpoint("/user/balance", "GET", Scope.INFERENCE),

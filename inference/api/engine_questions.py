@@ -1,0 +1,50 @@
+"""Questions to an engine that answers at once, beside the queue: about the tokens of a prompt."""
+
+import logging
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import aiohttp
+
+from inference.engines.base import UNREADABLE, Engine
+from inference.engines.health import reachability
+from inference.engines.transport.session import EngineSession
+from inference.errors import Unavailable
+from inference.intake.limits.concurrency import ConcurrencyLimit
+from inference.intake.route import open_to
+from inference.intake.submission import Submission
+
+log = logging.getLogger(__name__)
+AT_ONCE = 16  # of a tenant in this process: an engine's tokenizer is shared by all
+_questions = ConcurrencyLimit(4 * AT_ONCE)
+T = TypeVar("T")
+
+
+async def answer_of(
+    submission: Submission, ask: Callable[[Engine, EngineSession], Awaitable[T]]
+) -> T:
+    """Returns what an engine of the model says. Raises Unavailable, and what `ask` raises."""
+    engine, owner = _engine(submission), submission.caller.tenant_id
+    if _questions.enter((owner, AT_ONCE)) is not None:
+        raise Unavailable("too many prompts are counted here; try again", retry_after=1)
+    try:
+        async with EngineSession() as session:
+            return await ask(engine, session)
+    except (aiohttp.ClientError, TimeoutError, *UNREADABLE) as problem:
+        log.warning("%s: no answer about tokens: %s", engine.config.id, type(problem).__name__)
+        what = "the engine did not count this prompt; try again"
+        raise Unavailable(what, code="engine_unavailable", retry_after=2) from None
+    finally:
+        _questions.leave(owner)
+
+
+def _engine(submission: Submission) -> Engine:
+    """Returns an engine that answers, and may see the prompt. Raises Unavailable."""
+    model = submission.engine.config.name
+    pools = open_to(submission.caller, model)
+    candidates = (engine for pool in pools for engine in pool.engines)
+    for engine in candidates:
+        if reachability.available(engine):
+            return engine
+    what = f"no engine of `{model}` answers at the moment; try again"
+    raise Unavailable(what, code="engine_unavailable", retry_after=2)
