@@ -16,11 +16,13 @@ from inference.engines import KINDS  # noqa: E402 - after Django is set up
 from inference.engines.base import Engine, EngineConfig  # noqa: E402
 from inference.engines.fields import (  # noqa: E402
     CHAT,
+    DETOKENIZING,
     EMBEDDINGS,
     HINTS,
     RERANKING,
     SERVICE,
     TEXT,
+    TOKENIZING,
     FieldRule,
     Fields,
 )
@@ -60,6 +62,8 @@ _NOTES = """
   client sends.
 - **Names of users**: OpenAI gets `user`, `safety_identifier` and `prompt_cache_key` as pseudonyms,
   the same for a tenant's name each time. DeepSeek gets one for each tenant.
+- **`n`**: how [several answers](inference-api.md#several-answers-n-several-prompts) are made, and
+  what they cost.
 - **`moderation`** is refused unless all pools of the model are at OpenAI, so no failover drops it.
 - **`service_tier`**: use [`x-forebay-class`](inference-api.md#class-of-work-x-forebay-class).
 - **`tool_choice`** names one of `tools`; `required` needs some.
@@ -97,6 +101,10 @@ def _lines() -> Iterator[str]:
     yield from _whole(EMBEDDINGS)
     yield "\n## `POST /v1/rerank`, `POST /v2/rerank`\n"
     yield from _whole(RERANKING)
+    yield "\n## `POST /v1/tokenize`\n"
+    yield from _whole(TOKENIZING)
+    yield "\n## `POST /v1/detokenize`\n"
+    yield from _whole(DETOKENIZING)
     yield ""
 
 

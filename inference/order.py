@@ -72,6 +72,7 @@ class Order(msgspec.Struct, frozen=True, array_like=True):
     adapter: OrderAdapter | None = None  # on `model`, its base; None: the base itself
     task: str = ""  # EMBED or RERANK; "": a completion
     stored: Stored | None = None  # None: its answer cannot be retrieved later
+    choices: int = 1  # answers to all of its prompts together: inference/engines/choices.py
 
     @property
     def queue(self) -> str:

@@ -18,6 +18,7 @@ from inference.engines.transport.session import EngineSession
 from inference.order import Order, OrderAdapter
 from inference.record.consumption import MOST_TIMES
 from inference.stream.frames import Kind
+from inference.worker.handlers.choices import Choices
 from inference.worker.run.run import Run
 from tests.inference.orders import an_order
 from tests.inference.running import until
@@ -71,6 +72,30 @@ async def test_a_stream_says_what_a_whole_answer_says(
     assert outcome.prompt_tokens == whole["usage"]["prompt_tokens"] > 0
     assert outcome.completion_tokens == whole["usage"]["completion_tokens"]
     assert traces.events[-1] == b"data: [DONE]"
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_several_answers_read_the_prompt_once(
+    engine: VllmEngine, session: EngineSession, stream: bool
+) -> None:
+    alone = await answer(engine, session, asked(engine, max_tokens=8))
+    order = msgspec.structs.replace(asked(engine, n=3, max_tokens=8, stream=stream), choices=3)
+    work = Run(order, order.item, engine)
+    work.handler = Choices(work)
+    outcome, _ = await run(engine, session, work)
+    choices = orjson.loads(outcome.response)["choices"]
+    assert [choice["index"] for choice in choices] == [0, 1, 2]
+    assert {choice["message"]["content"] for choice in choices} == {text_of(alone)}
+    assert outcome.prompt_tokens == alone["usage"]["prompt_tokens"]
+    assert outcome.completion_tokens == 3 * 8
+
+
+async def test_the_tokens_of_a_prompt_and_back(engine: VllmEngine, session: EngineSession) -> None:
+    body = {"prompt": "The sky is blue because"}
+    tokens = await engine.tokens_of(session, body, chat=False, special=False)
+    assert await engine.text_of(session, tokens) == body["prompt"]
+    chat = await engine.tokens_of(session, {"messages": [QUESTION]}, chat=True, special=False)
+    assert len(chat) == await engine.count_chat(session, {"messages": [QUESTION]})
 
 
 @pytest.mark.parametrize(

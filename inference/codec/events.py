@@ -80,6 +80,7 @@ class _Delta(msgspec.Struct):
 
 
 class _Choice(msgspec.Struct):
+    index: Any = 0
     delta: _Delta | None = None
     message: _Delta | None = None
     text: str | None = None
@@ -128,13 +129,18 @@ def said_of(answer: bytes) -> Said:
 
 def _said_in_chunk(chunk: _Chunk) -> Said:
     choices = chunk.choices
-    if not choices:
+    if not choices or _is_further(choices[0].index):
         return NOTHING
     message = choices[0].delta or choices[0].message
     if message is None:
         return Said(choices[0].text or "")
     reasoning = message.reasoning_content or message.reasoning
     return Said(message.content or "", reasoning if isinstance(reasoning, str) else "")
+
+
+def _is_further(index: Any) -> bool:
+    """Returns whether it is not the first of several answers: one text is the first one's."""
+    return type(index) is int and index > 0
 
 
 def finish_reason(chunk: dict[str, Any]) -> str:

@@ -231,6 +231,10 @@ class AnswerTooLong(EngineFailed):
         super().__init__(502, "answer_too_long", what)
 
 
+class BadToken(Exception):
+    """A number that is no token of the model."""
+
+
 # Called with the number of events; None: read on now.
 Turn = Callable[[int], Awaitable[object] | None]
 
@@ -259,6 +263,8 @@ class Engine:
     reads_reasoning = True  # an assistant's `reasoning_content`
     knows_refusals = False  # refusal parts of an assistant; others get them as text
     scores_texts = False  # `scoring` says how likely given texts are
+    makes_choices: bool = False  # `n` answers to one prompt (choices.py)
+    tokenizes: ClassVar[frozenset[str]] = frozenset()  # "text", "chat": see `tokens_of`
     most_choices: ClassVar[int] = 2000  # at one place of a JSON schema
     most_readings: ClassVar[int | None] = None  # of one text by a schema; None: they cost nothing
 
@@ -569,6 +575,19 @@ class Engine:
         None for a kind that has no such question. Raises ClientError, TimeoutError, and UNREADABLE.
         """
         return None
+
+    async def tokens_of(
+        self, session: EngineSession, body: dict[str, Any], *, chat: bool, special: bool
+    ) -> list[int]:
+        """Returns the tokens of a prepared body's prompt, for a kind that `tokenizes` such ones.
+
+        `special`: with those that the model wants around a text. Raises as `count_chat`.
+        """
+        raise NotImplementedError
+
+    async def text_of(self, session: EngineSession, tokens: list[int]) -> str:
+        """Returns the text of tokens. Raises BadToken, and as `count_chat`."""
+        raise NotImplementedError
 
     def thinking(self, *, on: bool, budget: int | None) -> dict[str, Any]:
         """Returns the fields of a chat that turn its model's thinking on or off.

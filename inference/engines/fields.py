@@ -80,7 +80,11 @@ OBJECT = FieldRule(lambda v: isinstance(v, dict), "an object")
 LIST = FieldRule(lambda v: isinstance(v, list), "a list")
 STRING = FieldRule(lambda v: isinstance(v, str), "a string")
 CHOICE = FieldRule(lambda v: isinstance(v, str | dict), "a string or an object")
-ONE = FieldRule(lambda v: v == 1 and not isinstance(v, bool), "1: ask several times instead")
+MOST_N, MOST_CHOICES = 8, 64  # answers to one prompt, and to all prompts of a request
+A_FEW = FieldRule(
+    lambda v: isinstance(v, int | float) and not isinstance(v, bool) and v in range(1, MOST_N + 1),
+    f"a whole number from 1 to {MOST_N}",
+)
 _BIAS = number(-100, 100)
 _TOKEN = re.compile("[0-9]{1,9}")
 _OUTLINES = ("json", "choice", "json_object")
@@ -162,7 +166,7 @@ COMMON: Fields = {
     "presence_penalty": number(-2, 2),
     "seed": integer(-(2**63), 2**63 - 1),
     "stop": strings(16),
-    "n": ONE,
+    "n": A_FEW,
     "user": STRING,
     "logit_bias": BIAS,
 }
@@ -181,7 +185,9 @@ CHAT: Fields = {
 }
 TEXT: Fields = {
     **COMMON,
-    "prompt": checked_elsewhere("a text, a list of tokens, or a list with one of these"),
+    "prompt": checked_elsewhere(
+        f"a text, a list of tokens, or a list of these; at most {MOST_CHOICES} answers, `n` of each"
+    ),
     "suffix": STRING,
     "logprobs": integer(0, 20),
     "echo": BOOL,
@@ -208,13 +214,29 @@ RERANKING: Fields = {
     "user": STRING,
 }
 OF_TASK: dict[str, Fields] = {EMBED: EMBEDDINGS, RERANK: RERANKING}
+# The tokens of a text or a chat, and the text of tokens (inference/api/openai/tokenizing.py).
+TOKENIZING: Fields = {
+    "model": COMMON["model"],
+    "prompt": checked_elsewhere("a text; or `messages`"),
+    "messages": checked_elsewhere("a list of messages; or `prompt`"),
+    "tools": LIST,
+    "chat_template_kwargs": TEMPLATE,
+    "add_special_tokens": BOOL,
+    "add_generation_prompt": only(True, "true"),
+    "continue_final_message": only(False, "false"),
+    "return_token_strs": only(False, "false"),
+}
+DETOKENIZING: Fields = {
+    "model": COMMON["model"],
+    "tokens": checked_elsewhere("a list of tokens, at most the model's context length"),
+}
 _TIERS = FieldRule(
     lambda v: v in ("auto", "default"),
     "auto or default: who goes first is said by the header `x-forebay-class`",
 )
 # Hints and OpenAI's defaults: checked, and not passed on.
 HINTS: Fields = {
-    "best_of": ONE,
+    "best_of": checked_elsewhere("the same as `n`: you get every answer that is made"),
     "metadata": METADATA,
     "modalities": FieldRule(lambda v: v == ["text"], '["text"]'),
     "prompt_cache_key": string(1024),

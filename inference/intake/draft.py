@@ -64,6 +64,7 @@ async def draft(context: Context, submission: Submission) -> Order:
         adapter=submission.adapter,
         task=submission.task,
         stored=submission.stored,
+        choices=submission.several.count,
     )
 
 
@@ -102,6 +103,7 @@ def _charge(
         chat=submission.chat,
         max_tokens=submission.max_tokens,
         reserve=submission.reserve,
+        several=submission.several,
         elsewhere={each.name: in_pools.get(each.name, prices).times(factor) for each in reached},
     )
 

@@ -10,6 +10,7 @@ import orjson
 from inference import classes
 from inference.engines import engines_of
 from inference.engines.base import Engine
+from inference.engines.choices import ONE, Several, several_of
 from inference.engines.inputs import likely_tokens
 from inference.errors import BadRequest
 from inference.intake import cache_lookup
@@ -53,6 +54,7 @@ class Submission(msgspec.Struct, frozen=True):
     adapter: OrderAdapter | None = None  # on the engine's model
     reserve: tuple[int, int] | None = None  # tokens that it may take; None: by its body
     task: str = ""  # as in Order
+    several: Several = ONE  # prompts and answers
     stored: Stored | None = None  # as in Order
 
     @property
@@ -135,7 +137,8 @@ def read(
         body |= {"stream": True, "stream_options": {"include_usage": True}}
     includes_usage = bool((body.get("stream_options") or {}).get("include_usage"))
     chat = form is Form.CHAT
-    prepared, estimate, reserve = _prepared(body, length, form, caller, engine)
+    several = ONE if form.task else _several(body, engine, klass)
+    prepared, estimate, reserve = _prepared(body, length, form, caller, engine, several)
     return Submission(
         caller=bound_caller,
         engine=engine,
@@ -163,7 +166,23 @@ def read(
         adapter=adapter,
         reserve=reserve,
         task=form.task,
+        several=several,
     )
+
+
+def _several(body: Body, engine: Engine, klass: str) -> Several:
+    """Returns how many answers a checked body asks for. Raises BadRequest.
+
+    Any engine of the model may get it: the one that reads a prompt most often counts.
+    """
+    several = several_of(body, read_once=engine.makes_choices)
+    if several is ONE:
+        return ONE
+    if not classes.of(klass).serves_completions:
+        what = f"requests of the class `{klass}` have one answer: leave out `n` and further prompts"
+        raise BadRequest(what, code="unsupported_value", param="n")
+    read_once = all(each.makes_choices for each in engines_of(engine.config.name))
+    return several_of(body, read_once=read_once)
 
 
 class Prepared(NamedTuple):
@@ -174,12 +193,14 @@ class Prepared(NamedTuple):
     reserve: tuple[int, int] | None = None
 
 
-def _prepared(body: Body, length: int, form: Form, caller: Caller, engine: Engine) -> Prepared:
+def _prepared(
+    body: Body, length: int, form: Form, caller: Caller, engine: Engine, several: Several
+) -> Prepared:
     if task := form.task:
         prepared = engine.prepare_task(body, task)
         reserve = engine.inputs_bound(prepared, task), 0
         return Prepared(prepared, likely_tokens(prepared, task), reserve)
-    estimate = requests.estimate(length, body)
+    estimate = requests.estimate(length, body, several)
     cost_bound.bound_answer(body, caller, engine)
     return Prepared(engine.prepare(body, chat=form is Form.CHAT), estimate)
 

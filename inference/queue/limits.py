@@ -72,6 +72,25 @@ def kept_free(pool: str) -> dict[str, int]:
     return {name: number for name, number in free.items() if number}
 
 
+def left_free(pool: str, klass: str) -> int:
+    """Returns the slots that a request of a class leaves to other tenants and higher classes.
+
+    It counts for what a running request takes beside its own slot.
+    """
+    known = all_queues().get(pool)
+    if known is None:
+        return 0
+    slots = slots_of(known)
+    limits = _limits(known, slots)
+    above = [limits[name] for name in classes.above(klass)]
+    own = limits.get(klass, {})
+    return max(
+        int(own.get("headroom", 0)),
+        int(own.get("reserved_vip", 0)),
+        *(max(_reserved(each), _kept_lately(each, slots)) for each in above),
+    )
+
+
 def _limits(pool: Pool | None, slots: int) -> dict[str, dict[str, float]]:
     """Returns limits by class; the installation's for a pool that is gone."""
     policy, shares = (pool.policy, pool.shares_processors) if pool else (PoolPolicy(), False)

@@ -8,7 +8,16 @@ from enum import Enum, auto
 from typing import Any
 
 from inference.engines.base import Engine, context_exceeded
-from inference.engines.fields import HINTS, FieldRule, integer, number, strings, tokens
+from inference.engines.choices import ONE, Several, prompts_of
+from inference.engines.fields import (
+    HINTS,
+    MOST_CHOICES,
+    FieldRule,
+    integer,
+    number,
+    strings,
+    tokens,
+)
 from inference.errors import BadRequest, must_be
 from inference.order import EMBED, RERANK
 from inference.validation import bounded_json
@@ -97,12 +106,21 @@ def check_length(raw_length: int, body: Body, engine: Engine) -> None:
     fits = may_fit(raw_length, engine)
     if isinstance(prompt, list) and prompt and isinstance(prompt[0], int):
         fits = len(prompt) <= context
+    elif len(several := prompts_of(body)) > 1:
+        fits = all(_may_fit_alone(each, engine) for each in several)
     if not fits:
         raise too_long(engine, "messages" if messages else "prompt")
 
 
 def may_fit(raw_length: int, engine: Engine) -> bool:
     return raw_length <= engine.context_length * LONGEST_TOKEN
+
+
+def _may_fit_alone(prompt: Any, engine: Engine) -> bool:
+    """Returns whether one of several prompts may fit. One that is no prompt is refused later."""
+    if isinstance(prompt, list):
+        return len(prompt) <= engine.context_length
+    return not isinstance(prompt, str) or may_fit(len(prompt), engine)
 
 
 def too_long(engine: Engine, field: str) -> BadRequest:
@@ -130,18 +148,19 @@ def check_text(body: Body, engine: Engine) -> None:
     prompt = body.get("prompt")
     if isinstance(prompt, list) and len(prompt) == 1 and isinstance(prompt[0], str | list):
         body["prompt"] = prompt = prompt[0]
-    if isinstance(prompt, str) and prompt:
-        return
-    if isinstance(prompt, list) and prompt and tokens(len(prompt)).holds(prompt):
-        return
-    if isinstance(prompt, list) and prompt and all(isinstance(p, str | list) for p in prompt):
-        raise BadRequest(
-            f"`prompt` must be one prompt, not {len(prompt)}: send a request for each, so that each"
-            " has its place, its record and its usage (LangChain: `batch_size=1`)",
-            code="unsupported_value",
-            param="prompt",
-        )
-    raise must_be("prompt", "a non-empty string, a list of tokens, or a list with one of these")
+    several = prompts_of(body)
+    if not all(map(_is_prompt, several)):
+        raise must_be("prompt", "a non-empty string, a list of tokens, or a list of these")
+    if len(several) * int(body.get("n") or 1) > MOST_CHOICES:
+        what = f"`prompt` and `n` ask for more than {MOST_CHOICES} answers: send fewer prompts"
+        raise BadRequest(what, code="unsupported_value", param="prompt")
+
+
+def _is_prompt(value: Any) -> bool:
+    """Returns whether it is a text or a list of tokens, and not empty."""
+    if isinstance(value, list):
+        return bool(value) and tokens(len(value)).holds(value)
+    return isinstance(value, str) and value != ""
 
 
 def check_completion(body: Body, engine: Engine) -> None:
@@ -164,6 +183,8 @@ def _check(body: Body, engine: Engine, *, chat: bool) -> None:
             raise must_be(name, rule.should)
     _check_capabilities(body, engine)
     check_schemas(body, engine.most_choices, engine.most_readings)
+    if body.get("best_of") is not None:
+        _check_best_of(body)
     if form := body.get("response_format"):
         _check_format(form, engine)
     options = body.get("stream_options")
@@ -177,6 +198,14 @@ def _check(body: Body, engine: Engine, *, chat: bool) -> None:
     most = body.get("max_completion_tokens") or body.get("max_tokens") or engine.context_length
     if (body.get("min_tokens") or 0) > most:
         raise must_be("min_tokens", f"at most {most}")
+
+
+def _check_best_of(body: Body) -> None:
+    """Raises BadRequest where more answers would be made than given out."""
+    best_of, n = body["best_of"], int(body.get("n") or 1)
+    if best_of != n or isinstance(best_of, bool):
+        should = f"{n}, as `n` is: no answer is made to be thrown away; ask for `n` and choose"
+        raise must_be("best_of", should, code="unsupported_value")
 
 
 def _check_answers(engine: Engine) -> None:
@@ -228,10 +257,10 @@ def _check_schema(schema: Any, name: str, engine: Engine) -> None:
         raise BadRequest(f"`{name}` must be a JSON schema", param="response_format")
 
 
-def estimate(raw_length: int, body: Body) -> int:
+def estimate(raw_length: int, body: Body, several: Several = ONE) -> int:
     """Returns the tokens that the fair queue charges until the settlement corrects them."""
     answer = body.get("max_completion_tokens") or body.get("max_tokens") or DEFAULT_ANSWER
-    return raw_length // 4 + 2 * int(answer)
+    return raw_length // 4 * several.reads + 2 * int(answer) * several.count
 
 
 def plain_call(fields: Body, engine: Engine) -> Body:
@@ -247,4 +276,6 @@ def plain_call(fields: Body, engine: Engine) -> Body:
     names = {"stop_words": "stop"}
     body = {names.get(k, k): v for k, v in fields.items() if v is not None}
     check_completion(body, engine)
+    if len(prompts_of(body)) > 1:
+        raise must_be("prompt", "one prompt: POST /v1/completions takes several")
     return body

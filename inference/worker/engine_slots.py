@@ -7,15 +7,17 @@ from typing import Any
 
 from inference.engines import all_queues
 from inference.engines.base import EngineConfig, EngineFull
+from inference.queue.limits import left_free
 from inference.worker.failover import other_available
 from inference.worker.guard import Guard
 from inference.worker.inbox import Idling
+from inference.worker.run.further_slots import FurtherSlots
 from inference.worker.run.run import Run
 
 log = logging.getLogger(__name__)
 
 
-class EngineSlots:
+class EngineSlots(FurtherSlots):
     """`count`: this worker's share of the engine's slots."""
 
     def __init__(self, pool: str, config: EngineConfig, count: int, idling: Idling) -> None:
@@ -24,6 +26,7 @@ class EngineSlots:
         self.guard = Guard(config.id)
         self._holding: set[asyncio.Task[None]] = set()
         self._parked: set[asyncio.Task[None]] = set()  # their slots are free again
+        self._further = 0  # slots of running requests beside their own
 
     @property
     def tasks(self) -> set[asyncio.Task[None]]:
@@ -34,7 +37,7 @@ class EngineSlots:
         guard = self.guard
         troubled = guard.has_trouble or guard.has_just_failed
         allowed = self._allowed() if troubled else self.count
-        return max(0, guard.limit_after_full(allowed) - len(self._holding))
+        return max(0, guard.limit_after_full(allowed) - len(self._holding) - self._further)
 
     def _allowed(self) -> int:
         pool = all_queues().get(self._pool)
@@ -45,6 +48,22 @@ class EngineSlots:
         task = asyncio.create_task(work)
         self._holding.add(task)
         task.add_done_callback(self._finished)
+
+    # Beside a request's own ----------------------------------------------------------------------
+    def borrow(self, klass: str) -> bool:
+        """Take one if nobody waits for it, and if as many stay free as others may count on."""
+        nobody_waits = self._idling.is_idle and not self._idling.is_held
+        if not nobody_waits or self.free <= left_free(self._pool, klass):
+            return False
+        self._further += 1
+        return True
+
+    def occupy(self, count: int) -> None:
+        self._further += count
+
+    def give_back(self, count: int = 1) -> None:
+        self._further -= count
+        self._idling.slot_freed()
 
     def let_go(self) -> None:
         """Free the slot of the current task, which parks its request."""

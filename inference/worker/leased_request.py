@@ -185,6 +185,7 @@ class LeasedRequest:
                 failure, parts.requests.running.values()
             ),
             free_slot=parts.slots.let_go,
+            slots=parts.slots,
             answers=parts.connections.answers,
             checkpoints=checkpoints,
             preemption=parts.preemption,

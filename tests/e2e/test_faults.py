@@ -295,6 +295,41 @@ def test_a_killed_worker_in_the_middle_of_a_stream(
     assert record.usage()[0]["error_code"] == "worker_lost"
 
 
+def test_a_killed_worker_makes_all_answers_of_a_request_again(hurt: Platform, engine: Mock) -> None:
+    engine.behave(delay_ms=1500, tokens=4)
+    answers: list[httpx.Response] = []
+    asking = threading.Thread(target=lambda: answers.append(chat(hurt, n=3, max_tokens=4)))
+    asking.start()
+    eventually(lambda: engine.state()["running"] > 0, 5)
+    kill(hurt.pids("worker"))
+    asking.join(40)
+    (answer,) = answers
+    assert [choice["index"] for choice in answer.json()["choices"]] == [0, 1, 2]
+    (usage,) = Record(hurt, answer.headers["x-request-id"]).usage()
+    assert (usage["attempts"], usage["completion_tokens"]) == (2, 12)
+    settled_exactly_once(hurt)
+
+
+def test_a_killed_worker_ends_a_stream_of_several_answers_with_an_error(
+    hurt: Platform, engine: Mock
+) -> None:
+    engine.behave(tokens=300, interval_ms=20)
+    with stream(hurt, n=3) as answer:
+        record = Record(hurt, answer.headers["x-request-id"])
+        reading = events(answer.iter_lines())
+        heard = [next(reading) for _ in range(20)]
+        kill(hurt.pids("worker"))
+        heard += list(reading)
+    numbers = [number for number, data in heard if data != "[DONE]"]
+    assert numbers == list(range(1, len(numbers) + 1))
+    assert json.loads(heard[-2][1])["error"]["code"] == "worker_lost"
+    eventually(lambda: len(record.usage()) == 1)
+    (usage,) = record.usage()
+    words = sum('"content":" t' in data for _, data in heard)
+    assert words <= usage["completion_tokens"] <= 3 * 300
+    settled_exactly_once(hurt)
+
+
 @pytest.mark.soak("grpc")
 def test_a_killed_front_end_leaves_no_loose_ends(
     hurt: Platform, engine: Mock, front: FrontEnd

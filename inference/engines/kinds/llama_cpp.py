@@ -20,6 +20,7 @@ from inference.engines.base import (
     REPORT_S,
     UNREADABLE,
     AdapterMissing,
+    BadToken,
     Engine,
     EngineAway,
     EngineConfig,
@@ -114,6 +115,7 @@ class LlamaCppEngine(Engine):
     parts = ("text", "image_url", "input_audio", "video_url")
     tool_types = ("function",)
     scores_texts = True
+    tokenizes = frozenset({"text", "chat"})
     most_choices = 500  # it follows each by itself: 1000 take ten seconds for a few tokens
     most_readings = 500
 
@@ -343,8 +345,29 @@ class LlamaCppEngine(Engine):
         return (await self._report(session, self.base + "/apply-template", chat))["prompt"]
 
     async def _tokens(self, session: EngineSession, text: dict[str, Any]) -> int:
-        body = {**text, "add_special": True}
-        return len((await self._report(session, self.base + "/tokenize", body))["tokens"])
+        return len(await self._tokenized(session, {**text, "add_special": True}))
+
+    async def _tokenized(self, session: EngineSession, text: dict[str, Any]) -> list[Any]:
+        tokens: list[Any] = (await self._report(session, self.base + "/tokenize", text))["tokens"]
+        return tokens
+
+    async def tokens_of(
+        self, session: EngineSession, body: dict[str, Any], *, chat: bool, special: bool
+    ) -> list[int]:
+        if chat:
+            prompt = {name: body[name] for name in _OF_A_PROMPT if name in body}
+            text, special = await self._rendered(session, prompt), True  # as it reads a chat itself
+        else:
+            text = body["prompt"]
+        question = {"content": text, "parse_special": True, "add_special": special}
+        return list(map(int, await self._tokenized(session, question)))
+
+    async def text_of(self, session: EngineSession, tokens: list[int]) -> str:
+        """Returns the text. The numbers are compared with the vocabulary here: it does not."""
+        if max(tokens) >= await self._vocabulary_size(session):
+            raise BadToken
+        answer = await self._report(session, self.base + "/detokenize", {"tokens": tokens})
+        return str(answer["content"])
 
 
 def _owner(order: Order) -> Owner:

@@ -16,7 +16,7 @@ from uuid import UUID
 import aiohttp
 from django.conf import settings
 
-from inference.engines.base import UNREADABLE
+from inference.engines.base import UNREADABLE, BadToken
 from inference.engines.continuation import append_to_answer, continued_body, takes_prefix
 from inference.engines.kinds.openai import OpenAIEngine
 from inference.engines.transport.session import EngineSession
@@ -58,6 +58,18 @@ class OpenEndedEngine(OpenAIEngine):
     def open_ended(self, body: dict[str, Any]) -> None:
         """Ask the server to continue the last message and to return only the new part."""
         body["continue_final_message"] = True
+
+    async def detokenized(
+        self, session: EngineSession, tokens: list[int], field: str, **more: Any
+    ) -> str:
+        """Returns the text of tokens, which is in a `field` of the answer. Raises BadToken."""
+        body = {"model": self.config.model, "tokens": tokens, **more}
+        try:
+            return str((await self._report(session, self.root + "/detokenize", body))[field])
+        except aiohttp.ClientResponseError as problem:
+            if problem.status in (400, 422):
+                raise BadToken from None
+            raise
 
     # What it says of itself -----------------------------------------------------------------------
     async def probe(self, session: EngineSession) -> bool:

@@ -54,6 +54,7 @@ class OpenAIEngine(Engine):
     def __init__(self, config: EngineConfig) -> None:
         super().__init__(config)
         self.is_openais = self.knows_refusals = _is_openais(config.url)
+        self.makes_choices = self.makes_choices or self.is_openais
         if self.is_openais:
             self._chat_fields = {**self._chat_fields, **SERVICE}
             self.reads_reasoning = False

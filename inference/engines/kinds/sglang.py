@@ -42,6 +42,8 @@ class SglangEngine(OpenEndedEngine):
     """
 
     product = "SGLang"
+    makes_choices = True
+    tokenizes = frozenset({"text"})
     own_fields = {name: OpenAIEngine.own_fields[name] for name in _OPENAI_FIELDS}
     metrics = load.SGLANG  # if it was started with --enable-metrics
     alive_within_s = 25.0  # it allows itself 20
@@ -66,6 +68,17 @@ class SglangEngine(OpenEndedEngine):
         if error_in(body).get("code") == 503:
             return EngineFull(hosted=self.config.hosted)
         return super().refusal(status, body)
+
+    async def tokens_of(
+        self, session: EngineSession, body: dict[str, Any], *, chat: bool, special: bool
+    ) -> list[int]:
+        question = {"model": self.config.model, "prompt": body["prompt"]}
+        question["add_special_tokens"] = special
+        answer = await self._report(session, self.root + "/tokenize", question)
+        return list(map(int, answer["tokens"]))
+
+    async def text_of(self, session: EngineSession, tokens: list[int]) -> str:
+        return await self.detokenized(session, tokens, "text", skip_special_tokens=False)
 
     async def is_alive(self, session: EngineSession) -> bool:
         """Ask its /health, which waits for a token of any request.

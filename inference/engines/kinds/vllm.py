@@ -75,6 +75,8 @@ class VllmEngine(OpenEndedEngine):
     own_text_fields = {"response_format": FORMAT}
     product = "vLLM"
     scores_texts = True
+    makes_choices = True
+    tokenizes = frozenset({"text", "chat"})
     metrics = load.VLLM
 
     def __init__(self, config: EngineConfig) -> None:
@@ -244,8 +246,22 @@ class VllmEngine(OpenEndedEngine):
         return await self._count(session, {k: body[k] for k in _OF_A_PROMPT if k in body})
 
     async def _count(self, session: EngineSession, prompt: dict[str, Any]) -> int:
+        return int((await self._tokenized(session, prompt))["count"])
+
+    async def _tokenized(self, session: EngineSession, prompt: dict[str, Any]) -> Any:
         body = {"model": self.config.model, **prompt}
-        return int((await self._report(session, self.root + "/tokenize", body))["count"])
+        return await self._report(session, self.root + "/tokenize", body)
+
+    async def tokens_of(
+        self, session: EngineSession, body: dict[str, Any], *, chat: bool, special: bool
+    ) -> list[int]:
+        names = _OF_A_PROMPT if chat else ("prompt",)
+        prompt = {name: body[name] for name in names if name in body}
+        answer = await self._tokenized(session, prompt | {"add_special_tokens": special})
+        return list(map(int, answer["tokens"]))
+
+    async def text_of(self, session: EngineSession, tokens: list[int]) -> str:
+        return await self.detokenized(session, tokens, "prompt")
 
 
 def served_name(version: UUID) -> str:

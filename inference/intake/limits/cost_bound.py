@@ -11,6 +11,7 @@ from collections.abc import Mapping
 
 from inference.engines.base import Engine
 from inference.engines.capabilities import MEDIA
+from inference.engines.choices import ONE, Several
 from inference.validation.schemas import Body
 from tenants.caller import Caller
 from tenants.quotas.charge import Charge, Prices
@@ -43,19 +44,23 @@ def charge(
     max_tokens: int | None,
     reserve: tuple[int, int] | None = None,
     elsewhere: Mapping[str, Prices] = {},
+    several: Several = ONE,
 ) -> Charge:
     """Returns the charge of a prepared body; without `max_tokens` up to the context's end.
 
     `prices` are those of its pool, `elsewhere` those of the other pools that it may reach.
-    `reserve` bounds long work, which asks an engine many times.
+    `reserve` bounds long work, which asks an engine many times. Each of `several` prompts and
+    answers may fill a context.
     """
     context = engine.context_length
     if reserve:
         tokens, context = reserve, sum(reserve)
     else:
-        longest = context if _MEDIA.search(body) else engine.prompt_bound(body, chat=chat)
-        tokens = min(longest, context), min(max_tokens or context, context)
-    prompt, answer = _fitting(*tokens, context, prices)
+        room = context * several.prompts
+        longest = room if _MEDIA.search(body) else engine.prompt_bound(body, chat=chat)
+        answers = min(max_tokens or context, context) * several.prompts
+        tokens, context = (min(longest, room), answers), room
+    prompt, answer = _fitting(*tokens, context, prices, several)
     others = {pool: other for pool, other in elsewhere.items() if other != prices}
     return Charge(
         api_key_id=caller.api_key_id,
@@ -68,13 +73,20 @@ def charge(
         completion_price=prices.completion,
         elsewhere=others,
         most_elsewhere=max(
-            (other.most(*_fitting(*tokens, context, other)) for other in others.values()), default=0
+            (other.most(*_fitting(*tokens, context, other, several)) for other in others.values()),
+            default=0,
         ),
     )
 
 
-def _fitting(prompt: int, answer: int, context: int, prices: Prices) -> tuple[int, int]:
-    """Returns the tokens of prompt and answer that cost most and fit into the context."""
-    if prices.completion >= max(prices.prompt, prices.cached):
-        return min(prompt, context - answer), answer
-    return prompt, min(answer, context - prompt)
+def _fitting(
+    prompt: int, answer: int, context: int, prices: Prices, several: Several
+) -> tuple[int, int]:
+    """Returns the tokens of prompts and answers that cost most and fit into the context.
+
+    Each prompt is read and answered as often as `several` says.
+    """
+    reads, each = several.reads, several.each
+    if prices.completion * each >= max(prices.prompt, prices.cached) * reads:
+        return min(prompt, context - answer) * reads, answer * each
+    return prompt * reads, min(answer, context - prompt) * each

@@ -3,6 +3,7 @@
 from inference import classes
 from inference.order import Order
 from inference.worker.handlers.base import Handler
+from inference.worker.handlers.choices import Choices
 from inference.worker.handlers.evaluation import Evaluation
 from inference.worker.handlers.generation import Generation
 from inference.worker.handlers.training import Training
@@ -16,7 +17,9 @@ HANDLERS: dict[str, type[Handler]] = {
 
 
 def handler_of(order: Order) -> type[Handler]:
-    """Returns the handler of its class, or of its task where the class serves completions."""
+    """Returns the handler of its class, or of its kind where the class serves completions."""
     if order.task:
         return Vectors
+    if order.choices > 1:
+        return Choices
     return HANDLERS[classes.of(order.klass, order.route).handler]

@@ -25,8 +25,14 @@ class Asking(Handler):
         self.first_at: float | None = None  # when the engine first answered
         self.upstream = ""  # set when the engine is first called
 
-    async def ask_patiently(self, ask: Callable[[], Awaitable[None]]) -> None:
-        """Ask, again while the engine has not begun to answer. Raises EngineFailed."""
+    async def ask_patiently(
+        self, ask: Callable[[], Awaitable[None]], has_begun: Callable[[], bool] | None = None
+    ) -> None:
+        """Ask, again while the engine has not begun to answer. Raises EngineFailed.
+
+        `has_begun` says so for one of several questions.
+        """
+        has_begun = has_begun or self._has_begun
         self.upstream = self.engine.upstream
         began, retry = time.time(), 0
         while True:
@@ -36,10 +42,13 @@ class Asking(Handler):
                 return await ask()
             except EngineAway as failure:  # the engine has not begun to answer
                 self.run.has_left = before or (failure.was_asked and self.run.has_left)
-                if self.first_at or self.run.services.guard.phase is Phase.OPEN:
+                if has_begun() or self.run.services.guard.phase is Phase.OPEN:
                     raise
                 await self._back_off(failure, retry, began)
                 retry += 1
+
+    def _has_begun(self) -> bool:
+        return self.first_at is not None
 
     async def _back_off(self, failure: EngineAway, retry: int, began: float) -> None:
         """Wait before the next retry. Raises the failure once the engine has had its time."""

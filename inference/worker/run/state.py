@@ -16,6 +16,7 @@ from inference.stream import frames
 from inference.stream.frames import Frame, Kind
 from inference.worker.guard import Guard
 from inference.worker.run.checkpoints import Checkpoints
+from inference.worker.run.further_slots import FurtherSlots
 
 if TYPE_CHECKING:
     from inference.worker.energy_meter import EnergyMeter
@@ -46,8 +47,8 @@ class RunServices:
     `checkpoints`: for a class of work that has them. `preemption` offers the slot to higher
     classes. `elsewhere` returns another pool that can take the order, `own_pool` its own while that
     takes requests. `note_full` hears of each 429 of the engine. `free_slot` is called as soon as
-    the engine is free of a parked order. `answers` stores what may be sent again. `energy` measures
-    what the work takes, where that can be known.
+    the engine is free of a parked order. `slots` has further ones beside the order's own. `answers`
+    stores what may be sent again. `energy` measures what the work takes, where that can be known.
     """
 
     guard: Guard = field(default_factory=Guard)
@@ -55,6 +56,7 @@ class RunServices:
     own_pool: Callable[[], Pool | None] = lambda: None
     note_full: Callable[[EngineFull], None] = lambda _failure: None
     free_slot: Callable[[], None] = lambda: None
+    slots: FurtherSlots = field(default_factory=FurtherSlots)
     answers: SecondLevel | None = None
     checkpoints: Checkpoints | None = None
     preemption: "Preemption | None" = None

@@ -140,7 +140,7 @@ async def test_a_text_completion(client: httpx.AsyncClient, engine: EngineServer
         (TEXT, {}, 400, "template"),
         (TEXT, {"template": "story", "variables": {"n": "3"}}, 400, "variables.n"),
         (TEXT, {"template": "story", "variables": {"n": 1}, "prompt": "x"}, 400, "prompt"),
-        (CHAT, {"variables": {"who": "x" * 9_000}, "messages": [], "n": 2}, 400, "n"),
+        (CHAT, {"variables": {"who": "x" * 9_000}, "messages": [], "n": 9}, 400, "n"),
     ],
 )
 async def test_what_is_wrong_is_named_and_leaves_nothing(

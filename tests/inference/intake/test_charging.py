@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from inference.api import limits
 from inference.engines.base import Engine, EngineConfig
 from inference.engines.capabilities import MEDIA
+from inference.engines.choices import Several
 from inference.engines.prompt_bound import Template
 from inference.intake.limits import cost_bound
 from inference.stream.frames import Frame, Kind, upstream
@@ -38,6 +39,41 @@ def charge(
 ) -> Charge:
     asked: dict[str, Any] = {"body": body, "chat": True, "max_tokens": max_tokens}
     return cost_bound.charge(caller(), ENGINE, prices, elsewhere=elsewhere, **asked)
+
+
+@pytest.mark.parametrize("prices", [FREE, Prices(1, 1, 2), Prices(9, 9, 1)])
+def test_several_answers_are_set_aside(prices: Prices) -> None:
+    """Together they read the prompt once, apart each of them reads it."""
+    body = orjson.dumps({"prompt": ["a" * 50, "b" * 50]})
+    one = cost_bound.charge(caller(), ENGINE, prices, body=body, chat=False, max_tokens=10)
+    together, apart = (
+        cost_bound.charge(
+            caller(),
+            ENGINE,
+            prices,
+            body=body,
+            chat=False,
+            max_tokens=10,
+            several=Several(2, 4, reads),
+        )
+        for reads in (1, 4)
+    )
+    assert one.completion_tokens == 10
+    assert (together.prompt_tokens, together.completion_tokens) == (one.prompt_tokens, 80)
+    assert (apart.prompt_tokens, apart.completion_tokens) == (4 * one.prompt_tokens, 80)
+
+
+def test_without_a_limit_each_answer_may_fill_the_context() -> None:
+    body = orjson.dumps({"messages": []})
+    free = cost_bound.charge(
+        caller(), ENGINE, FREE, body=body, chat=True, max_tokens=None, several=Several(1, 8, 1)
+    )
+    assert (free.prompt_tokens, free.completion_tokens) == (0, 8 * CONTEXT)
+    dear = Prices(100, 100, 1)
+    aside = cost_bound.charge(
+        caller(), ENGINE, dear, body=body, chat=True, max_tokens=None, several=Several(1, 8, 1)
+    )
+    assert aside.completion_tokens == 8 * (CONTEXT - aside.prompt_tokens)
 
 
 def test_a_key_is_charged_to_its_maker_too() -> None:

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inference.engines.base import Engine, EngineConfig
+from inference.engines.choices import Several
 from inference.engines.fields import CHAT, HINTS, TEXT
 from inference.engines.kinds.llama_cpp import LlamaCppEngine
 from inference.engines.kinds.openai import OpenAIEngine
@@ -75,10 +76,12 @@ def message(**fields: Any) -> dict[str, Any]:
         ({"stop": 5}, "stop", "at most 16 strings"),
         ({"stop": [5]}, "stop", "at most 16 strings"),
         ({"stop": ["x"] * 17}, "stop", "at most 16 strings"),
-        ({"n": 2}, "n", "1"),
-        ({"n": 0}, "n", "1"),
-        ({"n": True}, "n", "1"),
-        ({"n": "1"}, "n", "1"),
+        ({"n": 9}, "n", "from 1 to 8"),
+        ({"n": 0}, "n", "from 1 to 8"),
+        ({"n": 1.5}, "n", "a whole number"),
+        ({"n": True}, "n", "from 1 to 8"),
+        ({"n": "1"}, "n", "from 1 to 8"),
+        ({"n": float("nan")}, "n", "from 1 to 8"),
         ({"user": 5}, "user", "a string"),
         ({"logprobs": 1}, "logprobs", "true or false"),
         ({"top_logprobs": 21}, "top_logprobs", "from 0 to 20"),
@@ -88,7 +91,10 @@ def message(**fields: Any) -> dict[str, Any]:
         ({"logit_bias": {"5": "much"}}, "logit_bias", "an object"),
         ({"logit_bias": {str(n): 1 for n in range(1025)}}, "logit_bias", "1024"),
         ({"chat_template_kwargs": {"chat_template": "x"}}, "chat_template_kwargs", "thinking"),
-        ({"best_of": 2}, "best_of", "1"),
+        ({"best_of": 2}, "best_of", "must be 1, as `n` is"),
+        ({"best_of": 2, "n": 3}, "best_of", "must be 3, as `n` is"),
+        ({"best_of": True}, "best_of", "must be 1"),
+        ({"best_of": [1]}, "best_of", "must be 1"),
         ({"modalities": ["audio"]}, "modalities", "text"),
         ({"max_tokens": 0}, "max_tokens", "from 1 to 2048"),
         ({"max_tokens": -1}, "max_tokens", "context length"),
@@ -112,8 +118,12 @@ def test_a_bad_chat_is_told_where_and_what(fields: dict[str, Any], param: str, s
     [
         ({"prompt": None}, "prompt"),
         ({"prompt": ""}, "prompt"),
-        ({"prompt": ["a", "b"]}, "prompt"),
-        ({"prompt": [[1, 2], [3]]}, "prompt"),
+        ({"prompt": ["a"] * 65}, "prompt"),
+        ({"prompt": [[1, 2]] * 9, "n": 8}, "prompt"),
+        ({"prompt": ["a", ""]}, "prompt"),
+        ({"prompt": ["a", []]}, "prompt"),
+        ({"prompt": [[1], ["a"]]}, "prompt"),
+        ({"prompt": ["a", None]}, "prompt"),
         ({"prompt": ["a", 5, "b"]}, "prompt"),
         ({"prompt": []}, "prompt"),
         ({"prompt": [""]}, "prompt"),
@@ -281,10 +291,10 @@ def test_a_list_of_one_prompt_is_that_prompt(given: Any, passed_on: Any) -> None
         assert engine.prepare(body, chat=False)["prompt"] == passed_on
 
 
-def test_who_sends_several_prompts_is_told_what_to_do() -> None:
-    with pytest.raises(BadRequest, match="a request for each") as refused:
-        requests.check_text(text(prompt=["a", "b", "c"]), ENGINE)
-    assert "not 3" in refused.value.message
+def test_who_sends_too_many_prompts_is_told_what_to_do() -> None:
+    with pytest.raises(BadRequest, match="send fewer prompts") as refused:
+        requests.check_text(text(prompt=["a", "b", "c"] * 22), ENGINE)
+    assert "more than 64 answers" in refused.value.message
 
 
 def test_tokens_are_counted_and_not_measured() -> None:
@@ -667,6 +677,22 @@ def test_a_model_must_be_named(model: object) -> None:
     with pytest.raises(BadRequest) as refused:
         requests.model_of({"model": model})
     assert refused.value.param == "model"
+
+
+def test_several_prompts_and_answers_are_taken() -> None:
+    several = [["a", "b"], [[1, 2], [3]], ["a", [1]], ["a"] * 64]
+    for prompt in several:
+        body = text(prompt=prompt, n=1)
+        requests.check_text(body, ENGINE)
+        assert body["prompt"] == prompt
+    requests.check_chat(chat(n=8, best_of=8), ENGINE)
+    with pytest.raises(BadRequest, match="takes several"):
+        requests.plain_call({"prompt": ["a", "b"]}, ENGINE)
+
+
+def test_the_estimate_weighs_all_answers() -> None:
+    assert requests.estimate(400, {"max_tokens": 10}, Several(2, 3, 1)) == 100 + 2 * 10 * 6
+    assert requests.estimate(400, {"max_tokens": 10}, Several(2, 3, 3)) == 300 + 2 * 10 * 6
 
 
 def test_the_estimate_weighs_what_is_asked_for() -> None:
