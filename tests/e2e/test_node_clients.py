@@ -92,6 +92,27 @@ def test_vercels_sdk_writes_streams_and_calls_tools(real: Platform, packages: Pa
     assert report["calls"] == [["get_weather", ["city"]]]
 
 
+@pytest.mark.slow(seconds=60)
+def test_openais_client_over_the_responses_api(real: Platform, packages: Path) -> None:
+    report = reported(packages, "responses.mjs", real)
+    assert "Paris" in report["whole"]
+    assert (report["streamed"], report["gaps"]) == (report["whole"], [])
+    assert report["usage"]["output_tokens"] > 0
+    assert report["call"] == {"name": "get_weather", "arguments": ["city"]}
+    assert report["shaped"] == ["city"]
+    assert report["answered"]
+
+
+@pytest.mark.slow(seconds=60)
+def test_vercels_default_provider_speaks_responses(real: Platform, packages: Path) -> None:
+    report = reported(packages, "vercel_responses.mjs", real)
+    assert "Paris" in report["whole"]
+    assert report["streamed"] == report["whole"]
+    assert report["usage"]["outputTokens"] > 0
+    assert report["calls"] == [["get_weather", ["city"]]]
+    assert report["answered"] in ("stop", "length", "tool-calls")
+
+
 def test_the_documented_grpc_client_runs_as_written(
     staged: Platform, mock: Mock, packages: Path
 ) -> None:
