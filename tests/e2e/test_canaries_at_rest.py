@@ -53,6 +53,7 @@ def test_no_prompt_and_no_answer_rests_in_clear(
     in_clear(echoing, mark)
     with sinks.overheard(echoing) as traffic:
         completions(echoing, planted)
+        responses(echoing, planted)
         conversations(echoing, planted)
         batches(echoing, planted)
         memory = sinks.memory(echoing)
@@ -126,6 +127,29 @@ def completions(platform: Platform, planted: Planting) -> None:
                 planted.told(asking.post(path, json=streamed).text)
         for _ in range(2):
             given_up(asking, planted)
+
+
+def responses(platform: Platform, planted: Planting) -> None:
+    """Stored ones, which are retrieved, continued, listed by their items and deleted."""
+    path = "/v1/responses"
+    with client(platform) as asking:
+        first = asking.post(path, json=question(planted)).json()
+        body = {**question(planted), "previous_response_id": first["id"], "background": True}
+        second = asking.post(path, json=body).json()
+        own = f"{path}/{second['id']}"
+        planted.told(eventually(lambda: ended(asking.get(own))))
+        planted.told(asking.get(f"{own}/input_items").text)
+        planted.told(asking.post(path, json={**question(planted), "stream": True}).text)
+        for response in (first, second):
+            assert asking.delete(f"{path}/{response['id']}").status_code == 200
+
+
+def question(planted: Planting) -> dict[str, Any]:
+    return {"model": "echo", "input": planted.prompt(), "metadata": {"of": planted.marker}}
+
+
+def ended(answer: httpx.Response) -> str:
+    return answer.text if answer.json()["status"] == "completed" else ""
 
 
 def given_up(asking: httpx.Client, planted: Planting) -> None:
