@@ -16,8 +16,8 @@ from audit.keys.keyring import keyring
 from audit.models import DataKey, Event, Export, Payload
 from inference.chat import conversations
 from inference.chat.conversations import message_aad
-from inference.models import Author, Completion, Conversation, Message
-from inference.order import Order
+from inference.models import Author, Completion, Conversation, Message, StoredResponse
+from inference.order import Order, Stored
 from inference.queue.client import client
 from inference.record import statements
 from inference.record.statements import Outcome
@@ -54,6 +54,7 @@ class Subject:
             "keys": DataKey.objects.filter(**mine).count(),
             "texts": Payload.objects.filter(request_id__in=requests).count(),
             "conversations": Conversation.objects.filter(member__in=members).count(),
+            "responses": StoredResponse.objects.filter(**mine).count(),
             "exports": Export.objects.filter(**mine).count(),
             "files": len(list((settings.FOREBAY_HOME / "exports").glob(f"*{self.word}*"))),
             "open": Completion.objects.open().filter(id__in=requests).count(),
@@ -95,7 +96,7 @@ def a_key(tenant: Tenant, name: str = "robot") -> Subject:
 def asked(
     subject: Subject, *, upstream: str = "", over: bool = True, age_s: float = 60, **changes: Any
 ) -> Order:
-    """A request of theirs, on record, with its answer when it is over."""
+    """A request of theirs, on record and stored, with its answer when it is over."""
     actor = (subject.member or subject.key or subject.tenant).actor  # type: ignore[union-attr]
     order = an_order(
         tenant_id=subject.tenant.id,
@@ -103,6 +104,7 @@ def asked(
         actor=actor,
         created_at=time.time() - age_s,
         body=orjson.dumps({"messages": [{"role": "user", "content": subject.word}]}),
+        stored=Stored(orjson.dumps([{"content": subject.word}]), b"{}"),
         charge=Charge(
             api_key_id=subject.key.id if subject.key else None,
             member_id=subject.member.id if subject.member else None,
