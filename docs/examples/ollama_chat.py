@@ -8,7 +8,10 @@ from typing import Any
 
 from ollama import Client, ResponseError
 
-QUESTION: Any = {"role": "user", "content": "What is the capital of France?"}
+QUESTION: Any = {
+    "role": "user",
+    "content": "What is the capital of France? Answer in one sentence.",
+}
 OPTIONS = {"num_predict": 30, "temperature": 0}
 
 

@@ -114,9 +114,10 @@ class ChunkReader:
             self._add(self._thoughts if self._shows_thinking else [], thought)
         if text := delta.content or delta.refusal:
             self._add(self._texts, text)
-        for piece in delta.tool_calls or ():
+        for place, piece in enumerate(delta.tool_calls or ()):
             self.has_begun = True
-            call = self._calls.setdefault(piece.index or 0, _Call())
+            number = place if piece.index is None else piece.index
+            call = self._calls.setdefault(number, _Call())
             function = piece.function or _Function()
             call.identity = call.identity or piece.id or ""
             call.name = call.name or function.name or ""

@@ -8,11 +8,13 @@ from typing import Any
 import orjson
 
 from inference.api import limits
-from inference.api.http.request import JSON, Request, attended
+from inference.api.http.request import JSON, Request, attended, whole
 from inference.api.ollama import errors
 from inference.api.ollama.chunks import Piece
 from inference.api.ollama.lines import LineWriter, Shape
-from inference.errors import Headers, ServerStopped
+from inference.codec import pieces
+from inference.codec.events import split
+from inference.errors import Cancelled, Headers, ServerStopped
 from inference.intake.answer_stream import AnswerStream
 from inference.stream.frames import Frame, Kind
 
@@ -35,9 +37,20 @@ async def send_whole(request: Request, answer: AnswerStream, writer: LineWriter)
                 request.call.tell_frame(frame)
                 if frame.kind == Kind.ERROR:
                     return await send_error(request, frame)
-                writer.hear(frame)
+                writer.hear(split(frame.body))
                 if frame.final:
                     _tell_quotas(request, answer, writer.usage, frame.upstream)
+    return await request.answer(writer.whole())
+
+
+async def send_made_whole(request: Request, answer: AnswerStream, writer: LineWriter) -> None:
+    """Answer with what the engine, or the cache, gave in one piece."""
+    frame = await whole(request, answer)
+    if frame.kind == Kind.ERROR:
+        return await send_error(request, frame)
+    if not frame.body:
+        raise Cancelled
+    writer.hear(list(pieces.of_answer(frame.body, include_usage=True)))
     return await request.answer(writer.whole())
 
 

@@ -35,15 +35,21 @@ class Timing:
         """Note a piece of the answer."""
         self._first = self._first or time.monotonic_ns()
 
+    def comes_whole(self) -> None:
+        """Note that nobody will see when the first word came: all of the time is the answer's."""
+        self._first = self._recorded
+
     def durations(self) -> dict[str, int]:
+        """Returns the durations up to now, without those that are 0."""
         ended = time.monotonic_ns()
         first = self._first or ended
-        return {
+        durations = {
             "total_duration": ended - self._arrived,
             "load_duration": self._recorded - self._arrived,
             "prompt_eval_duration": first - self._recorded,
             "eval_duration": ended - first,
         }
+        return {name: duration for name, duration in durations.items() if duration}
 
 
 class Shape:
@@ -130,9 +136,9 @@ class LineWriter:
         return self._reader.usage
 
     # Whole answers -------------------------------------------------------------------------------
-    def hear(self, frame: Frame) -> None:
-        """Read a frame of an answer that is sent whole."""
-        self._read(split(frame.body))
+    def hear(self, events: list[bytes]) -> None:
+        """Read a part of an answer that is sent whole."""
+        self._read(events)
 
     def whole(self) -> bytes:
         """Returns the answer in one piece. Raises Cancelled if it was ended early."""

@@ -272,3 +272,26 @@ async def test_an_idempotency_key_works_here_too(
     assert again.headers["x-request-id"] == first.headers["x-request-id"]
     assert again.json()["message"]["content"] == "One two three"
     assert len(engine.asked) == 1
+
+
+async def test_a_whole_answer_is_kept_for_the_next(
+    client: httpx.AsyncClient, engine: EngineServer, numbered: None
+) -> None:
+    engine.finish_reason = "stop"
+    options = {"temperature": 0, "seed": 5}
+    for fields in ({"stream": False}, {"stream": True}):
+        headers = {"x-forebay-cache": "use"}
+        body = {**ASK, "options": options, **fields}
+        first = await client.post(CHAT, json={**ASK, "options": options}, headers=headers)
+        again = await client.post(CHAT, json=body, headers=headers)
+        assert again.headers["x-forebay-cache"] == "hit"
+    assert "".join(map(text_of, lines(first))) == "One two three #1"
+    alone = {**ASK, "options": {**options, "seed": 6}, "stream": False}
+    made = (await client.post(CHAT, json=alone, headers=headers)).json()
+    kept = (await client.post(CHAT, json=alone, headers=headers)).json()
+    assert text_of(made) == text_of(kept) == "One two three #2"
+    for whole in (made, kept):
+        assert "prompt_eval_duration" not in whole
+        assert whole["load_duration"] + whole["eval_duration"] == whole["total_duration"]
+    assert len(engine.asked) == 2
+    assert "stream" not in engine.asked[1]

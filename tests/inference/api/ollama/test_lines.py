@@ -7,6 +7,8 @@ import pytest
 
 from inference.api.ollama.chunks import INVALID_ARGUMENTS
 from inference.api.ollama.lines import LineWriter, Shape, Timing
+from inference.codec import pieces
+from inference.codec.events import split
 from inference.errors import Cancelled, error_body
 from inference.stream.frames import Frame, Kind
 
@@ -53,7 +55,7 @@ def read(own: LineWriter, *groups: list[bytes]) -> list[dict[str, Any]]:
 
 def whole(own: LineWriter, *groups: list[bytes]) -> dict[str, Any]:
     for frame in frames(*groups):
-        own.hear(frame)
+        own.hear(split(frame.body))
     answer: dict[str, Any] = orjson.loads(own.whole())
     return answer
 
@@ -175,6 +177,26 @@ def test_hidden_thinking_is_time_of_the_answer(monkeypatch: pytest.MonkeyPatch) 
     clock.seconds += 10
     lines = b"".join(map(own.written, rest)).splitlines()
     assert orjson.loads(lines[-1])["eval_duration"] == 11 * 10**9
+
+
+def test_of_an_answer_in_one_piece_all_time_is_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("inference.api.ollama.lines.time", Clock())
+    timing = Timing()
+    timing.recorded()
+    timing.comes_whole()
+    message = {
+        "content": "a",
+        "tool_calls": [{"id": n, "function": {"name": n, "arguments": "{}"}} for n in ("f", "g")],
+    }
+    choice = {"index": 0, "message": message, "finish_reason": "tool_calls"}
+    answer = orjson.dumps({"object": "chat.completion", "choices": [choice], "usage": USAGE})
+    own = writer(timing=timing)
+    own.hear(list(pieces.of_answer(answer, include_usage=True)))
+    made = orjson.loads(own.whole())
+    assert [call["function"]["name"] for call in made["message"]["tool_calls"]] == ["f", "g"]
+    assert (made["message"]["content"], made["eval_count"]) == ("a", 4)
+    durations = {name: value // 10**9 for name, value in made.items() if "duration" in name}
+    assert durations == {"total_duration": 2, "load_duration": 1, "eval_duration": 1}
 
 
 # The end ------------------------------------------------------------------------------------------
