@@ -6,7 +6,8 @@ answer apart, and read the prompt each time.
 """
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 import orjson
@@ -31,7 +32,8 @@ class Several(msgspec.Struct, frozen=True):
 ONE = Several()
 
 
-class Question(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Question:
     """A question to an engine. Its `count` answers are the choices from number `first` on."""
 
     order: Order
@@ -41,9 +43,10 @@ class Question(NamedTuple):
 
 def prompts_of(body: Body) -> list[Any]:
     """Returns the prompts of a body; of a chat or a single prompt one."""
-    prompt = body.get("prompt")
-    is_list = isinstance(prompt, list) and bool(prompt) and isinstance(prompt[0], str | list)
-    return prompt if is_list else [prompt]
+    prompt: Any = body.get("prompt")
+    if isinstance(prompt, list) and prompt and isinstance(prompt[0], str | list):
+        return prompt
+    return [prompt]
 
 
 def several_of(body: Body, *, read_once: bool) -> Several:

@@ -43,7 +43,8 @@ class Reply:
         """Count a numbered choice, or a piece of one."""
         delta = choice.get("delta") or choice.get("message")
         message = delta if isinstance(delta, dict) else {}
-        text = "".join(filter(_is_text, [choice.get("text"), *map(message.get, _WORDS)]))
+        words = choice.get("text"), *map(message.get, _WORDS)
+        text = "".join(word for word in words if isinstance(word, str))
         if text:
             self.texts.append(text)
         if text or message.get("tool_calls"):
@@ -106,10 +107,6 @@ class Gathered:
         """Returns the events of a stream as one body; b"" without any."""
         all_events = [*events, *self.held]
         return pieces.as_answer(all_events, _usage(replies)) if all_events else b""
-
-
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str)
 
 
 def finish_reason_of(replies: Iterable[Reply]) -> str:
