@@ -30,6 +30,7 @@ KEYS = ("condition", "overflow_after_ms", "limits", "window", "lending")
 JOBS = ":jobs"  # ends the name of a queue in which a pool's jobs wait for an engine to be lent
 LONGEST_LENDER = 120 - len(JOBS)  # characters of the name of a pool that lends
 LONGEST_RETURN_S = 600
+_AWAKE_BEFORE = "kept"  # the older name of `awake`
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,12 +124,12 @@ def _minutes(text: str) -> int:
 class Lending:
     """The terms on which a pool lends engines to jobs (inference/lending).
 
-    `return_s`: within so many seconds a job gives its GPU back, or is killed. `kept` engines are
-    always awake; with `spare` one more is loaded. Outside of `hours` nothing is lent.
+    `return_s`: within so many seconds a job gives its GPU back, or is killed. So many engines are
+    always `awake`; with `spare` one more is loaded. Outside of `hours` nothing is lent.
     """
 
     return_s: int
-    kept: int = 1
+    awake: int = 1
     spare: bool = True
     hours: PoolWindow | None = None
     zone: ZoneInfo = UTC_ZONE
@@ -141,21 +142,24 @@ class Lending:
         """
         if not fields:
             return None
-        if unknown := sorted(set(fields) - {"return_s", "kept", "spare", "hours", "time_zone"}):
-            text = "it has hours, kept, return_s, spare and time_zone, not"
+        names = {"return_s", "awake", _AWAKE_BEFORE, "spare", "hours", "time_zone"}
+        if unknown := sorted(set(fields) - names):
+            text = "it has awake, hours, return_s, spare and time_zone, not"
             raise ValueError(f"{text} {unknown[0]!r}")
+        if fields.keys() >= {"awake", _AWAKE_BEFORE}:
+            raise ValueError("awake and kept are the same: give awake alone")
         return_s: Any = fields.get("return_s")
-        kept, spare = fields.get("kept", 1), fields.get("spare", True)
+        awake, spare = fields.get("awake", fields.get(_AWAKE_BEFORE, 1)), fields.get("spare", True)
         if not _is_int(return_s) or not 1 <= return_s <= LONGEST_RETURN_S:
             raise ValueError(f"return_s must be a whole number from 1 to {LONGEST_RETURN_S}")
-        if not _is_int(kept) or not 1 <= kept <= MOST_SLOTS:
-            raise ValueError("kept must be a whole number, 1 or more")
+        if not _is_int(awake) or not 1 <= awake <= MOST_SLOTS:
+            raise ValueError("awake must be a whole number, 1 or more")
         if not isinstance(spare, bool):
             raise ValueError("spare must be true or false")
         zone, hours = _zone(fields.get("time_zone", "UTC")), fields.get("hours", "")
         if not isinstance(hours, str):
             raise ValueError('`hours` must be a text like "22:00-06:00"')
-        return cls(return_s, kept, spare, PoolWindow.parse(hours), zone)
+        return cls(return_s, awake, spare, PoolWindow.parse(hours), zone)
 
     def is_open(self, now: datetime, ahead_s: float = 0.0) -> bool:
         """Returns whether engines may be lent now, and for `ahead_s` more."""

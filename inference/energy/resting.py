@@ -72,7 +72,7 @@ def _is_open(lending: Lending, now: float) -> bool:
 
 def _rules(lending: Lending | None) -> Rules:
     rules = Rules(settings.ENERGY_FULL, settings.ENERGY_HOLD_S)
-    return replace(rules, least=lending.kept, spare=int(lending.spare)) if lending else rules
+    return replace(rules, least=lending.awake, spare=int(lending.spare)) if lending else rules
 
 
 def _is_alone() -> bool:

@@ -122,7 +122,7 @@ class PolicyForm(ConsoleForm):
         label=_("Lending of engines to jobs as JSON"),
         required=False,
         help_text=_(
-            'Such as {"return_s": 25, "kept": 1, "spare": true, "hours": "22:00-06:00", '
+            'Such as {"return_s": 25, "awake": 1, "spare": true, "hours": "22:00-06:00", '
             '"time_zone": "Europe/Berlin"}: a job has 25 seconds to give a GPU back. Empty: the '
             "pool lends none."
         ),

@@ -91,7 +91,7 @@ def test_servers_of_others_are_not_lent() -> None:
 
 
 def test_kept_engines_and_no_spare() -> None:
-    fleet = a_fleet(lending={**LENDS, "kept": 2, "spare": False})
+    fleet = a_fleet(lending={**LENDS, "awake": 2, "spare": False})
     fleet.waiting = 9
     fleet.see(180, running=0)
     assert (fleet.awake, fleet.lent) == (["1", "2"], ["3", "4"])

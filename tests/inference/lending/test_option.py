@@ -19,11 +19,13 @@ def at(text: str) -> datetime:
 @pytest.mark.parametrize(
     ("fields", "problem"),
     [
-        ({"kept": 1}, "return_s"),
+        ({"awake": 1}, "return_s"),
         ({"return_s": 0}, "return_s"),
         ({"return_s": 601}, "return_s"),
         ({"return_s": True}, "return_s"),
-        ({"return_s": 25, "kept": 0}, "kept"),
+        ({"return_s": 25, "awake": 0}, "awake"),
+        ({"return_s": 25, "kept": 0}, "awake"),
+        ({"return_s": 25, "awake": 1, "kept": 1}, "the same"),
         ({"return_s": 25, "spare": "no"}, "spare"),
         ({"return_s": 25, "hours": "22-6h"}, "time of day"),
         ({"return_s": 25, "hours": 22}, "hours"),
@@ -41,7 +43,11 @@ def test_what_is_wrong_is_named(fields: Any, problem: str) -> None:
 
 def test_without_it_a_pool_does_not_lend() -> None:
     assert Lending.of({}) is None
-    assert Lending.of({"return_s": 25}) == Lending(25, kept=1, spare=True)
+    assert Lending.of({"return_s": 25}) == Lending(25, awake=1, spare=True)
+
+
+def test_its_older_name_for_engines_that_are_awake_still_counts() -> None:
+    assert Lending.of({"return_s": 25, "kept": 3}) == Lending.of({"return_s": 25, "awake": 3})
 
 
 def test_the_file_has_it_beside_the_pools_other_options() -> None:
