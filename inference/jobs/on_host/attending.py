@@ -73,6 +73,10 @@ def is_paused(state: str) -> bool:
     return state == JobState.PAUSED
 
 
+def is_ended_by_people(state: str) -> bool:
+    return state in (JobState.PAUSED, JobState.CANCELLED)
+
+
 def write(job: Job, events: list[Event], active_ms: int) -> None:
     with tenant_scope(job.tenant_id):
         progress.write(job, events, active_ms)

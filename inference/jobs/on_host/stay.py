@@ -42,10 +42,11 @@ class Host(msgspec.Struct, frozen=True):
 
 
 class Advance(msgspec.Struct, frozen=True):
-    """A part of the trainer's work. Time that leads to no checkpoint is not in `gpu_ms`."""
+    """A part of the trainer's work. `lost_ms` is GPU time that led to no checkpoint."""
 
     gpu_ms: int = 0
     has_ended: bool = False  # the output is whole
+    lost_ms: int = 0
 
 
 def gpus_of(job: Job) -> int:
@@ -117,8 +118,9 @@ class Stay:
                 self._has_new = False
                 if self._is_ahead():
                     return Advance(await self._checkpoint())
+            taken_ms = self.uncounted_ms
             if await self._obeys(await wish()):
-                return Advance()
+                return Advance(lost_ms=taken_ms)
             await asyncio.sleep(LOOK_S)
 
     def _start(self) -> None:
@@ -192,7 +194,7 @@ class Stay:
         if code == DONE:
             return Advance(took_ms or ran_ms, has_ended=True)
         if code == PAUSED:
-            return Advance(took_ms)
+            return Advance(took_ms, lost_ms=0 if took_ms else ran_ms)
         self._deaths += 1
         if code > BY_SIGNAL and self._deaths < MOST_DEATHS:
             text = "the trainer's process was killed; it goes on from the last checkpoint"

@@ -77,11 +77,20 @@ class Training(Job):
             advance = await self._advanced(stay)
         except StoreError:
             raise await self._failure(*_NO_STORE) from None
-        units = WorkUnits(gpu_ms=min(advance.gpu_ms, self._room_ms))
+        units = WorkUnits(gpu_ms=min(advance.gpu_ms + self._owed_ms(advance), self._room_ms))
         self._leaves = not await self._is_wanted() or self._is_used_up
-        if self._is_used_up and not (self.work_units.gpu_ms + units.gpu_ms or self.is_over):
+        if self._is_used_up and not (self.work_units.gpu_ms + advance.gpu_ms or self.is_over):
+            self.work_units += units
             raise await self._failure(*_NO_PROGRESS)
         return units
+
+    def _owed_ms(self, advance: Advance) -> int:
+        """Returns lost time that is paid for: nobody but the job's people, or its size, ended it.
+
+        Else a job that saves seldom could hold a GPU for an hour, be cancelled, and cost nothing.
+        """
+        is_owed = self._is_used_up or attending.is_ended_by_people(self._state)
+        return advance.lost_ms if is_owed else 0
 
     async def _advanced(self, stay: Stay) -> Advance:
         try:

@@ -82,3 +82,13 @@ async def test_what_others_do_meanwhile_does_not_count_twice(works: Works) -> No
     assert (await in_database(Job.objects.get)(pk=job.pk)).orders == 1
     assert await in_database(Completion.objects.open().count)() == 1
     assert not await in_database(JobMetric.objects.exists)()
+
+
+async def test_a_cancelled_job_pays_for_its_work_since_the_last_checkpoint(works: Works) -> None:
+    job = await works.create(steps=1000, step_s=0.1, save_every=1000)
+    works.start()
+    await works.reaches(job, "running", step=10)
+    await works.act(job, "cancel")
+    job = await works.reaches(job, "cancelled", order=False)
+    assert job.gpu_ms >= 10 * 100
+    assert (job.gpu_ms, job.cost) == await works.bill()

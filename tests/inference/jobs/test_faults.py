@@ -191,7 +191,8 @@ async def test_a_deaf_trainer_is_killed_when_its_time_to_stop_is_over(
     await works.reaches(job, "running", step=2)
     await works.act(job, "pause")
     job = await works.reaches(job, "paused", order=False)
-    assert await works.bill() == (0, 0), "nothing that was lost is paid"
+    assert job.gpu_ms >= 200, "else its people could pause it again and again for nothing"
+    assert (job.gpu_ms, job.cost) == await works.bill()
 
 
 async def test_a_checkpoint_that_cannot_be_stored_is_tried_again(
@@ -236,3 +237,16 @@ async def test_a_job_pauses_where_its_gpu_time_is_used_up_and_goes_on_with_more(
     job = await works.reaches(job, "succeeded", seconds=120)
     assert works.steps() == list(range(1, 201))
     assert job.gpu_ms == (await works.bill())[0]
+
+
+async def test_gpu_time_that_is_used_up_before_a_checkpoint_is_paid_for(
+    works: Works, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stay, "STOP_S", 0.2)
+    settings.JOB_ORDER_GPU_S = 5
+    job = await works.create(steps=1000, step_s=0.1, save_every=1000, deaf=True)
+    works.start()
+    job = await works.reaches(job, "paused", order=False)
+    assert job.reason == "no_progress"
+    assert 2_000 <= job.gpu_ms <= 5_000
+    assert (job.gpu_ms, job.cost) == await works.bill()
