@@ -5,7 +5,7 @@ worker's host read, other tenants' among them. So these parameters name rows of 
 job's folder on the host gets the paths (`on_host`).
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -73,15 +73,16 @@ def adapter_of(job: Job) -> ModelVersion | None:
     return bases.adapter_version(job.tenant_id, str(name)) if name is not None else None
 
 
-def on_host(job: Job, folder: Path) -> dict[str, Any]:
+def on_host(job: Job, folder: Path, keep: Callable[[Path], Path]) -> dict[str, Any]:
     """Returns the parameters with paths on this host, whose files are there or in `folder`.
 
-    Raises JobRefused for rows that were deleted, Unreadable, and what `local_copy` raises.
+    `keep` holds a copy of a version. Raises JobRefused for rows that were deleted, Unreadable, and
+    what `local_copy` raises.
     """
     name = PATHS.get(job.kind, "")
     if job.parameters.get(name) is None:
         return dict(job.parameters)
-    path = _copied_adapter(job) if name == ADAPTER else _written_tasks(job, folder)
+    path = keep(_copied_adapter(job)) if name == ADAPTER else _written_tasks(job, folder)
     return {**job.parameters, name: str(path)}
 
 

@@ -1,6 +1,7 @@
 """Brings the files of a version onto this host, verified, and keeps them within a bound.
 
-Where the store is a folder on the same disk, the copies are hard links and take no room.
+Where the store is a folder on the same disk, the copies are hard links and take no room. A copy
+that is held, served or was opened lately is not removed for others.
 """
 
 import fcntl
@@ -33,8 +34,8 @@ class NoRoom(Exception):
 def local_copy(version: ModelVersion) -> Path:
     """Returns a folder on this host with the version's files, which nobody may change.
 
-    It stays while an engine serves it, and for 15 minutes after each call. Raises NotThere, NoRoom,
-    Tampered, Damaged, StoreError, OSError.
+    It stays while an engine serves it, while somebody holds it (`hold`), and for 15 minutes after
+    each call. Raises NotThere, NoRoom, Tampered, Damaged, StoreError, OSError.
     """
     files = _files(version)
     folder = settings.MODEL_COPIES / str(version.pk)
@@ -44,6 +45,27 @@ def local_copy(version: ModelVersion) -> Path:
             _copy(version, files, folder)
         os.utime(folder)
     return folder
+
+
+def hold(folder: Path) -> int:
+    """Keep a copy on this host until the returned descriptor is closed. Raises OSError.
+
+    A process that dies leaves nothing held.
+    """
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    fcntl.flock(descriptor, fcntl.LOCK_SH)
+    return descriptor
+
+
+def _is_held(folder: Path) -> bool:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
 
 
 def _files(version: ModelVersion) -> list[ModelFile]:
@@ -86,7 +108,7 @@ def make_room(size: int) -> None:
         if excess <= 0:
             return
         recent = time.time() - folder.stat().st_mtime < RECENT_S
-        if not recent and folder.name not in served:
+        if not (recent or folder.name in served or _is_held(folder)):
             shutil.rmtree(folder)
             excess -= sizes[folder]
     if excess > 0:

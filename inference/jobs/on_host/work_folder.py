@@ -23,7 +23,7 @@ from inference.data_sets import prepared
 from inference.jobs import checkpoint_files, parameters
 from inference.jobs.checkpoint_files import Files
 from inference.jobs.refusals import JobRefused
-from inference.model_registry.opening import local_copy
+from inference.model_registry.opening import hold, local_copy
 from inference.models import ChunkPart, DataSetVersion, File, Job, ModelVersion, VersionFormat
 from tenants.scope import tenant_scope
 
@@ -44,6 +44,7 @@ class WorkFolder:
         self.output, self.checkpoints = self.path / "output", self.path / "checkpoints"
         self.order = self.path / "order.json"
         self._lock: TextIO | None = None
+        self._held: list[int] = []  # descriptors of copies of versions that stay on this host
 
     def furnish(self, files: Files) -> None:
         """Write everything that the trainer needs; `files` are those of the last checkpoint.
@@ -75,6 +76,8 @@ class WorkFolder:
 
     def remove(self) -> None:
         _remove(self.path)
+        while self._held:
+            os.close(self._held.pop())
         if self._lock:
             self._lock.close()
 
@@ -91,7 +94,7 @@ class WorkFolder:
 
     def _parameters(self) -> dict[str, Any]:
         try:
-            return parameters.on_host(self._job, self.path / "data")
+            return parameters.on_host(self._job, self.path / "data", self._keep)
         except JobRefused:
             raise MaterialGone("adapter or task set") from None
 
@@ -104,10 +107,15 @@ class WorkFolder:
             version = versions.filter(pk=base_id).first()
         if version is None:
             raise MaterialGone("base")
-        folder = local_copy(version)
+        folder = self._keep(local_copy(version))
         files = list(folder.glob("*.gguf"))
         is_single = version.format == VersionFormat.GGUF and len(files) == 1
         return files[0] if is_single else folder
+
+    def _keep(self, copy: Path) -> Path:
+        """Returns a version's copy, which is not removed before this folder is."""
+        self._held.append(hold(copy))
+        return copy
 
     def _data(self) -> dict[str, Path]:
         folder = self.path / "data"

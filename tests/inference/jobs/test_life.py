@@ -5,6 +5,7 @@ from uuid import uuid4
 
 import pytest
 from django.utils import timezone
+from pytest_django.fixtures import Settings
 
 from audit.models import DeletionRequest, DeletionState, Event
 from inference import engines
@@ -12,6 +13,7 @@ from inference.engine_entries import EngineEntry
 from inference.jobs.checkpoint_versions import NoFiles, register_checkpoint
 from inference.jobs.on_host.work_folder import remove_left_behind
 from inference.metrics import work
+from inference.model_registry import opening
 from inference.model_registry.importing import import_all
 from inference.models import (
     Completion,
@@ -42,6 +44,21 @@ async def test_a_job_succeeds_and_registers_what_it_made(works: Works) -> None:
     assert (await in_database(version.parents.get)()).name == "tiny"
     assert job.result == {"steps": 6, "model": "tiny-support-team@1"}
     assert (job.done, job.of, job.tokens, job.time_left) == (6, 6, 600, None)
+
+
+async def test_its_base_stays_on_the_host_as_long_as_it_runs(
+    works: Works, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(opening, "RECENT_S", -1)
+    job = await works.create(steps=1000, step_s=0.1)
+    works.start()
+    await works.reaches(job, "running", step=1)
+    settings.MODEL_COPIES_BYTES = 0
+    with pytest.raises(opening.NoRoom):
+        await in_database(opening.make_room)(0)
+    await works.act(job, "cancel")
+    await works.reaches(job, "cancelled", order=False)
+    await in_database(opening.make_room)(0)
 
 
 async def test_a_calibrator_of_scores_is_registered(works: Works) -> None:

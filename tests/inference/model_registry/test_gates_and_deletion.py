@@ -1,5 +1,6 @@
 """What may serve, what may be deleted, and what is left when a process dies."""
 
+import os
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -249,6 +250,20 @@ def test_copies_that_nobody_uses_make_room(
 ) -> None:
     first = local_copy(base)
     settings.MODEL_COPIES_BYTES = of_acme.size
+    assert local_copy(of_acme).exists()
+    assert not first.exists()
+
+
+def test_copies_that_are_held_stay(
+    base: ModelVersion, of_acme: ModelVersion, settings: Settings, old_copies: None
+) -> None:
+    first = local_copy(base)
+    settings.MODEL_COPIES_BYTES = of_acme.size
+    held = opening.hold(first)
+    with pytest.raises(opening.NoRoom):
+        local_copy(of_acme)
+    assert first.exists()
+    os.close(held)
     assert local_copy(of_acme).exists()
     assert not first.exists()
 
