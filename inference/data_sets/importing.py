@@ -61,7 +61,9 @@ _CODES: dict[type[Exception], str] = {
     SourceGone: "source_gone",
     Unreadable: "source_unreadable",
 }
-_busy = threading.Lock()
+AT_ONCE = 3  # versions that this process reads, each another tenant's
+_places = threading.BoundedSemaphore(AT_ONCE)
+_claiming = threading.Lock()
 
 
 class LeaseLost(Exception):
@@ -69,8 +71,8 @@ class LeaseLost(Exception):
 
 
 def wake() -> None:
-    """Start a thread that reads what waits, unless one is at it: Celery's threads stay free."""
-    if _busy.acquire(blocking=False):
+    """Start a thread that reads what waits, if there is a place: Celery's threads stay free."""
+    if _places.acquire(blocking=False):
         threading.Thread(target=_run, name="data-sets", daemon=True).start()
 
 
@@ -79,11 +81,14 @@ def _run() -> None:
         import_due()
     finally:
         connection.close()
-        _busy.release()
+        _places.release()
 
 
 def import_due() -> None:
-    """Read all versions that wait, one after the other, and give up uploads that are left over."""
+    """Read versions that wait, one after the other, and give up uploads that are left over.
+
+    Of a tenant one is read at a time, so that a large one delays nobody else's.
+    """
     give_up_uploads()
     while version := _claimed():
         _import(version)
@@ -99,8 +104,8 @@ def give_up_uploads() -> None:
 
 def _claimed() -> DataSetVersion | None:
     """Returns a version under a new lease."""
-    with transaction.atomic():
-        due = DataSetVersion.objects.due().order_by("created_at").select_related("data_set")
+    with _claiming, transaction.atomic():
+        due = DataSetVersion.objects.in_turn().order_by("created_at").select_related("data_set")
         version = due.select_for_update(of=("self",), skip_locked=True).first()
         if version:
             version.attempts = version.attempts + 1

@@ -7,11 +7,12 @@ lives; after a minute of silence another process begins the import anew.
 import logging
 import shutil
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
-from threading import Event, Thread
+from threading import Event, Lock, Thread
 from typing import Any, Protocol
 from uuid import UUID
 
@@ -31,12 +32,15 @@ from inference.model_registry.sources.folders import folder_of
 from inference.model_registry.sources.progress import Budget, Stopped
 from inference.models import ModelVersion, VersionKind
 from infrastructure.objects.content import digest_of
+from infrastructure.postgres import queries
 
 log = logging.getLogger(__name__)
 BY = "system:import"
-BEAT_S, AT_ONCE = 5.0, 2
-MOST_IMPORTS = 20  # of an owner: others wait behind them
+BEAT_S = 5.0
+AT_ONCE, AT_ONCE_OF_OWNER = 6, 2  # imports of this process, and of an owner in all of them
+MOST_IMPORTS = 20  # of an owner
 _running: set[UUID] = set()
+_claiming = Lock()  # Celery's threads may look for work at the same time
 
 
 class AnySource(Protocol):
@@ -75,23 +79,29 @@ def begin(
     `fields` are parents, licence and card.
     """
     source.check(by_tenant=tenant_id is not None)
-    under_way = ModelVersion.objects.of(tenant_id).under_way(_kinds())
-    if under_way.count() >= MOST_IMPORTS:
-        text = _("There are %d imports under way: wait until some have ended.")
-        raise ValidationError(text % MOST_IMPORTS)
     if room.remaining(tenant_id) <= 0:
         raise ValidationError(_("There is no room for it: delete versions that nobody needs."))
-    version = ModelVersion.begin(
-        tenant_id=tenant_id,
-        name=name,
-        kind=kind,
-        by=by,
-        source=source.row,
-        touched_at=timezone.now() - timedelta(days=1),
-        **fields,
-    )
-    transaction.on_commit(wake)
+    with transaction.atomic():
+        _refuse_more(tenant_id)
+        version = ModelVersion.begin(
+            tenant_id=tenant_id,
+            name=name,
+            kind=kind,
+            by=by,
+            source=source.row,
+            touched_at=timezone.now() - timedelta(days=1),
+            **fields,
+        )
+        transaction.on_commit(wake)
     return version
+
+
+def _refuse_more(tenant_id: UUID | None) -> None:
+    """Lock the number of an owner's imports until the transaction ends. Raises ValidationError."""
+    queries.lock(f"imports:{tenant_id}")
+    if ModelVersion.objects.of(tenant_id).under_way(_kinds()).count() >= MOST_IMPORTS:
+        text = _("There are %d imports under way: wait until some have ended.")
+        raise ValidationError(text % MOST_IMPORTS)
 
 
 def _kinds() -> tuple[str, ...]:
@@ -107,13 +117,30 @@ def wake() -> None:
 
 def import_all() -> list[Thread]:
     """Import what waits, each version in a thread, in the system's scope."""
-    threads = []
-    for version in ModelVersion.objects.waiting(_kinds())[:AT_ONCE]:
-        if len(_running) < AT_ONCE and version.claim_import():
-            _running.add(version.pk)
-            threads.append(Thread(target=_import, args=[version], daemon=True))
-            threads[-1].start()
+    threads = list[Thread]()
+    with _claiming:
+        while len(_running) < AT_ONCE and (version := _next()):
+            if version.claim_import():
+                _running.add(version.pk)
+                threads.append(Thread(target=_import, args=[version], daemon=True))
+                threads[-1].start()
     return threads
+
+
+def _next() -> ModelVersion | None:
+    """Returns the oldest waiting version of the owner with the fewest imports that run.
+
+    So the slow imports of one owner leave places for others.
+    """
+    kinds = _kinds()
+    running = Counter(ModelVersion.objects.attended(kinds).values_list("tenant_id", flat=True))
+    oldest = ModelVersion.objects.waiting(kinds).order_by("tenant_id", "created_at")
+    turns = [
+        (running[version.tenant_id], version.created_at, version.pk, version)
+        for version in oldest.distinct("tenant_id")
+        if running[version.tenant_id] < AT_ONCE_OF_OWNER
+    ]
+    return min(turns)[-1] if turns else None
 
 
 def _import(version: ModelVersion) -> None:

@@ -135,6 +135,12 @@ class DataSetVersionQuerySet(models.QuerySet["DataSetVersion"]):
         waiting = self.filter(free, state=DataSetState.IMPORTING)
         return waiting.exclude(source=DataSetSource.JOB)
 
+    def in_turn(self) -> "DataSetVersionQuerySet":
+        """Of the due ones those of tenants none of whose versions is being read."""
+        moving = DataSetVersion.objects.filter(state=DataSetState.IMPORTING)
+        busy = moving.filter(leased_until__gt=Now()).values("tenant")
+        return self.due().exclude(tenant__in=busy)
+
 
 class DataSetVersion(models.Model):
     """A version: its rows are chunks, its report has figures and no text.

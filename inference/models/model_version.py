@@ -72,6 +72,10 @@ class ModelVersionQuerySet(models.QuerySet["ModelVersion"]):
         """Imports from these kinds of sources, whether or not they have begun."""
         return self.filter(state=S.IMPORTING, source__type__in=list(kinds))
 
+    def attended(self, kinds: Iterable[str]) -> Self:
+        """Those of them that a living process has."""
+        return self.under_way(kinds).filter(touched_at__gte=Now() - UNATTENDED)
+
     def waiting(self, kinds: Iterable[str]) -> Self:
         """Those of them that no living process has, the oldest first."""
         rows = self.under_way(kinds)

@@ -57,13 +57,24 @@ def uploaded(
     pieces: int = 1,
 ) -> DataSetVersion:
     """A version whose upload has been read, or refused."""
+    return imported(waiting(data_set, content, form, pieces=pieces))
+
+
+def waiting(
+    data_set: DataSet,
+    content: bytes,
+    form: DataSetFormat = DataSetFormat.CHATS,
+    *,
+    pieces: int = 1,
+) -> DataSetVersion:
+    """A version whose upload is whole, and waits to be read."""
     size = -(-len(content) // pieces) or 1
     with tenant_scope(data_set.tenant_id):
         version = uploading.begin(data_set, form, by=BY)
         for number, start in enumerate(range(0, len(content), size)):
             uploading.add_piece(version, number, content[start : start + size])
         uploading.finish(version)
-    return imported(version)
+    return version
 
 
 def imported(version: DataSetVersion) -> DataSetVersion:

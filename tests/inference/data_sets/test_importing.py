@@ -13,8 +13,15 @@ from audit.models import Event
 from inference.data_sets import archives, importing, rows, storage_limit, uploading
 from inference.data_sets.report import ImportReport
 from inference.data_sets.storage_limit import StorageFull, TooLarge
-from inference.models import ChunkPart, DataSet, DataSetChunk, DataSetFormat, DataSetState
-from tenants.models import Member
+from inference.models import (
+    ChunkPart,
+    DataSet,
+    DataSetChunk,
+    DataSetFormat,
+    DataSetState,
+    DataSetVersion,
+)
+from tenants.models import Member, Tenant
 from tenants.scope import tenant_scope
 from tests.inference.data_sets.conftest import (
     BY,
@@ -25,6 +32,7 @@ from tests.inference.data_sets.conftest import (
     tarred,
     texts,
     uploaded,
+    waiting,
     zipped,
 )
 
@@ -232,6 +240,30 @@ def test_a_reader_that_dies_is_followed_by_another(
     manual.versions.update(leased_until=None)
     assert len(texts(imported(version))) == 2
     assert version.state == DataSetState.READY
+
+
+def test_of_a_tenant_one_version_is_read_at_a_time_and_nobody_else_waits_for_it(
+    manual: DataSet, alice: Member, globex: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with tenant_scope(manual.tenant_id):
+        own = DataSet.create(manual.tenant, "another", alice.subject_id, by=BY)
+    with tenant_scope(globex.pk):
+        theirs = DataSet.create(globex, "theirs", uuid4(), by=BY)
+    content = jsonl([chat("one")])
+    versions = [waiting(data_set, content) for data_set in (manual, own, theirs)]
+    parse, meanwhile = rows.parse, list[str]()
+
+    def look(*arguments: Any) -> Any:
+        if not meanwhile:
+            meanwhile.append("")
+            importing.import_due()  # in another thread
+            meanwhile[:] = [DataSetVersion.objects.get(pk=each.pk).state for each in versions]
+        return parse(*arguments)
+
+    monkeypatch.setattr(rows, "parse", look)
+    importing.import_due()
+    assert meanwhile == ["importing", "importing", "ready"]
+    assert set(DataSetVersion.objects.values_list("state", flat=True)) == {"ready"}
 
 
 @pytest.mark.parametrize("lines", [jsonl([chat("one"), chat("two")]), b"\n" * 100 + b"broken\n"])

@@ -9,17 +9,22 @@ import tarfile
 import time
 import zipfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from threading import Barrier, BrokenBarrierError, Event
+from typing import Any, ClassVar
 
 import pytest
 from django.core.exceptions import ValidationError
+from django.db import connection
 from django.utils import timezone
 from pytest_django.fixtures import Settings
 
 from config.tls.authority import Authority
 from inference.model_registry import importing
+from inference.model_registry.headers.header import BadFile
 from inference.model_registry.importing import begin, import_all
 from inference.model_registry.source import Source
 from inference.model_registry.sources import git, progress
@@ -47,6 +52,15 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Served]:
     with serving(authority) as served:
         served.repositories = tmp_path / "git"
         yield served
+
+
+class Slow:
+    """A source that a test has registered."""
+
+    row: ClassVar[dict[str, str]] = {"type": "slow"}
+
+    def check(self, *, by_tenant: bool) -> None:
+        """It may be anybody's."""
 
 
 def imported(source: Source, tenant: Tenant | None = None) -> ModelVersion:
@@ -373,6 +387,59 @@ def test_a_tenant_cannot_fill_the_line_of_imports(
     with pytest.raises(ValidationError, match="2 imports under way"):
         another(acme)
     another(globex)
+
+
+def test_two_requests_at_the_same_time_do_not_get_past_the_bound(
+    acme: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(importing, "MOST_IMPORTS", 1)
+    both, create = Barrier(2), ModelVersion.begin
+
+    def create_together(**fields: Any) -> ModelVersion:
+        with suppress(BrokenBarrierError):
+            both.wait(0.5)
+        return create(**fields)
+
+    def another() -> bool:
+        try:
+            begin(tenant_id=acme.pk, name="x", kind=VersionKind.BASE, source=Slow(), by=BY)
+        except ValidationError:
+            return False
+        finally:
+            connection.close()
+        return True
+
+    monkeypatch.setattr(ModelVersion, "begin", create_together)
+    with ThreadPoolExecutor(2) as threads:
+        begun = [threads.submit(another) for _ in range(2)]
+    assert sorted(each.result() for each in begun) == [False, True]
+
+
+def test_slow_imports_of_a_tenant_leave_places_for_others(
+    acme: Tenant, globex: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    goes_on = Event()
+
+    def wait(*_: Any) -> Path:
+        goes_on.wait(60)
+        raise BadFile("it was slow")
+
+    def another(tenant: Tenant) -> ModelVersion:
+        kind = VersionKind.BASE
+        return begin(tenant_id=tenant.pk, name="x", kind=kind, source=Slow(), by=BY)
+
+    monkeypatch.setitem(importing._fetches, "slow", wait)
+    for _ in range(5):
+        another(acme)
+    threads = import_all()
+    theirs = another(globex)
+    threads += import_all()
+    goes_on.set()
+    for thread in threads:
+        thread.join(60)
+    assert len(threads) == 3
+    theirs.refresh_from_db()
+    assert theirs.problem == "it was slow"
 
 
 def test_a_server_that_is_too_slow_is_left(
