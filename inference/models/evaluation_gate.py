@@ -5,6 +5,7 @@ own, and then switched to. A gate without such a report refuses.
 """
 
 import uuid
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -15,11 +16,12 @@ from django.utils.translation import gettext_lazy
 
 from audit.actions import Action
 from audit.trail.record import act
+from inference.engine_entries import version_besides_adapters
 from inference.evaluation.figures import BETTER, HIGHER, LOWER, METRICS
 from inference.evaluation.report import figure_in
 from inference.models.evaluation import Evaluation, EvaluationState
 from inference.models.prompt_template import LONGEST_NAME
-from inference.models.served import Pool
+from inference.models.served import Engine, Pool
 
 MOST = 20  # of a pool
 _SHA256 = 64
@@ -99,12 +101,14 @@ class EvaluationGate(models.Model):
     def better(self) -> str:
         return BETTER.get(self.metric, HIGHER)
 
-    def verdict(self, version: str, serving: str, owner: uuid.UUID | None = None) -> "Verdict":
+    def verdict(
+        self, version: str, serving: Collection[str], owner: uuid.UUID | None = None
+    ) -> "Verdict":
         """Returns whether a version may replace the one that serves, and the figures.
 
         Of a version that is a tenant's own, the reports of that tenant alone count.
         """
-        candidate = self._figure(version, owner)
+        candidate = self._figure([version] if version else [], owner)
         if candidate is None:
             return Verdict(self, None, None, passes=False)
         if self.bound == Bound.ABSOLUTE:
@@ -119,17 +123,18 @@ class EvaluationGate(models.Model):
     def _reaches(self, value: float, bound: float) -> bool:
         return value <= bound if self.better == LOWER else value >= bound
 
-    def _figure(self, version: str, owner: uuid.UUID | None = None) -> float | None:
-        """Returns the figure of the latest report about a version; None without one."""
+    def _figure(self, versions: Collection[str], owner: uuid.UUID | None = None) -> float | None:
+        """Returns the figure of the latest report about one of the versions; None without one."""
         rows = Evaluation.objects.filter(sha256=self.sha256, state=EvaluationState.SUCCEEDED)
         if owner:
             rows = rows.filter(tenant=owner)
-        ours = rows.filter(version=version).newest_first().first()
-        theirs = rows.filter(against_version=version).exclude(against="").newest_first().first()
+        ours = rows.filter(version__in=versions).newest_first().first()
+        theirs = rows.filter(against_version__in=versions).exclude(against="")
+        theirs = theirs.newest_first().first()
         newest = max(
             (row for row in (ours, theirs) if row), key=lambda row: row.created_at, default=None
         )
-        if newest is None or not version:
+        if newest is None:
             return None
         side = "candidate" if newest is ours else "against"
         row = figure_in(newest.report or {}, self.metric)
@@ -165,10 +170,16 @@ class Verdict:
         return text % {**names, **figures}
 
 
-def reasons(pool: Pool, version: str, serving: str, owner: uuid.UUID | None = None) -> list[str]:
-    """Returns why a version may not take the place of the one that serves in a pool.
+def reasons(engine: Engine, version: str, owner: uuid.UUID | None = None) -> list[str]:
+    """Returns why a version may not take the place of the one that an engine serves.
 
     `owner` is the tenant of the version, if it is not the platform's.
     """
-    verdicts = [gate.verdict(version, serving, owner) for gate in pool.gates.all()]
+    serving = _names_of(engine.options)
+    verdicts = [gate.verdict(version, serving, owner) for gate in engine.pool.gates.all()]
     return [str(verdict) for verdict in verdicts if not verdict.passes]
+
+
+def _names_of(options: Mapping[str, Any]) -> set[str]:
+    """Returns the version's names in reports: its own, and the one before it got its adapters."""
+    return {str(options.get("version") or ""), version_besides_adapters(options)} - {""}

@@ -118,18 +118,21 @@ class Replacement(models.Model):
         fields: Mapping[str, Any],
         *,
         by: str,
+        is_gated: bool = True,
         **options: Any,
     ) -> "Replacement":
         """Start replacing an engine by a new one with these fields. Raises ValidationError.
 
-        `options` are further fields of the replacement, such as `warm_ups`.
+        `options` are further fields of the replacement, such as `warm_ups`. One that is not
+        `is_gated` has the model that serves already, and other adapters.
         `inference.registry.versions` checks that the engine's kind takes the fields.
         """
         with transaction.atomic():
             lock(engine)
             engine.wake(by=by)  # if it rests
             refuse_to_replace(engine)
-            _refuse_at_gates(engine, fields, by)
+            if is_gated:
+                _refuse_at_gates(engine, fields, by)
             new = Engine(pool=engine.pool, name=name, position=engine.position, staged=True)
             new.seat = engine.seat or engine.name
             for field, value in fields.items():
@@ -292,9 +295,8 @@ class GateMissed(RecordedRefusal):
 
 def _refuse_at_gates(engine: Engine, fields: Mapping[str, Any], by: str) -> None:
     """Raises GateMissed."""
-    options = fields.get("options") or {}
-    version, serving = (str(o.get("version") or "") for o in (options, engine.options))
-    if missed := reasons(engine.pool, version, serving):
+    version = str((fields.get("options") or {}).get("version") or "")
+    if missed := reasons(engine, version):
         raise GateMissed(engine, version, missed, by)
 
 

@@ -137,6 +137,15 @@ def test_a_gate_lets_in_what_reaches_its_bound(
     assert Replacement.objects.count() == 0
 
 
+def test_a_base_that_serves_with_adapters_has_the_reports_of_the_base(
+    engine: Engine, acme: Tenant
+) -> None:
+    gate(engine, reported(acme, 18), "relative", 6.0)
+    with_adapters = {"version": "v2", "same_as": {"version": "v2", "of": "f16"}}
+    Engine.objects.update(options=with_adapters)
+    assert begin(Engine.objects.get(), "q8").new_name == "gpu-1.q8"
+
+
 def test_a_version_without_a_report_is_refused(engine: Engine, acme: Tenant) -> None:
     row = reported(acme)
     gate(engine, row, "absolute", 0.5)

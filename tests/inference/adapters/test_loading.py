@@ -19,6 +19,7 @@ from inference.models import (
     Adapter,
     AdapterPromotion,
     Engine,
+    EvaluationGate,
     Model,
     ModelVersion,
     Pool,
@@ -207,6 +208,24 @@ def test_a_llama_cpp_is_replaced_by_one_with_the_adapter(
     names = [str(promotion.version_id), str(second.version_id)]
     assert new.options["adapters"] == names  # each keeps what the other has
     assert answers_of_the_base() == kept, "answers of the base that are kept stay"
+
+
+def test_gates_of_the_pool_were_asked_at_the_promotion_and_do_not_stop_the_loading(
+    launched: Engine, acme: Tenant
+) -> None:
+    EvaluationGate.add(
+        launched.pool,
+        task_set_name="capitals",
+        sha256="a" * 64,
+        metric="accuracy",
+        bound="absolute",
+        limit=0.5,
+        by=BY,
+    )
+    promotion = promoted(acme)
+    loading.load_all()
+    assert state(promotion) == ("loading", "")
+    assert adapters_of(Replacement.objects.get()) == [str(promotion.version_id)]
 
 
 def test_a_new_server_that_dies_ends_the_promotion_and_the_old_one_serves(
