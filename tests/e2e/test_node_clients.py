@@ -1,4 +1,4 @@
-"""The clients that people use from Node, unchanged: openai, Vercel's AI SDK, and gRPC's.
+"""The clients that people use from Node, unchanged: openai, anthropic, Vercel's AI SDK, and gRPC's.
 
 They need Node 18 or newer and npm, and fetch what tests/node/package-lock.json names; `make soak`
 (FOREBAY_TEST_NODE=1) fails where that is not to be had, other runs leave these tests out.
@@ -59,6 +59,24 @@ def test_openais_client_reads_what_it_reads_from_openai(real: Platform, packages
     assert set(json.loads(report["call"]["arguments"])) == {"city"}
     assert set(report["shaped"]) == {"city"}
     assert report["models"] == [MODEL]
+
+
+@pytest.mark.slow(seconds=60)
+def test_anthropics_client_reads_what_it_reads_from_anthropic(
+    real: Platform, packages: Path
+) -> None:
+    report = reported(packages, "messages.mjs", real)
+    assert "Paris" in report["whole"]
+    assert report["whole"] == report["streamed"] == report["final"]
+    assert report["usage"][0] == report["usage"][1]
+    assert report["call"] == ["get_weather", ["city"], "tool_use"]
+    assert report["answered"] in ("end_turn", "max_tokens")
+    assert report["counted"] == report["usage"][0][0]
+    assert report["models"] == [MODEL]
+    assert report["errors"] == [
+        ["NotFoundError", 404, "not_found_error"],
+        ["BadRequestError", 400, "invalid_request_error"],
+    ]
 
 
 @pytest.mark.slow(seconds=90)
