@@ -9,7 +9,7 @@ import aiohttp
 from inference.engines.base import UNREADABLE, Engine
 from inference.engines.health import reachability
 from inference.engines.transport.session import EngineSession
-from inference.errors import Unavailable
+from inference.errors import NotFound, Unavailable
 from inference.intake.limits.concurrency import ConcurrencyLimit
 from inference.intake.route import open_to
 from inference.intake.submission import Submission
@@ -23,7 +23,7 @@ T = TypeVar("T")
 async def answer_of(
     submission: Submission, ask: Callable[[Engine, EngineSession], Awaitable[T]]
 ) -> T:
-    """Returns what an engine of the model says. Raises Unavailable, and what `ask` raises."""
+    """Returns what an engine of the model says. Raises NotFound, Unavailable, and what `ask` raises."""
     engine, owner = _engine(submission), submission.caller.tenant_id
     if _questions.enter((owner, AT_ONCE)) is not None:
         raise Unavailable("too many prompts are counted here; try again", retry_after=1)
@@ -39,11 +39,18 @@ async def answer_of(
 
 
 def _engine(submission: Submission) -> Engine:
-    """Returns an engine that answers, and may see the prompt. Raises Unavailable."""
+    """Returns an engine that answers, and may see the prompt. Raises NotFound, Unavailable.
+
+    A question is on no record: so it is of this installation, which its prompt does not leave.
+    """
     model = submission.engine.config.name
     pools = open_to(submission.caller, model)
-    candidates = (engine for pool in pools for engine in pool.engines)
-    for engine in candidates:
+    engines = [engine for pool in pools for engine in pool.engines]
+    own = [engine for engine in engines if not engine.config.hosted]
+    if engines and not own:
+        what = f"hosted engines alone serve `{model}`, which are not asked about tokens"
+        raise NotFound(what, code="not_offered")
+    for engine in own:
         if reachability.available(engine):
             return engine
     what = f"no engine of `{model}` answers at the moment; try again"

@@ -41,7 +41,7 @@ def _vector(value: Any) -> bytes:
             vector = struct.pack(f"<{len(numbers)}f", *numbers)
     except (TypeError, ValueError, OverflowError, struct.error):
         raise UnreadableVectors("one of its vectors is none") from None
-    if not numbers or not math.isfinite(math.fsum(numbers)):
+    if not numbers or not all(map(math.isfinite, numbers)):
         raise UnreadableVectors("one of its vectors is empty, or has a number that is none")
     return vector
 

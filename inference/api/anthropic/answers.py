@@ -1,6 +1,6 @@
 """Turns an answer in OpenAI's form into a message."""
 
-from enum import Enum, auto
+from enum import Enum
 from typing import Any, NamedTuple
 
 import orjson
@@ -9,6 +9,7 @@ from inference.codec.answer_translator import count
 from inference.errors import Cancelled
 from inference.order import Order
 from inference.stream.frames import Frame
+from inference.validation.schemas import DEEPEST, deeper
 
 Json = dict[str, Any]
 SIGNATURE = "forebay"  # of thinking: clients leave out blocks without one; nothing checks it
@@ -30,11 +31,14 @@ INVALID_INPUT = "INVALID_JSON"  # Anthropic's name for input that is none
 
 
 class Thoughts(Enum):
-    """The part of the model's thinking that a client gets. OMITTED: blocks without their text."""
+    """The part of the model's thinking that a client gets. OMITTED: blocks without their text.
 
-    SHOWN = auto()
-    OMITTED = auto()
-    HIDDEN = auto()
+    The values end the ids of events, so that a stream that is read again has the same blocks.
+    """
+
+    SHOWN = ""
+    OMITTED = "o"
+    HIDDEN = "h"
 
 
 class Stop(NamedTuple):
@@ -100,12 +104,16 @@ def _tool_use(call: Json, number: int) -> Json:
 
 
 def _input(arguments: Any) -> Json:
-    """Returns the input of a call: an object, also where the model wrote something else."""
+    """Returns the input of a call: an object, also where the model wrote something else.
+
+    An object that is too deep for a request could not be sent back with the call's result.
+    """
     try:
         parsed = orjson.loads(arguments) if isinstance(arguments, str) else arguments
     except ValueError:
         parsed = None
-    return parsed if isinstance(parsed, dict) else {INVALID_INPUT: str(arguments)}
+    fits = isinstance(parsed, dict) and not deeper(parsed, DEEPEST)
+    return parsed if fits else {INVALID_INPUT: str(arguments)}
 
 
 def usage_of(counted: Any) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """Turns the chunks of a stream into the events of a message.
 
 Each frame becomes events of one piece of text, since its chunks arrived together. Its last event
-has the number of the last chunk as its id, from which the stream can be read again.
+has the number of the last chunk as its id, from which the stream can be read again, and a letter
+for thinking that the client does not get.
 """
 
 from typing import Any
@@ -111,9 +112,8 @@ class EventWriter:
         last = self._events.pop() if self._events else b""
         return text + self._with_id(last, frame.last) if last else b""
 
-    @staticmethod
-    def _with_id(event: bytes, number: int) -> bytes:
-        return b"id: %d\n%b" % (number, event)
+    def _with_id(self, event: bytes, number: int) -> bytes:
+        return b"id: %d%b\n%b" % (number, self._thoughts.value.encode(), event)
 
     # Chunks --------------------------------------------------------------------------------------
     def _read(self, events: list[bytes]) -> None:

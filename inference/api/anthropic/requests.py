@@ -21,6 +21,7 @@ THINKING = {
 }
 _DISPLAYS = ("summarized", "omitted")
 _EFFORTS = {"low": "low", "medium": "medium", "high": "high", "xhigh": "high", "max": "high"}
+_WITHOUT_TOOLS = ("auto", "none")  # choices that say nothing there, and that vLLM would refuse
 _SAME = ("model", "stream", "temperature", "top_p", "top_k")
 
 
@@ -65,7 +66,9 @@ def _tools(present: Body) -> Body:
     if present.get("tools"):
         body["tools"] = tools.functions(present["tools"])
     if choice := present.get("tool_choice"):
-        body |= tools.choice(choice)
+        wish = tools.choice(choice)
+        if body or wish["tool_choice"] not in _WITHOUT_TOOLS:
+            body |= wish
     return body
 
 

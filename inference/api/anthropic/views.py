@@ -1,7 +1,10 @@
 """The endpoints of Anthropic's Messages API. Each checks its shape, submits, and delivers."""
 
+import re
+
 from inference.api import counting, idempotency, served_models, stream_resumption
 from inference.api.anthropic import answers, delivery, models, requests
+from inference.api.anthropic.answers import Thoughts
 from inference.api.anthropic.events import PING, EventWriter
 from inference.api.http.callers import address_charged_caller, caller_of, charged_caller
 from inference.api.http.request import Request, watched
@@ -15,6 +18,7 @@ from inference.validation.requests import Form, parsed
 from tenants.key_scopes import Scope
 
 _MEDIA = b'"source"'  # of an image or a document, whose length counts for nothing
+_EVENT_ID = re.compile("([0-9]{1,12})([oh]?)")
 
 
 async def messages(request: Request) -> None:
@@ -56,10 +60,11 @@ async def model(request: Request, name: str) -> None:
 
 async def events(request: Request, identity: str) -> None:
     """Stream again from the event after `Last-Event-ID`."""
-    call, caller, after = request.call, await address_charged_caller(request), _last_event(request)
+    call, caller = request.call, await address_charged_caller(request)
+    after, thoughts = _last_event(request)
     completion_id = identity.removeprefix("msg_")
     completion = await stream_resumption.own(call, caller, completion_id)
-    writer = EventWriter(answers.message_id(completion.pk.hex), None, after=after)
+    writer = EventWriter(answers.message_id(completion.pk.hex), None, thoughts, after=after)
     with stream_resumption.counted(call, caller), watched(request) as closed:
 
         async def write(frame: Frame | None) -> None:
@@ -73,8 +78,8 @@ async def events(request: Request, identity: str) -> None:
         await request.write(b"", more=False)
 
 
-def _last_event(request: Request) -> int:
-    text = request.header(b"last-event-id") or "0"
-    if not text.isdecimal() or len(text) > 12:
+def _last_event(request: Request) -> tuple[int, Thoughts]:
+    match = _EVENT_ID.fullmatch(request.header(b"last-event-id") or "0")
+    if match is None:
         raise BadRequest("Last-Event-ID must be the id of an event", param="Last-Event-ID")
-    return int(text)
+    return int(match[1]), Thoughts(match[2])

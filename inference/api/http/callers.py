@@ -16,8 +16,8 @@ async def caller_of(request: Request, scope: str = Scope.INFERENCE) -> Caller:
         )
     scheme, _, key = request.header(b"authorization").partition(" ")
     of_others = request.header(b"x-api-key") or request.header(b"api-key")  # Anthropic's, Azure's
-    key = key.strip() if scheme.lower() == "bearer" else of_others
-    caller = await request.call.authenticate(key, scope)
+    bearer = key.strip() if scheme.lower() == "bearer" else ""
+    caller = await request.call.authenticate(bearer or of_others, scope)
     cors.check(request, caller)
     return caller
 

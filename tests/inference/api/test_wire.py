@@ -124,6 +124,8 @@ async def test_a_key_where_others_send_it(client: httpx.AsyncClient, key: str, h
     assert (await client.get("/v1/models", headers={header: key})).status_code == 200
     wrong = await client.get("/v1/models", headers={header: key[:-1]})
     assert wrong.status_code == 401
+    beside_an_empty_one = {"authorization": "Bearer ", header: key}
+    assert (await client.get("/v1/models", headers=beside_an_empty_one)).status_code == 200
 
 
 async def test_every_answer_has_a_request_id_and_the_callers_limits(

@@ -214,6 +214,9 @@ BAD: dict[str, Callable[[dict[str, Any]], Any]] = {
     "NaN in base64": lambda reply: reply["data"][0].update(
         embedding=base64.b64encode(struct.pack("<4f", 1, float("nan"), 1, 1)).decode()
     ),
+    "infinite on both sides": lambda reply: reply["data"][0].update(
+        embedding=base64.b64encode(struct.pack("<4f", float("inf"), float("-inf"), 1, 1)).decode()
+    ),
     "infinite": lambda reply: reply["data"][0].update(embedding=[1e300, 1, 1, 1]),
     "no list": lambda reply: reply.update(data={"0": []}),
     "NaN in JSON": lambda reply: b'{"data":[{"embedding":[NaN]},{"embedding":[1]}]}',

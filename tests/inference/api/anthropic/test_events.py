@@ -182,6 +182,13 @@ def test_thinking_that_the_client_does_not_want(thoughts: Thoughts, expected: li
     assert not any("Hm" in event for event in shown)
 
 
+@pytest.mark.parametrize("thoughts", Thoughts)
+def test_ids_say_what_the_client_gets_of_the_thinking(thoughts: Thoughts) -> None:
+    (frame,) = frames([START, chunk(content="x"), *END])
+    text = writer(thoughts).written(frame, "r")
+    assert b"id: 5%b\n" % thoughts.value.encode() in text
+
+
 @pytest.mark.parametrize(
     ("reason", "matched", "body", "expected"),
     [
@@ -282,6 +289,9 @@ def whole(message: dict[str, Any], reason: str = "stop", **more: Any) -> dict[st
     return made
 
 
+DEEP = '{"a":' + "[" * 300 + "]" * 300 + "}"
+
+
 def test_a_whole_message() -> None:
     calls = [{"id": "c", "type": "function", "function": {"name": "f", "arguments": '{"a":1}'}}]
     message = {"content": "I look.", "reasoning_content": "Hm", "tool_calls": calls}
@@ -299,7 +309,12 @@ def test_a_whole_message() -> None:
 
 @pytest.mark.parametrize(
     ("arguments", "expected"),
-    [("", {}), ("[1]", {"INVALID_JSON": "[1]"}), ('{"a"', {"INVALID_JSON": '{"a"'})],
+    [
+        ("", {}),
+        ("[1]", {"INVALID_JSON": "[1]"}),
+        ('{"a"', {"INVALID_JSON": '{"a"'}),
+        (DEEP, {"INVALID_JSON": DEEP}),
+    ],
 )
 def test_arguments_that_are_no_object(arguments: str, expected: dict[str, str]) -> None:
     calls = [{"id": "c", "function": {"name": "f", "arguments": arguments}}]

@@ -11,6 +11,7 @@ import pytest
 from channels.db import database_sync_to_async
 from pytest_django.fixtures import Settings
 
+from inference import engines
 from inference.api import served_models
 from inference.engines.kinds.openai import OpenAIEngine
 from inference.intake.context import Context
@@ -155,6 +156,21 @@ async def test_a_stream_is_read_again_by_the_message_id(
     assert (await client.get(path, headers={"last-event-id": "x"})).status_code == 400
 
 
+async def test_a_stream_that_is_read_on_has_the_blocks_that_it_had(
+    client: httpx.AsyncClient, engine: EngineServer
+) -> None:
+    """The client wanted no thinking: its text is the first block."""
+    engine.deltas = [{"reasoning_content": "Hm."}, {"content": "One"}, {"content": " two"}]
+    answer = await ask(client, stream=True, thinking={"type": "disabled"})
+    assert "Hm." not in answer.text
+    first = orjson.loads(answer.text.split("data: ", 1)[1].split("\n", 1)[0])
+    path = f"{PATH}/{first['message']['id']}/events"
+    rest = await client.get(path, headers={"last-event-id": "2h"})
+    blocks = [orjson.loads(line[6:]) for line in rest.text.split("\n") if line.startswith("data")]
+    assert {block["index"] for block in blocks if "index" in block} == {0}
+    assert "Hm." not in rest.text
+
+
 async def test_a_silent_engine_is_bridged_by_pings(
     client: httpx.AsyncClient, engine: EngineServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -190,6 +206,19 @@ async def test_tokens_are_counted_by_the_engine(
     assert [m["role"] for m in counted[0]["messages"]] == ["system", "user"]
     assert counted[0]["tools"][0]["function"]["name"] == "get_weather"
     assert not await in_database(Completion.objects.filter(route=f"{PATH}/count_tokens").exists)()
+
+
+async def test_a_prompt_does_not_leave_the_installation_to_be_counted(
+    client: httpx.AsyncClient, pool: str, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def count(self: OpenAIEngine, session: object, body: dict[str, Any]) -> int:
+        raise AssertionError
+
+    monkeypatch.setattr(OpenAIEngine, "count_chat", count)
+    settings.ENGINES["small"]["pools"][pool]["hosted"] = True
+    engines.forget()
+    answer = await client.post(f"{PATH}/count_tokens", json={"model": "small", "messages": HI})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (404, "not_offered")
 
 
 async def test_an_engine_that_cannot_count_is_no_guess(client: httpx.AsyncClient) -> None:

@@ -172,6 +172,13 @@ def test_tools_and_the_choice_among_them() -> None:
     assert "parallel_tool_calls" not in body(tools=[WEATHER], tool_choice={"type": "auto"})
 
 
+@pytest.mark.parametrize("kind", ["auto", "none"])
+def test_a_choice_among_no_tools_is_none(kind: str) -> None:
+    """Agents send both fields always, and vLLM refuses a choice without tools."""
+    chat = body(tools=[], tool_choice={"type": kind, "disable_parallel_tool_use": True})
+    assert chat.keys().isdisjoint({"tools", "tool_choice", "parallel_tool_calls"})
+
+
 def test_a_schema_for_the_answer_and_an_effort() -> None:
     schema = {"type": "object", "properties": {"a": {"type": "string"}}}
     config = {"effort": "max", "format": {"type": "json_schema", "schema": schema}}
