@@ -70,6 +70,7 @@ PLATFORM: tuple[Page, ...] = (
     ("cpu", "served_models", _("Models"), None),
     ("cpu", "pools", _("Pools and engines"), None),
     ("cpu", "all_model_versions", _("Versions"), None),
+    ("cpu", "all_jobs", _("Jobs"), None),
     ("chart-bar", "all_usage", _("Usage"), None),
     ("chart-bar", "all_requests", _("Requests"), None),
     ("chart-bar", "all_batches", _("Batches"), None),

@@ -41,7 +41,7 @@ def act_and_report(
     except RedisError:
         messages.error(request, _("Redis is unavailable. Try again in a moment."))
     except tuple(refusals or ()) as problem:
-        messages.error(request, str((refusals or {})[type(problem)]))
+        messages.error(request, _text_of(problem, refusals or {}))
     else:
         messages.success(request, str(text))
 
@@ -80,8 +80,13 @@ def saved(form: ConsoleForm, act: Callable[[], Any], refusals: Refusals | None =
     except IntegrityError:  # somebody else took the name in the same moment
         form.add_error("name" if "name" in form.fields else None, _("This name is taken."))
     except tuple(refusals or ()) as problem:
-        form.add_error(None, str((refusals or {})[type(problem)]))
+        form.add_error(None, _text_of(problem, refusals or {}))
     return None
+
+
+def _text_of(problem: BaseException, refusals: Refusals) -> str:
+    """Returns the words of the first class that the exception is of."""
+    return next(str(text) for kind, text in refusals.items() if isinstance(problem, kind))
 
 
 def _record(problem: ValidationError) -> None:

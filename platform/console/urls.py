@@ -26,6 +26,7 @@ from console.usage import batches, overview, request_log, usage_pages, waiting_r
 
 app_name = "console"
 _ADAPTER = "adapters/<uuid:adapter>/"
+_ANY_JOB = "console/jobs/<uuid:any_job>/"
 _BATCH = "console/batches/<uuid:any_batch>/"
 _DATA_SET = "data-sets/<uuid:data_set>/"
 _DATA_SET_VERSION = f"{_DATA_SET}versions/<int:number>/"
@@ -209,6 +210,10 @@ urlpatterns = [
     path(f"{_BATCH}pause/", batches.all_batch_pause, name="all_batch_pause"),
     path(f"{_BATCH}resume/", batches.all_batch_resume, name="all_batch_resume"),
     path(f"{_BATCH}cancel/", batches.all_batch_cancel, name="all_batch_cancel"),
+    path("console/jobs/", jobs.all_jobs, name="all_jobs"),
+    path(f"{_ANY_JOB}pause/", jobs.any_pause, name="any_job_pause"),
+    path(f"{_ANY_JOB}resume/", jobs.any_resume, name="any_job_resume"),
+    path(f"{_ANY_JOB}cancel/", jobs.any_cancel, name="any_job_cancel"),
     path("console/models/", models.models, name="served_models"),
     path("console/models/live/", models.live, name="served_models_live"),
     path(

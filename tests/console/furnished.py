@@ -51,6 +51,7 @@ from tests.inference.adapters.rows import a_version, serve
 IN_PLATFORM = (
     "/console/",
     "/console/models/",
+    "/console/jobs/",
     "/console/pools/",
     "/console/tenants/",
     "/console/usage/",

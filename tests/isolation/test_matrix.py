@@ -72,6 +72,7 @@ def test_the_id_of_nothing_may_be_answered_with_404_wherever_it_stands() -> None
     asked = [step for step in _api_walk(operator) if _names_nothing(step.path)]
     assert {parameter for step in asked for parameter in _names_nothing(step.path)} >= {
         "any_batch",
+        "any_job",
         "served_model",
         "pool",
         "engine",

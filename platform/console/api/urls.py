@@ -14,6 +14,7 @@ from console.api.data_sets.versions import DataSetVersions
 from console.api.evaluations.evaluations import Evaluations
 from console.api.evaluations.gates import Gates
 from console.api.evaluations.task_sets import TaskSets
+from console.api.jobs.all_jobs import AllJobs
 from console.api.jobs.jobs import JobCheckpoints, JobEvents, JobMetrics, Jobs
 from console.api.limits.limits import Limits, Tiers
 from console.api.limits.prices import Prices
@@ -148,6 +149,7 @@ urlpatterns = [
     at("pools/<uuid:pool>/queue/lower/", Queues, post="lower"),
     at("pools/<uuid:pool>/queue/cancel/", Queues, post="cancel"),
     *several("batches/", "uuid:any_batch", AllBatches, "pause", "resume", "cancel"),
+    *several("jobs/", "uuid:any_job", AllJobs, "pause", "resume", "cancel"),
     *several("engines/", "uuid:engine", Engines, "drain", "resume"),
     at("engines/<uuid:engine>/breaker/", Breakers, get="retrieve", post="override"),
     at("engines/<uuid:engine>/replace/", Replacements, post="create"),

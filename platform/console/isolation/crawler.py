@@ -61,7 +61,7 @@ PLAIN: dict[str, Any] = {
     "number": 1,
     **dict.fromkeys(("session", "pk", "price", "any_event"), 0),
     **dict.fromkeys(
-        ("served_model", "pool", "engine", "replacement", "gate", "any_batch"), NOBODYS
+        ("served_model", "pool", "engine", "replacement", "gate", "any_batch", "any_job"), NOBODYS
     ),
     **dict.fromkeys(("own_export", "operator_key"), NOBODYS),
 }

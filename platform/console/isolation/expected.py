@@ -40,6 +40,7 @@ def _inside(*pages: ExpectedPage) -> tuple[ExpectedPage, ...]:
     return tuple(replace(page, path=prefix + page.path) for page in pages)
 
 
+_ANY_JOB = "console/jobs/<uuid:any_job>/"
 _BATCH = "console/batches/<uuid:any_batch>/"
 _DATA_SET = "data-sets/<uuid:data_set>/"
 _DATA_SET_VERSION = _DATA_SET + "versions/<int:number>/"
@@ -97,6 +98,10 @@ PAGES: tuple[ExpectedPage, ...] = (
     ExpectedPage(_BATCH + "pause/", acts=OPERATORS, bare=True),
     ExpectedPage(_BATCH + "resume/", acts=OPERATORS, bare=True),
     ExpectedPage(_BATCH + "cancel/", acts=OPERATORS, bare=True),
+    ExpectedPage("console/jobs/", sees=OPERATORS),
+    ExpectedPage(_ANY_JOB + "pause/", acts=OPERATORS, bare=True),
+    ExpectedPage(_ANY_JOB + "resume/", acts=OPERATORS, bare=True),
+    ExpectedPage(_ANY_JOB + "cancel/", acts=OPERATORS, bare=True),
     ExpectedPage("console/models/", sees=OPERATORS, acts=OPERATORS),
     ExpectedPage("console/models/live/", sees=OPERATORS),
     ExpectedPage("console/models/<uuid:served_model>/removal/", acts=OPERATORS, bare=True),

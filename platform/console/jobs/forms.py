@@ -19,6 +19,7 @@ from inference.jobs.planning.plans import Plan
 from inference.jobs.planning.settable import PARAMETERS, Parameter
 from inference.models import JobKind, JobState
 from inference.models.job import OVER, JobQuerySet
+from inference.models.served import LONGEST_NAME
 
 _PARAMETER = "p_"
 _UNNAMED = (JobKind.PREPARE, JobKind.SCORE)  # they make no version of a model
@@ -48,6 +49,20 @@ class JobFilter(ConsoleForm):
     @property
     def is_set(self) -> bool:
         return any(self.data.get(name) for name in self.fields)
+
+
+class AnyJobFilter(JobFilter):
+    """The filter of all tenants' jobs."""
+
+    tenant = forms.CharField(label=_("Tenant"), required=False, max_length=60)
+    pool = forms.CharField(label=_("Pool"), required=False, max_length=LONGEST_NAME)
+
+    def of(self, rows: JobQuerySet) -> JobQuerySet:
+        rows = super().of(rows)
+        if not self.is_valid():
+            return rows
+        names = {"tenant__name": self.cleaned_data["tenant"], "pool": self.cleaned_data["pool"]}
+        return rows.filter(**{field: name for field, name in names.items() if name})
 
 
 class JobForm(ConsoleForm):

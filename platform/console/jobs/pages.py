@@ -1,4 +1,7 @@
-"""Pages of a tenant's jobs: the list, one job and its curves; pause, resume, cancel."""
+"""Pages of a tenant's jobs: the list, one job and its curves; pause, resume, cancel.
+
+Operators see those of all tenants, without names of models and data, and act on them.
+"""
 
 from collections.abc import Callable
 from functools import partial
@@ -11,10 +14,10 @@ from django.shortcuts import get_object_or_404, render
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
-from console.authorization import TenantRequest, View, permitted
+from console.authorization import ConsoleRequest, TenantRequest, View, operators_only, permitted
 from console.jobs import curves as curve_points
 from console.jobs.creation import gpu_quotas
-from console.jobs.forms import JobFilter
+from console.jobs.forms import AnyJobFilter, JobFilter
 from console.jobs.particulars import Particulars
 from console.paging import page
 from console.post_only import require_POST
@@ -23,11 +26,14 @@ from inference.jobs.checkpoint_versions import NoFiles, NoWeights, register_chec
 from inference.model_registry.headers.header import BadFile
 from inference.model_registry.room import RegistryFull
 from inference.models import Job, JobCheckpoint
-from inference.models.job import JobQuerySet, WrongState
+from inference.models.job import JobQuerySet, TooManyUnderWay, WrongState
 from infrastructure.objects.place import StoreError
 from tenants.roles import Permission
 
-_TOO_LATE = {WrongState: _("The job is in another state by now: look at it again.")}
+_TOO_LATE: dict[type[Exception], Promise] = {
+    TooManyUnderWay: _("As many jobs of the tenant are under way as may be: wait for one to end."),
+    WrongState: _("The job is in another state by now: look at it again."),
+}
 _NO_VERSION: dict[type[Exception], Promise] = {
     NoFiles: _("The checkpoint has no files any more."),
     NoWeights: _("The checkpoint has no weights that serve."),
@@ -50,6 +56,16 @@ def jobs(request: TenantRequest) -> HttpResponse:
         "most": settings.JOBS_UNDER_WAY,
     }
     return render(request, "console/jobs/list.html", context)
+
+
+@operators_only
+def all_jobs(request: ConsoleRequest) -> HttpResponse:
+    form = AnyJobFilter(request.GET)
+    rows = form.of(Job.objects.select_related("tenant"))
+    shown = page(rows, "created_at", request.GET.get("cursor", ""))
+    moving = any(not job.is_over for job in shown.rows)
+    context = {"form": form, "page": shown, "filtered": form.is_set, "moving": moving}
+    return render(request, "console/jobs/all.html", context)
 
 
 @permitted(Permission.VIEW_REQUESTS)
@@ -88,20 +104,26 @@ def _job(request: TenantRequest, pk: UUID) -> Job:
     return get_object_or_404(_rows(request), pk=pk)
 
 
-def _act_page(act: Callable[..., Any], text: Promise) -> View:
-    """Return the page of an act on a job, which leads back to it."""
+def _act_pages(act: Callable[..., Any], text: Promise) -> tuple[View, View]:
+    """Return the pages of an act on a job of one's tenant, and of any tenant for operators."""
 
     @require_POST
     @permitted(Permission.MANAGE_KEYS)
-    def acted(request: TenantRequest, job: UUID) -> HttpResponse:
+    def of_tenant(request: TenantRequest, job: UUID) -> HttpResponse:
         row = _job(request, job)
         return report_and_leave(
             request, partial(act, row), text, "console:job", _TOO_LATE, job=row.pk
         )
 
-    return acted
+    @require_POST
+    @operators_only
+    def of_any(request: ConsoleRequest, any_job: UUID) -> HttpResponse:
+        row = get_object_or_404(Job, pk=any_job)
+        return report_and_leave(request, partial(act, row), text, "console:all_jobs", _TOO_LATE)
+
+    return of_tenant, of_any
 
 
-pause = _act_page(Job.pause, _("The job pauses after its present step."))
-resume = _act_page(Job.resume, _("The job goes on from its last checkpoint."))
-cancel = _act_page(Job.cancel, _("The job is cancelled."))
+pause, any_pause = _act_pages(Job.pause, _("The job pauses after its present step."))
+resume, any_resume = _act_pages(Job.resume, _("The job goes on from its last checkpoint."))
+cancel, any_cancel = _act_pages(Job.cancel, _("The job is cancelled."))

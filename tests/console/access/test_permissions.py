@@ -199,6 +199,7 @@ PLATFORM: list[Row] = [
     ("get", "platform_shares", OPERATOR, 200),
     ("get", "all_requests", OPERATOR, 200),
     ("get", "all_batches", OPERATOR, 200),
+    ("get", "all_jobs", OPERATOR, 200),
     ("get", "all_usage", OPERATOR, 200),
     ("get", "all_usage_export", OPERATOR, 200),
     ("get", "tenants", OPERATOR, 200),

@@ -9,11 +9,12 @@ from rest_framework import serializers as s
 from rest_framework.response import Response
 
 from console.api.acts import Act, calling, listing, showing
+from console.api.jobs.figures import MOVING, JobFigures, JobFilter
 from console.api.jobs.owner import owner_of
 from console.api.jobs.progress import CheckpointShape, JobEventShape, MetricShape, VersionMade
 from console.api.problem import bad_request, not_found
 from console.api.resource import Resource
-from console.api.strict_input import Row, Shape
+from console.api.strict_input import Shape
 from inference.jobs import creating
 from inference.jobs.checkpoint_versions import NoFiles, NoWeights, register_checkpoint
 from inference.jobs.creating import Wanted
@@ -26,48 +27,21 @@ from inference.models import (
     JobEvent,
     JobKind,
     JobMetric,
-    JobState,
 )
-from inference.models.job import OVER, WrongState
+from inference.models.job import WrongState
 from tenants.roles import Permission as P
 
 
-class JobShape(Row):
-    name = s.CharField(source="public_id", help_text="Its id at `/v1/fine_tuning/jobs`.")
-    kind = s.ChoiceField(JobKind.choices)
-    state = s.ChoiceField(JobState.choices)
-    reason = s.CharField(help_text="A code: why it is paused, or has failed.")
+class JobShape(JobFigures):
     problems = s.ListField(child=s.DictField(), help_text="With lines of the data, no texts.")
     base = s.CharField()
-    model = s.CharField(help_text="The served model whose pool it uses.")
-    pool = s.CharField()
     parameters = s.DictField()
     seed = s.IntegerField()
-    done = s.IntegerField(help_text="Of `of`, in `unit`.")
-    of = s.IntegerField(help_text="0: not known yet.")
-    unit = s.CharField()
     tokens = s.IntegerField()
-    seconds_left = s.SerializerMethodField(help_text="GPU time that the rest is likely to take.")
-    gpu_ms = s.IntegerField(help_text="Milliseconds times GPUs, of settled orders.")
-    cost = s.IntegerField(help_text="Of these, in micro-units of the currency.")
     result = s.DictField(allow_null=True)
     version = s.UUIDField(source="result_version_id", allow_null=True)
     data_set_version = s.UUIDField(source="result_data_set_version_id", allow_null=True)
-    started_at = s.DateTimeField(allow_null=True)
-    ended_at = s.DateTimeField(allow_null=True)
-    EXAMPLE = {
-        "name": "ftjob-0192e6a05d0b7c6e9f6e1f2a3b4c5d6e",
-        "kind": "fine-tune",
-        "state": "running",
-        "reason": "",
-        "base": "smollm2@1",
-        "unit": "steps",
-        "seconds_left": 340,
-    }
-
-    def get_seconds_left(self, row: Job) -> int | None:
-        rest = row.time_left
-        return None if rest is None else round(rest.total_seconds())
+    EXAMPLE = {**JobFigures.EXAMPLE, "base": "smollm2@1"}
 
 
 class NewJob(Shape):
@@ -92,20 +66,11 @@ class NewJob(Shape):
     EXAMPLE = {"kind": "quantise", "base": "smollm2@1", "parameters": {"format": "q8_0"}}
 
 
-class JobFilter(f.FilterSet):
-    kind = f.ChoiceFilter(choices=JobKind.choices)
-    state = f.ChoiceFilter(choices=JobState.choices)
-    unfinished = f.BooleanFilter(method="_unfinished")
-
-    def _unfinished(self, rows: QuerySet[Job], _name: str, value: bool) -> QuerySet[Job]:
-        return rows.exclude(state__in=OVER) if value else rows.filter(state__in=OVER)
-
-
 class Jobs(Resource):
     shape = JobShape
     volatile = (
-        *("state", "reason", "problems", "done", "of", "tokens", "seconds_left", "gpu_ms"),
-        *("cost", "result", "version", "data_set_version", "started_at", "ended_at"),
+        *MOVING,
+        *("problems", "tokens", "result", "version", "data_set_version"),
     )
     refusals = {
         WrongState: (409, "conflict", _("The state of the job does not allow this.")),
