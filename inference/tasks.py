@@ -17,6 +17,7 @@ from inference.batch.file_store import forget_abandoned, forget_expired
 from inference.batch.windows import wake_resting_soon
 from inference.data_sets import importing
 from inference.energy.resting import balance
+from inference.jobs import background_validation
 from inference.jobs.driving import drive_due
 from inference.jobs.on_host.work_folder import remove_left_behind
 from inference.lending.sleeping import move_sleepers
@@ -95,7 +96,7 @@ def drive_batches() -> None:
 
 @shared_task(name="inference.drive_jobs", ignore_result=True)
 def drive_jobs() -> None:
-    drive_due()
+    drive_due(background_validation.begin)
 
 
 @shared_task(name="inference.evaluate", ignore_result=True)

@@ -27,6 +27,7 @@ from inference.models.job import WrongState
 
 MOST_PROBLEMS = 50
 CLAIM = timedelta(seconds=60)
+AGAIN = timedelta(seconds=2)  # until a job that waits for its validation is looked at
 Problem = dict[str, Any]
 CODE = "invalid_training_file"
 _JUDGED_BY_TRAINER = (JobKind.PREPARE, JobKind.SCORE)  # raw data, and task sets
@@ -46,14 +47,18 @@ _WORDS = {
 }
 
 
-def validate(job: Job) -> None:
-    """Queue the job, or fail it. A job that was paused or cancelled meanwhile stays so."""
+def validate(job: Job) -> bool:
+    """Queue the job, or fail it. A job that was paused or cancelled meanwhile stays so.
+
+    Returns True: it is over.
+    """
     problems = list(_problems(job))
     with suppress(WrongState):
         if problems:
             job.fail(problems[0]["code"], problems)
         else:
             job.finish_validation()
+    return True
 
 
 def _problems(job: Job) -> Iterator[Problem]:
