@@ -13,7 +13,7 @@ from django.db.models import Q
 from audit.erasure.erasers import Evidence
 from audit.erasure.own_erasers import key_ids
 from audit.exports.portability import Row
-from inference.jobs import checkpoint_files
+from inference.jobs import checkpoint_files, texts
 from inference.models import Job, JobCheckpoint, JobEvent, JobMetric, ModelVersion
 from inference.models.job import OVER, JobQuerySet, WrongState
 
@@ -78,12 +78,14 @@ def erase_old(tenant_id: UUID, before: datetime, spare: frozenset[UUID]) -> int:
 
 
 _EXPORTED = ("kind", "state", "reason", "base", "model", "parameters", "seed", "done", "of")
+_TEXTS = ("suffix", "metadata")
 _FIGURES = ("tokens", "gpu_ms", "cost", "result", "created_at", "started_at", "ended_at")
 
 
 def exported(tenant_id: UUID, subject_id: UUID) -> Iterator[Row]:
-    """Yields a row for each job of the person."""
+    """Yields a row for each job of the person, with the texts that they gave it."""
     jobs = Job.objects.filter(tenant_id=tenant_id, subject_id=subject_id)
     for job in jobs.order_by("created_at").iterator():
         fields = {name: getattr(job, name) for name in (*_EXPORTED, *_FIGURES)}
-        yield {"id": job.public_id, **fields}
+        own = texts.known(job)
+        yield {"id": job.public_id, **fields, **{name: own.get(name) for name in _TEXTS}}

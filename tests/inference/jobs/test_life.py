@@ -27,6 +27,7 @@ from inference.models import (
     VersionState,
 )
 from inference.models.completion import Checkpoint
+from inference.personal_data.jobs import exported
 from tenants.models import LedgerEntry, Price
 from tests.inference.jobs.works import LINES, Works, in_database, rows
 
@@ -224,6 +225,13 @@ async def test_without_memory_the_kernel_ends_the_trainer_first(works: Works) ->
     await works.reaches(job, "succeeded")
     own = int(Path("/proc/self/oom_score_adj").read_text())
     assert int((works.folder / "oom").read_text()) >= max(own, 800)
+
+
+async def test_its_person_gets_the_texts_of_it_with_their_data(works: Works) -> None:
+    job = await works.create(suffix="Support Team", metadata={"ticket": "T-7"})
+    (row,) = await in_database(lambda: list(exported(job.tenant_id, job.subject_id)))()
+    assert row["id"] == job.public_id
+    assert (row["suffix"], row["metadata"]) == ("Support Team", {"ticket": "T-7"})
 
 
 async def test_nothing_of_it_stays_on_the_workers_disk(works: Works) -> None:
