@@ -1,4 +1,4 @@
-"""Neither times nor figures of the queue tell one tenant what another asks.
+"""Neither times nor figures of the queue tell one tenant what another asks, or has.
 
 Visible by design is how much others ask: all tenants share an engine, so its load shows in the time
 of an answer, and `x-forebay-queue-position` and `x-forebay-expected-wait-ms` count the requests of
@@ -15,16 +15,18 @@ import random
 import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from uuid import UUID, uuid4
 
 import httpx
 import pytest
 from channels.db import database_sync_to_async
 from pytest_django.fixtures import Settings
 
+from console.isolation.sample_objects import Objects
 from inference import engines
 from inference.intake.context import Context
 from inference.queue import expected_wait, queues
-from tenants.models import Tenant
+from tenants.models import ApiKey, Tenant
 from tests.inference.api.conftest import client_of
 from tests.inference.api.kept_answers import ask, is_hit
 from tests.inference.engine_server import EngineServer
@@ -167,6 +169,39 @@ async def test_the_queue_tells_no_tenant_whether_another_waits_with_the_same(
     assert "" not in positions
     assert len(positions) == 1, positions
     assert abs(deviations(waits[True], waits[False])) < BOUND, waits
+
+
+PATHS = {
+    "file": "/v1/files/file-{}",
+    "job": "/v1/fine_tuning/jobs/ftjob-{}",
+    "batch": "/v1/batches/batch_{}",
+    "completion": "/v1/messages/msg_{}/events",
+}
+
+
+@pytest.mark.parametrize("kind", PATHS)
+async def test_the_time_of_a_404_does_not_tell_whether_another_tenant_has_the_object(
+    acme: Tenant, stranger: httpx.AsyncClient, kind: str
+) -> None:
+    def made() -> UUID:
+        objects = Objects(acme, "acme")
+        objects.asked_with, _text = ApiKey.issue(acme, "batches", by="test")
+        identity: UUID = objects.fresh(kind)
+        return identity
+
+    theirs = await in_database(made)()
+
+    async def measure(is_there: bool) -> float:
+        path = PATHS[kind].format((theirs if is_there else uuid4()).hex)
+        began = time.perf_counter()
+        answer = await stranger.get(path)
+        took = time.perf_counter() - began
+        assert answer.status_code == 404
+        return took
+
+    await measure(True)  # connections are open, and what is remembered is remembered
+    foreign, missing = await samples(measure)
+    assert abs(deviations(foreign, missing)) < BOUND, (foreign, missing)
 
 
 def _asking(asking: httpx.AsyncClient, text: str) -> asyncio.Task[httpx.Response]:
