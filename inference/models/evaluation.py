@@ -17,6 +17,7 @@ from inference.evaluation.content import Kind
 from inference.models.prompt_template import LONGEST_NAME
 from inference.models.served import LONGEST_NAME as LONGEST_MODEL
 from inference.models.task_set import TaskSet
+from infrastructure.postgres import queries
 from tenants.models import ApiKey, Member, Tenant
 
 MOST_UNDER_WAY = 20  # of a tenant
@@ -127,6 +128,7 @@ class Evaluation(models.Model):
             total=task_set.test_items,
         )
         with transaction.atomic():
+            _refuse_more_under_way(tenant)
             row.save(force_insert=True)
             row._act(Action.EVALUATION_CREATE, by)
         return row
@@ -225,6 +227,11 @@ def _check(task_set: TaskSet, model: str, against: str) -> None:
         raise ValidationError({"against": _("An agreement needs a second model.")})
     if model == against:
         raise ValidationError({"against": _("A model always agrees with itself: name another.")})
-    if task_set.tenant.evaluations.under_way().count() >= MOST_UNDER_WAY:
+
+
+def _refuse_more_under_way(tenant: Tenant) -> None:
+    """Lock their number until the transaction ends. Raises ValidationError."""
+    queries.lock(f"evaluations:{tenant.pk}")
+    if tenant.evaluations.under_way().count() >= MOST_UNDER_WAY:
         text = _("At most %d evaluations are under way at once: wait for one to end.")
         raise ValidationError(text % MOST_UNDER_WAY)
