@@ -161,6 +161,11 @@ class Lending:
             raise ValueError('`hours` must be a text like "22:00-06:00"')
         return cls(return_s, awake, spare, PoolWindow.parse(hours), zone)
 
+    @property
+    def stays_loaded(self) -> int:
+        """Returns how many engines are never lent."""
+        return self.awake + self.spare
+
     def is_open(self, now: datetime, ahead_s: float = 0.0) -> bool:
         """Returns whether engines may be lent now, and for `ahead_s` more."""
         moments = (now, now + timedelta(seconds=ahead_s))

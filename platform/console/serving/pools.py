@@ -115,7 +115,9 @@ def pool(request: ConsoleRequest, pool: UUID) -> HttpResponse:
     limits = _limit_words(row.limits)
     context = {"pool": row, "form": form, "kept_free": kept_free(row.name), "limits": limits}
     lent = row.engines.filter(lent_since__isnull=False).select_related("pool")
-    context |= {"lending": Lending.of(row.lending), "loans": [engine_line(each) for each in lent]}
+    lending, engines = Lending.of(row.lending), row.engines.filter(staged=False).count()
+    context |= {"lending": lending, "loans": [engine_line(each) for each in lent]}
+    context["lends_none"] = bool(lending and engines <= lending.stays_loaded)
     context["jobs_waiting"] = jobs_waiting(row)
     return render(request, "console/serving/pool.html", context)
 

@@ -61,6 +61,17 @@ def test_an_operator_has_a_pool_lend_and_all_of_it_is_on_record(client: Client, 
     assert acts("pool:change")[0][1]["lending"] == [{}, LENDING]
 
 
+def test_a_pool_of_too_few_engines_to_lend_any_says_so(client: Client, pool: Pool) -> None:
+    Pool.objects.update(lending=LENDING)
+    Engine.objects.all().delete()
+    warning = "only engines beyond the first 2 are lent"
+    for number in range(3):
+        assert warning in page(client, f"{POOLS}{pool.pk}/")
+        url = "http://127.0.0.1:9/v1"
+        Engine.add(pool, f"gpu-{number}", by=BY, kind="openai", url=url)
+    assert warning not in page(client, f"{POOLS}{pool.pk}/")
+
+
 def test_pages_show_what_is_lent_and_to_which_job(client: Client, lender: Engine, job: Job) -> None:
     Pool.objects.update(lending=LENDING)
     for path in (POOLS, f"{POOLS}{lender.pool_id}/", f"{POOLS}engines/{lender.pk}/"):
