@@ -7,7 +7,7 @@ from uuid import UUID
 from django.utils import timezone
 
 from inference.model_registry.deleting import remove_files
-from inference.model_registry.importing import remove_leftovers
+from inference.model_registry.importing import remove_leftovers, source_kinds
 from inference.model_registry.opening import remove_stale
 from inference.model_registry.storage import store
 from inference.models import ModelFile, ModelVersion, VersionState
@@ -31,9 +31,15 @@ def tidy() -> None:
 
 
 def give_up() -> None:
-    """Fail imports whose process has died, and finish deletions, in the system's scope."""
-    before = timezone.now() - GIVEN_UP
-    for version in ModelVersion.objects.filter(state="importing", touched_at__lt=before):
+    """Fail versions whose writer has died, and finish deletions, in the system's scope.
+
+    Imports from sources stay: they wait for their turn, or are begun anew (importing.py).
+    """
+    left = ModelVersion.objects.filter(
+        state=VersionState.IMPORTING, touched_at__lt=timezone.now() - GIVEN_UP
+    )
+    imports = ModelVersion.objects.under_way(source_kinds())
+    for version in left.exclude(pk__in=imports.values("pk")):
         version.fail("the process that imported it has ended", by=BY)
     over = ModelVersion.objects.filter(state__in=[VersionState.DELETED, VersionState.FAILED])
     for version in over.filter(files__isnull=False).distinct():

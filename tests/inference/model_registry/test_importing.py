@@ -23,7 +23,7 @@ from django.utils import timezone
 from pytest_django.fixtures import Settings
 
 from config.tls.authority import Authority
-from inference.model_registry import importing
+from inference.model_registry import importing, tidying
 from inference.model_registry.headers.header import BadFile
 from inference.model_registry.importing import begin, import_all
 from inference.model_registry.source import Source
@@ -451,6 +451,16 @@ def test_a_server_that_is_too_slow_is_left(
 
 
 # Processes that die ------------------------------------------------------------------------------
+def test_an_import_that_waits_for_its_turn_is_not_given_up_at_night(
+    acme: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(importing._fetches, "slow", lambda *_: Path())
+    version = begin(tenant_id=acme.pk, name="x", kind=VersionKind.BASE, source=Slow(), by=BY)
+    tidying.give_up()
+    version.refresh_from_db()
+    assert version.state == VersionState.IMPORTING
+
+
 def test_another_process_goes_on_with_an_import(tmp_path: Path) -> None:
     safetensors(tmp_path / "models" / "m" / "model.safetensors")
     version = begin(
