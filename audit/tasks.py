@@ -13,6 +13,9 @@ from audit.proof import seal, vanished
 from audit.retention import pruning
 from audit.trail import partitions
 from audit.witnesses import delivery
+from infrastructure.background import Background
+
+EXPORTS = 2  # of the trail, made at the same time
 
 
 def _task(name: str, work: Callable[[], object]) -> Any:
@@ -31,12 +34,12 @@ def _seal_due() -> None:
 
 delete = _task("audit.delete", execution.work)
 erase_again = _task("audit.erase_again", tombstones.apply_again)
-export_subjects = _task("audit.export_subjects", portability.work)
+export_subjects = _task("audit.export_subjects", Background("subjects", portability.work).wake)
 prune = _task("audit.prune", pruning.prune)
 rotate = _task("audit.rotate", rotation.advance_all)
 make_partitions = _task("audit.partitions", partitions.make)
 check = _task("audit.check", catalogue_check.run)
 verify = _task("audit.verify", full_verification.run)
-export = _task("audit.export", trail_export.work)
+export = _task("audit.export", Background("exports", trail_export.work, EXPORTS).wake)
 seal_due = _task("audit.seal", _seal_due)
 tell_witnesses = _task("audit.tell_witnesses", delivery.feed_all)

@@ -32,7 +32,10 @@ from inference.replacing.driving import drive_all
 from inference.usage import rollup
 from inference.worker.recovery.sweeper import sweep_all
 from inference.worker.runner import Runners
+from infrastructure.background import Background
 
+_adapters = Background("adapters", load_all)
+_data_sets = Background("data-sets", importing.import_due, importing.AT_ONCE)
 _ending = threading.Event()  # a drain that begins now would miss it, and never end under load
 _live: set[tuple[asyncio.AbstractEventLoop, Runners]] = set()
 _attended: set[str] = set()  # Celery queues of the engines that this worker serves
@@ -76,7 +79,7 @@ def tidy_models() -> None:
 
 @shared_task(name="inference.load_adapters", ignore_result=True)
 def load_adapters() -> None:
-    load_all()
+    _adapters.wake()
 
 
 @shared_task(name="inference.rest_engines", ignore_result=True)
@@ -112,7 +115,7 @@ def forget_files() -> None:
 
 @shared_task(name="inference.import_data_sets", ignore_result=True)
 def import_data_sets() -> None:
-    importing.wake()
+    _data_sets.wake()
 
 
 @shared_task(name="inference.reconcile", ignore_result=True)

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from datetime import timedelta
 from typing import Any, TypeVar
 
-from django.db import connection, transaction
+from django.db import transaction
 from django.db.models import F
 from django.db.models.functions import Now
 from django.utils import timezone
@@ -62,26 +62,11 @@ _CODES: dict[type[Exception], str] = {
     Unreadable: "source_unreadable",
 }
 AT_ONCE = 3  # versions that this process reads, each another tenant's
-_places = threading.BoundedSemaphore(AT_ONCE)
 _claiming = threading.Lock()
 
 
 class LeaseLost(Exception):
     """Another process reads the version."""
-
-
-def wake() -> None:
-    """Start a thread that reads what waits, if there is a place: Celery's threads stay free."""
-    if _places.acquire(blocking=False):
-        threading.Thread(target=_run, name="data-sets", daemon=True).start()
-
-
-def _run() -> None:
-    try:
-        import_due()
-    finally:
-        connection.close()
-        _places.release()
 
 
 def import_due() -> None:
