@@ -12,9 +12,19 @@ MayUse = Callable[[str], bool]  # whether the caller may use a served model
 _NO_BASES = (VersionKind.ADAPTER, VersionKind.CALIBRATOR)
 
 
+MOST_PROCESSES = 8  # of a trainer where no engine of the pool names its GPUs
+
+
 class Place(NamedTuple):
     model: str
     pool: str
+
+    @property
+    def most_processes(self) -> int:
+        """Returns how many processes a trainer may have: one for each GPU of an engine."""
+        pool = pools().get(self.pool)
+        engines = pool.all_engines if pool else ()
+        return max((len(each.config.gpus) for each in engines), default=0) or MOST_PROCESSES
 
 
 def base_version(tenant_id: UUID, name: str, may_use: MayUse) -> ModelVersion:

@@ -69,6 +69,7 @@ def create(owner: JobOwner, wanted: Wanted) -> Job:
             raise JobRefused("there is no such file", code="file_not_found")
     base = bases.base_version(owner.tenant_id, wanted.base, owner.can_use) if wanted.base else None
     place = bases.place(wanted.base, owner.can_use, wanted.pool)
+    _check_processes(wanted.parameters.get("processes"), place.most_processes)
     _check_quotas(owner, place.model)
     cipher = keyring.of_subject_now(owner.tenant_id, owner.subject_id)
     job = Job(
@@ -128,6 +129,13 @@ def _check_limits(owner: JobOwner) -> None:
         refuse_more_under_way(owner.tenant_id)
     except TooManyUnderWay as problem:
         raise NoRoom(str(problem), code="too_many_jobs") from None
+
+
+def _check_processes(count: Any, most: int) -> None:
+    """Refuse more processes than the pool has room for: each loads the model. Raises JobRefused."""
+    if type(count) in (int, float) and count > most:
+        text = f"`processes` is at most {most} in this pool: one for each GPU of an engine"
+        raise JobRefused(text, param="parameters")
 
 
 def _check_quotas(owner: JobOwner, model: str) -> None:

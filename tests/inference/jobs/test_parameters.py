@@ -8,6 +8,7 @@ import orjson
 import pytest
 from pytest_django.fixtures import Settings
 
+from inference import engines
 from inference.evaluation.content import Content, Item, Kind
 from inference.jobs import bases, creating, parameters, results
 from inference.jobs.bases import Place
@@ -83,6 +84,19 @@ def test_no_path_of_the_host_reaches_the_trainer(
         with pytest.raises(JobRefused):
             create(globex, "convert", base, adapter=name)
     assert not Job.objects.exists()
+
+
+def test_a_trainer_has_no_more_processes_than_an_engine_has_gpus(
+    acme: Tenant, base: str, settings: Settings
+) -> None:
+    engine = {"kind": "vllm", "url": "http://127.0.0.1:9/v1", "gpus": [0, 1]}
+    for pools, most in (({}, bases.MOST_PROCESSES), ({"here": engine}, 2)):
+        settings.ENGINES = {"small": {"pools": pools}} if pools else {}
+        engines.forget()
+        assert create(acme, "convert", base, processes=most).parameters == {"processes": most}
+        for count in (most + 1, float(most + 1), 64):
+            with pytest.raises(JobRefused, match=f"at most {most}"):
+                create(acme, "convert", base, processes=count)
 
 
 def test_an_adapter_is_named_and_its_copy_is_read(acme: Tenant, base: str, tmp_path: Path) -> None:
