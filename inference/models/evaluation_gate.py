@@ -129,8 +129,8 @@ class EvaluationGate(models.Model):
         if owner:
             rows = rows.filter(tenant=owner)
         ours = rows.filter(version__in=versions).newest_first().first()
-        theirs = rows.filter(against_version__in=versions).exclude(against="")
-        theirs = theirs.newest_first().first()
+        against = rows.filter(against_version__in=versions).exclude(against="")
+        theirs = against.newest_first().first()
         newest = max(
             (row for row in (ours, theirs) if row), key=lambda row: row.created_at, default=None
         )
