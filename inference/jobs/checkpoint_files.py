@@ -10,8 +10,10 @@ from functools import lru_cache
 from pathlib import Path
 
 from django.conf import settings
+from django.db.models import QuerySet
 
 from inference.models import Job, JobCheckpoint
+from inference.models.job import OVER
 from infrastructure.objects.content import ContentStore, Damaged, digest_of
 
 TRIES = 5
@@ -21,6 +23,10 @@ Files = list[list[str | int]]  # [path, sha256, bytes]
 
 class Poisoned(Exception):
     """A checkpoint names a file outside its folder, or has a symbolic link."""
+
+
+class Full(Exception):
+    """The checkpoints of the tenant's jobs under way fill FOREBAY_CHECKPOINTS_BYTES."""
 
 
 @lru_cache(4)
@@ -67,6 +73,49 @@ def _stored(job: Job, path: Path, folder: Path) -> list[str | int]:
     return [path.relative_to(folder).as_posix(), digest, size]
 
 
+def make_room(job: Job, folder: Path) -> None:
+    """Make room for a folder of checkpoints, in the tenant's scope.
+
+    Checkpoints of ended jobs lose their files, the oldest first. Raises Full, StoreError.
+    """
+    rows = JobCheckpoint.objects.filter(tenant_id=job.tenant_id).exclude(files=[])
+    others = rows.exclude(job=job)
+    excess = _size(folder) + _stored_bytes(others) - settings.CHECKPOINTS_BYTES
+    if excess <= 0:
+        return
+    ended = others.filter(job__state__in=OVER).select_related("job").order_by("created_at")
+    for row in ended:
+        excess -= _take_files(row, _used(row))
+        if excess <= 0:
+            return
+    raise Full
+
+
+def _stored_bytes(rows: QuerySet[JobCheckpoint]) -> int:
+    """Returns the bytes of their files. Checkpoints of a job that have the same one share it."""
+    sizes = {
+        (job, digest): size
+        for job, files in rows.values_list("job_id", "files")
+        for _name, digest, size in files
+    }
+    return sum(sizes.values())
+
+
+def _size(folder: Path) -> int:
+    """Returns the bytes of a folder, whose files the trainer may delete meanwhile."""
+    total = 0
+    for path in folder.rglob("*"):
+        with contextlib.suppress(FileNotFoundError):
+            total += path.lstat().st_size if path.is_file() else 0
+    return total
+
+
+def _used(row: JobCheckpoint) -> set[str]:
+    """Returns the files that other checkpoints of the same job have, too."""
+    others = JobCheckpoint.objects.filter(job=row.job_id).exclude(pk=row.pk)
+    return {str(digest) for other in others for _name, digest, _size in other.files}
+
+
 def restore(job: Job, files: Files, folder: Path) -> None:
     """Make `folder` what was stored: whole, or not at all. Raises StoreError, FileNotFoundError."""
     draft = folder.with_name(f"{folder.name}.part")
@@ -93,11 +142,20 @@ def keep_newest(job: Job) -> None:
     rows = list(JobCheckpoint.objects.filter(job=job).exclude(files=[]).order_by("-step"))
     used = {digest for row in rows[:KEPT] for _name, digest, _size in row.files}
     for row in rows[KEPT:]:
-        for _name, digest, _size in row.files:
-            if digest not in used:
-                _store().delete(_owner(job), digest)
-        row.files = []
-        row.save(update_fields=["files"])
+        _take_files(row, used)
+
+
+def _take_files(row: JobCheckpoint, used: set[str]) -> int:
+    """Delete the files of a checkpoint but for those that others use. Raises StoreError.
+
+    Returns their bytes.
+    """
+    own = {str(digest): int(size) for _name, digest, size in row.files if digest not in used}
+    for digest in own:
+        _store().delete(_owner(row.job), digest)
+    row.files = []
+    row.save(update_fields=["files"])
+    return sum(own.values())
 
 
 def forget(job: Job) -> None:

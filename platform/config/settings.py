@@ -288,6 +288,7 @@ TRAINER_PYTHON = environment.variable("FOREBAY_TRAINER_PYTHON") or str(
 )
 TRAINER_THREADS = environment.number("FOREBAY_TRAINER_THREADS", max(1, (os.cpu_count() or 2) // 2))
 JOB_STORE = environment.variable("FOREBAY_JOB_STORE") or str(FOREBAY_HOME / "job-store")
+CHECKPOINTS_BYTES = environment.number("FOREBAY_CHECKPOINTS_BYTES", 100 * 1000 * 1000 * 1000)
 JOB_FOLDER = FOREBAY_HOME / "jobs"  # of jobs that this host's workers have
 JOB_ORDER_GPU_S = environment.number("FOREBAY_JOB_ORDER_GPU_S", 3600)  # set aside at once
 JOBS_UNDER_WAY = environment.number("FOREBAY_JOBS_UNDER_WAY", 20)  # of a tenant

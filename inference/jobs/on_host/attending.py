@@ -1,6 +1,7 @@
 """What a worker reads and writes of a job while it has it, each call in the tenant's scope."""
 
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -85,6 +86,13 @@ def write(job: Job, events: list[Event], active_ms: int) -> None:
 def note(job: Job, code: str, message: str, level: str = "info") -> None:
     with tenant_scope(job.tenant_id):
         progress.note(job, code, message, level)
+
+
+def store(job: Job, folder: Path) -> Files:
+    """Store the trainer's checkpoints. Raises Full, StoreError, OSError."""
+    with tenant_scope(job.tenant_id):
+        checkpoint_files.make_room(job, folder)
+    return checkpoint_files.store(job, folder)
 
 
 def note_checkpoint(order: Order, position: Position) -> None:

@@ -13,11 +13,15 @@ _BY_CODE = {
     127: ("no_trainer", "this host has no trainer: forebay trainer install"),
 }
 _KILLED = ("trainer_killed", "the trainer's process was killed again and again")
+NO_ROOM = ("checkpoints_full", "the checkpoints of this tenant's jobs have no room")
 _UNKNOWN = ("trainer_broken", "the trainer could not be started, or broke")
 
 # Ends of an order after which the job waits for a person, and can be resumed.
 PAUSING = frozenset(
-    {"disk_full", "registry_full", "no_trainer", "no_progress", "cancelled_by_operator"}
+    {
+        *("disk_full", "registry_full", "checkpoints_full"),
+        *("no_trainer", "no_progress", "cancelled_by_operator"),
+    }
 )
 # Ends after which it is tried again.
 PASSING = frozenset({"store_unavailable"})
@@ -30,7 +34,7 @@ def passes(code: str, status: int) -> bool:
 
 
 class TrainerFailed(Exception):
-    """The trainer's process failed. `gpu_ms` led to a checkpoint before."""
+    """The trainer's process failed. `gpu_ms` is paid for all the same."""
 
     def __init__(self, code: str, message: str, gpu_ms: int = 0) -> None:
         super().__init__(message)

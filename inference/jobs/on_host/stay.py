@@ -12,7 +12,14 @@ from django.conf import settings
 from inference.jobs import checkpoint_files
 from inference.jobs.on_host import attending
 from inference.jobs.on_host.attending import Position
-from inference.jobs.on_host.endings import BY_SIGNAL, DONE, PAUSED, TrainerFailed, failure_of
+from inference.jobs.on_host.endings import (
+    BY_SIGNAL,
+    DONE,
+    NO_ROOM,
+    PAUSED,
+    TrainerFailed,
+    failure_of,
+)
 from inference.jobs.on_host.events_file import Event, EventsFile
 from inference.jobs.on_host.patience import in_database, in_thread
 from inference.jobs.on_host.progress import whole
@@ -175,9 +182,13 @@ class Stay:
         )
 
     async def _stored(self) -> checkpoint_files.Files:
+        """Raises StoreError, TrainerFailed where the tenant has no room."""
         for attempt in range(STORE_TRIES):
             try:
-                return await in_thread(checkpoint_files.store, self.job, self._folder.checkpoints)
+                return await in_thread(attending.store, self.job, self._folder.checkpoints)
+            except checkpoint_files.Full:
+                # It is paid for: else a tenant without room could train for nothing.
+                raise TrainerFailed(*NO_ROOM, self._gpu_ms(time.monotonic())) from None
             except StoreError:
                 if attempt + 1 == STORE_TRIES:
                     raise

@@ -31,6 +31,10 @@ REASONS: dict[str, Advice] = {
         _("There is no room for what it made."),
         _("Delete versions of models or data sets that nobody needs, then resume the job."),
     ),
+    "checkpoints_full": Advice(
+        _("The checkpoints of the jobs under way have no room."),
+        _("Cancel a job that nobody needs, or ask the operators for room; then resume the job."),
+    ),
     "no_trainer": Advice(
         _("The host of the worker has no trainer."),
         _("An operator installs it: forebay trainer install. Then resume the job."),

@@ -1,0 +1,65 @@
+"""Room for a tenant's checkpoints: those of ended jobs give way, those of others stay."""
+
+import pytest
+from pytest_django.fixtures import Settings
+
+from inference.jobs import checkpoint_files
+from inference.models import Job, JobCheckpoint
+from infrastructure.objects.content import ContentStore
+from tenants.models import Tenant
+from tests.inference.jobs.works import Works, in_database, rows
+
+
+async def with_files(job: Job) -> int:
+    """Returns how many checkpoints of a job have their files."""
+    kept = await rows(JobCheckpoint.objects.filter(job=job).exclude(files=[]))
+    return len(kept)
+
+
+async def test_checkpoints_of_ended_jobs_give_way_to_those_that_run(
+    works: Works, globex: Tenant, settings: Settings
+) -> None:
+    theirs = await works.create(steps=2, save_every=2, tenant=globex)
+    first = await works.create(steps=2, save_every=2)
+    works.start()
+    for job in (theirs, first):
+        await works.reaches(job, "succeeded")
+    assert [await with_files(job) for job in (theirs, first)] == [1, 1]
+    (stored,) = await rows(JobCheckpoint.objects.filter(job=first).values_list("size", flat=True))
+    settings.CHECKPOINTS_BYTES = stored + stored // 2  # of one job, and not of two
+    second = await works.create(steps=2, save_every=2)
+    await works.reaches(second, "succeeded")
+    assert [await with_files(job) for job in (theirs, first, second)] == [1, 0, 1]
+    left = ContentStore.open(settings.JOB_STORE).stored(checkpoint_files._owner(first))
+    assert list(left) == []
+
+
+async def test_without_room_a_job_pauses_and_goes_on_with_it(
+    works: Works, settings: Settings
+) -> None:
+    settings.CHECKPOINTS_BYTES = 10
+    job = await works.create(steps=4, save_every=2)
+    works.start()
+    job = await works.reaches(job, "paused", order=False)
+    assert job.reason == "checkpoints_full"
+    assert job.gpu_ms > 0, "else one could train for nothing without room"
+    assert not await in_database(JobCheckpoint.objects.exists)()
+    settings.CHECKPOINTS_BYTES = 10**9
+    await works.act(job, "resume")
+    await works.reaches(job, "succeeded")
+    assert works.steps()[-4:] == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("count", [1, 3])
+async def test_a_file_that_a_later_checkpoint_has_too_stays(works: Works, count: int) -> None:
+    job = await works.create(steps=6, save_every=2)
+    works.start()
+    await works.reaches(job, "succeeded")
+    points = await rows(JobCheckpoint.objects.filter(job=job).order_by("step"))
+    assert len(points) == checkpoint_files.KEPT
+    for point in points[: count - 1]:
+        used = await in_database(checkpoint_files._used)(point)
+        await in_database(checkpoint_files._take_files)(point, used)
+    folder = works.folder / "restored"
+    await in_database(checkpoint_files.restore)(job, points[-1].files, folder)
+    assert folder.is_dir()
