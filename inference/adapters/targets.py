@@ -24,6 +24,7 @@ from inference.models.adapter import versions_on_engines
 from inference.models.replacement import Step
 from inference.registry import versions
 from inference.registry.following import entry_of
+from tenants.models import Tenant
 
 BY = "system:adapters"
 NO_ENGINE = "no engine of this model can have it: llama.cpp needs a GGUF file, vLLM peft's files"
@@ -137,15 +138,29 @@ def replace(engine: Engine, adapters: list[str]) -> Replacement:
 def _with(engine: Engine, promotion: AdapterPromotion) -> list[str]:
     """Returns its adapters with one more, the earlier ones as long as there is room.
 
-    Raises Refused if all places are taken by adapters that serve.
+    Raises Refused if all places are taken by adapters that serve, or the tenant's share of them.
     """
     most, present = settings.ADAPTERS_PER_ENGINE, listed_by(engine)
     wanted = set(map(str, versions_on_engines(promotion.adapter.base)))
     needed = [name for name in present if name in wanted]
     if len(needed) >= most:
         raise Refused(f"each engine of this model has room for {most} adapters")
+    _refuse_beyond_share(engine, promotion, needed)
     ready = ModelVersion.objects.ready().filter(pk__in=present).values_list("pk", flat=True)
     spare = [name for name in present if name not in wanted and name in set(map(str, ready))]
     room = most - len(needed) - 1
     stays = {*needed, *(spare[-room:] if room else [])}
     return [*(name for name in present if name in stays), str(promotion.version_id)]
+
+
+def _refuse_beyond_share(engine: Engine, promotion: AdapterPromotion, needed: list[str]) -> None:
+    """Leave half of the places to others where tenants share the engine. Raises Refused."""
+    tenant, share = promotion.tenant_id, max(1, settings.ADAPTERS_PER_ENGINE // 2)
+    others = Tenant.objects.open().exclude(pk=tenant)
+    if engine.pool.model.only_for or not others.exists():
+        return
+    own = ModelVersion.objects.of(tenant).filter(pk__in=needed)
+    if present := promotion.adapter.serving:
+        own = own.exclude(pk=present.version_id)  # the new version takes its place
+    if own.count() >= share:
+        raise Refused(f"a tenant has at most {share} adapters on an engine that others share")

@@ -263,6 +263,30 @@ def test_places_are_for_those_that_serve_and_the_others_go_first(
     assert (state(present)[0], state(later)[0]) == ("serving", "serving")
 
 
+def test_a_tenant_leaves_places_to_others_on_an_engine_that_they_share(
+    launched: Engine,
+    acme: Tenant,
+    globex: Tenant,
+    settings: Settings,
+    answered: Callable[[Exception | None], None],
+) -> None:
+    settings.ADAPTERS_PER_ENGINE = 4
+    own = [serve(an_adapter(acme, BASE, f"a{n}"), a_version(acme, n)) for n in (1, 2)]
+    names = [str(each.version_id) for each in own]
+    Engine.objects.update(options={**launched.options, "adapters": names})
+    third, theirs = promoted(acme, 3, "third"), promoted(globex)
+    loading.load_all()
+    reason = "a tenant has at most 2 adapters on an engine that others share"
+    assert state(third) == ("failed", reason)
+    assert adapters_of(switched := Replacement.objects.get()) == [*names, str(theirs.version_id)]
+    switch(switched)
+    loading.load_all()
+    assert state(theirs)[0] == "serving"
+    newer = own[0].adapter.promote(a_version(acme, 4), by=BY)
+    loading.load_all()
+    assert state(newer)[0] == "loading", "it takes the place of its earlier version"
+
+
 def test_one_of_an_operators_own_server_says_what_to_do(here: Pool, acme: Tenant) -> None:
     engine(here, "llama_cpp", "http://127.0.0.1:9")
     promotion = promoted(acme)
