@@ -12,7 +12,7 @@ from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db.models import Q, QuerySet
 
-from inference.adapters import files
+from inference.adapters import files, sharing
 from inference.engine_entries import version_besides_adapters
 from inference.engines import built
 from inference.engines.base import AdapterMissing, EngineAway, EngineFailed
@@ -24,7 +24,6 @@ from inference.models.adapter import versions_on_engines
 from inference.models.replacement import Step
 from inference.registry import versions
 from inference.registry.following import entry_of
-from tenants.models import Tenant
 
 BY = "system:adapters"
 NO_ENGINE = "no engine of this model can have it: llama.cpp needs a GGUF file, vLLM peft's files"
@@ -112,6 +111,8 @@ def _add(engine: Engine, promotion: AdapterPromotion) -> None:
     own = begun.filter(pk=promotion.replacement).first() if promotion.replacement else None
     if own and own.step in (Step.FAILED, Step.CANCELLED, Step.ROLLED_BACK):
         raise Refused(own.reason or "an operator ended its loading")
+    if problem := sharing.replacement_problem(engine, promotion):
+        raise Refused(problem)
     new = replace(engine, _with(engine, promotion))
     AdapterPromotion.objects.filter(pk=promotion.pk).update(replacement=new.pk)
 
@@ -145,22 +146,10 @@ def _with(engine: Engine, promotion: AdapterPromotion) -> list[str]:
     needed = [name for name in present if name in wanted]
     if len(needed) >= most:
         raise Refused(f"each engine of this model has room for {most} adapters")
-    _refuse_beyond_share(engine, promotion, needed)
+    if problem := sharing.place_problem(engine, promotion, needed):
+        raise Refused(problem)
     ready = ModelVersion.objects.ready().filter(pk__in=present).values_list("pk", flat=True)
     spare = [name for name in present if name not in wanted and name in set(map(str, ready))]
     room = most - len(needed) - 1
     stays = {*needed, *(spare[-room:] if room else [])}
     return [*(name for name in present if name in stays), str(promotion.version_id)]
-
-
-def _refuse_beyond_share(engine: Engine, promotion: AdapterPromotion, needed: list[str]) -> None:
-    """Leave half of the places to others where tenants share the engine. Raises Refused."""
-    tenant, share = promotion.tenant_id, max(1, settings.ADAPTERS_PER_ENGINE // 2)
-    others = Tenant.objects.open().exclude(pk=tenant)
-    if engine.pool.model.only_for or not others.exists():
-        return
-    own = ModelVersion.objects.of(tenant).filter(pk__in=needed)
-    if present := promotion.adapter.serving:
-        own = own.exclude(pk=present.version_id)  # the new version takes its place
-    if own.count() >= share:
-        raise Refused(f"a tenant has at most {share} adapters on an engine that others share")

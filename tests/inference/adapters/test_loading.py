@@ -11,7 +11,7 @@ from channels.db import database_sync_to_async
 from pytest_django.fixtures import Settings
 
 from inference import engines
-from inference.adapters import files, loading, targets
+from inference.adapters import files, loading, sharing, targets
 from inference.cache.canonical import version_of
 from inference.engines.base import AdapterMissing, EngineAway
 from inference.engines.kinds.vllm import served_name
@@ -285,6 +285,27 @@ def test_a_tenant_leaves_places_to_others_on_an_engine_that_they_share(
     newer = own[0].adapter.promote(a_version(acme, 4), by=BY)
     loading.load_all()
     assert state(newer)[0] == "loading", "it takes the place of its earlier version"
+
+
+def test_a_tenant_cannot_have_a_shared_engine_replaced_all_the_time(
+    launched: Engine,
+    acme: Tenant,
+    globex: Tenant,
+    monkeypatch: pytest.MonkeyPatch,
+    answered: Callable[[Exception | None], None],
+) -> None:
+    monkeypatch.setattr(sharing, "MOST_AN_HOUR", 1)
+    first = promoted(acme)
+    loading.load_all()
+    switch(Replacement.objects.get())
+    loading.load_all()
+    assert state(first)[0] == "serving"
+    second, theirs = promoted(acme, 2), promoted(globex)
+    loading.load_all()
+    reason = "engines that others share are replaced 1 times an hour: try again then"
+    assert state(second) == ("failed", reason)
+    assert state(theirs)[0] == "loading"
+    assert Replacement.objects.open().count() == 1
 
 
 def test_one_of_an_operators_own_server_says_what_to_do(here: Pool, acme: Tenant) -> None:
