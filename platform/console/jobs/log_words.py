@@ -38,6 +38,7 @@ _WORDS = Wordings(
         gettext_noop("the base model cannot be used"),
         gettext_noop("the memory is too small for this job"),
         gettext_noop("the disk of the worker is full"),
+        gettext_noop("the checkpoints of this tenant's jobs have no room"),
         gettext_noop("the trainer broke: this is a fault of the platform"),
         gettext_noop("this host has no trainer: forebay trainer install"),
         gettext_noop("the trainer's process was killed again and again"),

@@ -47,6 +47,8 @@ _WORDS = Wordings(
         ),
         gettext_noop("the server with it %s: is it an adapter of this model?"),
         gettext_noop("each engine of this model has room for %s adapters"),
+        gettext_noop("a tenant has at most %s adapters on an engine that others share"),
+        gettext_noop("engines that others share are replaced %s times an hour: try again then"),
         gettext_noop("an operator ended its loading"),
     ]
 )
