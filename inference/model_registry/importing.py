@@ -134,7 +134,8 @@ def _next() -> ModelVersion | None:
     So the slow imports of one owner leave places for others.
     """
     kinds = source_kinds()
-    running = Counter(ModelVersion.objects.attended(kinds).values_list("tenant_id", flat=True))
+    attended = ModelVersion.objects.attended(kinds).values_list("tenant_id", flat=True)
+    running = Counter[UUID | None](attended)
     oldest = ModelVersion.objects.waiting(kinds).order_by("tenant_id", "created_at")
     turns = [
         (running[version.tenant_id], version.created_at, version.pk, version)

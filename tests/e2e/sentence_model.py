@@ -43,7 +43,9 @@ def write(folder: Path, file: Path) -> Path:
     for name, values in load_file(folder / "model.safetensors").items():
         own = name.removeprefix("bert.")
         if not own.startswith(_LEFT_OUT):
-            _tensor(writer, names.get_name(own, try_suffixes=(".weight", ".bias")), values)
+            known = names.get_name(own, try_suffixes=(".weight", ".bias"))
+            assert known, f"llama.cpp knows no tensor {own}"
+            _tensor(writer, known, values)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()

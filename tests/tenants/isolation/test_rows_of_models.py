@@ -5,7 +5,7 @@ its role do in the scope of its tenant.
 """
 
 from collections.abc import Iterator
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from django.db import DatabaseError, connection, models, transaction
@@ -79,12 +79,12 @@ def as_acme(acme: Tenant, others: dict[str, int]) -> Iterator[None]:
         yield
 
 
-def run(statement: str, *values: object) -> int:
+def run(statement: str, *values: UUID | None) -> int:
     """Returns the number of rows that a statement reached; 0 if the role may not do it."""
     try:
         with transaction.atomic(), connection.cursor() as cursor:
             cursor.execute(statement, values)
-            return cursor.rowcount
+            return int(cursor.rowcount)
     except DatabaseError as refusal:
         assert "permission denied" in str(refusal) or "row-level security" in str(refusal), refusal
         return 0

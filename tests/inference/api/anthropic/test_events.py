@@ -66,7 +66,8 @@ def read(text: bytes) -> list[tuple[int | None, dict[str, Any]]]:
         lines = dict(line.split(b": ", 1) for line in event.split(b"\n"))
         data = orjson.loads(lines[b"data"])
         assert data["type"].encode() == lines[b"event"]
-        events.append((int(lines[b"id"]) if b"id" in lines else None, data))
+        number = int(lines[b"id"].rstrip(b"oh")) if b"id" in lines else None
+        events.append((number, data))
     return events
 
 
