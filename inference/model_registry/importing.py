@@ -99,13 +99,12 @@ def begin(
 def _refuse_more(tenant_id: UUID | None) -> None:
     """Lock the number of an owner's imports until the transaction ends. Raises ValidationError."""
     queries.lock(f"imports:{tenant_id}")
-    if ModelVersion.objects.of(tenant_id).under_way(source_kinds()).count() >= MOST_IMPORTS:
+    if ModelVersion.objects.of(tenant_id).under_way(_kinds()).count() >= MOST_IMPORTS:
         text = _("There are %d imports under way: wait until some have ended.")
         raise ValidationError(text % MOST_IMPORTS)
 
 
-def source_kinds() -> tuple[str, ...]:
-    """Returns the kinds of sources that versions are imported from."""
+def _kinds() -> tuple[str, ...]:
     return (*KINDS, *_fetches)
 
 
@@ -133,7 +132,7 @@ def _next() -> ModelVersion | None:
 
     So the slow imports of one owner leave places for others.
     """
-    kinds = source_kinds()
+    kinds = _kinds()
     attended = ModelVersion.objects.attended(kinds).values_list("tenant_id", flat=True)
     running = Counter[UUID | None](attended)
     oldest = ModelVersion.objects.waiting(kinds).order_by("tenant_id", "created_at")

@@ -7,7 +7,7 @@ from uuid import UUID
 from django.utils import timezone
 
 from inference.model_registry.deleting import remove_files
-from inference.model_registry.importing import remove_leftovers, source_kinds
+from inference.model_registry.importing import remove_leftovers
 from inference.model_registry.opening import remove_stale
 from inference.model_registry.storage import store
 from inference.models import ModelFile, ModelVersion, VersionState
@@ -17,6 +17,7 @@ log = logging.getLogger(__name__)
 GIVEN_UP = timedelta(hours=1)  # after the last sign of an import
 UNKNOWN = timedelta(days=1)  # an object without a row is no file that is being written
 BY = "system:models"
+_PLACES = ("path", "url", "files", "checkpoint")  # in the sources of imports
 
 
 def tidy() -> None:
@@ -38,8 +39,7 @@ def give_up() -> None:
     left = ModelVersion.objects.filter(
         state=VersionState.IMPORTING, touched_at__lt=timezone.now() - GIVEN_UP
     )
-    imports = ModelVersion.objects.under_way(source_kinds())
-    for version in left.exclude(pk__in=imports.values("pk")):
+    for version in left.exclude(source__has_any_keys=_PLACES):
         version.fail("the process that imported it has ended", by=BY)
     over = ModelVersion.objects.filter(state__in=[VersionState.DELETED, VersionState.FAILED])
     for version in over.filter(files__isnull=False).distinct():

@@ -57,7 +57,7 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Served]:
 class Slow:
     """A source that a test has registered."""
 
-    row: ClassVar[dict[str, str]] = {"type": "slow"}
+    row: ClassVar[dict[str, str]] = {"type": "slow", "url": "slow://"}
 
     def check(self, *, by_tenant: bool) -> None:
         """It may be anybody's."""
@@ -393,6 +393,7 @@ def test_two_requests_at_the_same_time_do_not_get_past_the_bound(
     acme: Tenant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(importing, "MOST_IMPORTS", 1)
+    monkeypatch.setitem(importing._fetches, "slow", lambda *_: Path())
     both, create = Barrier(2), ModelVersion.begin
 
     def create_together(**fields: Any) -> ModelVersion:
