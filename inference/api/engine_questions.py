@@ -23,7 +23,7 @@ T = TypeVar("T")
 async def answer_of(
     submission: Submission, ask: Callable[[Engine, EngineSession], Awaitable[T]]
 ) -> T:
-    """Returns what an engine of the model says. Raises NotFound, Unavailable, and what `ask` raises."""
+    """Returns what an engine of the model says. Raises NotFound, Unavailable, `ask` its own."""
     engine, owner = _engine(submission), submission.caller.tenant_id
     if _questions.enter((owner, AT_ONCE)) is not None:
         raise Unavailable("too many prompts are counted here; try again", retry_after=1)
