@@ -29,6 +29,7 @@ SCRIPTS = PROJECT / "tests" / "frameworks"
 CALLED = {
     "langchain_agent": ["get_weather", ["city"]],
     "llama_index_agent": ["get_weather", ["city"]],
+    "openai_agents_agent": ["get_weather", ["city"]],
     "pydantic_ai_agent": ["get_city", ["city"]],
 }
 
