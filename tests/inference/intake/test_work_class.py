@@ -1,6 +1,7 @@
 """A request's class is its plan's and its route's; its client may only lower it."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
@@ -14,6 +15,8 @@ from inference.api.ollama import embeddings as ollama_embeddings
 from inference.api.ollama import routes as ollama_routes
 from inference.api.ollama import views as ollama_views
 from inference.api.openai import routes, views
+from inference.api.responses import routes as responses_routes
+from inference.api.responses import views as responses_views
 from inference.chat.socket import sending
 from inference.errors import BadRequest
 from inference.intake.submission import CLASS, work_class
@@ -75,13 +78,16 @@ def test_every_route_of_requests_can_have_a_class() -> None:
     """Those that ask for no work, or for work of a class of its own, cannot."""
     posted = {path: by["POST"] for path, by in routes.ROUTES.items() if "POST" in by}
     http = {path for path, view in posted.items() if view.__module__ == views.__name__}
-    http |= {path for path, by in anthropic_routes.ROUTES.items() if messages in by.values()}
-    ollama = (ollama_views.chat, ollama_views.generate)
-    ollama += (ollama_embeddings.embed, ollama_embeddings.embed_one)
-    http |= {path for path, by in ollama_routes.ROUTES.items() if {*ollama} & {*by.values()}}
+    others: set[Any] = {messages, responses_views.create, responses_views.compact}
+    others |= {ollama_views.chat, ollama_views.generate}
+    others |= {ollama_embeddings.embed, ollama_embeddings.embed_one}
+    for front in (anthropic_routes, ollama_routes, responses_routes):
+        http |= {path for path, by in front.ROUTES.items() if others & {*by.values()}}
     grpc = {f"/{of.full_name}/{name}" for of, by_name in SERVICES.items() for name in by_name}
-    others = {f"/forebay.v1.InferenceService/{name}" for name in ("Resume", "Cancel", "ListModels")}
-    assert {sending.ROUTE, *http, *(grpc - others)} == set(classes.ROUTES)
+    no_work = {
+        f"/forebay.v1.InferenceService/{name}" for name in ("Resume", "Cancel", "ListModels")
+    }
+    assert {sending.ROUTE, *http, *(grpc - no_work)} == set(classes.ROUTES)
 
 
 @pytest.mark.parametrize("name", ["realtime", "finetune"])
