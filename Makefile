@@ -81,13 +81,13 @@ soak: .venv/.dev .venv-train/.ready
 		FOREBAY_ERASURE_SUBJECTS=200 FOREBAY_ERASURE_KILLS=50 \
 		FOREBAY_TEST_RECORD_KILLS=200 FOREBAY_TEST_RECORD_CUTS=50 \
 		FOREBAY_TAMPERINGS=5000 FOREBAY_CLEAN_RUNS=1000 FOREBAY_TEST_GUESSES=1000 \
-		FOREBAY_SCHEMATHESIS_EXAMPLES=20 FOREBAY_TEST_LEDGERS=200 FOREBAY_TEST_ONE_WALL=everybody FOREBAY_TEST_HOSTS=1 FOREBAY_TEST_VERSIONS=10 FOREBAY_TEST_PARKING_KILLS=50 FOREBAY_TEST_PARKING_LOSSES=20 \
+		FOREBAY_SCHEMATHESIS_EXAMPLES=20 FOREBAY_V1_EXAMPLES=1000 FOREBAY_TEST_LEDGERS=200 FOREBAY_TEST_ONE_WALL=everybody FOREBAY_TEST_HOSTS=1 FOREBAY_TEST_VERSIONS=10 FOREBAY_TEST_PARKING_KILLS=50 FOREBAY_TEST_PARKING_LOSSES=20 \
 		FOREBAY_TEST_BATCH_LINES=50000 FOREBAY_TEST_SILENCE_S=16 FOREBAY_TEST_COUNT_S=3600 FOREBAY_TEST_LOAD_S=1200 FOREBAY_TEST_UPGRADE=1 FOREBAY_TEST_ISOLATION=1 \
 		FOREBAY_TEST_RESTARTS=10 FOREBAY_TEST_STARTS=1 FOREBAY_TEST_CONTAINERS=1 FOREBAY_TEST_COMPOSE=1 FOREBAY_TEST_WHEEL=1 FOREBAY_TEST_NODE=1 FOREBAY_TEST_FRAMEWORKS=1 FOREBAY_TEST_SENTENCES=1 FOREBAY_TEST_PROMETHEUS=150 \
 		$(PYTEST) tests/e2e tests/trainer tests/hosts tests/drills tests/config/backup tests/upgrades tests/deploy tests/isolation/test_matrix.py tests/audit/verification/test_tampering.py tests/console/api/test_schemathesis.py \
 		tests/console/account/test_lockout.py tests/console/test_accessibility.py tests/console/test_browser.py tests/supervisor tests/tenants/quotas/test_quota_ledger_model.py \
 		tests/tenants/rate_limits/test_admission_model.py tests/inference/queue/test_fair_queue_model.py tests/inference/batch tests/inference/jobs/test_killed.py tests/inference/evaluation/test_eight_bits.py tests/inference/chat/test_browser.py \
-		tests/inference/api/test_residency.py::test_nothing_leaves_while_everything_here_fails tests/inference/api/test_timing.py --timeout 18000 $(ARGS)
+		tests/inference/api/test_residency.py::test_nothing_leaves_while_everything_here_fails tests/inference/api/test_timing.py tests/inference/api/test_schemathesis.py --timeout 18000 $(ARGS)
 
 # Needs root and Debian's patroni python3-etcd etcd-server etcd-client haproxy libfaketime.
 drill: .venv/.dev

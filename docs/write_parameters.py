@@ -12,8 +12,8 @@ import django
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 django.setup()
 
-from inference.engines import KINDS  # noqa: E402 - after Django is set up
-from inference.engines.base import Engine, EngineConfig  # noqa: E402
+from inference.engines.base import Engine  # noqa: E402 - after Django is set up
+from inference.engines.every_kind import SERVICE_NAME, samples  # noqa: E402
 from inference.engines.fields import (  # noqa: E402
     CHAT,
     DETOKENIZING,
@@ -28,7 +28,6 @@ from inference.engines.fields import (  # noqa: E402
 )
 
 PAGE = Path(__file__).with_name("parameters.md")
-SERVICE_NAME = "OpenAI"
 PASSED, CHECKED, REFUSES = "yes", "checked", "400"
 COMMON = (PASSED, CHECKED, REFUSES)
 # Parameters of OpenAI's reference that no engine gets.
@@ -117,10 +116,8 @@ def _whole(fields: Fields) -> Iterator[str]:
 
 
 def _columns() -> Iterator[tuple[str, Engine]]:
-    for name, kind in KINDS.items():
-        yield f"`{name}`", kind(EngineConfig("m", name, "http://engine/v1", "m"))
-    url = "https://api.openai.com/v1"
-    yield SERVICE_NAME, KINDS["openai"](EngineConfig("m", "openai", url, "m", hosted=True))
+    for name, engine in samples().items():
+        yield (name if name == SERVICE_NAME else f"`{name}`"), engine
 
 
 def _own(engines: Iterable[Engine]) -> set[str]:

@@ -6,15 +6,21 @@ docs/parameters.md from here.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from inference.order import EMBED, RERANK
 
+Schema = Mapping[str, Any]
+ANY: Schema = {}
+
 
 class FieldRule(NamedTuple):
+    """A rule. `schema` says the same in JSON Schema, for the OpenAPI document alone."""
+
     holds: Callable[[Any], bool]
     should: str
+    schema: Schema = ANY
 
 
 Fields = dict[str, FieldRule]
@@ -24,6 +30,7 @@ def number(low: float, high: float) -> FieldRule:
     return FieldRule(
         lambda v: isinstance(v, int | float) and not isinstance(v, bool) and low <= v <= high,
         f"a number from {low:g} to {high:g}",
+        {"type": "number", "minimum": low, "maximum": high},
     )
 
 
@@ -31,7 +38,11 @@ def integer(low: int, high: int) -> FieldRule:
     return FieldRule(
         lambda v: isinstance(v, int) and not isinstance(v, bool) and low <= v <= high,
         f"a whole number from {low} to {high}",
+        {"type": "integer", "minimum": low, "maximum": high},
     )
+
+
+_TEXT: Schema = {"type": "string", "minLength": 1}
 
 
 def _is_text(value: Any) -> bool:
@@ -43,6 +54,7 @@ def strings(most: int) -> FieldRule:
     return FieldRule(
         lambda v: _is_text(v) or (isinstance(v, list) and len(v) <= most and all(map(_is_text, v))),
         f"a string or a list of at most {most} strings, none of them empty",
+        {"anyOf": [_TEXT, {"type": "array", "items": _TEXT, "maxItems": most}]},
     )
 
 
@@ -50,40 +62,59 @@ def string(most: int) -> FieldRule:
     return FieldRule(
         lambda v: isinstance(v, str) and len(v) <= most,
         f"a string of at most {most} characters",
+        {"type": "string", "maxLength": most},
     )
 
 
 def one_of(*values: str) -> FieldRule:
-    return FieldRule(lambda v: isinstance(v, str) and v in values, f"one of {', '.join(values)}")
+    return FieldRule(
+        lambda v: isinstance(v, str) and v in values,
+        f"one of {', '.join(values)}",
+        {"type": "string", "enum": [*values]},
+    )
 
 
 def only(value: str | bool, should: str) -> FieldRule:
     """Accepts only the default, for a field that an engine would ignore."""
-    return FieldRule(lambda v: type(v) is type(value) and v == value, should)
+    return FieldRule(lambda v: type(v) is type(value) and v == value, should, {"const": value})
+
+
+_TOKEN_NUMBER = integer(0, 2**31 - 1)
 
 
 def tokens(most: int) -> FieldRule:
-    a_token = integer(0, 2**31 - 1)
     return FieldRule(
-        lambda v: isinstance(v, list) and len(v) <= most and all(map(a_token.holds, v)),
+        lambda v: isinstance(v, list) and len(v) <= most and all(map(_TOKEN_NUMBER.holds, v)),
         f"a list of at most {most} tokens",
+        {"type": "array", "items": _TOKEN_NUMBER.schema, "maxItems": most},
     )
 
 
-def checked_elsewhere(should: str) -> FieldRule:
+def optional(rule: FieldRule) -> FieldRule:
+    """Returns a rule that accepts null too."""
+    schema = {"anyOf": [rule.schema, {"type": "null"}]}
+    return FieldRule(lambda v: v is None or rule.holds(v), rule.should, schema)
+
+
+def checked_elsewhere(should: str, schema: Schema = ANY) -> FieldRule:
     """Accepts anything: `validation/` has a check for the field."""
-    return FieldRule(lambda v: True, should)
+    return FieldRule(lambda v: True, should, schema)
 
 
-BOOL = FieldRule(lambda v: isinstance(v, bool), "true or false")
-OBJECT = FieldRule(lambda v: isinstance(v, dict), "an object")
-LIST = FieldRule(lambda v: isinstance(v, list), "a list")
-STRING = FieldRule(lambda v: isinstance(v, str), "a string")
-CHOICE = FieldRule(lambda v: isinstance(v, str | dict), "a string or an object")
+BOOL = FieldRule(lambda v: isinstance(v, bool), "true or false", {"type": "boolean"})
+OBJECT = FieldRule(lambda v: isinstance(v, dict), "an object", {"type": "object"})
+LIST = FieldRule(lambda v: isinstance(v, list), "a list", {"type": "array", "items": {}})
+STRING = FieldRule(lambda v: isinstance(v, str), "a string", {"type": "string"})
+CHOICE = FieldRule(
+    lambda v: isinstance(v, str | dict),
+    "a string or an object",
+    {"anyOf": [STRING.schema, OBJECT.schema]},
+)
 MOST_N, MOST_CHOICES = 8, 64  # answers to one prompt, and to all prompts of a request
 A_FEW = FieldRule(
     lambda v: isinstance(v, int | float) and not isinstance(v, bool) and v in range(1, MOST_N + 1),
     f"a whole number from 1 to {MOST_N}",
+    {"type": "integer", "minimum": 1, "maximum": MOST_N},
 )
 _BIAS = number(-100, 100)
 _TOKEN = re.compile("[0-9]{1,9}")
@@ -101,6 +132,17 @@ STRUCTURED = FieldRule(
         )
     ),
     "an object with one of json (a schema), choice (a list of strings), json_object (true)",
+    {
+        "type": "object",
+        "minProperties": 1,
+        "maxProperties": 1,
+        "properties": {
+            "json": OBJECT.schema,
+            "choice": {"type": "array", "items": STRING.schema},
+            "json_object": {"const": True},
+        },
+        "additionalProperties": False,
+    },
 )
 BIAS = FieldRule(
     lambda v: (
@@ -110,11 +152,18 @@ BIAS = FieldRule(
         and all(map(_BIAS.holds, v.values()))
     ),
     f"an object of at most 1024 numbers of tokens, each with {_BIAS.should}",
+    {
+        "type": "object",
+        "maxProperties": 1024,
+        "propertyNames": {"pattern": f"^{_TOKEN.pattern}$"},
+        "additionalProperties": _BIAS.schema,
+    },
 )
 _FORMATS = one_of("text", "json_object", "json_schema")
 FORMAT = FieldRule(
     lambda v: isinstance(v, dict) and _FORMATS.holds(v.get("type")),
     f"an object whose `type` is {_FORMATS.should}",
+    {"type": "object", "required": ["type"], "properties": {"type": _FORMATS.schema}},
 )
 _STREAM_OPTIONS = ("include_usage", "include_obfuscation")
 STREAM_OPTIONS = FieldRule(
@@ -124,6 +173,11 @@ STREAM_OPTIONS = FieldRule(
         and all(option is None or isinstance(option, bool) for option in v.values())
     ),
     f"an object with {' and '.join(_STREAM_OPTIONS)}, each true or false",
+    {
+        "type": "object",
+        "properties": {name: {"type": ["boolean", "null"]} for name in _STREAM_OPTIONS},
+        "additionalProperties": False,
+    },
 )
 LONGEST_KEY, LONGEST_VALUE, MOST_PAIRS = 64, 512, 16
 METADATA = FieldRule(
@@ -135,6 +189,12 @@ METADATA = FieldRule(
     ),
     f"an object of at most {MOST_PAIRS} strings of at most {LONGEST_VALUE} characters, "
     f"with keys of at most {LONGEST_KEY}",
+    {
+        "type": "object",
+        "maxProperties": MOST_PAIRS,
+        "propertyNames": {"maxLength": LONGEST_KEY},
+        "additionalProperties": {"type": "string", "maxLength": LONGEST_VALUE},
+    },
 )
 # Arguments of a chat template. Some servers would even take a whole template from here.
 _TEMPLATE_ARGUMENTS = (
@@ -152,12 +212,29 @@ TEMPLATE = FieldRule(
         and all(isinstance(value, bool | int | float | str) for value in v.values())
     ),
     f"an object with {', '.join(_TEMPLATE_ARGUMENTS)}",
+    {
+        "type": "object",
+        "properties": {
+            name: {"type": ["boolean", "number", "string"]} for name in _TEMPLATE_ARGUMENTS
+        },
+        "additionalProperties": False,
+    },
 )
 
+
+def _at_most(most: int, items: Schema) -> Schema:
+    return {"type": "array", "items": items, "minItems": 1, "maxItems": most}
+
+
+MODEL = checked_elsewhere("a model of `GET /v1/models`", _TEXT)
+MESSAGES = checked_elsewhere("a list of messages", {"type": "array", "items": {}, "minItems": 1})
+_LIMIT: Schema = {"type": "integer", "minimum": 1}
+_TOKENS: Schema = {"type": "array", "items": _TOKEN_NUMBER.schema, "minItems": 1}
+_INPUT: Schema = {"anyOf": [_TEXT, _TOKENS]}
 COMMON: Fields = {
-    "model": checked_elsewhere("a model of `GET /v1/models`"),
-    "max_tokens": checked_elsewhere("a whole number from 1 to the model's context length"),
-    "max_completion_tokens": checked_elsewhere("as `max_tokens`, before which it goes"),
+    "model": MODEL,
+    "max_tokens": checked_elsewhere("a whole number from 1 to the model's context length", _LIMIT),
+    "max_completion_tokens": checked_elsewhere("as `max_tokens`, before which it goes", _LIMIT),
     "stream": BOOL,
     "stream_options": STREAM_OPTIONS,
     "temperature": number(0, 2),
@@ -172,7 +249,7 @@ COMMON: Fields = {
 }
 CHAT: Fields = {
     **COMMON,
-    "messages": checked_elsewhere("a list of messages"),
+    "messages": MESSAGES,
     "logprobs": BOOL,
     "top_logprobs": integer(0, 20),
     "tools": LIST,
@@ -186,28 +263,39 @@ CHAT: Fields = {
 TEXT: Fields = {
     **COMMON,
     "prompt": checked_elsewhere(
-        f"a text, a list of tokens, or a list of these; at most {MOST_CHOICES} answers, `n` of each"
+        "a text, a list of tokens, or a list of these; at most "
+        f"{MOST_CHOICES} answers, `n` of each",
+        {"anyOf": [_TEXT, _TOKENS, _at_most(MOST_CHOICES, _INPUT)]},
     ),
     "suffix": STRING,
     "logprobs": integer(0, 20),
     "echo": BOOL,
 }
+
 # Texts into vectors, and documents by their relevance (inference/validation/vectors.py).
 MOST_INPUTS, MOST_DOCUMENTS, MOST_DIMENSIONS = 2048, 1000, 65536
 EMBEDDINGS: Fields = {
     "model": COMMON["model"],
     "input": checked_elsewhere(
-        f"a text, a list of tokens, or a list of at most {MOST_INPUTS} of one of these"
+        f"a text, a list of tokens, or a list of at most {MOST_INPUTS} of one of these",
+        {"anyOf": [_TEXT, _TOKENS, *(_at_most(MOST_INPUTS, each) for each in (_TEXT, _TOKENS))]},
     ),
     "encoding_format": one_of("float", "base64"),
     "dimensions": integer(1, MOST_DIMENSIONS),
     "user": STRING,
 }
+_DOCUMENT: Schema = {
+    "type": "object",
+    "required": ["text"],
+    "properties": {"text": _TEXT},
+    "additionalProperties": False,
+}
 RERANKING: Fields = {
     "model": COMMON["model"],
-    "query": checked_elsewhere("a text"),
+    "query": checked_elsewhere("a text", _TEXT),
     "documents": checked_elsewhere(
-        f"a list of at most {MOST_DOCUMENTS} texts, each a string or an object with `text`"
+        f"a list of at most {MOST_DOCUMENTS} texts, each a string or an object with `text`",
+        _at_most(MOST_DOCUMENTS, {"anyOf": [_TEXT, _DOCUMENT]}),
     ),
     "top_n": integer(1, 2**31 - 1),
     "return_documents": BOOL,
@@ -217,8 +305,8 @@ OF_TASK: dict[str, Fields] = {EMBED: EMBEDDINGS, RERANK: RERANKING}
 # The tokens of a text or a chat, and the text of tokens (inference/api/openai/tokenizing.py).
 TOKENIZING: Fields = {
     "model": COMMON["model"],
-    "prompt": checked_elsewhere("a text; or `messages`"),
-    "messages": checked_elsewhere("a list of messages; or `prompt`"),
+    "prompt": checked_elsewhere("a text; or `messages`", _TEXT),
+    "messages": checked_elsewhere("a list of messages; or `prompt`", MESSAGES.schema),
     "tools": LIST,
     "chat_template_kwargs": TEMPLATE,
     "add_special_tokens": BOOL,
@@ -228,17 +316,24 @@ TOKENIZING: Fields = {
 }
 DETOKENIZING: Fields = {
     "model": COMMON["model"],
-    "tokens": checked_elsewhere("a list of tokens, at most the model's context length"),
+    "tokens": checked_elsewhere("a list of tokens, at most the model's context length", _TOKENS),
 }
 _TIERS = FieldRule(
     lambda v: v in ("auto", "default"),
     "auto or default: who goes first is said by the header `x-forebay-class`",
+    {"enum": ["auto", "default"]},
 )
 # Hints and OpenAI's defaults: checked, and not passed on.
 HINTS: Fields = {
-    "best_of": checked_elsewhere("the same as `n`: you get every answer that is made"),
+    "best_of": checked_elsewhere(
+        "the same as `n`: you get every answer that is made", A_FEW.schema
+    ),
     "metadata": METADATA,
-    "modalities": FieldRule(lambda v: v == ["text"], '["text"]'),
+    "modalities": FieldRule(
+        lambda v: v == ["text"],
+        '["text"]',
+        {"type": "array", "items": {"const": "text"}, "minItems": 1, "maxItems": 1},
+    ),
     "prompt_cache_key": string(1024),
     "prompt_cache_retention": only("in_memory", "in_memory: nothing is cached for longer here"),
     "safety_identifier": string(128),

@@ -26,7 +26,7 @@ from infrastructure.redis.link import RedisLink
 from tenants.caller import Caller
 
 CACHE, NOT_KEPT = "x-forebay-cache", "not_cached"
-_WORDS = ("use", "no-store", "no-cache", "only")
+WORDS = ("use", "no-store", "no-cache", "only")
 SHARED = "shared"  # a request in flight answers it
 PATIENCE_S = 0.5
 SHARED_S = 25.0  # a request waits so long for another's answer
@@ -87,8 +87,8 @@ def not_cached() -> NotFound:
 
 def _word(header: str | None) -> str:
     word = (header or "").strip().lower()
-    if header is not None and word not in _WORDS:
-        raise BadRequest(f"`{CACHE}` must be one of {', '.join(_WORDS)}", param=CACHE)
+    if header is not None and word not in WORDS:
+        raise BadRequest(f"`{CACHE}` must be one of {', '.join(WORDS)}", param=CACHE)
     return word
 
 

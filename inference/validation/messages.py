@@ -11,11 +11,11 @@ from inference.validation import bounded_json
 from inference.validation.bounded_json import MOST_CONTAINERS, TooManyValues
 from inference.validation.schemas import DEEPEST, Body, deeper
 
-_ROLES = frozenset({"system", "developer", "user", "assistant", "tool", "function"})
-_CALLS = ("tool_calls", "function_call")
-_BESIDE = frozenset({"type", "cache_control", "prompt_cache_breakpoint"})
+ROLES = frozenset({"system", "developer", "user", "assistant", "tool", "function"})
+CALLS = ("tool_calls", "function_call")
+BESIDE = frozenset({"type", "cache_control", "prompt_cache_breakpoint"})
 # The fields of a medium, the one that holds it first.
-_HOLDS = {
+HOLDS = {
     "image_url": ("url", "detail"),
     "audio_url": ("url",),
     "video_url": ("url",),
@@ -42,12 +42,12 @@ def _check_message(message: Any, where: str, engine: Engine) -> None:
     if not isinstance(message, dict):
         raise must_be(where, "an object with role and content")
     role = message.get("role")
-    if not isinstance(role, str) or role not in _ROLES:
-        raise must_be(f"{where}.role", f"one of {', '.join(sorted(_ROLES))}")
+    if not isinstance(role, str) or role not in ROLES:
+        raise must_be(f"{where}.role", f"one of {', '.join(sorted(ROLES))}")
     if message["role"] == "assistant" and not engine.knows_refusals:
         _refusals_to_text(message)
     _check_content(message, where, engine)
-    for name in _CALLS:
+    for name in CALLS:
         if message.get(name) and not engine.capabilities.tools:
             raise unsupported(engine, "calls of tools", f"{where}.{name}")
 
@@ -60,7 +60,7 @@ def _check_content(message: Body, where: str, engine: Engine) -> None:
         for i, part in enumerate(content):
             _check_part(part, f"{where}.content[{i}]", engine)
         return
-    alternatives = (*_CALLS, "refusal") if engine.knows_refusals else _CALLS
+    alternatives = (*CALLS, "refusal") if engine.knows_refusals else CALLS
     if message["role"] == "assistant" and content is None and any(map(message.get, alternatives)):
         return
     raise must_be(f"{where}.content", "a string or a non-empty list")
@@ -87,7 +87,7 @@ def _check_part(part: Any, where: str, engine: Engine) -> None:
     needs = OF_PART.get(kind)
     if needs and not getattr(engine.capabilities, needs):
         raise unsupported(engine, needs, where)
-    if unknown := part.keys() - _BESIDE - {kind}:
+    if unknown := part.keys() - BESIDE - {kind}:
         raise BadRequest(f"`{where}.{min(unknown)}` is not a field of a {kind} part", param=where)
     if kind in MEDIA:
         _check_medium(part.get(kind), kind, f"{where}.{kind}", where)
@@ -96,7 +96,7 @@ def _check_part(part: Any, where: str, engine: Engine) -> None:
 
 
 def _check_medium(medium: Any, kind: str, name: str, where: str) -> None:
-    first, *others = _HOLDS[kind]
+    first, *others = HOLDS[kind]
     if first == "url" and isinstance(medium, str):
         medium = {"url": medium}
     if not isinstance(medium, dict) or not isinstance(medium.get(first), str):

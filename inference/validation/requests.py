@@ -12,7 +12,8 @@ from inference.engines.choices import ONE, Several, prompts_of
 from inference.engines.fields import (
     HINTS,
     MOST_CHOICES,
-    FieldRule,
+    TEXT,
+    Fields,
     integer,
     number,
     strings,
@@ -30,6 +31,14 @@ from inference.validation.vectors import checked_task
 LONGEST_TOKEN = 16  # bytes of JSON, on average over a text
 DEFAULT_COMPLETION = 16  # tokens of POST /v1/completions, as OpenAI has it
 DEFAULT_ANSWER = 256  # tokens that the fair queue assumes without a limit of the client
+# The plain call's (POST /v1/inference); the prompt and its limit are checked as a completion's.
+PLAIN: Fields = {
+    "model": TEXT["model"],
+    "prompt": TEXT["prompt"],
+    "max_tokens": TEXT["max_tokens"],
+    "temperature": number(0.1, 1.0),
+    "stop_words": strings(16),
+}
 _GUIDES = ("guided_json", "guided_choice", "structured_outputs")
 
 
@@ -265,12 +274,10 @@ def estimate(raw_length: int, body: Body, several: Several = ONE) -> int:
 
 def plain_call(fields: Body, engine: Engine) -> Body:
     """Returns the body for /v1/completions of a POST /v1/inference. Raises BadRequest."""
-    rules: dict[str, FieldRule] = {"temperature": number(0.1, 1.0), "stop_words": strings(16)}
-    for name, rule in rules.items():
+    for name, rule in PLAIN.items():
         if fields.get(name) is not None and not rule.holds(fields[name]):
             raise must_be(name, rule.should)
-    known = {"prompt", "max_tokens", "temperature", "stop_words", "model"}
-    if unknown := fields.keys() - known:
+    if unknown := fields.keys() - PLAIN.keys():
         name = min(unknown)
         raise BadRequest(f"`{name}` is not a field of this call", param=name)
     names = {"stop_words": "stop"}

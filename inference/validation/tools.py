@@ -8,8 +8,8 @@ from inference.errors import BadRequest, must_be
 from inference.validation.schema_bounds import Body
 from inference.validation.strict import check_enforced
 
-_MODES = ("none", "auto", "required")
-_NAME = re.compile(r"[A-Za-z0-9_.:/-]{1,128}")
+MODES = ("none", "auto", "required")
+NAME = re.compile(r"[A-Za-z0-9_.:/-]{1,128}")
 
 
 def check_tools(body: Body, engine: Engine) -> None:
@@ -50,7 +50,7 @@ def _checked(tool: Any, where: str, engine: Engine) -> str:
 
 def _check_function(function: Body, where: str, engine: Engine) -> None:
     name, strict = function.get("name"), function.get("strict")
-    if not isinstance(name, str) or not _NAME.fullmatch(name):
+    if not isinstance(name, str) or not NAME.fullmatch(name):
         should = "a name of at most 128 letters, digits, and any of _ - . : /"
         raise must_be(f"{where}.name", should)
     if not isinstance(function.get("description", ""), str | None):
@@ -81,7 +81,7 @@ def _check_choice(choice: Any, names: list[str], engine: Engine) -> None:
 
 
 def _check_mode(mode: str, names: list[str]) -> None:
-    if mode not in _MODES:
-        raise must_be("tool_choice", f"one of {', '.join(_MODES)}, or name a tool")
+    if mode not in MODES:
+        raise must_be("tool_choice", f"one of {', '.join(MODES)}, or name a tool")
     if mode == "required" and not names:
         raise BadRequest("`tool_choice`: required needs `tools`", param="tool_choice")

@@ -53,6 +53,7 @@ ELSEWHERE = {
     "api/v1/": "nothing is there",
     "api/v1/schema/": "for programs",
     "api/v1/docs/": "Swagger UI",
+    "v1/docs": "Swagger UI",
     "account/password/first/": "for people without a password; looks like account/password/",
     "console/live/": "a part of a page",
     "console/chart/": "a part of a page",

@@ -18,9 +18,9 @@ PROGRAMS = set(
     .venv-train/bin/lm_eval .venv-train/bin/pip
     ansible-playbook .venv/bin/pip .venv/bin/pre-commit .venv/bin/python .venv/bin/pytest apt-get
     cat cd celery chmod chown cp createdb curl docker export forebay git grpcurl haproxy helm
-    install journalctl kubectl kill ls lsof make manage.py mkdir mv nvidia-smi openssl
-    pg_basebackup pg_dump pg_restore pip podman promtool psql pytest python python3 redis-cli rm
-    sh ss ssh sudo systemctl tar useradd valkey-cli vllm
+    install journalctl kubectl kill ls lsof make manage.py mkdir mv nvidia-smi
+    openapi-python-client openssl pg_basebackup pg_dump pg_restore pip podman promtool psql pytest
+    python python3 redis-cli rm sh ss ssh sudo systemctl tar useradd valkey-cli vllm
     """)
 )
 _VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]*=")

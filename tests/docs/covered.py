@@ -39,6 +39,7 @@ _OPERATING = (
     "tests/config/command/operating/test_documentation.py::"
     "test_the_commands_of_the_page_work_as_they_are_typed"
 )
+_CLIENT = "tests/e2e/test_generated_client.py::test_it_chats_embeds_and_lists_models"
 _ADAPTER = "tests/e2e/test_adapters.py::test_a_life_of_an_adapter"
 _MODELS = "tests/config/command/operating/test_models_pages.py::"
 
@@ -56,6 +57,7 @@ RULES: list[tuple[str, str]] = [
     (r"make bench", "measures for more than an hour; tests/bench/ runs its parts"),
     (r"git (clone .*|pull)", ELSEWHERE),
     (r"export ((ANTHROPIC|OPENAI)_BASE_URL|OLLAMA_HOST)=.*", ELSEWHERE),
+    (r"openapi-python-client generate .*", _CLIENT),
     (r"(FOREBAY_\w+=\S+ |OTEL_\w+=\S+ )*(make|forebay) run", _START),
     (r"forebay --config \S+ web", _WHEEL),
     # Management commands and the APIs, on one running platform.

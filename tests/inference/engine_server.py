@@ -1,6 +1,7 @@
 """A small OpenAI-compatible server in the tests' own loop: it keeps what it was asked."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import orjson
@@ -18,6 +19,7 @@ class EngineServer:
         self.deltas: list[dict[str, Any]] = []  # of a streamed chat, in place of the words
         self.message: dict[str, Any] = {}  # of a whole chat, in place of the words
         self.finish_reason = "stop"
+        self.beside: Callable[[dict[str, Any]], Any] = lambda body: None  # instead of a completion
         self.numbered = False
         self.status = 200
         self.breaks_off = False  # in the middle of a stream
@@ -62,6 +64,8 @@ class EngineServer:
         return [*self.words, f" #{len(self.asked)}"] if self.numbered else self.words
 
     def _whole(self, body: dict[str, Any]) -> bytes:
+        if other := self.beside(body):
+            return orjson.dumps(other)
         text = "".join(self._said)
         choice: dict[str, Any] = {"index": 0, "finish_reason": self.finish_reason}
         if "messages" in body:

@@ -11,7 +11,7 @@ from inference.engines.base import Engine
 from inference.errors import BadRequest, must_be
 from inference.validation.schemas import Body
 
-_ROLES = (USER, ASSISTANT, "system")
+ROLES = (USER, ASSISTANT, "system")
 _ERROR = "Error: "
 Place = tuple[Body, str]  # a block, and where it is
 
@@ -43,8 +43,8 @@ def _role(message: Any, where: str) -> str:
     if not isinstance(message, dict):
         raise must_be(where, "an object with role and content")
     role = message.get("role")
-    if not isinstance(role, str) or role not in _ROLES:
-        raise must_be(f"{where}.role", f"one of {', '.join(_ROLES)}")
+    if not isinstance(role, str) or role not in ROLES:
+        raise must_be(f"{where}.role", f"one of {', '.join(ROLES)}")
     return role
 
 

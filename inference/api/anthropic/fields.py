@@ -8,6 +8,8 @@ from typing import NamedTuple
 from inference.engines.fields import (
     BOOL,
     LIST,
+    MESSAGES,
+    MODEL,
     OBJECT,
     FieldRule,
     checked_elsewhere,
@@ -29,10 +31,16 @@ _USER_ID = FieldRule(
         and len(v.get("user_id") or "") <= LONGEST_USER_ID
     ),
     f"an object with `user_id`, a string of at most {LONGEST_USER_ID} characters",
+    {
+        "type": "object",
+        "properties": {"user_id": {"type": ["string", "null"], "maxLength": LONGEST_USER_ID}},
+        "additionalProperties": False,
+    },
 )
 _STOPS = FieldRule(
     lambda v: isinstance(v, list) and len(v) <= 16 and all(isinstance(s, str) and s for s in v),
     "a list of at most 16 strings, none of them empty",
+    {"type": "array", "items": {"type": "string", "minLength": 1}, "maxItems": 16},
 )
 NO_EFFECT = "checked, without effect: "
 
@@ -43,15 +51,18 @@ class Field(NamedTuple):
 
 
 FIELDS: dict[str, Field] = {
-    "model": Field(checked_elsewhere("a model of `GET /v1/models`"), "honoured"),
+    "model": Field(MODEL, "honoured"),
     "max_tokens": Field(
         integer(1, MOST_TOKENS),
         "honoured; required for an answer. As much as the model's context, or more: the answer may "
         "fill the rest of it",
     ),
-    "messages": Field(checked_elsewhere("a list of messages"), "honoured: [blocks](#blocks)"),
+    "messages": Field(MESSAGES, "honoured: [blocks](#blocks)"),
     "system": Field(
-        checked_elsewhere("a string, or a list of text blocks"),
+        checked_elsewhere(
+            "a string, or a list of text blocks",
+            {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "object"}}]},
+        ),
         "honoured: one system message, its blocks with a blank line between. A block or line that "
         "begins with `x-anthropic-billing-header` is taken out: it differs in each request, and no "
         "prefix of the prompt would be found in a cache",

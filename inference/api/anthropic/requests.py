@@ -19,8 +19,8 @@ THINKING = {
     "between_tools": "the model thinks",
     "disabled": "the model is told not to; what it thinks all the same is not sent",
 }
-_DISPLAYS = ("summarized", "omitted")
-_EFFORTS = {"low": "low", "medium": "medium", "high": "high", "xhigh": "high", "max": "high"}
+DISPLAYS = ("summarized", "omitted")
+EFFORTS = {"low": "low", "medium": "medium", "high": "high", "xhigh": "high", "max": "high"}
 _WITHOUT_TOOLS = ("auto", "none")  # choices that say nothing there, and that vLLM would refuse
 _SAME = ("model", "stream", "temperature", "top_p", "top_k")
 
@@ -78,9 +78,9 @@ def _output(config: Body) -> Body:
         name = f"output_config.{min(unknown)}"
         raise BadRequest(f"`{name}` is not a field of `output_config`", param=name)
     if (effort := config.get("effort")) is not None:
-        if not isinstance(effort, str) or effort not in _EFFORTS:
-            raise must_be("output_config.effort", f"one of {', '.join(_EFFORTS)}")
-        body["reasoning_effort"] = _EFFORTS[effort]
+        if not isinstance(effort, str) or effort not in EFFORTS:
+            raise must_be("output_config.effort", f"one of {', '.join(EFFORTS)}")
+        body["reasoning_effort"] = EFFORTS[effort]
     if (form := config.get("format")) is not None:
         body["response_format"] = _format(form)
     return body
@@ -99,8 +99,8 @@ def _thinking(config: Body, present: Body, engine: Engine) -> Body:
     kind, budget = config.get("type"), config.get("budget_tokens")
     if not isinstance(kind, str) or kind not in THINKING:
         raise must_be("thinking.type", f"one of {', '.join(THINKING)}")
-    if config.get("display") is not None and config["display"] not in _DISPLAYS:
-        raise must_be("thinking.display", f"one of {', '.join(_DISPLAYS)}")
+    if config.get("display") is not None and config["display"] not in DISPLAYS:
+        raise must_be("thinking.display", f"one of {', '.join(DISPLAYS)}")
     if kind == "enabled":
         most = present.get("max_tokens", fields.MOST_TOKENS)
         if type(budget) is not int or not LEAST_BUDGET <= budget < most:

@@ -7,7 +7,7 @@ sends, gets Anthropic's shape.
 import re
 from typing import Any
 
-from inference.api.anthropic import errors, headers, views
+from inference.api.anthropic import document, errors, headers, views
 from inference.api.http.router import ErrorWriter, Route, Router, View
 from inference.metrics.labels import ROUTES as COUNTED
 
@@ -53,5 +53,10 @@ def _with_a_name(path: str) -> Route | None:
 
 
 router = Router(
-    find, owns, ErrorWriter(errors.body, errors.last_words), claims=claims, headers=headers.own
+    find,
+    owns,
+    ErrorWriter(errors.body, errors.last_words),
+    claims=claims,
+    headers=headers.own,
+    document=document.section,
 )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from inference.api.call import Call
+from inference.api.document.operation import Section
 from inference.api.http import cors
 from inference.api.http.request import Request
 from inference.api.refusals import LONGEST_NAME, REFUSALS
@@ -55,7 +56,8 @@ class Router:
 
     `find` gives a path's route. `owns` says whether a path is the front end's own, also if nothing
     is there: then its errors are in its form. `claims` says whether a request is for it, where
-    other front ends have the same path. `headers` gives what it adds to the headers of an answer.
+    other front ends have the same path. `headers` gives what it adds to the headers of an answer,
+    `document` its operations for the OpenAPI document.
     """
 
     def __init__(
@@ -66,13 +68,14 @@ class Router:
         *,
         claims: Callable[[Any], bool] = lambda scope: True,
         headers: Callable[[Headers], Headers] | None = None,
+        document: Callable[[], Section] | None = None,
     ) -> None:
-        self.find, self.owns, self.claims = find, owns, claims
-        self._errors, self._headers = errors, headers
+        self.find, self.owns, self.claims, self.document = find, owns, claims, document
+        self.errors, self._headers = errors, headers
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         call = Call(context_of(scope), "", client_ip(scope))
-        request = Request(scope, receive, send, call, self._errors.body, self._headers)
+        request = Request(scope, receive, send, call, self.errors.body, self._headers)
         call.span = spans.front(request.method, lambda name: request.header(name.encode()))
         try:
             if b"origin" in request.headers:
@@ -120,6 +123,6 @@ class Router:
 
     async def _refuse(self, request: Request, error: ApiError) -> None:
         if request.started:
-            await request.write(self._errors.last_words(error), more=False)
+            await request.write(self.errors.last_words(error), more=False)
         else:
             await request.refuse(error)

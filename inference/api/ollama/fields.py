@@ -13,6 +13,7 @@ from inference.engines.fields import (
     FieldRule,
     checked_elsewhere,
     integer,
+    string,
 )
 from inference.errors import BadRequest, must_be
 from inference.validation.schemas import Body
@@ -23,9 +24,12 @@ LONGEST_DURATION = 32  # characters
 _THINK = FieldRule(
     lambda v: isinstance(v, bool) or (isinstance(v, str) and v in LEVELS),
     f"true, false, or one of {', '.join(LEVELS)}",
+    {"anyOf": [BOOL.schema, {"type": "string", "enum": [*LEVELS]}]},
 )
 _FORMAT = FieldRule(
-    lambda v: isinstance(v, dict) or v in ("", "json"), "`json`, or an object: a JSON schema"
+    lambda v: isinstance(v, dict) or v in ("", "json"),
+    "`json`, or an object: a JSON schema",
+    {"anyOf": [OBJECT.schema, {"type": "string", "enum": ["", "json"]}]},
 )
 _DURATION = FieldRule(
     lambda v: (
@@ -33,7 +37,9 @@ _DURATION = FieldRule(
         or (isinstance(v, str) and len(v) <= LONGEST_DURATION)
     ),
     "a number of seconds, or a duration such as `5m`",
+    {"anyOf": [{"type": "number"}, string(LONGEST_DURATION).schema]},
 )
+_TEXTS = {"anyOf": [STRING.schema, {"type": "array", "items": STRING.schema}]}
 
 
 class Field(NamedTuple):
@@ -42,7 +48,7 @@ class Field(NamedTuple):
 
 
 _MODEL = Field(
-    checked_elsewhere("a model of `GET /api/tags`"),
+    checked_elsewhere("a model of `GET /api/tags`", STRING.schema),
     "honoured; `:latest` behind a name may stand or be left out",
 )
 _KEEP_ALIVE = Field(
@@ -86,7 +92,7 @@ GENERATE: dict[str, Field] = {
 }
 EMBED: dict[str, Field] = {
     "model": _MODEL,
-    "input": Field(checked_elsewhere("a text, or a list of texts"), "honoured"),
+    "input": Field(checked_elsewhere("a text, or a list of texts", _TEXTS), "honoured"),
     "dimensions": Field(integer(0, 65536), "honoured, if the model takes it; 0 is none"),
     "truncate": Field(BOOL, NO_EFFECT + "a text that does not fit is a 400 that says so"),
     "options": Field(OBJECT, NO_EFFECT + "nothing is sampled"),

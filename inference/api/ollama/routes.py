@@ -9,7 +9,7 @@ import re
 from typing import Any
 
 from inference.api.http.router import ErrorWriter, Route, Router, View
-from inference.api.ollama import embeddings, errors, views
+from inference.api.ollama import document, embeddings, errors, views
 from inference.metrics.labels import ROUTES as COUNTED
 
 BASE = "/ollama"
@@ -69,4 +69,10 @@ def _with_a_name(path: str) -> Route | None:
     return None
 
 
-router = Router(find, owns, ErrorWriter(errors.body, errors.last_words), claims=claims)
+router = Router(
+    find,
+    owns,
+    ErrorWriter(errors.body, errors.last_words),
+    claims=claims,
+    document=document.section,
+)

@@ -16,7 +16,7 @@ from inference.batch.encryption import known_metadata
 from inference.batch.file_storage_limit import FileGone, StorageFull
 from inference.batch.file_store import FileOwner
 from inference.batch.input_lines import ENDPOINTS
-from inference.engines.fields import METADATA, FieldRule, Fields, one_of, only
+from inference.engines.fields import METADATA, Fields, one_of, only, optional
 from inference.errors import BadRequest, Conflict, LimitReached, NotFound
 from inference.models import Batch, BatchState, File, FilePurpose
 from inference.validation import requests
@@ -26,12 +26,12 @@ from tenants.key_scopes import Scope
 PREFIX = "batch_"
 BOUNDS = PREFIX, 20, 100  # of a list
 COMPLETION_WINDOW = "24h"
-_EXPIRY = "output_expires_after"
-_FIELDS: Fields = {
-    "input_file_id": FieldRule(lambda v: isinstance(v, str), "the id of a file"),
+EXPIRY = "output_expires_after"
+FIELDS: Fields = {
+    "input_file_id": stored_objects.FILE_ID,
     "endpoint": one_of(*ENDPOINTS),
     "completion_window": only(COMPLETION_WINDOW, COMPLETION_WINDOW),
-    "metadata": FieldRule(lambda v: v is None or METADATA.holds(v), METADATA.should),
+    "metadata": optional(METADATA),
 }
 _COUNTS = ("total", "completed", "failed")
 _ENDS = (BatchState.COMPLETED, BatchState.FAILED, BatchState.EXPIRED, BatchState.CANCELLED)
@@ -40,8 +40,8 @@ _ENDS = (BatchState.COMPLETED, BatchState.FAILED, BatchState.EXPIRED, BatchState
 async def create(request: Request) -> None:
     caller = await charged_caller(request, Scope.BATCH)
     body = requests.parsed(await request.body())
-    stored_objects.check_fields(body, _FIELDS, (_EXPIRY,))
-    expires_after_s = stored_objects.expiry_in_json(body, _EXPIRY)
+    stored_objects.check_fields(body, FIELDS, (EXPIRY,))
+    expires_after_s = stored_objects.expiry_in_json(body, EXPIRY)
     file = await files.own_file(request.call, caller, body["input_file_id"], "input_file_id")
     if file.purpose != FilePurpose.BATCH:
         raise BadRequest("the file's purpose must be batch", param="input_file_id")

@@ -23,7 +23,7 @@ from tenants.key_scopes import Scope
 PREFIX = "file-"
 BOUNDS = PREFIX, 10_000, 10_000  # of a list
 # OpenAI's purposes. Most of them have no files here.
-_PURPOSES = (
+PURPOSES = (
     *FilePurpose.values,
     "assistants",
     "assistants_output",
@@ -45,8 +45,8 @@ async def listed(request: Request) -> None:
     caller = await address_charged_caller(request, Scope.BATCH)
     rows, page = File.objects.whole(), stored_objects.query(request)
     if (purpose := page.pop("purpose", None)) is not None:
-        if purpose not in _PURPOSES:
-            raise must_be("purpose", f"one of {', '.join(_PURPOSES)}")
+        if purpose not in PURPOSES:
+            raise must_be("purpose", f"one of {', '.join(PURPOSES)}")
         rows = rows.filter(purpose=purpose)
     listing = partial(stored_objects.listed, caller, rows, as_openai, page, BOUNDS)
     await request.answer_json(await in_scope(caller.tenant_id, listing))

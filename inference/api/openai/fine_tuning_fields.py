@@ -4,33 +4,86 @@ from collections.abc import Mapping
 from typing import Any
 
 from inference.api.openai import stored_objects
-from inference.engines.fields import METADATA, FieldRule, Fields
+from inference.engines.fields import METADATA, FieldRule, Fields, Schema, optional
 from inference.errors import BadRequest, must_be
 from inference.jobs.creating import SUFFIX
 
 LEARNING_RATE = 4e-4  # the trainer's for adapters, which a multiplier multiplies
-_TEXT = FieldRule(lambda v: isinstance(v, str) and 0 < len(v) <= 120, "a text")
-_FILE = FieldRule(lambda v: v is None or isinstance(v, str), "the id of a file")
-_FIELDS: Fields = {
+_TEXT = FieldRule(
+    lambda v: isinstance(v, str) and 0 < len(v) <= 120,
+    "a text",
+    {"type": "string", "minLength": 1, "maxLength": 120},
+)
+FIELDS: Fields = {
     "model": _TEXT,
-    "training_file": FieldRule(lambda v: isinstance(v, str), "the id of a file"),
-    "validation_file": _FILE,
-    "suffix": FieldRule(
-        lambda v: v is None or (isinstance(v, str) and len(v) <= SUFFIX),
-        f"a text of at most {SUFFIX} characters",
+    "training_file": stored_objects.FILE_ID,
+    "validation_file": optional(stored_objects.FILE_ID),
+    "suffix": optional(
+        FieldRule(
+            lambda v: isinstance(v, str) and len(v) <= SUFFIX,
+            f"a text of at most {SUFFIX} characters",
+            {"type": "string", "maxLength": SUFFIX},
+        )
     ),
-    "seed": FieldRule(
-        lambda v: v is None or (type(v) is int and 0 <= v < 2**31), "a number from 0 to 2147483647"
+    "seed": optional(
+        FieldRule(
+            lambda v: type(v) is int and 0 <= v < 2**31,
+            "a number from 0 to 2147483647",
+            {"type": "integer", "minimum": 0, "maximum": 2**31 - 1},
+        )
     ),
-    "metadata": FieldRule(lambda v: v is None or METADATA.holds(v), METADATA.should),
+    "metadata": optional(METADATA),
 }
 _OTHERS = ("method", "hyperparameters", "integrations")
-_HYPERPARAMETERS = ("n_epochs", "batch_size", "learning_rate_multiplier")
+
+
+def _whole(most: int) -> FieldRule:
+    return FieldRule(
+        lambda v: type(v) is int and 0 < v <= most,
+        f"auto or a number from 1 to {most}",
+        {"type": "integer", "minimum": 1, "maximum": most},
+    )
+
+
+def _positive(most: int) -> FieldRule:
+    return FieldRule(
+        lambda v: type(v) in (int, float) and 0 < v <= most,
+        f"auto or a number from 0 to {most}",
+        {"type": "number", "exclusiveMinimum": 0, "maximum": most},
+    )
+
+
+HYPERPARAMETERS: Fields = {
+    "n_epochs": _whole(1000),
+    "batch_size": _whole(4096),
+    "learning_rate_multiplier": _positive(1000),
+}
+
+
+def beside() -> dict[str, Schema]:
+    """Returns the schemas of the fields that `checked` and `hyperparameters` look at."""
+    of_names = {
+        name: {"anyOf": [{"const": "auto"}, rule.schema, {"type": "null"}]}
+        for name, rule in HYPERPARAMETERS.items()
+    }
+    values: Schema = {"type": "object", "properties": of_names, "additionalProperties": False}
+    supervised: Schema = {
+        "type": ["object", "null"],
+        "properties": {"hyperparameters": optional(FieldRule(bool, "", values)).schema},
+    }
+    method: Schema = {
+        "type": "object",
+        "required": ["type"],
+        "properties": {"type": {"const": "supervised"}, "supervised": supervised},
+        "additionalProperties": False,
+    }
+    none: Schema = {"type": "array", "maxItems": 0}
+    return dict(zip(_OTHERS, (method, values, none), strict=True))
 
 
 def checked(body: dict[str, Any]) -> dict[str, Any]:
     """Returns the body. Raises BadRequest."""
-    stored_objects.check_fields(body, _FIELDS, _OTHERS)
+    stored_objects.check_fields(body, FIELDS, _OTHERS)
     if body.get("integrations"):
         what = "`integrations` are not supported: metrics are in the job's events and checkpoints"
         raise BadRequest(what, param="integrations", code="unsupported_value")
@@ -49,10 +102,11 @@ def hyperparameters(body: Mapping[str, Any]) -> dict[str, int | float]:
     supervised = _object(method, "supervised", "method.supervised")
     own = _object(supervised, "hyperparameters", "method.supervised.hyperparameters")
     values = {**_object(body, "hyperparameters", "hyperparameters"), **own}
-    stored_objects.check_known(values, _HYPERPARAMETERS)
+    stored_objects.check_known(values, HYPERPARAMETERS)
     chosen = {name: value for name, value in values.items() if value not in (None, "auto")}
     for name, value in chosen.items():
-        _check(name, value)
+        if not HYPERPARAMETERS[name].holds(value):
+            raise must_be(name, HYPERPARAMETERS[name].should)
     return chosen
 
 
@@ -62,14 +116,6 @@ def _object(fields: Mapping[str, Any], name: str, path: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise must_be(path, "an object")
     return value
-
-
-def _check(name: str, value: Any) -> None:
-    most = {"n_epochs": 1000, "batch_size": 4096, "learning_rate_multiplier": 1000}[name]
-    whole = name != "learning_rate_multiplier"
-    kinds = (int,) if whole else (int, float)
-    if type(value) not in kinds or not 0 < value <= most:
-        raise must_be(name, f"auto or a number from {1 if whole else 0} to {most}")
 
 
 def trainer_parameters(values: Mapping[str, int | float]) -> dict[str, int | float]:

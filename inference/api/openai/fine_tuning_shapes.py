@@ -8,13 +8,14 @@ from uuid import UUID
 
 from inference.api.openai import stored_objects
 from inference.api.openai.fine_tuning_fields import shown_hyperparameters
-from inference.errors import BadRequest, must_be
+from inference.errors import must_be
 from inference.jobs import texts
 from inference.models import Job, JobCheckpoint, JobEvent, JobState, ModelVersion
 from inference.models.job_progress import Level
 
 _STATUS = {JobState.VALIDATING: "validating_files"}
 _LEVELS = {Level.WARNING: "warn"}
+MOST, USUAL = 1000, 20  # items of a page
 EVENT, CHECKPOINT = "ftevent-", "ftckpt_"
 
 
@@ -137,9 +138,9 @@ def _checkpoint(row: JobCheckpoint) -> dict[str, Any]:
 
 def _limit(page: Mapping[str, str]) -> int:
     stored_objects.check_known(page, ("limit", "after"))
-    text = page.get("limit", "20")
-    if not (text.isascii() and text.isdigit() and len(text) < 9 and 1 <= int(text) <= 1000):
-        raise BadRequest("`limit` must be a number from 1 to 1000", param="limit")
+    text = page.get("limit", str(USUAL))
+    if not (text.isascii() and text.isdigit() and len(text) < 9 and 1 <= int(text) <= MOST):
+        raise must_be("limit", f"a number from 1 to {MOST}")
     return int(text)
 
 

@@ -24,12 +24,13 @@ from tenants.key_scopes import Scope
 
 UPLOAD, PART = "upload_", "part_"
 MOST_PARTS = 10_000
-_EXPIRY = "expires_after"
+EXPIRY = "expires_after"
 _NAME = FieldRule(
     lambda v: isinstance(v, str) and 1 <= len(v) <= uploads.LONGEST_NAME,
     f"a text of 1 to {uploads.LONGEST_NAME} characters",
+    {"type": "string", "minLength": 1, "maxLength": uploads.LONGEST_NAME},
 )
-_PARTS: Fields = {
+PARTS: Fields = {
     "part_ids": FieldRule(
         lambda v: (
             isinstance(v, list)
@@ -37,22 +38,27 @@ _PARTS: Fields = {
             and all(isinstance(each, str) for each in v)
         ),
         "a list of the parts' ids",
+        {"type": "array", "items": {"type": "string"}, "minItems": 1, "maxItems": MOST_PARTS},
     ),
-    "md5": FieldRule(lambda v: isinstance(v, str | None), "a text"),
+    "md5": FieldRule(lambda v: isinstance(v, str | None), "a text", {"type": ["string", "null"]}),
 }
+
+
+def fields() -> Fields:
+    """Returns the fields of a new upload. `expires_after` is beside them."""
+    purpose, size = one_of(*uploads.UPLOADED), integer(1, settings.LARGEST_FILE_BYTES)
+    return {"filename": _NAME, "mime_type": _NAME, "purpose": purpose, "bytes": size}
 
 
 async def create(request: Request) -> None:
     caller = await charged_caller(request, Scope.BATCH)
     body = requests.parsed(await request.body())
-    purpose, size = one_of(*uploads.UPLOADED), integer(1, settings.LARGEST_FILE_BYTES)
-    rules = {"filename": _NAME, "mime_type": _NAME, "purpose": purpose, "bytes": size}
-    stored_objects.check_fields(body, rules, (_EXPIRY,))
+    stored_objects.check_fields(body, fields(), (EXPIRY,))
     kind = FilePurpose(body["purpose"])
     name, size, after_s = (
         body["filename"],
         body["bytes"],
-        stored_objects.expiry_in_json(body, _EXPIRY),
+        stored_objects.expiry_in_json(body, EXPIRY),
     )
     owner = stored_objects.owner_of(caller, request.call.client_ip)
     upload = await _in_thread(lambda: upload_parts.begin(owner, name, size, after_s, kind))
@@ -72,7 +78,7 @@ async def complete(request: Request, upload_id: str) -> None:
     caller = await charged_caller(request, Scope.BATCH)
     upload = await _own(request, caller, upload_id)
     body = requests.parsed(await request.body())
-    stored_objects.check_fields(body, _PARTS)
+    stored_objects.check_fields(body, PARTS)
     part_ids = [stored_objects.parsed_id(each, PART) for each in body["part_ids"]]
     owner, checksum = stored_objects.owner_of(caller, request.call.client_ip), body.get("md5") or ""
     name = await _in_thread(lambda: name_of(upload))

@@ -8,7 +8,15 @@ clients use /openai and /openai/v1, with the same views. Their older paths name 
 import re
 
 from inference.api.http.router import ErrorWriter, Route, Router, View
-from inference.api.openai import batches, files, fine_tuning, part_uploads, tokenizing, views
+from inference.api.openai import (
+    batches,
+    document,
+    files,
+    fine_tuning,
+    part_uploads,
+    tokenizing,
+    views,
+)
 from inference.errors import ApiError
 from inference.metrics.labels import ROUTES as COUNTED
 
@@ -125,4 +133,4 @@ def _last_words(error: ApiError) -> bytes:
     return b"data: %b\n\ndata: [DONE]\n\n" % error.body()
 
 
-router = Router(find, owns, ErrorWriter(ApiError.body, _last_words))
+router = Router(find, owns, ErrorWriter(ApiError.body, _last_words), document=document.section)

@@ -15,7 +15,7 @@ from inference.api.http.request import Request
 from inference.api.ownership import readable
 from inference.batch.file_storage_limit import StorageFull, TooManyFiles
 from inference.batch.file_store import FileOwner
-from inference.engines.fields import Fields
+from inference.engines.fields import FieldRule, Fields, Schema
 from inference.errors import ApiError, BadRequest, Forbidden, LimitReached, must_be
 from inference.intake.access.revocation import RESTRICTED, RESTRICTED_TEXT
 from tenants.caller import Caller
@@ -23,6 +23,16 @@ from tenants.caller import Caller
 NOBODYS = UUID(int=0)
 ANCHOR, SHORTEST_S, LONGEST_S = "created_at", 3600, 30 * 24 * 3600
 FORM_FIELDS = ("expires_after[anchor]", "expires_after[seconds]")
+FILE_ID = FieldRule(lambda v: isinstance(v, str), "the id of a file", {"type": "string"})
+EXPIRY: Schema = {
+    "type": "object",
+    "required": ["anchor", "seconds"],
+    "properties": {
+        "anchor": {"const": ANCHOR},
+        "seconds": {"type": "integer", "minimum": SHORTEST_S, "maximum": LONGEST_S},
+    },
+    "additionalProperties": False,
+}
 Shape = Callable[[Any], dict[str, Any]]
 _PAGE = {"limit", "order", "after"}
 

@@ -7,8 +7,10 @@ from typing import NamedTuple
 
 from inference.engines.fields import (
     BOOL,
+    CHOICE,
     LIST,
     METADATA,
+    MODEL,
     OBJECT,
     STRING,
     FieldRule,
@@ -38,6 +40,7 @@ _INCLUDE = FieldRule(
         isinstance(v, list) and all(isinstance(each, str) and each in INCLUDABLE for each in v)
     ),
     f"a list of {', '.join(INCLUDABLE)}",
+    {"type": "array", "items": {"type": "string", "enum": [*INCLUDABLE]}},
 )
 _STREAM_OPTIONS = FieldRule(
     lambda v: (
@@ -46,7 +49,15 @@ _STREAM_OPTIONS = FieldRule(
         and isinstance(v.get("include_obfuscation"), bool | None)
     ),
     "an object with `include_obfuscation`, true or false",
+    {
+        "type": "object",
+        "properties": {"include_obfuscation": {"type": ["boolean", "null"]}},
+        "additionalProperties": False,
+    },
 )
+
+
+_ITEMS = {"type": "array", "items": OBJECT.schema}
 
 
 class Field(NamedTuple):
@@ -55,9 +66,10 @@ class Field(NamedTuple):
 
 
 FIELDS: dict[str, Field] = {
-    "model": Field(checked_elsewhere("a model of `GET /v1/models`"), "honoured"),
+    "model": Field(MODEL, "honoured"),
     "input": Field(
-        checked_elsewhere("a text, or a list of items"), "honoured: [input items](#input-items)"
+        checked_elsewhere("a text, or a list of items", {"anyOf": [STRING.schema, _ITEMS]}),
+        "honoured: [input items](#input-items)",
     ),
     "instructions": Field(
         STRING,
@@ -74,7 +86,9 @@ FIELDS: dict[str, Field] = {
     "presence_penalty": Field(number(-2, 2), "honoured (Open Responses)"),
     "frequency_penalty": Field(number(-2, 2), "honoured (Open Responses)"),
     "tools": Field(LIST, "honoured: [tools](#tools)"),
-    "tool_choice": Field(checked_elsewhere("a string or an object"), "honoured: [tools](#tools)"),
+    "tool_choice": Field(
+        checked_elsewhere("a string or an object", CHOICE.schema), "honoured: [tools](#tools)"
+    ),
     "parallel_tool_calls": Field(BOOL, "honoured"),
     "max_tool_calls": Field(integer(1, 2**31 - 1), NO_EFFECT + "it bounds hosted tools alone"),
     "text": Field(

@@ -3,7 +3,7 @@
 import re
 
 from inference.api.http.router import ErrorWriter, Route, Router, View
-from inference.api.responses import errors, views
+from inference.api.responses import document, errors, views
 from inference.api.responses.stored import input_items
 from inference.api.responses.stored import views as stored
 from inference.errors import ApiError
@@ -52,4 +52,6 @@ def _with_a_name(path: str) -> Route | None:
     return None
 
 
-router = Router(find, owns, ErrorWriter(ApiError.body, errors.last_words))
+router = Router(
+    find, owns, ErrorWriter(ApiError.body, errors.last_words), document=document.section
+)

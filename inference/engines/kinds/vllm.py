@@ -44,6 +44,7 @@ PRIORITY_STEP = 10  # between classes; vLLM serves the lower number first
 _WORDS = FieldRule(
     lambda v: isinstance(v, list) and len(v) <= 64 and all(isinstance(w, str) and w for w in v),
     "a list of at most 64 words",
+    {"type": "array", "items": {"type": "string", "minLength": 1}, "maxItems": 64},
 )
 _OF_A_PROMPT = (
     "messages",

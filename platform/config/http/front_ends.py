@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from config.http import document
 from inference.api.anthropic import routes as anthropic
 from inference.api.http.router import Router
 from inference.api.ollama import routes as ollama
@@ -9,6 +10,8 @@ from inference.api.openai import routes as openai
 from inference.api.responses import routes as responses
 
 ROUTERS: list[Router] = [anthropic.router, responses.router, openai.router, ollama.router]
+ROUTERS.append(document.router(ROUTERS))
+PAGES = frozenset({"/v1/docs"})  # of Django, though a front end owns what is below /v1
 
 
 def router_of(scope: Any) -> Router | None:
@@ -20,4 +23,6 @@ def router_of(scope: Any) -> Router | None:
     for router in ROUTERS:
         if router.find(path) and router.claims(scope):
             return router
+    if path in PAGES:
+        return None
     return next((router for router in ROUTERS if router.owns(path)), None)

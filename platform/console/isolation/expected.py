@@ -62,6 +62,7 @@ PAGES: tuple[ExpectedPage, ...] = (
     ExpectedPage("jsi18n/", sees=PUBLIC),
     ExpectedPage("api/v1/schema/", sees=PUBLIC),
     ExpectedPage("api/v1/docs/", sees=PUBLIC),
+    ExpectedPage("v1/docs", sees=PUBLIC),
     ExpectedPage("api/v1/", sees=PUBLIC, acts=PUBLIC),  # nothing is there
     # One's own account
     ExpectedPage("account/", sees=ANYBODY),
