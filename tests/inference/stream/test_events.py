@@ -123,3 +123,10 @@ def test_only_text_alone_is_shown_without_a_look_at_each(other: bytes) -> None:
 def test_lines_that_are_no_data_are_left_out_among_others() -> None:
     assert sse.relevant([b"data: 1", b"data: 2"]) == [b"data: 1", b"data: 2"]
     assert sse.relevant([b"data: 1", b": ping", b"event: x\ndata: 2"]) == [b"data: 1", b"data: 2"]
+
+
+def test_of_several_answers_one_text_is_the_first_ones() -> None:
+    """A front end whose wire has one answer shows that one when it reads such a stream again."""
+    pieces = [chunk("a"), chunk("b").replace(b'"index":0', b'"index":1'), chunk("c")]
+    assert [sse.text_in(piece) for piece in pieces] == ["a", "", "c"]
+    assert sse.said_in_all(pieces).text == "ac"
