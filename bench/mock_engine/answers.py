@@ -31,6 +31,8 @@ class Ask:
     max_tokens: int | None
     chat: bool
     begun: int = 0  # tokens of the answer that it goes on with, as vLLM does
+    prompt: int = PROMPT_TOKENS
+    cached: int = 0  # of them
 
 
 def read_ask(body: bytes, chat: bool) -> Ask:
@@ -66,10 +68,14 @@ def words(count: int) -> str:
     return "".join(map(word, range(count)))
 
 
-def usage(tokens: int, begun: int = 0) -> dict[str, int]:
-    prompt = PROMPT_TOKENS + begun
-    counts = {"prompt_tokens": prompt, "completion_tokens": tokens}
-    return counts | {"total_tokens": prompt + tokens}
+def usage(
+    tokens: int, begun: int = 0, prompt: int = PROMPT_TOKENS, cached: int = 0
+) -> dict[str, Any]:
+    whole = prompt + begun
+    counts: dict[str, Any] = {"prompt_tokens": whole, "completion_tokens": tokens}
+    if cached:
+        counts["prompt_tokens_details"] = {"cached_tokens": cached}
+    return counts | {"total_tokens": whole + tokens}
 
 
 def response(status: int, body: bytes, more: bytes = b"") -> bytes:
@@ -130,7 +136,17 @@ def _json_parts(model: str, chat: bool, tokens: int, finish: str) -> tuple[bytes
 class StreamPieces:
     """The frames of one stream, each a chunk of HTTP/1.1 chunked encoding."""
 
-    __slots__ = ("_begun", "_chat", "_close", "_head", "_how", "_open", "_thoughts")
+    __slots__ = (
+        "_begun",
+        "_cached",
+        "_chat",
+        "_close",
+        "_head",
+        "_how",
+        "_open",
+        "_prompt",
+        "_thoughts",
+    )
 
     def __init__(
         self, ask: Ask, number: int, how: Reasoning | None = None, thoughts: int = 0
@@ -138,6 +154,7 @@ class StreamPieces:
         """The first tokens are `thoughts`: in a field of their own, or in <think> tags."""
         self._how, self._thoughts = how, thoughts
         self._chat, self._begun = ask.chat, ask.begun
+        self._prompt, self._cached = ask.prompt, ask.cached
         kind = "chat.completion.chunk" if ask.chat else "text_completion"
         prefix = "chatcmpl" if ask.chat else "cmpl"
         model = orjson.dumps(ask.model).decode()
@@ -176,7 +193,7 @@ class StreamPieces:
         return framed(f"{self._head}[{choice}]}}\n\n".encode())
 
     def usage(self, tokens: int) -> bytes:
-        counts = orjson.dumps(usage(tokens, self._begun)).decode()
+        counts = orjson.dumps(usage(tokens, self._begun, self._prompt, self._cached)).decode()
         return framed(f'{self._head}[],"usage":{counts}}}\n\n'.encode())
 
 

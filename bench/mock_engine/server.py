@@ -3,7 +3,8 @@
     python -m bench.mock_engine --port 9000 [--tokens 64] [--interval-ms 2] [--delay-ms 0]
 
 It shows a platform's own ceiling, so it must cost little: one asyncio protocol on uvloop. Tests
-stage failures with `POST /control {"tokens", "interval_ms", "delay_ms", "fail", "reasoning"}`;
+stage failures with `POST /control {"tokens", "interval_ms", "delay_ms", "fail", "reasoning"}` (all
+settings: Behaviour);
 `GET /control` tells the settings and counters, `GET /control/last` the body of the latest request,
 `GET /control/delays` how many ms each stamped request (bench/load/stamps.py) took to arrive.
 """
@@ -21,6 +22,7 @@ import uvloop
 
 from bench.load.stamps import ms_since
 from bench.mock_engine import answers
+from bench.mock_engine.prompt_cache import PromptCache
 
 Fail = Literal[
     "http_500",
@@ -43,6 +45,8 @@ class Behaviour(msgspec.Struct, forbid_unknown_fields=True):
     fail: Fail | None = None
     reasoning: answers.Reasoning | None = None  # the first half of an answer's tokens, and how
     stamped: bool = False  # requests say when they were sent
+    keeps: int = 0  # prompts in its prefix cache; 0: it has none
+    prefill_ms: float = 0.0  # for 1,000 tokens of a prompt that are not cached
 
     def changed(self, wanted: dict[str, Any]) -> "Behaviour":
         """Raises ValueError for a setting that does not exist."""
@@ -66,6 +70,7 @@ class Engine:
     counters: Counters = field(default_factory=Counters)
     last_body: bytes = b"null"
     delays: list[float] = field(default_factory=list)  # of requests with a stamp, in ms
+    prompts: PromptCache = field(default_factory=PromptCache)
 
 
 class EngineProtocol(asyncio.Protocol):
@@ -153,6 +158,8 @@ class EngineProtocol(asyncio.Protocol):
         ask = answers.read_ask(body, chat)
         if engine.behaviour.stamped and (delay := ms_since(body)) is not None:
             engine.delays.append(delay)
+        if engine.behaviour.keeps and chat:
+            ask.prompt, ask.cached = engine.prompts.take(body, engine.behaviour.keeps)
         engine.counters.requests += 1
         if failure := answers.FAILURES.get(engine.behaviour.fail or ""):
             self.transport.write(failure)
@@ -189,7 +196,8 @@ class Generation:
         behaviour = self.connection.engine.behaviour
         if behaviour.fail == "never":
             return
-        delay = behaviour.delay_ms / 1000
+        new_tokens = self.ask.prompt - self.ask.cached
+        delay = (behaviour.delay_ms + behaviour.prefill_ms * new_tokens / 1000) / 1000
         first = self.open_stream if self.ask.stream else self.answer
         if delay:
             self.timer = self.connection.loop.call_later(delay, first)

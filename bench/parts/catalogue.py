@@ -124,6 +124,9 @@ PARTS = {
     ),
     "fairness": Part("Fair shares", "fairness", timed(1, 60.0), timed(1, 20.0)),
     "dispatch": Part("Dispatch", "dispatch", timed(3, 5.0), timed(1, 5.0)),
+    "warm": Part(
+        "Warm engines", "warm", {"conversations": 96, "turns": 6}, {"conversations": 24, "turns": 6}
+    ),
     "preemption": Part("Preemption", "preemption", timed(1, 12.0), timed(1, 5.0)),
     "small-model": Part(
         "A smaller model", "small_model", {"rounds": 10, "tokens": 128}, {"rounds": 3, "tokens": 32}

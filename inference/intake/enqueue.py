@@ -7,7 +7,7 @@ from inference.intake.context import Context
 from inference.intake.errors import OutOfService
 from inference.order import Order
 from inference.queue.expected_wait import Place
-from inference.queue.pool_workers import wake_up
+from inference.queue.pool_workers import wake_engine, wake_up
 from inference.stream.reader_buffer import ReaderBuffer
 from infrastructure.redis.link import RedisGone
 
@@ -15,9 +15,12 @@ PATIENCE_S = 10.0  # a restart of Redis takes less
 AGAIN_S = 0.2
 
 
-async def enqueue(context: Context, order: Order, ciphertext: bytes, buffer: ReaderBuffer) -> Place:
+async def enqueue(
+    context: Context, order: Order, ciphertext: bytes, buffer: ReaderBuffer, prefixes: str = ""
+) -> Place:
     """Join the queue and return the place in it; wait PATIENCE_S for a Redis that is away.
 
+    `prefixes`: hashes of its prompt, by which the queue prefers an engine.
     Raises OutOfService if the order has been settled as not run.
     """
     loop = asyncio.get_running_loop()
@@ -25,9 +28,12 @@ async def enqueue(context: Context, order: Order, ciphertext: bytes, buffer: Rea
     while True:
         try:
             async with asyncio.timeout_at(until):
-                joined = await context.queues[order.queue].join(order.item, ciphertext)
+                joined = await context.queues[order.queue].join(order.item, ciphertext, prefixes)
             if joined.wakes:
                 loop.run_in_executor(context.queues.messenger, wake_up, order.queue)
+            elif joined.asleep:
+                messenger = context.queues.messenger
+                loop.run_in_executor(messenger, wake_engine, order.queue, joined.asleep)
             context.queues.look_after(order.queue)
             return joined.place
         except (RedisGone, TimeoutError) as problem:

@@ -23,6 +23,7 @@ from inference.intake.prompt_templates import FilledTemplate
 from inference.local_only import HEADER as RESIDENCY
 from inference.local_only import LOCAL
 from inference.order import OrderAdapter, Stored
+from inference.queue import prefix_hashes
 from inference.validation import requests
 from inference.validation.requests import Form, checked
 from inference.validation.schemas import Body
@@ -56,6 +57,7 @@ class Submission(msgspec.Struct, frozen=True):
     task: str = ""  # as in Order
     several: Several = ONE  # prompts and answers
     stored: Stored | None = None  # as in Order
+    prefixes: str = ""  # hashes of its prompt: inference/queue/prefix_hashes.py
 
     @property
     def goes_on_alone(self) -> bool:
@@ -78,7 +80,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     `streamed` makes it a stream with usage, whatever the body says. With an `idempotency_key` it
     outlives its reader and the reader's deadline, so that it can be replayed. `klass` is set by a
     front end with its own class; otherwise plan and route decide, or a client's `requested_class`.
-    `prompt` is the filled template that the body names.
+    `prompt` is the filled template that the body names. `affinity` is any text that requests of one
+    conversation share: its engine is preferred where their prompts do not tell.
     """
 
     streamed: bool = False
@@ -89,6 +92,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     requested_residency: str | None = None
     prompt: FilledTemplate | None = None
     cache: str | None = None
+    affinity: str = ""
 
     @classmethod
     def of(cls, header: Callable[[str], str | None], **more: Any) -> "Options":
@@ -167,6 +171,28 @@ def read(
         reserve=reserve,
         task=form.task,
         several=several,
+        prefixes=_prefixes(caller, engine, prepared, form, klass, adapter, options),
+    )
+
+
+def _prefixes(
+    caller: Caller,
+    engine: Engine,
+    prepared: Body,
+    form: Form,
+    klass: str,
+    adapter: OrderAdapter | None,
+    options: Options,
+) -> str:
+    if form.task:
+        return ""
+    return prefix_hashes.of(
+        caller.tenant_id,
+        engine.config.name,
+        prepared,
+        klass=klass,
+        adapter=adapter,
+        affinity=options.affinity,
     )
 
 

@@ -59,7 +59,9 @@ async def submit(
     context.revocation.begin(order, submission.caller.credential, answer.buffer)
     try:
         with step("join queue"):
-            answer.place = await enqueue(context, order, answer.on_record.ciphertext, answer.buffer)
+            answer.place = await enqueue(
+                context, order, answer.on_record.ciphertext, answer.buffer, submission.prefixes
+            )
     except asyncio.CancelledError:  # this process stops
         forget_reader(context, order)
         raise

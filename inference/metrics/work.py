@@ -1,6 +1,7 @@
 """Metrics of recorded work of workers."""
 
 import time
+from collections.abc import Mapping
 
 from inference.metrics.labels import CLASS, MODEL, POOL, TENANT, tenant
 from inference.models import JobKind
@@ -57,6 +58,18 @@ PREEMPTIONS = Counter(
 HANDED_OVER = Counter(
     "forebay_handovers_total", "Requests that went on in another pool of their model", *_WORK
 )
+WARM = Counter(
+    "forebay_warm_requests_total",
+    "Long prompts in pools of several engines, by whether the engine that took one had it warm, "
+    "another had, or none",
+    POOL,
+    Label.of("outcome", "hit", "miss", "new"),
+)
+WARM_WAITS = Counter(
+    "forebay_warm_waits_total",
+    "Requests that waited for a slot of the engine that has their prompt warm",
+    POOL,
+)
 GPU_SECONDS = Counter(
     "forebay_gpu_seconds_total",
     "GPU time of jobs and other work in steps, counted with each checkpoint",
@@ -67,6 +80,13 @@ CHECKPOINTS = Counter(
     "Checkpoints of the trainer that were put into FOREBAY_JOB_STORE, by the kind of their job",
     Label.of("kind", *JobKind.values),
 )
+
+
+def count_warm(pool: str, counts: Mapping[str, int]) -> None:
+    """Count the requests of a pop by what it says of their prompts (inference/queue/pop.lua)."""
+    for name, count in counts.items():
+        family = WARM_WAITS.of(pool) if name == "waited" else WARM.of(pool, name)
+        family.value += count
 
 
 def labels(order: Order, klass: str) -> tuple[str, str, str]:

@@ -8,6 +8,7 @@
 -- leave -> {1 when it may go, 0 when work has arrived meanwhile}
 -- stop  -> {1}: it goes even if work waits
 local p, runner, mode = KEYS[1], ARGV[1], ARGV[2]
+local lives = p .. ':lives:' .. (string.match(runner, '^(.*)%-') or '') -- by engine, for enqueue.lua
 local waits = 0
 local items = 6 + tonumber(ARGV[5])
 for i = 6, items - 1 do
@@ -18,13 +19,14 @@ if mode == 'leave' or mode == 'stop' then
   if mode == 'leave' and waits == 1 then return {0} end
   redis.call('SREM', p .. ':parked', runner)
   redis.call('SREM', p .. ':keeping', runner)
-  redis.call('DEL', p .. ':inbox:' .. runner)
+  redis.call('DEL', p .. ':inbox:' .. runner, lives)
   if redis.call('GET', p .. ':runner') == runner then redis.call('DEL', p .. ':runner') end
   return {1}
 end
 
 if mode == 'beat' then
   redis.call('SET', p .. ':runner', runner, 'PX', 1500)
+  redis.call('SET', lives, 1, 'PX', 1500)
   if ARGV[3] ~= '0' then
     redis.call('SADD', p .. (ARGV[3] == '2' and ':keeping' or ':parked'), runner)
   end

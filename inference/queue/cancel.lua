@@ -10,5 +10,6 @@ if runner then
   return 'running'
 end
 if redis.call('HDEL', p .. ':orders', id) == 0 then return 'gone' end
+forget_warm(p, id)
 waits_no_more(p, id)
 return 'queued'

@@ -45,6 +45,7 @@ local function moved(item)
   if not waiting then return 0 end
   local head = string.match(waiting, '^(%d+|%d+|%d+|)')
   join(to, tenant, head .. to .. '|' .. tenant .. '|' .. id)
+  forget_warm(p, id) -- lower classes have no warm engines
   local aside = redis.call('HEXISTS', p .. ':aside', id) == 1
   waits_no_more(p, id)
   waits_below(p, id, to)

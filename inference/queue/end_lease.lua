@@ -6,6 +6,7 @@ local estimate, weight, class, tenant, id =
   string.match(item, '^%d+|(%d+)|(%d+)|([^|]*)|([^|]*)|(.*)$')
 local had_order = redis.call('HDEL', p .. ':orders', id)
 if redis.call('HDEL', p .. ':on', id) < had_order then -- it has not begun, or waited again
+  forget_warm(p, id)
   waits_no_more(p, id)
 end
 if redis.call('ZREM', p .. ':leases', item) == 0 then return 0 end

@@ -4,9 +4,11 @@ Redis has order and leases. PostgreSQL is the source of truth, from which the sw
 Every method raises RedisGone if Redis is unavailable.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from django.conf import settings
 
 from inference import classes
 from inference.engines import all_queues
@@ -26,13 +28,15 @@ def _text(name: str) -> str:
 
 AHEAD = 128  # most tokens that a request is charged at its start
 _PACE, _LOWER, _PUSH_OUT, _WAKE = (_text(name) for name in ("pace", "lower", "push_out", "wake"))
+_WARM, _WARM_POP = _WAKE + _text("warm"), _text("warm_pop")
 _CHARGED = f"local AHEAD = {AHEAD}\n{_text('charged')}"
 _HEADROOM = _text("headroom")
 _LEASES = _CHARGED + _HEADROOM  # needed wherever a lease begins or ends
-ENQUEUE = Script.of(_LOWER + _PUSH_OUT + _WAKE + _text("enqueue"))  # a full Redis takes nothing new
+ENQUEUE = Script.of(_LOWER + _PUSH_OUT + _WARM + _text("enqueue"))  # a full Redis takes nothing new
 END_LEASE = Script.of(WHEN_FULL + _LOWER + _LEASES + _text("end_lease"))
 _TURNS = _PACE + _LOWER + _LEASES + _PUSH_OUT
-POP, SWEEP = (Script.of(WHEN_FULL + _TURNS + _text(name)) for name in ("pop", "sweep"))
+POP = Script.of(WHEN_FULL + _TURNS + _WARM + _WARM_POP + _text("pop"))
+SWEEP = Script.of(WHEN_FULL + _TURNS + _text("sweep"))
 PARK = Script.of(WHEN_FULL + _LOWER + _LEASES + _PUSH_OUT + _WAKE + _text("park"))
 CANCEL, TAKE_OUT = (Script.of(WHEN_FULL + _LOWER + _text(name)) for name in ("cancel", "take_out"))
 CHARGE = Script.of(WHEN_FULL + _CHARGED + _text("charge"))
@@ -44,6 +48,7 @@ DEMOTE = Script.of(WHEN_FULL + _LOWER + _text("demote"))
 OVERVIEW, TENANT_LINES = (Script.of(_text(name)) for name in ("overview", "tenant_lines"))
 LEASE_MS = 4_000
 LARGEST_CARRIED = 32 * 1024  # bytes of an order
+WARM_COUNTS = ("hit", "miss", "new", "waited")
 
 
 def prefix(pool: str) -> str:
@@ -76,10 +81,18 @@ def lengths() -> dict[str, int]:
     return {pool: max(0, counts[2 * i] - counts[2 * i + 1]) for i, pool in enumerate(names)}
 
 
-def enqueue_arguments(item: Item, ciphertext: bytes, place: str) -> list[str | bytes]:
-    """Returns the arguments of ENQUEUE; `place` is "tail" or "head"."""
+def enqueue_arguments(
+    item: Item, ciphertext: bytes, place: str, prefixes: str = ""
+) -> list[str | bytes]:
+    """Returns the arguments of ENQUEUE.
+
+    `place` is "tail" or "head". `prefixes` has hashes of its prompt (prefix_hashes.py). A further
+    attempt goes to any engine: the warm one may have failed.
+    """
     order, above = carried(ciphertext), classes.above(item.klass)
-    return [item.klass, item.tenant, item.id, str(item), order, place, *above]
+    left_ms = settings.WARM_WAIT_MS if item.attempt == 1 else 0
+    left = f"{left_ms}|{prefixes}" if prefixes and settings.WARM_WAIT_MS else ""
+    return [item.klass, item.tenant, item.id, str(item), order, place, left, *above]
 
 
 def _slots(pool: str) -> int:
@@ -90,16 +103,24 @@ def _slots(pool: str) -> int:
 class Joined(NamedTuple):
     wakes: bool  # the caller must publish a wake-up: no runner lives
     place: Place
+    asleep: str = ""  # the engine that has its prompt warm, whose worker the caller must wake
 
 
 class Popped(list[tuple[Item, bytes]]):
     """Items with their encrypted orders, b"" for one that only the record has.
 
     `held`: others wait for a slot that is not kept free for higher classes. `again`: it has not
-    looked at all of the line, because so many were cancelled while they waited.
+    looked at all of the line, because so many were cancelled while they waited. `look_in_ms`: until
+    requests are left no longer to the engines that have their prompts warm. `warm` counts requests
+    by WARM_COUNTS: begun where their prompt is warm, elsewhere, or where none is; left for a while.
     """
 
-    held = again = False
+    def __init__(self, items: Iterable[tuple[Item, bytes]], words: bytes = b"") -> None:
+        super().__init__(items)
+        spoken = dict(word.split("=") for word in words.decode().split())
+        self.held, self.again = "held" in spoken, "again" in spoken
+        self.look_in_ms = int(spoken["look"]) if "look" in spoken else None
+        self.warm = {name: int(spoken[name]) for name in WARM_COUNTS if name in spoken}
 
 
 class FairQueue:
@@ -110,15 +131,16 @@ class FairQueue:
         """Returns another pool's queue over the same link."""
         return FairQueue(self._redis, pool)
 
-    async def join(self, item: Item, ciphertext: bytes) -> Joined:
-        arguments = enqueue_arguments(item, ciphertext, "tail")
+    async def join(self, item: Item, ciphertext: bytes, prefixes: str = "") -> Joined:
+        arguments = enqueue_arguments(item, ciphertext, "tail", prefixes)
         awake, *line = await self._redis.run(ENQUEUE, self._pool, *arguments)
+        asleep = line.pop().decode() if len(line) == 1 else ""
         place = expected_wait.joined(self.pool, item.klass, line, _slots(self.pool))
-        return Joined(awake == 0, place)
+        return Joined(awake == 0, place, asleep)
 
-    async def enqueue(self, item: Item, ciphertext: bytes) -> bool:
+    async def enqueue(self, item: Item, ciphertext: bytes, prefixes: str = "") -> bool:
         """Enqueue. Returns whether the caller must publish a wake-up, since no runner lives."""
-        return (await self.join(item, ciphertext)).wakes
+        return (await self.join(item, ciphertext, prefixes)).wakes
 
     async def turns(self, klass: str, tenant: str) -> tuple[int, int]:
         """Returns the tenant's waiting requests, and the tenants that wait with one more of it."""
@@ -137,10 +159,8 @@ class FairQueue:
         """Take up to n. With fewer, the runner now counts as idle."""
         rules = *turns(self.pool), *classes.names()
         flat = await self._redis.run(POP, self._pool, n, LEASE_MS, runner, *rules)
-        whole = len(flat) // 2 * 2  # without the flag behind the items
-        popped = Popped((Item.parse(flat[i]), flat[i + 1]) for i in range(0, whole, 2))
-        popped.held, popped.again = b"held" in flat[whole:], b"again" in flat[whole:]
-        return popped
+        words = flat.pop() if len(flat) % 2 else b""
+        return Popped(((Item.parse(flat[i]), flat[i + 1]) for i in range(0, len(flat), 2)), words)
 
     async def charge(self, costs: Mapping[Item, int]) -> None:
         """Charge running items with their tokens so far, which never decrease."""

@@ -9,13 +9,14 @@ from django.conf import settings
 
 from inference import classes
 from inference.engines import Pool, all_queues
+from inference.engines.base import Engine
 from inference.engines.health import reachability
 from inference.pool_policy import PoolPolicy
 
 SLOTS_TO_ONE = 8  # where streams slow each other, lower classes get 1 in 8 slots beside real-time
 LOOK_S = 0.25  # until an engine that goes or comes is noticed
 _cached_rules: dict[str, tuple[tuple[Any, ...], str]] = {}  # rules by pool
-_slots: dict[str, tuple[Pool, float, int]] = {}  # by pool, and when they were counted
+_up: dict[str, tuple[Pool, float, list[Engine]]] = {}  # by pool, and when they were looked for
 
 
 def limits_of(
@@ -51,14 +52,24 @@ def _usual_headroom(slots: int) -> int:
     return max(0, isqrt(slots) - 1)
 
 
-def turns(pool: str) -> tuple[str, str]:
-    """Returns pop.lua's arguments: the rules of each class, and slots with draining engines."""
+def turns(pool: str) -> tuple[str, str, str]:
+    """Returns pop.lua's arguments.
+
+    They are the rules of each class, slots with draining engines, and the rule of warm engines.
+    """
     known = all_queues().get(pool)
     slots = slots_of(known) if known else 0
-    rules = _rules(pool, known, slots)
+    rules, warm = _rules(pool, known, slots), _warm_rule(known)
     if known and slots and known.draining:
-        return rules, " ".join([str(slots), *(engine.config.id for engine in known.draining)])
-    return rules, str(slots or "")
+        return rules, " ".join([str(slots), *(engine.config.id for engine in known.draining)]), warm
+    return rules, str(slots or ""), warm
+
+
+def _warm_rule(pool: Pool | None) -> str:
+    if not pool or len(pool.engines) < 2 or not settings.WARM_WAIT_MS:
+        return ""
+    names = [engine.config.id for engine in _available(pool)]
+    return " ".join([str(settings.WARM_WAIT_MS), *names])
 
 
 def kept_free(pool: str) -> dict[str, int]:
@@ -101,11 +112,14 @@ def _limits(pool: Pool | None, slots: int) -> dict[str, dict[str, float]]:
 
 def slots_of(pool: Pool) -> int:
     """Returns the slots of the engines that can be asked: others are not free."""
-    cached, now = _slots.get(pool.name), time.monotonic()
+    return sum(engine.config.slots for engine in _available(pool) or pool.engines)
+
+
+def _available(pool: Pool) -> list[Engine]:
+    cached, now = _up.get(pool.name), time.monotonic()
     if cached is None or cached[0] is not pool or now - cached[1] > LOOK_S:
         up = [engine for engine in pool.engines if reachability.available(engine)]
-        counted = sum(engine.config.slots for engine in up or pool.engines)
-        cached = _slots[pool.name] = pool, now, counted
+        cached = _up[pool.name] = pool, now, up
     return cached[2]
 
 

@@ -25,3 +25,9 @@ local function waits_no_more(p, id)
     redis.call('HINCRBY', p .. ':waiting', class, -1)
   end
 end
+
+-- Forgets what warm.lua keeps of a waiting request.
+local function forget_warm(p, id)
+  redis.call('HDEL', p .. ':prefixes', id)
+  redis.call('ZREM', p .. ':left', id)
+end

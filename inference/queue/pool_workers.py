@@ -81,6 +81,11 @@ def wake_up(pool: str) -> None:
     wake([worker for worker in workers_of(pool) if worker.number == 1])
 
 
+def wake_engine(pool: str, engine: str) -> None:
+    """Wake the first worker of an engine, if it still takes requests."""
+    wake([worker for worker in workers_of(pool) if (worker.engine, worker.number) == (engine, 1)])
+
+
 def wake(workers: Sequence[PoolWorker]) -> None:
     try:
         for worker in workers:

@@ -6,10 +6,15 @@
 --     VIPs (headroom.lua) | slots that are kept free from lower classes while it has had requests
 --     lately
 --   5 slots of the pool and the draining engines, '' if they are unknown
---   6.. names of classes, the highest first
--- Returns {item, order, item, order, ...}; with fewer than n the runner now counts as idle. A last
--- 'held' means that some wait for a slot that is not kept free, and may begin when one ends. A last
--- 'again' means that many cancelled requests were removed: the runner should call again.
+--   6 '', or for how many ms a request is left to its warm engine (warm.lua), and the engines that
+--     take requests
+--   7.. names of classes, the highest first
+-- Returns {item, order, item, order, ...}; with fewer than n the runner now counts as idle. A
+-- text behind them has what else there is to tell: `held=1`: some wait for a slot that is not kept
+-- free, and may begin when one ends; `again=1`: many cancelled requests were removed, and the runner
+-- should call again; `look=MS`: it should call again after that time; `hit`, `miss`, `new`, `waited`:
+-- the number of requests whose prompt this engine has warm, another has, none has, and of those that
+-- were left to another one for a while.
 local p, n, runner = KEYS[1], tonumber(ARGV[1]), ARGV[3]
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
@@ -30,17 +35,19 @@ if not slots and ARGV[5] ~= '' then -- some drain: their running requests need s
 end
 local held = false -- whether some wait that may not have the free slots
 local lacks = false -- the rank of a class of those whose free slots are only for VIPs
+local warm = warm_choice(p, runner, now, ARGV[6])
 
 -- Takes up to `most` requests of the class of this rank, whose tenants leave `headroom` slots to each
 -- other and `vip` slots to VIPs. Returns how many it took.
 local function take(rank, most, headroom, vip)
-  local class = ARGV[5 + rank]
+  local class = ARGV[6 + rank]
   local active, counters = p .. ':' .. class .. ':active', p .. ':' .. class .. ':counters'
   local count = 0
   while count < most and dead < DEAD do
     local tenant = redis.call('ZRANGE', active, 0, 0)[1]
     if not tenant then break end
-    if n - count <= math.max(headroom, vip) then -- else the pool has slots enough
+    local has_enough = n - count > math.max(headroom, vip) -- the pool, of slots
+    if not has_enough then
       if vip > 0 and slots - redis.call('HLEN', on) <= vip then
         tenant = next_vip(p, class)
         lacks = lacks or not tenant and rank
@@ -52,8 +59,13 @@ local function take(rank, most, headroom, vip)
         break
       end
     end
+    local item
+    if rank == 1 and warm.is_on then
+      tenant, item = warm.first(class, tenant, has_enough)
+      if not tenant then break end -- the slot stays empty
+    end
     local line = p .. ':' .. class .. ':line:' .. tenant
-    local item = redis.call('RPOP', line)
+    item = item or redis.call('RPOP', line)
     local order, counter = false, false
     if item then
       -- item: attempt|estimate|weight|class|tenant|id
@@ -65,7 +77,7 @@ local function take(rank, most, headroom, vip)
         counter = redis.call('HINCRBYFLOAT', counters, tenant, at_first(estimate) / tonumber(weight))
         redis.call('ZADD', leases, deadline, item)
         begins(p, class, tenant, now)
-        if rank > 1 then waits_no_more(p, id) end
+        if rank > 1 then waits_no_more(p, id) elseif warm.is_on then warm.begins(id, tenant) end
         out[#out + 1] = item
         out[#out + 1] = order
         count = count + 1
@@ -105,7 +117,7 @@ local function take_turns()
   for share, after, ageing, kept, headroom, vip, lately in
       string.gmatch(ARGV[4], '(%d+)|(%d+)|(%d+)|(%d+)|(%d+)|(%d+)|(%d+)') do
     local rank = #rows + 1
-    rows[rank] = {name = ARGV[5 + rank], rank = rank, share = tonumber(share), kept = tonumber(kept),
+    rows[rank] = {name = ARGV[6 + rank], rank = rank, share = tonumber(share), kept = tonumber(kept),
       headroom = known(headroom), lately = known(lately), vip = for_vips(vip),
       after = tonumber(after), ageing = tonumber(ageing), owed = 0, since = now, starves = 0}
   end
@@ -226,14 +238,18 @@ held = held and n > 0
 redis.call(n > 0 and not held and 'SADD' or 'SREM', p .. ':parked', runner)
 if held or there >= 2 then redis.call(held and 'SADD' or 'SREM', keeping, runner) end
 -- Requests that joined preempted none, since a slot was free then.
-if held and lacks then push_out(p, {unpack(ARGV, 6, 5 + lacks)}, 1) end
+if held and lacks then push_out(p, {unpack(ARGV, 7, 6 + lacks)}, 1) end
+if n == 0 then warm.hand_on() end
 if n == 0 and not more then
   if below then
     more = redis.call('HLEN', orders) > redis.call('HLEN', on)
   else
-    more = redis.call('EXISTS', p .. ':' .. ARGV[6] .. ':active') == 1
+    more = redis.call('EXISTS', p .. ':' .. ARGV[7] .. ':active') == 1
   end
 end
 keep_pace(p, now, #out / 2, held and WAITS or n > 0 and FREE or more and WAITS or FULL)
-if n > 0 and (held or dead >= DEAD) then out[#out + 1] = dead >= DEAD and 'again' or 'held' end
+local words = {}
+if n > 0 and (held or dead >= DEAD) then words[1] = dead >= DEAD and 'again=1' or 'held=1' end
+warm.add_words(words)
+if #words > 0 then out[#out + 1] = table.concat(words, ' ') end
 return out

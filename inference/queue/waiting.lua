@@ -4,7 +4,7 @@
 local p, clock = KEYS[1], redis.call('TIME')
 local all = redis.call('HLEN', p .. ':orders') - redis.call('HLEN', p .. ':on')
 if all <= 0 then
-  redis.call('DEL', p .. ':lower', p .. ':waiting', p .. ':aside') -- left by an earlier version
+  redis.call('DEL', p .. ':lower', p .. ':waiting', p .. ':aside', p .. ':prefixes') -- left by an earlier version
 end
 local out = {redis.call('GET', p .. ':pace') or '', clock[1] * 1000 + math.floor(clock[2] / 1000),
   all - redis.call('HLEN', p .. ':lower')}

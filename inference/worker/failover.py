@@ -85,32 +85,38 @@ def other_available(pool: Pool, engine: str) -> bool:
     return any(each.config.id != engine and reachability.available(each) for each in pool.engines)
 
 
-async def fail_over(queue: FairQueue, to: Pool, item: Item, ciphertext: bytes) -> None:
+async def fail_over(
+    queue: FairQueue, to: Pool, item: Item, ciphertext: bytes, prefixes: str = ""
+) -> None:
     """Move a request. Raises RedisGone, DatabaseError; it may be repeated.
+
+    `prefixes`: hashes of its prompt, by which its queue learns which engine has it instead.
 
     A request whose lease expired, while this host was cut off, belongs to another runner.
     """
     if not await queue.holds(item):
         return
     if to.name == queue.pool:
-        await _put_back(queue, to, item, ciphertext)
+        await _put_back(queue, to, item, ciphertext, prefixes)
         return
     again = msgspec.structs.replace(item, attempt=item.attempt + 1)
     if await database_sync_to_async(_record_pool)(UUID(item.id), to.name):
-        if await queue.of(to.name).enqueue(again, ciphertext):
+        if await queue.of(to.name).enqueue(again, ciphertext, prefixes):
             wake_up(to.name)
         log.warning("request %s goes on in pool %s", item.id, to.name)
     await queue.end_lease(item, 0)  # also if it was settled meanwhile
 
 
-async def _put_back(queue: FairQueue, pool: Pool, item: Item, ciphertext: bytes) -> None:
+async def _put_back(
+    queue: FairQueue, pool: Pool, item: Item, ciphertext: bytes, prefixes: str
+) -> None:
     """Requeue it for another engine of the pool. After a crash the sweeper does it."""
     last = classes.of(item.klass).most_attempts
     attempt = max(item.attempt, min(item.attempt + 1, last))
     again = msgspec.structs.replace(item, attempt=attempt)
     if not await queue.end_lease(item, 0):
         return  # the sweeper has it
-    if await queue.enqueue(again, ciphertext):
+    if await queue.enqueue(again, ciphertext, prefixes):
         wake_up(pool.name)
     log.warning("request %s goes on at another engine of pool %s", item.id, pool.name)
 

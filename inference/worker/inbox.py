@@ -6,7 +6,7 @@ A note says that there is work, that a request is cancelled, or that one shall p
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from inference.queue.fair_queue import FairQueue
+from inference.queue.fair_queue import FairQueue, Popped
 from inference.worker.held_requests import HeldRequests
 from inference.worker.run.run import Run
 from infrastructure.redis.link import TROUBLE
@@ -47,10 +47,12 @@ class Idling:
     def before_pop(self) -> None:
         self._was_woken = False
 
-    def after_pop(self, *, held: bool, again: bool) -> None:
-        """Keep what a pop said that gave fewer requests than there are free slots."""
-        self.is_idle = not (self._was_woken or again)
-        self.is_held = held
+    def after_pop(self, popped: Popped) -> None:
+        """Keep the words of a pop that gave fewer requests than there are free slots."""
+        self.is_idle = not (self._was_woken or popped.again)
+        self.is_held = popped.held
+        if popped.look_in_ms is not None:
+            asyncio.get_running_loop().call_later(popped.look_in_ms / 1000, self.wake)
 
     def slot_freed(self) -> None:
         """A request has ended; held ones may have waited for this slot."""

@@ -23,6 +23,7 @@ from inference.log_context import working_for
 from inference.metrics import work
 from inference.models import Checkpoint, Completion, Usage
 from inference.order import Item, Order, unpacked
+from inference.queue import prefix_hashes
 from inference.record import limit_usage, statements
 from inference.record.consumption import NEVER, forget, read
 from inference.record.statements import Outcome, key_id
@@ -274,7 +275,8 @@ class LeasedRequest:
                 await self._patiently(checkpoints.give_attempt_back)
             work.HANDED_OVER.of(*labels).value += 1
             queue = parts.connections.queue
-            await self._patiently(failover.fail_over, queue, pool, item, self._ciphertext)
+            prefixes = prefix_hashes.of_order(self._order, item.klass)
+            await self._patiently(failover.fail_over, queue, pool, item, self._ciphertext, prefixes)
         elif parked := run.parked:
             before = run.earlier.charged
             work.PREEMPTIONS.of(*labels).value += parked.times - before.times

@@ -20,6 +20,7 @@ from inference.engines.base import Engine
 from inference.engines.health import breakers
 from inference.engines.transport.session import EngineSession
 from inference.lending import loans
+from inference.metrics.work import count_warm
 from inference.pool_policy import JOBS
 from inference.queue.occupancy import new_runner_id
 from inference.queue.pool_workers import workers_of
@@ -154,11 +155,12 @@ class Runner:
             return
         self.idling.before_pop()
         popped = await parts.connections.queue.pop(free, self.id)
+        count_warm(self.pool, popped.warm)
         for item, ciphertext in popped:
             self.requests.leased.setdefault(item.id, (item, ciphertext))
             self.slots.spawn(LeasedRequest(parts, item, ciphertext).run())
         if len(popped) < free:
-            self.idling.after_pop(held=popped.held, again=popped.again)
+            self.idling.after_pop(popped)
         else:
             self.siblings.call_one()
 

@@ -223,6 +223,8 @@ ADAPTERS_PER_TENANT = environment.number("FOREBAY_ADAPTERS_PER_TENANT", 20, leas
 ADAPTERS_PER_ENGINE = environment.number("FOREBAY_ADAPTERS_PER_ENGINE", 8, least=0)  # llama.cpp
 QUEUE_LIMITS = environment.queue_limits()  # by class of work, where a pool says nothing else
 WORK_CLASSES = environment.work_classes()  # of plans and routes, before inference/classes.py
+# How long requests wait for the engine that has their prompt in its cache; 0: for none.
+WARM_WAIT_MS = environment.number("FOREBAY_WARM_WAIT_MS", 200, least=0)
 REQUEST_DEADLINE_S = environment.number("FOREBAY_REQUEST_DEADLINE_S", 600)
 MAX_BODY_BYTES = environment.number("FOREBAY_MAX_BODY_BYTES", 4 * 1024 * 1024)
 CURRENCY = env.str("FOREBAY_CURRENCY", default="CNY")  # of prices and cost quotas

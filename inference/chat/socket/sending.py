@@ -118,7 +118,7 @@ async def _ask(
         stored.append(await put_now(member, send, completion_id, left_out))
 
     try:
-        submission = _submission(caller, body, client_ip)
+        submission = _submission(caller, body, client_ip, send.conversation)
         answer = await intake.submit(context, submission, before_queue=put)
     except NotAdmitted as refused:
         refused.answer_tokens = _shorter_answer(refused.admission, body["max_tokens"])
@@ -158,11 +158,14 @@ def engine_for(context: Context, caller: Caller, model: str, client_ip: str) -> 
     return engine
 
 
-def _submission(caller: Caller, body: dict[str, Any], client_ip: str) -> Submission:
+def _submission(
+    caller: Caller, body: dict[str, Any], client_ip: str, conversation: UUID | None
+) -> Submission:
     """Raises ChatRefused for what no model of this kind takes."""
     length, estimate = prompt.length(body), prompt.estimate(body)
+    options = msgspec.structs.replace(STREAM, affinity=str(conversation or ""))
     try:
-        submission = read(caller, body, length, Form.CHAT, Arrival(ROUTE, client_ip), STREAM)
+        submission = read(caller, body, length, Form.CHAT, Arrival(ROUTE, client_ip), options)
     except BadRequest as problem:
         too_long = problem.code == "context_length_exceeded"
         raise ChatRefused("too_long" if too_long else "invalid_message") from None

@@ -284,7 +284,7 @@ async def test_who_has_its_turn_before_higher_ones_runs_through(
     for item in (batch, *waiting):
         await told.queue.enqueue(item, SEALED)
     share = " ".join(["0|0|0|0|0|0|0", "1000|0|0|0|0|0|0", "0|0|0|0|0|0|0", "0|0|0|0|0|0|0"])
-    monkeypatch.setattr(fair_queue, "turns", lambda _pool: (share, ""))
+    monkeypatch.setattr(fair_queue, "turns", lambda _pool: (share, "", ""))
     assert [found for found, _ in await told.queue.pop(1, "runner-1")] == [batch]
     await told.queue.offer(batch, 1_000)
     await told.join()
