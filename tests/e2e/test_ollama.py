@@ -39,6 +39,8 @@ def test_the_model_answers_whole_and_streamed_alike(sdk: Client) -> None:
     assert streamed == whole.message.content
     assert last.eval_count == whole.eval_count
     assert (last.eval_count or 0) > 0
+    assert last.prompt_eval_duration
+    assert whole.prompt_eval_duration is None
     for answer in (whole, last):
         spent = (answer.load_duration, answer.prompt_eval_duration, answer.eval_duration)
         assert sum(each or 0 for each in spent) == answer.total_duration

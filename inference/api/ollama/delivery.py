@@ -3,17 +3,14 @@
 import asyncio
 import contextlib
 import time
-from typing import Any
 
 import orjson
 
-from inference.api import limits
 from inference.api.http.request import JSON, Request, attended, whole
 from inference.api.ollama import errors
 from inference.api.ollama.chunks import Piece
 from inference.api.ollama.lines import LineWriter, Shape
 from inference.codec import pieces
-from inference.codec.events import split
 from inference.errors import Cancelled, Headers, ServerStopped
 from inference.intake.answer_stream import AnswerStream
 from inference.stream.frames import Frame, Kind
@@ -28,23 +25,7 @@ KEEP_ALIVE_S = 15.0
 
 
 async def send_whole(request: Request, answer: AnswerStream, writer: LineWriter) -> None:
-    """Answer in one piece. The engine streams, so that the durations can be measured."""
-    with attended(request, answer):
-        async with contextlib.aclosing(answer.frames()) as frames:
-            async for frame in frames:
-                if frame is None:
-                    continue
-                request.call.tell_frame(frame)
-                if frame.kind == Kind.ERROR:
-                    return await send_error(request, frame)
-                writer.hear(split(frame.body))
-                if frame.final:
-                    _tell_quotas(request, answer, writer.usage, frame.upstream)
-    return await request.answer(writer.whole())
-
-
-async def send_made_whole(request: Request, answer: AnswerStream, writer: LineWriter) -> None:
-    """Answer with what the engine, or the cache, gave in one piece."""
+    """Answer in one piece, made in one piece: it begins anew where a worker or an engine dies."""
     frame = await whole(request, answer)
     if frame.kind == Kind.ERROR:
         return await send_error(request, frame)
@@ -52,16 +33,6 @@ async def send_made_whole(request: Request, answer: AnswerStream, writer: LineWr
         raise Cancelled
     writer.hear(list(pieces.of_answer(frame.body, include_usage=True)))
     return await request.answer(writer.whole())
-
-
-def _tell_quotas(request: Request, answer: AnswerStream, usage: Any, upstream: str) -> None:
-    """Set the headers of quotas to what is left after the answer, as of each whole one."""
-    if not answer.verdict.left:
-        return
-    call = request.call
-    others = [line for line in call.headers if not line[0].startswith(b"x-quota-")]
-    left = limits.quota_headers_after(answer.verdict, answer.order, usage, upstream)
-    call.headers = [*others, *left]
 
 
 async def send_lines(

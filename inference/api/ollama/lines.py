@@ -130,11 +130,6 @@ class LineWriter:
         before = [self._shape.line(Piece(), calls)] if calls else []
         return [*before, self._shape.line(Piece(), **self._figures())]
 
-    @property
-    def usage(self) -> Any:
-        """Returns the usage in OpenAI's form; None until it comes."""
-        return self._reader.usage
-
     # Whole answers -------------------------------------------------------------------------------
     def hear(self, events: list[bytes]) -> None:
         """Read a part of an answer that is sent whole."""

@@ -67,6 +67,8 @@ def _begun(caller: Caller, present: Body) -> tuple[str, Body, Engine]:
 
 def _request(body: Body, form: Form, shape: Shape, present: Body) -> ModelRequest:
     streamed = present.get("stream", True)
+    if streamed:
+        body["stream"] = True  # an idempotency key is for one way to answer
     return ModelRequest(body, form, shape, streamed, present.get("think") is not False)
 
 

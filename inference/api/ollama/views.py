@@ -2,8 +2,6 @@
 
 import re
 
-from msgspec import structs
-
 from inference.api import idempotency, served_models, stream_resumption
 from inference.api.http.callers import address_charged_caller, caller_of
 from inference.api.http.request import Request, watched
@@ -14,7 +12,7 @@ from inference.errors import BadRequest, NotFound
 from inference.intake.access import allowed
 from inference.intake.answer_stream import ReaderGone
 from inference.intake.limits import body_length
-from inference.intake.submission import Options, Submission
+from inference.intake.submission import Options
 from inference.stream.frames import Frame
 from inference.validation.requests import parsed
 from inference.validation.schemas import Body
@@ -108,37 +106,19 @@ async def check_model(request: Request, caller: Caller, name: str) -> None:
 async def _answer(
     request: Request, caller: Caller, model_request: ModelRequest, length: int, timing: Timing
 ) -> None:
-    submission = await _submission(request, caller, model_request, length)
+    body, form, shape, is_streamed, shows_thinking = model_request
+    options = Options.of(request.header_or_none, streamed=is_streamed)
+    submission = await request.call.read(caller, body, length, form, options)
     try:
         answer = await idempotency.submit(request.call, submission)
     finally:
         request.call.release_body()
     timing.recorded()
-    shape = model_request.shape
-    writer = LineWriter(shape, timing, shows_thinking=model_request.shows_thinking)
-    if model_request.is_streamed:
+    writer = LineWriter(shape, timing, shows_thinking=shows_thinking)
+    if is_streamed:
         return await delivery.send_lines(request, answer, writer, shape)
-    if answer.order.stream:
-        return await delivery.send_whole(request, answer, writer)
     timing.comes_whole()
-    return await delivery.send_made_whole(request, answer, writer)
-
-
-async def _submission(
-    request: Request, caller: Caller, model_request: ModelRequest, length: int
-) -> Submission:
-    """Returns a submission of a stream, whose first word can be timed.
-
-    An answer in one piece that may be a kept one is made so: others may wait for it.
-    """
-    body, form = model_request.body, model_request.form
-    options = Options.of(request.header_or_none)
-    if not model_request.is_streamed and (options.cache or caller.cache_rules):
-        submission = await request.call.read(caller, dict(body), length, form, options)
-        if submission.cache:
-            return submission
-    streamed = structs.replace(options, streamed=True)
-    return await request.call.read(caller, body, length, form, streamed)
+    return await delivery.send_whole(request, answer, writer)
 
 
 async def stream(request: Request, identity: str) -> None:

@@ -126,7 +126,7 @@ def test_a_message_that_is_none(message: Any, param: str) -> None:
 def test_the_stream_is_the_default() -> None:
     assert chat_of().is_streamed
     assert not chat_of(stream=False).is_streamed
-    assert "stream" not in chat_of(stream=True).body
+    assert (chat_of().body["stream"], "stream" in chat_of(stream=False).body) == (True, False)
 
 
 def test_formats() -> None:
@@ -190,7 +190,7 @@ def test_a_prompt() -> None:
 def test_a_prompt_without_a_template() -> None:
     made = prompt_of(raw=True, suffix="end", options={"num_predict": 9, "top_k": 3})
     expected = {"model": "small", "prompt": "Say hi.", "suffix": "end", "max_tokens": 9, "top_k": 3}
-    assert (made.body, made.form) == (expected, Form.TEXT)
+    assert (made.body, made.form) == ({**expected, "stream": True}, Form.TEXT)
     assert prompt_of(raw=True).body["max_tokens"] == 8192 - len("Say hi.")
     assert prompt_of(raw=True, prompt="x" * 9000).body["max_tokens"] == requests.LEAST_ANSWER
     for name, value in (("system", "x"), ("format", "json"), ("logprobs", True)):

@@ -69,17 +69,15 @@ async def test_a_function_is_called_and_its_result_goes_back(
     sdk: AsyncClient, engine: EngineServer
 ) -> None:
     function = {"name": "get_weather", "arguments": '{"city": "Paris"}'}
-    engine.deltas = [
-        {"reasoning_content": "Hm."},
-        {"tool_calls": [{"index": 0, "id": "call_1", "function": function}]},
-    ]
+    calls = [{"id": "call_1", "type": "function", "function": function}]
+    engine.message = {"content": None, "reasoning_content": "Hm.", "tool_calls": calls}
     engine.finish_reason = "tool_calls"
     tools: Any = [get_weather]
     answer = await sdk.chat("small", HI, tools=tools, think=True)
     assert answer.message.thinking == "Hm."
     (call,) = answer.message.tool_calls or ()
     assert call.function.arguments == {"city": "Paris"}
-    engine.deltas, engine.finish_reason = [], "stop"
+    engine.message, engine.finish_reason = {}, "stop"
     result = {
         "role": "tool",
         "content": get_weather(**call.function.arguments),
