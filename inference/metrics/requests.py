@@ -19,6 +19,8 @@ REASONS = (
     *("request_timeout", "request_too_large", "method_not_allowed", "not_found", "not_kept"),
     *("model_not_found", "stream_not_found", "request_not_found", "template_not_found"),
     *("file_not_found", "batch_not_found", "upload_not_found", "address_not_fetched"),
+    *("item_not_found", "previous_response_not_found", "previous_response_not_completed"),
+    *("response_not_in_background", "response_not_streamed", "no_summary"),
     *("file_in_use", "file_gone", "conflict"),
     *("idempotency_key_in_use", "idempotency_key_reused", "idempotency_answer_gone"),
     *("invalid_api_key", "api_key_in_url", "forbidden", "insufficient_scope", "restricted"),
