@@ -119,6 +119,14 @@ A_FEW = FieldRule(
 _BIAS = number(-100, 100)
 _TOKEN = re.compile("[0-9]{1,9}")
 _OUTLINES = ("json", "choice", "json_object")
+
+
+def _only_field(name: str, schema: Schema) -> Schema:
+    fields = {name: schema}
+    closed = {"properties": fields, "required": [name], "additionalProperties": False}
+    return {"type": "object", **closed}
+
+
 # vLLM's; its expressions and grammars stay outside, as `guided_regex` and `guided_grammar` do.
 STRUCTURED = FieldRule(
     lambda v: (
@@ -133,15 +141,11 @@ STRUCTURED = FieldRule(
     ),
     "an object with one of json (a schema), choice (a list of strings), json_object (true)",
     {
-        "type": "object",
-        "minProperties": 1,
-        "maxProperties": 1,
-        "properties": {
-            "json": OBJECT.schema,
-            "choice": {"type": "array", "items": STRING.schema},
-            "json_object": {"const": True},
-        },
-        "additionalProperties": False,
+        "anyOf": [
+            _only_field("json", OBJECT.schema),
+            _only_field("choice", {"type": "array", "items": STRING.schema}),
+            _only_field("json_object", {"const": True}),
+        ]
     },
 )
 BIAS = FieldRule(

@@ -8,7 +8,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from tests import chromium
 from tests.e2e.conftest import Platform
 
-pytestmark = [pytest.mark.e2e, pytest.mark.browser, chromium.needed, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.e2e, pytest.mark.browser, chromium.needed, pytest.mark.timeout(400)]
 NARROW = 390
 HEADINGS = {"en-US": "Inference API", "zh-CN": "推理 API"}
 

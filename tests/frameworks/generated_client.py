@@ -12,8 +12,8 @@ from forebay_client.models import (
     ChatCompletionRequest,
     ChatMessage,
     ChatMessageRole,
-    CreateEmbeddingsBody,
     EmbeddingList,
+    EmbeddingRequest,
     Error,
     ModelList,
 )
@@ -26,7 +26,7 @@ hello = ChatMessage(role=ChatMessageRole.USER, content="Say hello.")
 request = ChatCompletionRequest(model=chats, messages=[hello], max_tokens=5)
 completion = create_chat_completion.sync(client=client, body=request)
 assert isinstance(completion, ChatCompletion), completion
-body = CreateEmbeddingsBody(model=vectors, input_="hello")
+body = EmbeddingRequest(model=vectors, input_="hello")
 embeddings = create_embeddings.sync(client=client, body=body)
 assert isinstance(embeddings, EmbeddingList), embeddings
 unknown = ChatCompletionRequest(model="nobody's", messages=[hello])

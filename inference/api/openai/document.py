@@ -76,7 +76,7 @@ _OPERATIONS: Operations = {
             "Turn texts into vectors",
             {JSON: ref("EmbeddingList")},
             kind=Kind.RUN,
-            body=body(single(EMBEDDINGS), ("model", "input")),
+            body=ref("EmbeddingRequest"),
         )
     },
     "/v1/rerank": {
@@ -87,7 +87,7 @@ _OPERATIONS: Operations = {
             {JSON: ref("Ranking")},
             description="The same under /v2/rerank.",
             kind=Kind.RUN,
-            body=body(single(RERANKING), ("model", "query", "documents")),
+            body=ref("RankingRequest"),
         )
     },
     "/v1/tokenize": {
@@ -131,7 +131,12 @@ _OPERATIONS: Operations = {
 
 
 def section() -> Section:
-    requests = {"ChatCompletionRequest": _chat(), "CompletionRequest": _text()}
+    requests = {
+        "ChatCompletionRequest": _chat(),
+        "CompletionRequest": _text(),
+        "EmbeddingRequest": body(single(EMBEDDINGS), ("model", "input")),
+        "RankingRequest": body(single(RERANKING), ("model", "query", "documents")),
+    }
     schemas = {**SCHEMAS, **requests, "ChatMessage": described.message()}
     return Section(ERROR, {**_OPERATIONS, **OBJECTS}, schemas)
 

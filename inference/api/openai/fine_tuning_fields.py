@@ -77,7 +77,7 @@ def beside() -> dict[str, Schema]:
         "properties": {"type": {"const": "supervised"}, "supervised": supervised},
         "additionalProperties": False,
     }
-    none: Schema = {"type": "array", "maxItems": 0}
+    none: Schema = {"type": "array", "items": {}, "maxItems": 0}
     return dict(zip(_OTHERS, (method, values, none), strict=True))
 
 
