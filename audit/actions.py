@@ -28,6 +28,9 @@ class Action(StrEnum):
     MODEL_OPEN = "model:open"
     MODEL_GRANT = "model:grant"
     MODEL_WITHDRAW = "model:withdraw"
+    ALIAS_CREATE = "alias:create"  # a tenant's name for a served model
+    ALIAS_CHANGE = "alias:change"  # another model answers
+    ALIAS_REMOVE = "alias:remove"
     MODEL_ADD = "model:add"  # to what the platform serves
     MODEL_CHANGE = "model:change"
     MODEL_REMOVE = "model:remove"

@@ -23,7 +23,7 @@ def as_error(refusal: Exception) -> ApiError:
         case NotAllowed():
             return Forbidden(refusal.message, code=refusal.code)
         case NoSuchModel():
-            return _no_such_model(refusal.name)
+            return _no_such_model(refusal.name, refusal.alias_of)
         case NotAdmitted():
             return limit_reached(refusal)
         case EnginesPaused():
@@ -52,7 +52,11 @@ def is_recorded(refusal: Exception, error: ApiError) -> bool:
     return hidden or error.status in (401, 403)
 
 
-def _no_such_model(name: str) -> NotFound:
+def _no_such_model(name: str, alias_of: str) -> NotFound:
     short = name if len(name) <= LONGEST_NAME else f"{name[:LONGEST_NAME]}…"
-    message = f"the model `{short}` does not exist; GET /v1/models lists those that do"
+    if alias_of:
+        what = f"`{short}` is an alias of the model `{alias_of}`, which is not served"
+    else:
+        what = f"the model `{short}` does not exist"
+    message = f"{what}; GET /v1/models lists those that do"
     return NotFound(message, code="model_not_found", param="model")

@@ -9,6 +9,7 @@ from django.db.models import Min
 
 from inference.engines import served
 from inference.engines.adapters import AdapterInForce
+from inference.engines.aliases import AliasInForce
 from inference.engines.base import Engine
 from inference.intake.access import allowed
 from inference.intake.errors import OutOfService
@@ -19,7 +20,10 @@ async def listed(caller: Caller) -> list[dict[str, Any]]:
     """Returns the caller's models. Raises OutOfService."""
     created = await _installed_at()
     models = [_described(engine, created) for engine in allowed.engines_for(caller)]
-    return [*models, *map(_adapted, allowed.adapters_for(caller))]
+    models += map(_adapted, allowed.adapters_for(caller))
+    by_name = {model["id"]: model for model in models}
+    rows = [row for row in allowed.aliases_for(caller) if row.model in by_name]
+    return [*models, *(_aliased(row, by_name[row.model]) for row in rows)]
 
 
 async def one(caller: Caller, name: str) -> dict[str, Any]:
@@ -27,6 +31,9 @@ async def one(caller: Caller, name: str) -> dict[str, Any]:
     own = {row.model: row for row in allowed.adapters_for(caller)}
     if name in own and name not in served():
         return _adapted(own[name])
+    named = {row.name: row for row in allowed.aliases_for(caller)}
+    if name in named:
+        return _aliased(named[name], await one(caller, named[name].model))
     engine = allowed.listed(caller, name)
     return _described(engine, await _installed_at())
 
@@ -46,6 +53,11 @@ def _adapted(row: AdapterInForce) -> dict[str, Any]:
     """Returns an adapter as a model. `parent` names its base, as vLLM has it."""
     own = {"id": row.model, "created": row.created, "parent": row.base}
     return _described(served()[row.base], row.created) | own | {"version": row.adapter.label}
+
+
+def _aliased(row: AliasInForce, model: dict[str, Any]) -> dict[str, Any]:
+    """Returns an alias as a model: what is behind it, under its own name."""
+    return {**model, "id": row.name, "created": row.created, "alias_of": row.model}
 
 
 _known: list[int] = []  # the Unix time of this installation, once it is known

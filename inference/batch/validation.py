@@ -22,7 +22,7 @@ from inference.batch.input_lines import (
     longest,
     split,
 )
-from inference.engines import adapters, served
+from inference.engines import adapters, aliases, is_open_to, served
 from inference.models import Batch, BatchLine, BatchState, File
 
 MOST_PROBLEMS = 50  # that are reported
@@ -72,14 +72,21 @@ def _leased(batch: Batch, lease: UUID) -> Iterator[None]:
         yield
 
 
+def _bases(tenant_id: UUID) -> dict[str, str]:
+    """Returns the served model behind each name that the tenant's lines may have."""
+    bases = {name: name for name in served() if is_open_to(tenant_id, name)}
+    own = adapters.of_tenant(tenant_id)
+    bases |= {row.model: row.base for row in own if row.base in bases} | bases
+    named = aliases.of_tenant(tenant_id)
+    return {row.name: bases[row.model] for row in named if row.model in bases} | bases
+
+
 class _Check:
     def __init__(self, batch: Batch) -> None:
         self._batch = batch
         self._seen: set[bytes] = set()  # hashes of custom ids
         self._models: set[str] = set()
-        self._bases = {name: name for name in served()}
-        own = adapters.of_tenant(batch.tenant_id)
-        self._bases |= {row.model: row.base for row in own if row.base in self._bases}
+        self._bases = _bases(batch.tenant_id)
         self.total = 0
         self.problems: list[InputProblem] = []
 
@@ -129,7 +136,8 @@ class _Check:
         )
 
     def _checked(self, line: InputLine) -> tuple[int, str]:
-        """Returns its length, and its model if that is served, of an adapter the base.
+        """Returns its length, and its model if that is served: of an adapter the base, of an alias
+        what is behind it.
 
         Other names are not stored in clear.
 

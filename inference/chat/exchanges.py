@@ -19,6 +19,7 @@ from inference.chat.conversations import message_aad, said_in
 from inference.chat.problems import ChatRefused
 from inference.chat.prompt import Earlier
 from inference.chat.protocol import Send
+from inference.intake.access.allowed import behind
 from inference.models import Author, Conversation, Message, Usage
 from inference.queue.expected_wait import Place
 from tenants.models import Member
@@ -58,7 +59,7 @@ def earlier(member: Member, send: Send) -> Earlier:
     rows = list(newest[:MAX_HISTORY])[::-1]
     older = conversation.messages.count() - len(rows) if len(rows) == MAX_HISTORY else 0
     usage = Usage.objects.in_bulk([row.completion_id for row in rows if row.completion_id])
-    return _earlier(rows, usage, send.model, older)
+    return _earlier(rows, usage, behind(member.tenant_id, send.model), older)
 
 
 def _earlier(rows: list[Message], usage: dict[UUID, Usage], model: str, older: int) -> Earlier:

@@ -21,6 +21,7 @@ from inference.models.file import File, FileChunk, FilePurpose
 from inference.models.idempotency_key import IdempotencyKey
 from inference.models.job import Job, JobKind, JobState
 from inference.models.job_progress import JobCheckpoint, JobEvent, JobMetric
+from inference.models.model_alias import ModelAlias
 from inference.models.model_version import (
     ModelDataSet,
     ModelFile,
@@ -76,6 +77,7 @@ __all__ = [
     "LineState",
     "Message",
     "Model",
+    "ModelAlias",
     "ModelDataSet",
     "ModelFile",
     "ModelParent",

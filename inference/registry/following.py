@@ -18,8 +18,9 @@ from django.conf import settings
 from django.dispatch import Signal
 
 from inference.engine_entries import EngineEntry
-from inference.engines import adapters, forget, put_in_force
+from inference.engines import adapters, aliases, forget, put_in_force
 from inference.engines.adapters import AdapterInForce
+from inference.engines.aliases import AliasInForce
 from inference.models import Engine
 from inference.order import OrderAdapter
 from inference.pool_policy import PoolPolicy
@@ -40,6 +41,9 @@ _ADAPTERS = """
     join inference_modelversion v on v.id = p.version_id
     where p.step = 'serving' and a.removed_at is null and v.state = 'ready'
     order by a.base, a.name"""
+_ALIASES = """
+    select tenant_id, name, model, extract(epoch from created_at)::bigint
+    from inference_modelalias order by tenant_id, name"""
 # Requests that wait are older than that.
 _ENDED = """
     select p.version_id
@@ -59,6 +63,7 @@ changed = Signal()
 def load(connection: psycopg.Connection[Any]) -> bool:
     """Load them. Returns whether anything has changed. Raises psycopg.Error."""
     load_adapters(connection)
+    load_aliases(connection)
     return put_in_force([_entry(*row) for row in connection.execute(_ENGINES)])
 
 
@@ -66,6 +71,11 @@ def load_adapters(connection: psycopg.Connection[Any]) -> None:
     """Load the adapters that serve, before their engines drop any. Raises psycopg.Error."""
     rows = [_adapter(*row) for row in connection.execute(_ADAPTERS)]
     adapters.put_in_force(rows, [version for (version,) in connection.execute(_ENDED)])
+
+
+def load_aliases(connection: psycopg.Connection[Any]) -> None:
+    """Load the aliases of all tenants. Raises psycopg.Error."""
+    aliases.put_in_force(AliasInForce(*row) for row in connection.execute(_ALIASES))
 
 
 def load_once() -> None:
@@ -123,6 +133,7 @@ class Following:
         if not self._thread.is_alive():
             os.close(self._bell)
         adapters.put_in_force([], [])
+        aliases.put_in_force([])
         forget()
 
     def _run(self) -> None:

@@ -12,7 +12,8 @@ declare
     name text;
 begin
     foreach name in array array['inference_model', 'inference_pool', 'inference_engine',
-                                'inference_adapter', 'inference_adapterpromotion'] loop
+                                'inference_adapter', 'inference_adapterpromotion',
+                                'inference_modelalias'] loop
         execute format(
             'create or replace trigger inference_registry_changes
              after insert or update or delete or truncate on %I

@@ -42,6 +42,7 @@ IN_TENANT: tuple[Page, ...] = (
     ("chart-bar", "batches", _("Batches"), P.VIEW_REQUESTS),
     ("key", "api_keys", _("API keys"), P.VIEW_KEYS),
     ("key", "models", _("Models"), P.VIEW_TEAMS),
+    ("key", "aliases", _("Aliases"), P.VIEW_TEAMS),
     ("cpu", "model_versions", _("Versions"), P.VIEW_MODELS),
     ("cpu", "data_sets", _("Data sets"), P.VIEW_DATA_SETS),
     ("cpu", "jobs", _("Jobs"), P.VIEW_REQUESTS),

@@ -1,7 +1,7 @@
 from django.urls import include, path
 
 from console import home
-from console.access import api_keys, operator_keys, roles, served_models
+from console.access import aliases, api_keys, operator_keys, roles, served_models
 from console.account import invitations, one_time_link, sign_in
 from console.account import own_account as account
 from console.backups import page as backups
@@ -70,6 +70,10 @@ in_tenant = [
     path("models/opening/", served_models.opening, name="opening"),
     path("models/granting/", served_models.granting, name="granting"),
     path("models/withdrawal/", served_models.withdrawal, name="withdrawal"),
+    path("aliases/", aliases.aliases, name="aliases"),
+    path("aliases/addition/", aliases.addition, name="alias_addition"),
+    path("aliases/<uuid:alias>/change/", aliases.change, name="alias_change"),
+    path("aliases/<uuid:alias>/removal/", aliases.removal, name="alias_removal"),
     path("templates/", prompt_templates.templates, name="prompt_templates"),
     path("templates/addition/", prompt_templates.addition, name="prompt_template_addition"),
     path(_TEMPLATE, prompt_templates.template, name="prompt_template"),

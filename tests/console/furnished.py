@@ -16,6 +16,7 @@ from inference.models import (
     Engine,
     Job,
     Model,
+    ModelAlias,
     ModelFile,
     ModelVersion,
     Pool,
@@ -76,6 +77,7 @@ LISTS = (
     "queue/",
     "keys/",
     "models/",
+    "aliases/",
     "templates/",
     "templates/addition/",
     "adapters/",
@@ -125,6 +127,8 @@ def furnish(owner: Member) -> list[str]:
     Link.issue(Purpose.INVITATION, by=by, email=email, tenant=tenant, role=Role.DEVELOPER)
     quota = _quota(owner, key)
     template, adapter = _template(owner), _adapter(owner)
+    for name, model in (("claude-sonnet-4-5", "mock"), ("a-name", "a-model-that-is-gone-by-now")):
+        ModelAlias.create(tenant, name, model, by=by)
     evaluation = reported(tenant)
     data_set = _data_set(owner)
     jobs = _jobs(owner, data_set)

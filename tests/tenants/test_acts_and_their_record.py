@@ -27,6 +27,7 @@ from inference.models import (
     JobKind,
     JobState,
     Model,
+    ModelAlias,
     ModelVersion,
     Pool,
     Replacement,
@@ -161,6 +162,10 @@ def _adapter(w: World) -> Adapter:
     return adapter
 
 
+def _alias(w: World) -> ModelAlias:
+    return ModelAlias.create(w.acme, "sonnet", "mock", by=BY)
+
+
 def _loading(w: World) -> AdapterPromotion:
     return _adapter(w).promote(a_version(w.acme, 3), by=BY)
 
@@ -248,6 +253,9 @@ ACTS: dict[Action, Act] = {
     Action.ADAPTER_FAIL: lambda w: partial(_loading(w).fail, "no memory", by=BY),
     Action.ADAPTER_CANCEL: lambda w: partial(_loading(w).cancel, by=BY),
     Action.ADAPTER_REMOVE: lambda w: partial(_adapter(w).remove, by=BY),
+    Action.ALIAS_CREATE: lambda w: lambda: _alias(w),
+    Action.ALIAS_CHANGE: lambda w: partial(_alias(w).change, "large", by=BY),
+    Action.ALIAS_REMOVE: lambda w: partial(_alias(w).remove, by=BY),
     Action.TASK_SET_CREATE: lambda w: lambda: _task_set(w),
     Action.TASK_SET_DELETE: lambda w: partial(_task_set(w).remove, by=BY),
     Action.EVALUATION_CREATE: lambda w: partial(_evaluation, w, _task_set(w)),
@@ -301,7 +309,7 @@ ACTS: dict[Action, Act] = {
 }
 SUBJECTS = {"tenant", "tier", "member", "team", "model", "api_key", "quota", "raise", "price"}
 SUBJECTS |= {"link", "operator", "pool", "engine", "adapter", "task_set", "evaluation", "gate"}
-SUBJECTS |= {"job"}
+SUBJECTS |= {"job", "alias"}
 SUBJECTS |= {"model_version"}
 # Of the platform and of pages, not of a verb on a model.
 ELSEWHERE = {
@@ -324,7 +332,7 @@ def everything() -> dict[str, list[Any]]:
     models: list[Any] = [
         *apps.get_app_config("tenants").get_models(include_auto_created=True),
         *(Model, Pool, Engine, Adapter, AdapterPromotion, Job),
-        *(TaskSet, Evaluation, EvaluationGate, ModelVersion),
+        *(TaskSet, Evaluation, EvaluationGate, ModelVersion, ModelAlias),
         Group,
     ]
     return {m._meta.label: list(m._default_manager.order_by("pk").values()) for m in models}

@@ -111,6 +111,7 @@ async def _ask(
     engine = engine_for(context, caller, send.model, client_ip)
     earlier = await off_loop(member, exchanges.earlier)(member, send)
     body, left_out = prompt.fitted(earlier, send.text, engine, send.max_tokens)
+    body["model"] = send.model  # an adapter or an alias, where the engine has its base's name
     stored: list[Exchange] = []
 
     async def put(completion_id: UUID) -> None:

@@ -3,6 +3,9 @@
 A model that a caller may not use does not exist for them, so that answers do not reveal other
 tenants' models. For all else the refusal names what is missing.
 
+A name that is served to a tenant is that model, or that adapter. Any other may be one of its
+aliases, whose rules are those of the model behind it.
+
 A tenant is local-only, or an API key, or one request with `x-forebay-residency: local`. Hosted
 pools do not exist for it, neither in routing nor in failover, and a hosted engine's runner refuses
 it (worker/run/run.py).
@@ -11,9 +14,11 @@ it (worker/run/run.py).
 from dataclasses import replace
 from enum import StrEnum
 from typing import NamedTuple
+from uuid import UUID
 
-from inference.engines import adapters, answering, is_open_to, pools_of, served
+from inference.engines import adapters, aliases, answering, is_open_to, pools_of, served
 from inference.engines.adapters import AdapterInForce
+from inference.engines.aliases import AliasInForce
 from inference.engines.base import Engine
 from inference.errors import BadRequest, Unavailable
 from inference.intake.route import open_to
@@ -59,11 +64,14 @@ class NotAllowed(Exception):
 
 
 class NoSuchModel(Exception):
-    """The model is not served, or `hidden` from this caller, who gets the same answer."""
+    """The model is not served, or `hidden` from this caller, who gets the same answer.
 
-    def __init__(self, name: str, *, hidden: bool) -> None:
+    `alias_of` is the model that is not served, where the name is an alias.
+    """
+
+    def __init__(self, name: str, *, hidden: bool, alias_of: str = "") -> None:
         super().__init__(name)
-        self.name, self.hidden = name, hidden
+        self.name, self.hidden, self.alias_of = name, hidden, alias_of
 
 
 def check_address(caller: Caller, client_ip: str) -> None:
@@ -112,24 +120,56 @@ def engine_for(caller: Caller, model: str) -> Engine:
 
 
 def target_for(caller: Caller, model: str) -> Target:
-    """Returns the target of a model's name, or of an adapter's: rules for its base hold for it.
+    """Returns the target of the name of a model, of an adapter, or of an alias for one of them.
 
-    Raises NoSuchModel, and Unavailable if the request would have to leave this installation.
+    Rules for an adapter are those of its base. Raises NoSuchModel, and Unavailable if the request
+    would have to leave this installation.
     """
+    target = _named(caller.tenant_id, model) or _behind_alias(caller.tenant_id, model)
+    if target is None or not caller.may_use(target.engine.config.name):
+        hidden = target is not None or model in served()
+        raise NoSuchModel(model, hidden=hidden, alias_of=_missing(caller.tenant_id, model))
+    check_residency(caller, target.engine.config.name)
+    return target
+
+
+def is_served(tenant_id: UUID, model: str) -> bool:
+    """Returns whether it is the name of a model or an adapter that is served to the tenant."""
+    return _named(tenant_id, model) is not None
+
+
+def behind(tenant_id: UUID, name: str) -> str:
+    """Returns the name that an alias stands for; else the name itself."""
+    alias = aliases.find(tenant_id, name)
+    return alias.model if alias and not is_served(tenant_id, name) else name
+
+
+def _named(tenant_id: UUID, model: str) -> Target | None:
     engine, adapter = served().get(model), None
-    if engine is None and (row := adapters.find(caller.tenant_id, model)):
+    if engine is None and (row := adapters.find(tenant_id, model)):
         engine, adapter = served().get(row.base), row.adapter
-    if engine is None or not may_use(caller, engine.config.name):
-        raise NoSuchModel(model, hidden=engine is not None)
-    check_residency(caller, engine.config.name)
+    if engine is None or not is_open_to(tenant_id, engine.config.name):
+        return None
     return Target(engine, adapter)
+
+
+def _behind_alias(tenant_id: UUID, name: str) -> Target | None:
+    alias = aliases.find(tenant_id, name)
+    return _named(tenant_id, alias.model) if alias else None
+
+
+def _missing(tenant_id: UUID, name: str) -> str:
+    """Returns the model of an alias, if that is not served; else ""."""
+    alias = aliases.find(tenant_id, name)
+    return alias.model if alias and not is_served(tenant_id, alias.model) else ""
 
 
 def listed(caller: Caller, model: str) -> Engine:
     """Returns one of `engines_for`. Raises NoSuchModel."""
     engine = served().get(model)
     if engine is None or not visible(caller, engine):
-        raise NoSuchModel(model, hidden=engine is not None)
+        missing = _missing(caller.tenant_id, model)
+        raise NoSuchModel(model, hidden=engine is not None, alias_of=missing)
     return engine
 
 
@@ -137,6 +177,19 @@ def adapters_for(caller: Caller) -> list[AdapterInForce]:
     """Returns the adapters of the caller's tenant whose base the caller may use."""
     own = adapters.of_tenant(caller.tenant_id)
     return [row for row in own if (base := served().get(row.base)) and visible(caller, base)]
+
+
+def aliases_for(caller: Caller) -> list[AliasInForce]:
+    """Returns the aliases of the caller's tenant whose model the caller may use."""
+    own = aliases.of_tenant(caller.tenant_id)
+    return [row for row in own if _is_listed(caller, row)]
+
+
+def _is_listed(caller: Caller, alias: AliasInForce) -> bool:
+    target = _named(caller.tenant_id, alias.model)
+    if target is None or _named(caller.tenant_id, alias.name):
+        return False
+    return visible(caller, target.engine)
 
 
 def first_for(caller: Caller) -> str:
@@ -157,7 +210,13 @@ def models_for(member: Member) -> list[str]:
     hidden = withheld_from(member)
     models = [name for name in _models_of(member.tenant) if name not in hidden]
     own = adapters.of_tenant(member.tenant_id)
-    return [*models, *(row.model for row in own if row.base in models)]
+    models += [row.model for row in own if row.base in models]
+    named = aliases.of_tenant(member.tenant_id)
+    return [*models, *(row.name for row in named if _is_choice(row, models))]
+
+
+def _is_choice(alias: AliasInForce, models: list[str]) -> bool:
+    return alias.model in models and not is_served(alias.tenant_id, alias.name)
 
 
 class NoModels(StrEnum):

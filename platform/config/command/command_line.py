@@ -57,6 +57,9 @@ SUBCOMMANDS = {
     "limits": Subcommand(
         f"{_HERE}.operating.limits", f"limits of tenants and tiers {_OPERATING}", "COMMAND …"
     ),
+    "aliases": Subcommand(
+        f"{_HERE}.operating.aliases", f"names of tenants for models {_OPERATING}", "COMMAND …"
+    ),
     "adapters": Subcommand(
         f"{_HERE}.operating.adapters", f"adapters of tenants {_OPERATING}", "COMMAND …"
     ),

@@ -6,6 +6,7 @@ from typing import Any
 from django.http import HttpResponseBase
 from django.urls import URLPattern, URLResolver, include, path, re_path
 
+from console.api.access.aliases import Aliases
 from console.api.access.keys import Keys
 from console.api.access.operator_keys import OperatorKeys
 from console.api.access.restricted_models import RestrictedModels
@@ -108,6 +109,7 @@ in_tenant: list[URLPattern | URLResolver] = [
     *several("teams/", "uuid:team", Teams),
     *several("teams/<uuid:team>/places/", "uuid:member", Places),
     *several("restricted-models/", "int:model", RestrictedModels, "grant", "withdraw"),
+    *several("aliases/", "uuid:alias", Aliases),
     *several("templates/", "uuid:template", Templates, "fill"),
     *several("templates/<uuid:template>/versions/", "int:number", TemplateVersions),
     *several("adapters/", "uuid:adapter", Adapters, "promote", "rollback", "cancel"),

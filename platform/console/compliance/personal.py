@@ -400,6 +400,10 @@ MAP: dict[str, dict[Data, str]] = {
         D.NONE: "id tenant adapter version step is_rollback formats replacement report reason "
         "created_at served_at ended_at forgotten_at",
     },
+    "inference.ModelAlias": {
+        D.PSEUDONYM: "created_by",
+        D.NONE: "id tenant name model created_at changed_at",
+    },
     "inference.ModelParent": {D.NONE: "id tenant version parent"},
     "inference.ModelDataSet": {D.NONE: "id tenant version data_set_version_id"},
     "inference.ModelFile": {D.NONE: "id tenant version name sha256 size"},

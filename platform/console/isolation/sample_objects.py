@@ -55,6 +55,7 @@ from inference.models import (
     JobCheckpoint,
     JobKind,
     JobState,
+    ModelAlias,
     ModelFile,
     PromptTemplate,
     State,
@@ -118,6 +119,7 @@ class Objects:
             "model": self._restricted,
             "template": self._template,
             "adapter": self._adapter,
+            "alias": self._alias,
             "task_set": self._task_set,
             "evaluation": self._evaluation,
             "model_version": self._model_version,
@@ -384,6 +386,10 @@ class Objects:
         return Adapter.objects.create(
             tenant=self._tenant, base=self._secret, name=name, created_by=BY
         ).id
+
+    def _alias(self) -> Any:
+        name = f"a{next(_number)}"
+        return ModelAlias.create(self._tenant, name, self._secret, by=BY).id
 
     def _task_set(self) -> Any:
         name = self._new_name().replace(" ", "-").lower()

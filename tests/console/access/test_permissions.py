@@ -21,6 +21,7 @@ from inference.models import (
     Adapter,
     DataSet,
     DataSetFormat,
+    ModelAlias,
     ModelVersion,
     PromptTemplate,
     VersionKind,
@@ -75,6 +76,10 @@ IN_TENANT: list[Row] = [
     ("post", "opening", MANAGERS, 302),
     ("post", "granting", MANAGERS, 302),
     ("post", "withdrawal", MANAGERS, 302),
+    ("get", "aliases", STAFF, 200),
+    ("post", "alias_addition", MANAGERS, 200),
+    ("post", "alias_change", MANAGERS, 200),
+    ("post", "alias_removal", MANAGERS, 302),
     ("get", "prompt_templates", SEE_TEMPLATES, 200),
     ("get", "prompt_template_addition", WRITERS, 200),
     ("post", "prompt_template_addition", WRITERS, 200),
@@ -264,6 +269,10 @@ ELSEWHERE |= {"any_job_pause", "any_job_resume", "any_job_cancel"}  # tests/cons
 ELSEWHERE |= {"batch", "batch_pause", "batch_resume", "batch_cancel", "batch_download"}
 
 
+def _alias(tenant: Tenant) -> dict[str, uuid.UUID]:
+    return {"alias": ModelAlias.create(tenant, "sonnet", "mock", by="t").pk}
+
+
 @pytest.fixture
 def targets(acme: Tenant) -> Targets:
     """What the URLs that name an object point at."""
@@ -289,6 +298,7 @@ def targets(acme: Tenant) -> Targets:
         "prompt_template_trial": {**template, "number": 1},
         **{f"adapter{verb}": adapter for verb in ("", "_promotion", "_rollback", "_cancellation")},
         "adapter_removal": adapter,
+        **dict.fromkeys(("alias_change", "alias_removal"), _alias(acme)),
         **_evaluations(acme),
         **_data_set(acme),
         **_job(acme),
