@@ -73,6 +73,7 @@ class Order(msgspec.Struct, frozen=True, array_like=True):
     task: str = ""  # EMBED or RERANK; "": a completion
     stored: Stored | None = None  # None: its answer cannot be retrieved later
     choices: int = 1  # answers to all of its prompts together: inference/engines/choices.py
+    session: UUID | None = None  # of its client: inference/intake/sessions.py
 
     @property
     def queue(self) -> str:

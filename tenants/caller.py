@@ -34,6 +34,9 @@ class LocalOnlyBy(StrEnum):
     REQUEST = "request"
 
 
+SESSION = "session"  # the window of quotas that count each session of a client apart
+
+
 @dataclass(frozen=True, slots=True)
 class QuotaRef:
     """A quota that counts this caller's requests; `model` is "" if it counts every model's."""

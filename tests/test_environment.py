@@ -41,6 +41,7 @@ def test_the_environment_sets_it(variables: dict[str, str], shown: str) -> None:
         ("FOREBAY_QUEUE_LIMITS", '{"realtime": {"waiting": 0}}'),
         ("FOREBAY_QUEUE_LIMITS", "none"),
         ("FOREBAY_WORK_CLASSES", '[["vip", "*"]]'),
+        ("FOREBAY_SESSION_NAMES", "x-session-id, metadata.session"),
         ("FOREBAY_OIDC", "[{}]"),
         ("FOREBAY_AUDIT_PUBLIC_KEYS_OLD", "c2hvcnQ="),
         ("FOREBAY_AUDIT_PUBLIC_KEYS_OLD", "-----"),

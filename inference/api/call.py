@@ -37,6 +37,7 @@ from tenants.rate_limits.admission import Admission
 
 UPSTREAM, TEMPLATE = b"x-forebay-upstream", b"x-forebay-template"
 POSITION, EXPECTED_WAIT = b"x-forebay-queue-position", b"x-forebay-expected-wait-ms"
+SESSION = b"x-forebay-session"
 CACHE, PREEMPTIONS = b"x-forebay-cache", b"x-forebay-preemptions"
 HEAVY = 64 * 1024  # bytes of a body: limits are checked before more of it is read
 ELSEWHERE = 1  # the address was charged at the admission
@@ -211,10 +212,12 @@ class Call:
         return answer
 
     def tell_answer(self, answer: AnswerStream, queue: str) -> None:
-        """Set headers of every answer: its pool, its receipt and its class."""
+        """Set headers of every answer: its pool, its receipt, its class, and its session."""
         self._set_header(UPSTREAM, upstream(queue).encode())
         self.headers.append((receipts.HEADER, answer.receipt))
         self.headers.append((CLASS.encode(), answer.order.klass.encode()))
+        if session := answer.order.session:
+            self.headers.append((SESSION, str(session).encode()))
 
     def tell_frame(self, frame: Frame | None) -> None:
         """Set headers from a frame: the serving engine and the number of preemptions."""

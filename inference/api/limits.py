@@ -15,6 +15,7 @@ from inference.errors import Headers, LimitReached, OutOfQuota
 from inference.intake.errors import NotAdmitted
 from inference.order import Order
 from inference.stream.frames import Frame, Kind, pool_in
+from tenants.caller import SESSION
 from tenants.quotas.ledger_answer import Verdict
 from tenants.rate_limits.admission import Admission, TierRest
 
@@ -66,6 +67,8 @@ def limit_reached(refused: NotAdmitted) -> LimitReached:
 def _advice(admission: Admission, seconds: int) -> str:
     if admission.tier != "quota":
         return f"try again in {seconds} s"
+    if admission.window == SESSION and admission.asked <= admission.limit:
+        return "this session has no room for it: begin a new session"
     if not admission.never_fits:
         return f"it frees in {seconds} s"
     if admission.unit == "requests":
@@ -111,8 +114,10 @@ def quota_headers(verdict: Verdict) -> Headers:
         lines += [
             (f"x-quota-limit-{unit}".encode(), b"%d" % quota.limit),
             (f"x-quota-remaining-{unit}".encode(), b"%d" % quota.remaining),
-            (f"x-quota-reset-{unit}".encode(), f"{quota.ends:%Y-%m-%dT%H:%M:%SZ}".encode()),
         ]
+        if quota.resets:
+            ends = f"{quota.ends:%Y-%m-%dT%H:%M:%SZ}"
+            lines.append((f"x-quota-reset-{unit}".encode(), ends.encode()))
     return lines
 
 

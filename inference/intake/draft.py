@@ -65,6 +65,7 @@ async def draft(context: Context, submission: Submission) -> Order:
         task=submission.task,
         stored=submission.stored,
         choices=submission.several.count,
+        session=submission.session,
     )
 
 

@@ -74,7 +74,8 @@ async def put_on_record(
     except (TimeoutError, psycopg.Error, DatabaseError, *NO_KEY) as problem:
         raise OutOfService(str(problem)) from None
     if decision.out_of:
-        context.quotas.exhausted.remember(decision.out_of, asyncio.get_running_loop().time())
+        now = asyncio.get_running_loop().time()
+        context.quotas.exhausted.remember(decision.out_of, now, order.session)
         raise out_of_quota(decision.out_of)
     return OnRecord(ciphertext, decision, row["payload_sha256"])
 

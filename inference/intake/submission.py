@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from math import inf
 from typing import Any, NamedTuple
+from uuid import UUID
 
 import msgspec
 import orjson
@@ -13,7 +14,7 @@ from inference.engines.base import Engine
 from inference.engines.choices import ONE, Several, several_of
 from inference.engines.inputs import likely_tokens
 from inference.errors import BadRequest
-from inference.intake import cache_lookup
+from inference.intake import cache_lookup, sessions
 from inference.intake.access import allowed
 from inference.intake.access.allowed import Target
 from inference.intake.idempotency_claim import HEADER as IDEMPOTENCY_KEY
@@ -58,6 +59,7 @@ class Submission(msgspec.Struct, frozen=True):
     several: Several = ONE  # prompts and answers
     stored: Stored | None = None  # as in Order
     prefixes: str = ""  # hashes of its prompt: inference/queue/prefix_hashes.py
+    session: UUID | None = None  # as in Order
 
     @property
     def goes_on_alone(self) -> bool:
@@ -93,6 +95,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     prompt: FilledTemplate | None = None
     cache: str | None = None
     affinity: str = ""
+    session: str | None = None  # as its client calls it
 
     @classmethod
     def of(cls, header: Callable[[str], str | None], **more: Any) -> "Options":
@@ -102,6 +105,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
             idempotency_key=header(IDEMPOTENCY_KEY),
             requested_residency=header(RESIDENCY),
             cache=header(cache_lookup.CACHE),
+            session=sessions.named_in(header),
             **more,
         )
 
@@ -139,6 +143,8 @@ def read(
     claim = _claim(original, arrival, options, klass)  # hashes the body: after the checks
     if options.streamed:
         body |= {"stream": True, "stream_options": {"include_usage": True}}
+    session = sessions.of(caller, options.session, body)
+    affinity = options.affinity or (session.hex if session else "")
     includes_usage = bool((body.get("stream_options") or {}).get("include_usage"))
     chat = form is Form.CHAT
     several = ONE if form.task else _several(body, engine, klass)
@@ -171,7 +177,8 @@ def read(
         reserve=reserve,
         task=form.task,
         several=several,
-        prefixes=_prefixes(caller, engine, prepared, form, klass, adapter, options),
+        session=session,
+        prefixes=_prefixes(caller, engine, prepared, form, klass, adapter, affinity),
     )
 
 
@@ -182,7 +189,7 @@ def _prefixes(
     form: Form,
     klass: str,
     adapter: OrderAdapter | None,
-    options: Options,
+    affinity: str,
 ) -> str:
     if form.task:
         return ""
@@ -192,7 +199,7 @@ def _prefixes(
         prepared,
         klass=klass,
         adapter=adapter,
-        affinity=options.affinity,
+        affinity=affinity,
     )
 
 

@@ -92,7 +92,8 @@ class Admitted(msgspec.Struct, frozen=True):
 async def admit(context: Context, submission: Submission, order: Order) -> Admitted:
     """Charge all limits. Raises NotAdmitted."""
     now = asyncio.get_running_loop().time()
-    if quota := context.quotas.exhausted.refusal(submission.caller, order.model, order.charge, now):
+    subject = submission.caller, order.model, order.charge
+    if quota := context.quotas.exhausted.refusal(*subject, now, order.session):
         raise out_of_quota(quota)
     ask = Ask.of(
         submission.caller,

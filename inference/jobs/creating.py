@@ -18,6 +18,7 @@ from inference.jobs.kinds import KINDS
 from inference.jobs.refusals import JobRefused, NoRoom
 from inference.models import DataSetVersion, File, FilePurpose, Job, JobKind
 from inference.models.job import TooManyUnderWay, refuse_more_under_way
+from tenants.caller import SESSION
 from tenants.models import Quota
 
 SUFFIX = 64  # characters at most
@@ -141,6 +142,7 @@ def _check_processes(count: Any, most: int) -> None:
 def _check_quotas(owner: JobOwner, model: str) -> None:
     """Refuse a job that no quota would let begin. Raises NoRoom."""
     rows = Quota.objects.filter(tenant_id=owner.tenant_id, unit__in=("gpu_seconds", "cost"))
+    rows = rows.exclude(window=SESSION)  # jobs have none
     for quota in rows.filter(model__in=("", model)).select_related("tenant"):
         counts = quota.api_key_id in (None, owner.api_key_id)
         counts = counts and quota.member_id in (None, owner.member_id)

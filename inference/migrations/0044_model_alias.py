@@ -10,7 +10,7 @@ import inference.models.model_alias
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('inference', '0041_held_data_sets'),
+        ('inference', '0042_stored_responses'),
         ('tenants', '0022_longer_units'),
     ]
 

@@ -137,6 +137,7 @@ class Usage(models.Model):
     # On `model`, as in Completion.
     adapter = models.CharField(max_length=80, db_default="")
     adapter_version = models.CharField(max_length=100, db_default="")
+    session = models.UUIDField(null=True)  # of its client, a keyed hash of the name
     # The writing transaction (set by the database): the roll-up takes rows in this order.
     xid = models.BigIntegerField(db_default=Xid())
 
@@ -154,6 +155,13 @@ class Usage(models.Model):
                 "created_at",
                 name="usage_of_adapter",
                 condition=~models.Q(adapter=""),
+            ),
+            models.Index(
+                "tenant",
+                "created_at",
+                "session",
+                name="usage_of_session",
+                condition=models.Q(session__isnull=False),
             ),
         ]
 

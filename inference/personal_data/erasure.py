@@ -19,7 +19,7 @@ from audit.models import DeletionRequest, DeletionState, Event
 from inference import classes
 from inference.cache import stored_answers
 from inference.data_sets import purging
-from inference.models import Checkpoint, Completion, Conversation, Message
+from inference.models import Checkpoint, Completion, Conversation, Message, Usage
 from inference.models.completion import CheckpointQuerySet
 from inference.personal_data import (
     data_sets,
@@ -114,6 +114,22 @@ def _purge_answers(tenant_id: UUID, subject_id: UUID) -> Evidence:
     return {"kept_answers": stored_answers.purge_subject(tenant_id, subject_id)}
 
 
+# Sessions ----------------------------------------------------------------------------------------
+def _in_sessions(tenant_id: UUID, subject_id: UUID) -> QuerySet[Usage]:
+    requests = received(tenant_id, subject_id).values("request_id")
+    rows = Usage.objects.filter(tenant_id=tenant_id, session__isnull=False)
+    return rows.filter(completion_id__in=requests)
+
+
+def _erase_sessions(tenant_id: UUID, subject_id: UUID) -> Evidence:
+    """Usage stays, but no longer tells which requests were of one session."""
+    return {"sessions": _in_sessions(tenant_id, subject_id).update(session=None)}
+
+
+def _sessions_left(tenant_id: UUID, subject_id: UUID) -> int:
+    return _in_sessions(tenant_id, subject_id).count()
+
+
 # Conversations -----------------------------------------------------------------------------------
 def _conversations(tenant_id: UUID, subject_id: UUID) -> QuerySet[Conversation]:
     ciphertext = Q(data_key_id__in=key_ids(tenant_id, subject_id))
@@ -149,6 +165,8 @@ def register_erasers() -> None:
     responses = _("Stored responses")
     of_responses = stored_responses.erase, stored_responses.remaining
     register(Eraser("responses", responses, content, *of_responses))
+    sessions = _("Sessions of clients in usage")
+    register(Eraser("sessions", sessions, content, _erase_sessions, _sessions_left))
     batches = _("Files and batches")
     register(Eraser("files", batches, content, files.erase, files.remaining))
     trained = _("Jobs and their checkpoints")

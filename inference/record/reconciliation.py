@@ -19,6 +19,7 @@ from audit.trail.record import act
 from tenants.models import Reconciliation, Tenant
 from tenants.quotas import windows
 
+SESSION_IDLE = timedelta(days=30)  # then its counters are deleted
 log = logging.getLogger(__name__)
 _SUMS = """
     with entries as (
@@ -36,8 +37,15 @@ _SUMS = """
             and c.created_at >= %(starts)s and c.created_at < %(ends)s),
     off as (
         select count(*) as counters
-        from tenants_quotacounter c, tenants_ledger_sum(c.quota_id, c.starts, c.ends) s
+        from tenants_quotacounter c cross join lateral (
+            select * from tenants_ledger_sum(c.quota_id, c.starts, c.ends) where c.session is null
+            union all
+            select * from tenants_session_sum(c.quota_id, c.session) where c.session is not null) s
         where c.tenant_id = %(tenant)s and c.starts < %(ends)s and c.ends > %(starts)s
+            and (c.session is null or exists (
+                select from tenants_ledgerentry e
+                where e.tenant_id = c.tenant_id and e.session = c.session
+                    and e.counts_at >= %(starts)s and e.counts_at < %(ends)s))
             and (s.used, s.reserved) is distinct from (c.used, c.reserved))
     select entries.requests, used.requests, entries.tokens, used.tokens, entries.cost, used.cost,
            entries.gpu_ms, used.gpu_ms, off.counters
@@ -70,7 +78,7 @@ def reconcile_day(day: date, tenants: Iterable[Tenant]) -> list[Reconciliation]:
 
 
 def reconcile(tenant: Tenant, day: date) -> Reconciliation:
-    """Compare a day of the tenant's calendar (again)."""
+    """Compare a day of the tenant's calendar (again), and forget idle sessions."""
     with transaction.atomic():
         sums = dict(zip(_FIELDS, _sums(tenant, day), strict=True))
         reconciliation, _ = Reconciliation.objects.update_or_create(
@@ -78,6 +86,7 @@ def reconcile(tenant: Tenant, day: date) -> Reconciliation:
         )
         if reconciliation.difference:
             _report(reconciliation, sums)
+    windows.forget_sessions(tenant.id, timezone.now() - SESSION_IDLE)
     return reconciliation
 
 

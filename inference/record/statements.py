@@ -85,7 +85,7 @@ SETTLED = f"""
         {record.COMPLETED_COLUMNS}, state text, cached int, finish_reason text, attempts int,
         queue_ms int, ttft_ms int, message text, cost bigint, member_id uuid,
         team_id uuid, beyond jsonb, pool text, klass text, hosted bool, cache text,
-        repeated bool, gpu_ms bigint, millijoules bigint))
+        repeated bool, gpu_ms bigint, millijoules bigint, session uuid))
         with ordinality as x
         join ended on ended.request = x.id order by x.id, x.ordinality),
     {record.COMPLETED},{OVERRUN}
@@ -100,12 +100,12 @@ SETTLED = f"""
         (completion_id, tenant_id, api_key_id, member_id, team_id, model, pool, klass,
          prompt_tokens, completion_tokens, cached_tokens, cost, status, finish_reason, error_code,
          attempts, preemptions, queue_ms, ttft_ms, duration_ms, created_at, hosted, cache,
-         repeated, gpu_ms, millijoules, adapter, adapter_version)
+         repeated, gpu_ms, millijoules, adapter, adapter_version, session)
     select id, tenant_id, api_key_id, member_id, team_id, model, pool, klass,
            tokens_in, tokens_out, cached, cost, status, finish_reason, error_code,
            attempts, preemptions, queue_ms, ttft_ms, processing_ms, at, {LEFT}, coalesce(cache, ''),
            coalesce(repeated, false), coalesce(gpu_ms, 0), millijoules, coalesce(adapter, ''),
-           coalesce(adapter_version, '')
+           coalesce(adapter_version, ''), session
     from j on conflict (completion_id) do nothing)
     select id, at from j"""
 
@@ -292,6 +292,8 @@ def milliseconds(seconds: float) -> int:
 
 def _common(order: Order, at: float) -> Row:
     row = _plain(order, at)
+    if order.session:
+        row["session"] = order.session.hex
     if adapter := order.adapter:
         row |= {"adapter": adapter.name, "adapter_version": adapter.label}
     return row

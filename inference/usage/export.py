@@ -86,3 +86,11 @@ def _json(pieces: Iterator[list[Row]]) -> Iterator[bytes]:
         yield before + b",\n".join(orjson.dumps(row) for row in rows)
         before = b",\n"
     yield b"[]\n" if before == b"[\n" else b"\n]\n"
+
+
+def file_of(rows: list[Row], form: str) -> bytes:
+    """Returns a short list as a file. Rows have the same columns."""
+    if form == "json":
+        return b"".join(_json(iter([rows] if rows else [])))
+    lines = [[_cell(value) for value in row.values()] for row in rows]
+    return b"\xef\xbb\xbf" + _lines([list(rows[0])] if rows else []) + _lines(lines)

@@ -4,6 +4,7 @@ import base64
 import importlib.util
 import json
 import os
+import re
 import secrets
 import ssl
 import tomllib
@@ -408,6 +409,26 @@ def work_classes() -> list[tuple[str, str, str]]:
     raw = os.environ.get("FOREBAY_WORK_CLASSES", "").strip()
     with _explained("FOREBAY_WORK_CLASSES: ", (ValueError, msgspec.DecodeError)):
         return msgspec.json.decode(raw or "[]", type=list[tuple[str, str, str]])
+
+
+_SESSIONS = (
+    "x-session-id, x-claude-code-session-id, session_id, session-id, x-session-affinity,"
+    " x-opencode-session, metadata.user_id"
+)
+_SESSION_FIELDS = ("metadata.user_id", "prompt_cache_key")  # of bodies
+_HEADER = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+
+
+def session_names() -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Returns FOREBAY_SESSION_NAMES: headers, and fields of a body, that may name a session."""
+    raw = os.environ.get("FOREBAY_SESSION_NAMES", _SESSIONS)
+    names = [name.lower() for name in words(raw)]
+    headers = tuple(name for name in names if name not in _SESSION_FIELDS)
+    if wrong := next((name for name in headers if not _HEADER.fullmatch(name)), ""):
+        fields = " or ".join(_SESSION_FIELDS)
+        what = f"{wrong!r} is no header's name, nor {fields}"
+        raise EnvironmentProblem(f"FOREBAY_SESSION_NAMES: {what}")
+    return headers, tuple(name for name in names if name in _SESSION_FIELDS)
 
 
 def benchmarks() -> dict[str, str]:

@@ -222,6 +222,7 @@ ADAPTERS_FOLDER = engine_launch.adapters_folder(FOREBAY_HOME)  # for engines to 
 ADAPTERS_PER_TENANT = environment.number("FOREBAY_ADAPTERS_PER_TENANT", 20, least=0)
 ADAPTERS_PER_ENGINE = environment.number("FOREBAY_ADAPTERS_PER_ENGINE", 8, least=0)  # llama.cpp
 QUEUE_LIMITS = environment.queue_limits()  # by class of work, where a pool says nothing else
+SESSION_HEADERS, SESSION_FIELDS = environment.session_names()
 WORK_CLASSES = environment.work_classes()  # of plans and routes, before inference/classes.py
 # How long requests wait for the engine that has their prompt in its cache; 0: for none.
 WARM_WAIT_MS = environment.number("FOREBAY_WARM_WAIT_MS", 200, least=0)

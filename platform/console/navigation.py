@@ -37,6 +37,7 @@ SECTIONS: dict[str, Promise] = {  # by icon
 IN_TENANT: tuple[Page, ...] = (
     ("gauge", "overview", _("Overview"), P.VIEW_USAGE),
     ("chart-bar", "usage", _("Usage"), P.VIEW_USAGE),
+    ("chart-bar", "sessions", pgettext_lazy("of agents", "Sessions"), P.VIEW_USAGE),
     ("chart-bar", "requests", _("Requests"), P.VIEW_REQUESTS),
     ("chart-bar", "own_queue", _("Queue"), P.VIEW_REQUESTS),
     ("chart-bar", "batches", _("Batches"), P.VIEW_REQUESTS),

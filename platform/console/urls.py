@@ -22,7 +22,14 @@ from console.registry import uploads as model_uploads
 from console.serving import adapters, engines, models, pools, queue, versions
 from console.tenants import tenant_list, tenant_settings
 from console.trail import audit_exports, audit_log, audit_texts, keys_at_rest
-from console.usage import batches, overview, request_log, usage_pages, waiting_requests
+from console.usage import (
+    batches,
+    overview,
+    request_log,
+    sessions,
+    usage_pages,
+    waiting_requests,
+)
 
 app_name = "console"
 _ADAPTER = "adapters/<uuid:adapter>/"
@@ -70,6 +77,8 @@ in_tenant = [
     path("models/opening/", served_models.opening, name="opening"),
     path("models/granting/", served_models.granting, name="granting"),
     path("models/withdrawal/", served_models.withdrawal, name="withdrawal"),
+    path("usage/sessions/", sessions.sessions, name="sessions"),
+    path("usage/sessions/export/", sessions.export_sessions, name="sessions_export"),
     path("aliases/", aliases.aliases, name="aliases"),
     path("aliases/addition/", aliases.addition, name="alias_addition"),
     path("aliases/<uuid:alias>/change/", aliases.change, name="alias_change"),

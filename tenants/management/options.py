@@ -32,7 +32,8 @@ def add_limit_options(parser: CommandParser) -> None:
         default=[],
         type=parse_quota,
         metavar="UNIT/WINDOW=N",
-        help="requests, tokens or cost (millionths of the currency) per day or month; repeatable",
+        help="requests, tokens or cost (millionths of the currency) per day, month or session;"
+        " repeatable",
     )
 
 

@@ -31,6 +31,7 @@ class LedgerEntry(models.Model):
     tokens = models.BigIntegerField(default=0)
     cost = models.BigIntegerField(default=0)  # micro-units of the currency
     gpu_ms = models.BigIntegerField(default=0, db_default=0)  # milliseconds times GPUs, of jobs
+    session = models.UUIDField(null=True)  # a keyed hash of the client's name for it
 
     class Meta:
         constraints = [
@@ -41,7 +42,15 @@ class LedgerEntry(models.Model):
                 "request_id", name="tenants_ledger_one_end", condition=~models.Q(kind="reserve")
             ),
         ]
-        indexes = [models.Index(fields=["tenant", "counts_at"], name="tenants_ledger_counts_at")]
+        indexes = [
+            models.Index(fields=["tenant", "counts_at"], name="tenants_ledger_counts_at"),
+            models.Index(
+                "tenant",
+                "session",
+                name="tenants_ledger_session",
+                condition=models.Q(session__isnull=False),
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"{self.kind} {self.tokens}"

@@ -40,10 +40,11 @@ class Unit(models.TextChoices):
 class Window(models.TextChoices):
     DAY = "day", _("Day")
     MONTH = "month", _("Month")
+    SESSION = "session", _("Session")  # of a client: requests that name the same one
 
 
 class Quota(models.Model):
-    """A limit of `unit` per window of the tenant's time zone.
+    """A limit of `unit` per window of the tenant's time zone, or per session.
 
     It is for the whole tenant, or for one key, member or model: at most one of the three is set.
     """
@@ -118,7 +119,8 @@ class Quota(models.Model):
                 cls._refuse_too_many(tenant)
             quota.save(force_insert=True)
             quota._act(Action.QUOTA_CREATE, by, limit=limit)
-            windows.open_now(tenant.id, [(quota.id, window)], tenant.time_zone)
+            if window != Window.SESSION:  # whose counters open with their next request
+                windows.open_now(tenant.id, [(quota.id, window)], tenant.time_zone)
         return quota
 
     def change(self, limit: int, *, by: str, platform: bool = False) -> None:
@@ -144,7 +146,7 @@ class Quota(models.Model):
             self.delete()
 
     def balance(self, at: datetime | None = None) -> Balance:
-        """Returns its balance in the window of `at` (now)."""
+        """Returns its balance in the window of `at` (now), or of the fullest session."""
         return balances([self], self.tenant.time_zone, at or timezone.now())[self.id]
 
     def binds(self, api_key: ApiKey) -> bool:
@@ -162,6 +164,8 @@ class Quota(models.Model):
             problems["member"] = _("There is no such member in this tenant.")
         if sum(map(bool, (self.api_key_id, self.member_id, self.model))) > 1:
             problems["model"] = _("A quota is of one key, one member or one model.")
+        if self.unit == Unit.GPU_SECONDS and self.window == Window.SESSION:
+            problems["unit"] = _("Jobs have no session.")
         if problems:
             raise ValidationError(problems)
 
@@ -187,17 +191,27 @@ class Quota(models.Model):
 
 
 class QuotaCounter(models.Model):
-    """One quota in one window: `reserved` by requests in progress, `used` by settled ones."""
+    """One quota in one window: `reserved` by requests in progress, `used` by settled ones.
+
+    That of a session has one, and all time as its window.
+    """
 
     tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="+")
-    quota = models.ForeignKey(Quota, models.CASCADE, related_name="counters")
+    quota = models.ForeignKey(Quota, models.CASCADE, related_name="counters", db_index=False)
+    session = models.UUIDField(null=True)
     starts = models.DateTimeField()
     ends = models.DateTimeField()
     reserved = models.BigIntegerField(default=0)
     used = models.BigIntegerField(default=0)
 
     class Meta:
-        constraints = [models.UniqueConstraint("quota", "starts", name="tenants_counter_once")]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["quota", "session", "starts"],
+                name="tenants_counter_of_window",
+                nulls_distinct=False,
+            )
+        ]
 
     def __str__(self) -> str:
         return f"{self.used} + {self.reserved} since {self.starts:%Y-%m-%d}"

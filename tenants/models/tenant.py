@@ -14,6 +14,7 @@ from audit.actions import Action
 from audit.retention import periods
 from audit.retention.data_classes import AUDIT, FLOOR_DAYS
 from audit.trail.record import act
+from tenants.caller import SESSION
 from tenants.models.model_changes import changed, lock
 from tenants.models.origin import LONGEST_ORIGIN, known_origins
 from tenants.models.tier import LIMITS, OwnLimits, Tier, TierPolicy
@@ -155,7 +156,7 @@ class Tenant(OwnLimits):
             if days := detail.get("retention_days"):
                 periods.record(self.id, AUDIT, *days, by=by)
             if "time_zone" in detail:
-                quotas = self.quotas.values_list("id", "window")
+                quotas = self.quotas.exclude(window=SESSION).values_list("id", "window")
                 windows.open_now(self.id, quotas, self.time_zone)
 
     # A tenant's life -----------------------------------------------------------------------------

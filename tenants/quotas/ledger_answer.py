@@ -3,14 +3,16 @@
 import math
 import time
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from tenants.caller import Caller
+from tenants.caller import SESSION, Caller
 from tenants.quotas.charge import Charge
+from tenants.quotas.windows import ALL_TIME
 
 TTL_S, IN_PROGRESS_TTL_S = 0.5, 0.05
+SESSION_REFUSED = timedelta(days=1)  # as long a refusal is explained as one that goes on
 MOST = 10_000
 _WORDS = {"cost": "millionths of the currency", "gpu_seconds": "GPU-seconds"}
 
@@ -23,6 +25,11 @@ class QuotaRest:
     limit: int  # with raises
     remaining: int
     ends: datetime
+
+    @property
+    def resets(self) -> bool:
+        """Returns whether it has a next window: that of a session has none."""
+        return self.ends < ALL_TIME.ends
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +53,12 @@ class QuotaWithoutRoom:
 
     @property
     def frees_in_ms(self) -> int:
-        """Milliseconds until the next window; running requests may release something before."""
+        """Milliseconds until the next window; running requests may release something before.
+
+        A session has no next one.
+        """
+        if self.window == SESSION:
+            return round(SESSION_REFUSED.total_seconds() * 1000)
         return max(1, math.ceil((self.ends.timestamp() - time.time()) * 1000))
 
 
@@ -85,6 +97,13 @@ def _utc(text: str) -> datetime:
     return datetime.fromisoformat(text).astimezone(UTC)
 
 
+_Counter = tuple[UUID, UUID | None]  # a quota, and a session if it counts by those
+
+
+def _counter(quota_id: UUID, window: str, session: UUID | None) -> _Counter:
+    return quota_id, session if window == SESSION else None
+
+
 class Exhausted:
     """Remembers briefly which quotas have no room: a flood on one does not reach PostgreSQL.
 
@@ -94,16 +113,23 @@ class Exhausted:
     """
 
     def __init__(self) -> None:
-        self._known: dict[UUID, tuple[float, QuotaWithoutRoom]] = {}
+        self._known: dict[_Counter, tuple[float, QuotaWithoutRoom]] = {}
 
-    def remember(self, out_of: QuotaWithoutRoom, now: float) -> None:
+    def remember(self, out_of: QuotaWithoutRoom, now: float, session: UUID | None = None) -> None:
+        """Remember a quota without room, for the `session` of the request if it counts by those."""
         if len(self._known) >= MOST:
             self._known.clear()
         spent = out_of.asked > out_of.limit - out_of.used
-        self._known[out_of.quota_id] = now + (TTL_S if spent else IN_PROGRESS_TTL_S), out_of
+        counter = _counter(out_of.quota_id, out_of.window, session)
+        self._known[counter] = now + (TTL_S if spent else IN_PROGRESS_TTL_S), out_of
 
     def refusal(
-        self, caller: Caller, model: str, charge: Charge, now: float
+        self,
+        caller: Caller,
+        model: str,
+        charge: Charge,
+        now: float,
+        session: UUID | None = None,
     ) -> QuotaWithoutRoom | None:
         """Returns the quota that would refuse this request, if it is known."""
         if not self._known:
@@ -111,11 +137,12 @@ class Exhausted:
         amounts = {"requests": 1, "tokens": charge.tokens, "cost": charge.most}
         amounts["gpu_seconds"] = charge.gpu_seconds
         for quota in caller.quotas:
-            until, out_of = self._known.get(quota.id, (0.0, None))
+            counter = _counter(quota.id, quota.window, session)
+            until, out_of = self._known.get(counter, (0.0, None))
             if out_of is None or quota.model not in ("", model):
                 continue
             if until <= now:
-                del self._known[quota.id]
+                del self._known[counter]
             elif (amount := amounts[quota.unit]) >= out_of.asked:
                 return replace(out_of, asked=amount)
         return None

@@ -1,4 +1,4 @@
-"""Windows of quotas: days and months in the tenant's time zone, and their counters.
+"""Windows of quotas: days and months in the tenant's time zone, sessions, and their counters.
 
 A day has 23, 24 or 25 hours. If the clocks skip midnight, the day begins at the first moment after
 it; if midnight comes twice, at the first one.
@@ -11,8 +11,10 @@ from typing import NamedTuple
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from django.db import connection
+from django.db import connection, transaction
 from django.utils import timezone
+
+from tenants.caller import SESSION
 
 _SETTING = 1364546388  # the first half of the lock's key: "QUTT"
 _UNTIL = """
@@ -37,11 +39,14 @@ class Bounds(_Bounds):
         return self.ends.isoformat()
 
 
+ALL_TIME = Bounds(datetime(2000, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC))  # of one
 _latest: dict[tuple[str, str], Bounds] = {}  # at most two per time zone
 
 
 def bounds(window: str, at: datetime, zone: str) -> Bounds:
     """Returns the day or month that contains `at` (aware). Raises ZoneInfoNotFoundError."""
+    if window == SESSION:
+        return ALL_TIME
     known = _latest.get((window, zone))
     if known is None or not known.starts <= at < known.ends:
         known = _latest[window, zone] = _compute(window, at, ZoneInfo(zone))
@@ -109,3 +114,40 @@ def ledger_sum(quota_id: UUID, starts: datetime, ends: datetime) -> tuple[int, i
         )
         used, reserved = cursor.fetchone()
     return used, reserved
+
+
+def session_sum(quota_id: UUID, session: UUID) -> tuple[int, int]:
+    """Returns (used, reserved) of a session."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "select used, reserved from tenants_session_sum(%s, %s)", [quota_id, session]
+        )
+        used, reserved = cursor.fetchone()
+    return used, reserved
+
+
+_IDLE = """
+    select c.id from tenants_quotacounter c
+    where c.tenant_id = %s and c.session is not null and c.reserved = 0 and not exists (
+        select from tenants_ledgerentry e
+        where e.tenant_id = c.tenant_id and e.session = c.session and e.at > %s)"""
+_BATCH = 1_000
+
+
+def forget_sessions(tenant_id: UUID, unused_since: datetime) -> int:
+    """Delete the counters of sessions without a request since then. Returns their number.
+
+    The next request of one makes its counter again, from the ledger. Requests of the tenant wait
+    for one batch at a time.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(_IDLE, [tenant_id, unused_since])
+        ids = [pk for (pk,) in cursor.fetchall()]
+        for begin in range(0, len(ids), _BATCH):
+            with transaction.atomic():
+                hold_alone(tenant_id)
+                cursor.execute(
+                    f"delete from tenants_quotacounter where id in ({_IDLE} and c.id = any(%s))",
+                    [tenant_id, unused_since, ids[begin : begin + _BATCH]],
+                )
+    return len(ids)

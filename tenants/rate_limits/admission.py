@@ -12,7 +12,7 @@ from uuid import UUID
 import msgspec
 
 from infrastructure.redis.link import WHEN_FULL, RedisGone, RedisLink, Script
-from tenants.caller import NO_LIMITS, Caller, Limits
+from tenants.caller import NO_LIMITS, SESSION, Caller, Limits
 from tenants.rate_limits.client_address import counted
 
 _HERE = Path(__file__).parent
@@ -62,8 +62,12 @@ class Admission(msgspec.Struct, frozen=True):
 
     @property
     def never_fits(self) -> bool:
-        """Returns whether the request is larger than the whole quota: no window has room."""
-        return self.tier == "quota" and self.asked > self.limit
+        """Returns whether waiting does not help.
+
+        The request is larger than the whole quota, so that no window has room; or the quota is of
+        its session, which has no next window.
+        """
+        return self.tier == "quota" and (self.asked > self.limit or self.window == SESSION)
 
 
 class Ask(msgspec.Struct, frozen=True):

@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy as _
 
 from tenants.models import ApiKey, Member, Quota, QuotaCounter
 from tenants.models.ledger import Kind, LedgerEntry
+from tenants.models.quota import Window
 from tenants.models.refusal import Refusal, RefusedBy
 
 MINUTE, DAY = timedelta(minutes=1), timedelta(days=1)
@@ -39,6 +40,7 @@ _LARGER_THAN_THE_REST = _(
     "The request asked for more than was left. Set max_tokens lower, or have the quota raised. The "
     "next window helps only if the whole quota has room for it."
 )
+_OF_A_SESSION = _("Begin a new session, or have the quota raised: each session has its own.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +105,7 @@ def _quota_counter(refusal: Refusal) -> QuotaCounter | None:
     if refusal.quota_id is None:
         return None
     counters = QuotaCounter.objects.filter(quota_id=refusal.quota_id, tenant_id=refusal.tenant_id)
+    counters = counters.filter(session=None)  # which session was refused is not known
     return counters.filter(starts__lte=refusal.last_at, ends__gt=refusal.last_at).first()
 
 
@@ -128,6 +131,9 @@ def _room(refusal: Refusal) -> int:
 
 
 def _advice(refusal: Refusal) -> Promise:
+    quota = _quota(refusal)
+    if quota and quota.window == Window.SESSION:
+        return _OF_A_SESSION
     if refusal.tier == RefusedBy.QUOTA and _room(refusal):
         return _LARGER_THAN_THE_REST
     return _ADVICE[RefusedBy(refusal.tier)]

@@ -124,3 +124,45 @@ language sql as $$
     where q.id = quota and not exists (
         select from tenants_quotacounter c where c.quota_id = quota and c.starts = window_starts)
 $$;
+
+-- Sessions ---------------------------------------------------------------------------------------
+-- A quota per session has a counter for each session that it counts, for as long as anybody uses
+-- it: `session` says whose it is, and its window is all time. Counters of days and months have no
+-- session. What a request's session is, the row or the entry says; most have none.
+
+-- All that the ledger has of a session, for a quota. The ledger's index of sessions finds it.
+create or replace function tenants_session_sum(
+    quota uuid, of_session uuid, out used bigint, out reserved bigint
+)
+language sql stable set enable_seqscan = off as $$
+    with e as (
+        select e.request_id, e.kind, case q.unit when 'requests' then e.requests
+                                                 when 'tokens' then e.tokens
+                                                 when 'gpu_seconds' then tenants_gpu_seconds(e.gpu_ms)
+                                                 else e.cost end as n
+        from tenants_quota q
+        join tenants_ledgerentry e on e.tenant_id = q.tenant_id and e.session = of_session
+        where q.id = quota and (q.model = '' or q.model = e.model)
+          and (q.member_id is null or q.member_id = e.member_id)
+          and (q.api_key_id is null or e.api_key_id in (
+                select k.id from tenants_apikey k
+                where k.id = q.api_key_id or k.replaced_by_id = q.api_key_id)))
+    select coalesce(sum(used), 0)::bigint, coalesce(sum(reserved) filter (where not ended), 0)::bigint
+    from (select bool_or(kind <> 'reserve') as ended,
+                 sum(n) filter (where kind <> 'reserve') as used,
+                 sum(n) filter (where kind = 'reserve') as reserved
+          from e group by request_id) by_request
+$$;
+
+-- Makes the counter of a session, if there is none. The tenant's stripe must be held alone, unless
+-- none of its requests is in progress.
+create or replace function tenants_open_session(quota uuid, of_session uuid) returns void
+language sql as $$
+    insert into tenants_quotacounter (tenant_id, quota_id, session, starts, ends, used, reserved)
+    select q.tenant_id, q.id, of_session, '2000-01-01 00:00+00', '9999-01-01 00:00+00',
+           s.used, s.reserved
+    from tenants_quota q, tenants_session_sum(q.id, of_session) s
+    where q.id = quota and not exists (
+        select from tenants_quotacounter c where c.quota_id = quota and c.session = of_session)
+    on conflict do nothing
+$$;

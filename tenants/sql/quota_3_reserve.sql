@@ -21,7 +21,14 @@ language sql immutable as $$
     select coalesce((rows -> (n - 1)::int ->> 'gpu_ms')::bigint, 0)
 $$;
 
--- Each request with each quota that counts it, and that quota's window.
+-- Its session; most have none.
+create or replace function tenants_asked_session(rows jsonb, n bigint) returns uuid
+language sql immutable as $$
+    select (rows -> (n - 1)::int ->> 'session')::uuid
+$$;
+
+-- Each request with each quota that counts it, and that quota's window. Quotas per session count
+-- requests that have one; the window is not theirs.
 create or replace function tenants_counted(rows jsonb)
 returns table (n bigint, id uuid, at timestamptz, quota uuid, amount bigint,
                starts timestamptz, ends timestamptz)
@@ -39,7 +46,19 @@ language sql stable as $$
           and (q.model = '' or q.model = r.model)
           and (q.member_id is null or q.member_id = r.member_id)
           and (q.api_key_id is null or q.api_key_id = tenants_standing_key(r.api_key_id))
+          and (q."window" <> 'session' or tenants_asked_session(rows, r.n) is not null)
         offset 0) q
+$$;
+
+-- The sessions of requests, with each quota that counts one of them.
+create or replace function tenants_sessions(rows jsonb)
+returns table (tenant_id uuid, quota uuid, session uuid)
+language sql stable as $$
+    select distinct q.tenant_id, x.quota, tenants_asked_session(rows, x.n)
+    from tenants_counted(rows) x
+    cross join lateral (
+        select q.tenant_id from tenants_quota q
+        where q.id = x.quota and q."window" = 'session' offset 0) q
 $$;
 
 -- The windows in which requests arrive, of every quota that their tenants have.
@@ -53,7 +72,7 @@ language sql stable as $$
           from tenants_asked(rows)) r
     cross join lateral (
         select q.tenant_id, q.id, q."window" from tenants_quota q
-        where q.tenant_id = r.tenant_id offset 0) q
+        where q.tenant_id = r.tenant_id and q."window" <> 'session' offset 0) q
 $$;
 
 -- What to tell of a counter that has no room. It is locked: these are the figures that decided.
@@ -86,7 +105,10 @@ set enable_seqscan = off set plan_cache_mode = force_generic_plan
 as $$
 declare
     tenants uuid[];
+    in_session bool;     -- one of the requests has a session
     opening uuid[];
+    beginning uuid[];    -- tenants with a session that a quota counts for the first time
+    begun bigint[];      -- counters of the other sessions
     whose uuid[];        -- each request with each counter that counts it:
     places bigint[];     --   that counter's place in the next ones
     amounts bigint[];    --   what it sets aside there
@@ -101,22 +123,42 @@ declare
     place int;
     i int;
 begin
-    select array_agg(distinct r.tenant_id) into tenants
-    from jsonb_to_recordset(rows) r(tenant_id uuid);
+    select array_agg(distinct r.tenant_id), bool_or(r.session is not null) into tenants, in_session
+    from jsonb_to_recordset(rows) r(tenant_id uuid, session uuid);
 
     -- Windows that have just begun: of all quotas of a tenant, whatever the requests are. Later,
     -- with a ledger that has grown, everybody would wait for the sum of a quota used for once.
     if exists (select from tenants_quota q where q.tenant_id = any(tenants)) then
         select array_agg(distinct x.tenant_id) into opening from tenants_windows(rows) x
         where not exists (
-            select from tenants_quotacounter c where c.quota_id = x.quota and c.starts = x.starts);
+            select from tenants_quotacounter c
+            where c.quota_id = x.quota and c.session is null and c.starts = x.starts);
+        if in_session then
+            select array_agg(distinct x.tenant_id) filter (where c.id is null),
+                   array_agg(c.id) filter (where c.id is not null)
+            into beginning, begun
+            from tenants_sessions(rows) x
+            left join lateral (
+                select c.id from tenants_quotacounter c
+                where c.quota_id = x.quota and c.session = x.session offset 0) c on true;
+        end if;
     end if;
 
-    perform tenants_hold(tenants, coalesce(opening, '{}'));
+    perform tenants_hold(tenants, coalesce(opening, '{}') || coalesce(beginning, '{}'));
 
     if opening is not null then
         perform tenants_open_counter(x.quota, x.starts, x.ends) from tenants_windows(rows) x
         where x.tenant_id = any(opening);
+    end if;
+    if beginning is not null then
+        perform tenants_open_session(x.quota, x.session) from tenants_sessions(rows) x
+        where x.tenant_id = any(beginning);
+    end if;
+    -- A counter that was deleted since then (tenants/quotas/windows.py) had nothing set aside: no
+    -- settlement can be on its way, and the ledger's sum is whole though the stripe is shared.
+    if exists (select from unnest(begun) b(id) where not exists (
+            select from tenants_quotacounter c where c.id = b.id)) then
+        perform tenants_open_session(x.quota, x.session) from tenants_sessions(rows) x;
     end if;
 
     -- Those of an earlier time zone's windows too: nobody begins anew by moving to another one.
@@ -132,7 +174,13 @@ begin
                     order by x.id, x.quota, x.n) x
               cross join lateral (
                   select c.id from tenants_quotacounter c
-                  where c.quota_id = x.quota and c.starts <= x.at and c.ends > x.at offset 0) c) x;
+                  where c.quota_id = x.quota and c.session is null
+                    and c.starts <= x.at and c.ends > x.at
+                  union all
+                  select c.id from tenants_quotacounter c
+                  where in_session and c.quota_id = x.quota
+                    and c.session = tenants_asked_session(rows, x.n)
+                  offset 0) c) x;
     end if;
 
     if counters is not null then
@@ -189,9 +237,10 @@ begin
     end if;
 
     insert into tenants_ledgerentry (at, counts_at, tenant_id, request_id, kind, api_key_id,
-                                     member_id, model, requests, tokens, cost, gpu_ms)
+                                     member_id, model, requests, tokens, cost, gpu_ms, session)
     select r.at, r.at, r.tenant_id, r.id, 'reserve', r.api_key_id, r.member_id, r.model, 1,
-           r.tokens, r.cost, tenants_asked_gpu_ms(rows, r.n)
+           r.tokens, r.cost, tenants_asked_gpu_ms(rows, r.n),
+           case when in_session then tenants_asked_session(rows, r.n) end
     from tenants_asked(rows) r where r.id <> all(out_of_room) order by r.id
     on conflict do nothing;
 end $$;

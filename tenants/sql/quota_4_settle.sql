@@ -25,19 +25,20 @@ begin
     with fresh as (
         insert into tenants_ledgerentry as e (at, counts_at, tenant_id, request_id, kind,
                                               api_key_id, member_id, model, requests, tokens, cost,
-                                              gpu_ms)
+                                              gpu_ms, session)
         select x.at, coalesce(r.counts_at, x.at), coalesce(r.tenant_id, x.tenant_id), x.id,
                case when x.nothing then 'release' else 'settle' end,
                case when r.id is null then x.api_key_id else r.api_key_id end,
                case when r.id is null then x.member_id else r.member_id end,
                coalesce(r.model, x.model), (not x.nothing)::int, x.tokens,
-               case when x.nothing then 0 else x.cost end, coalesce(x.gpu_ms, 0)
+               case when x.nothing then 0 else x.cost end, coalesce(x.gpu_ms, 0),
+               case when r.id is null then x.session else r.session end
         from (select distinct on (id) *, tokens_in + tokens_out as tokens,
                      tokens_in + tokens_out + coalesce(gpu_ms, 0) = 0
                          and status <> 200 as nothing
               from rows from (jsonb_to_recordset(rows) as (id uuid, at timestamptz, tenant_id uuid,
                    api_key_id uuid, member_id uuid, model text, status int, tokens_in bigint,
-                   tokens_out bigint, cost bigint, gpu_ms bigint)) with ordinality
+                   tokens_out bigint, cost bigint, gpu_ms bigint, session uuid)) with ordinality
               order by id, ordinality) x
         left join lateral (
             select * from tenants_ledgerentry r
@@ -80,7 +81,11 @@ begin
                 offset 0) q
             cross join lateral (
                 select c.id from tenants_quotacounter c
-                where c.quota_id = q.id and c.starts <= e.counts_at and c.ends > e.counts_at
+                where c.quota_id = q.id and c.session is null
+                  and c.starts <= e.counts_at and c.ends > e.counts_at
+                union all
+                select c.id from tenants_quotacounter c
+                where c.quota_id = q.id and c.session = e.session
                 offset 0) c
             group by c.id) d;
     end if;
@@ -96,7 +101,8 @@ begin
     return query select e.request_id from unnest(ended) e;
 end $$;
 
--- Says once per window that 80 % or 100 % of a quota are used, in the trail too.
+-- Says once per window that 80 % or 100 % of a quota are used, in the trail too. Sessions say it to
+-- nobody: their clients read it from the headers.
 create or replace function tenants_notice(counters bigint[]) returns void
 language sql as $$
     with passed as (
@@ -104,7 +110,7 @@ language sql as $$
         select c.tenant_id, c.quota_id, c.starts, p.percent, clock_timestamp()
         from (select c.*, q."limit"
               from tenants_quotacounter c join tenants_quota q on q.id = c.quota_id
-              where c.id = any(counters)
+              where c.id = any(counters) and c.session is null
                 and c.used::numeric * 100 >= q."limit"::numeric * 80  -- raises only add to it
               offset 0) c
         cross join lateral (

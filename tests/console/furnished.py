@@ -77,6 +77,7 @@ LISTS = (
     "queue/",
     "keys/",
     "models/",
+    "usage/sessions/",
     "aliases/",
     "templates/",
     "templates/addition/",

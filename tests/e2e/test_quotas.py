@@ -295,13 +295,15 @@ def test_killed_between_reserve_and_settle_nothing_leaks_and_nothing_is_free(
 ) -> None:
     platform, mock = fragile
     mock.behave(tokens=20, interval_ms=20)
-    acme = Budgeted(platform, "requests/month=100000", "tokens/month=100000000")
+    budgets = "requests/month=100000", "tokens/month=100000000", "requests/session=100000"
+    acme = Budgeted(platform, *budgets)
     over = threading.Event()
 
-    def ask(front: FrontEnd, how: str) -> None:
+    def ask(front: FrontEnd, how: str, session: str) -> None:
+        headers = {"x-session-id": session}
         while not over.is_set():
             try:
-                with front.client(acme.key) as asking:
+                with front.client(acme.key, headers=headers) as asking:
                     (answer,) = asking.at_once(1, how, max_tokens=20)
             except httpx.HTTPError:
                 answer = None
@@ -309,8 +311,8 @@ def test_killed_between_reserve_and_settle_nothing_leaks_and_nothing_is_free(
                 time.sleep(0.05)
 
     fronts = [kind(platform) for kind in FRONT_ENDS.values()]
-    ways = itertools.product(range(2), ("chat", "chat_stream"), fronts)
-    crowd = [threading.Thread(target=ask, args=(front, how)) for _, how, front in ways]
+    ways = itertools.product(fronts, ("chat", "chat_stream"), ("one", "other"))
+    crowd = [threading.Thread(target=ask, args=way) for way in ways]
     for thread in crowd:
         thread.start()
     for n in range(KILLS):
@@ -328,4 +330,7 @@ def test_killed_between_reserve_and_settle_nothing_leaks_and_nothing_is_free(
     assert ledger == usage
     assert ledger[2] > KILLS
     requests, tokens = ledger[0], ledger[1]
-    assert acme.counters() == [(requests, 0), (tokens, 0)]
+    counters = acme.counters()
+    assert {reserved for _used, reserved in counters} == {0}
+    of_sessions = [used for used, _reserved in counters if used not in (requests, tokens)]
+    assert (len(counters), sum(of_sessions)) == (4, requests)

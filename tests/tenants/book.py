@@ -26,6 +26,7 @@ class Asked:
     gpu_ms: int = 0
     at: datetime = field(default_factory=lambda: datetime.now(UTC))
     id: UUID = field(default_factory=uuid4)
+    session: UUID | None = None
 
     @property
     def scope(self) -> dict[str, Any]:
@@ -35,6 +36,7 @@ class Asked:
             "api_key_id": self.key and self.key.id.hex,
             "member_id": self.member and self.member.id.hex,
             "model": self.model,
+            **({"session": self.session.hex} if self.session else {}),
         }
 
     @property

@@ -7,7 +7,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from inference.api.ownership import in_scope
-from tenants.caller import Caller
+from tenants.caller import SESSION, Caller
 from tenants.models import Quota
 from tenants.models.balance import Balance, balances
 
@@ -17,10 +17,11 @@ _CENT = Decimal("0.01")
 async def balance_of(caller: Caller) -> dict[str, Any]:
     """Returns the quota with the least left; amounts that raises have added to it are `granted`.
 
-    Quotas of one model do not count. A caller without a cost quota has no balance, and is
-    available.
+    Quotas of one model, and those per session, do not count. A caller without a cost quota has no
+    balance, and is available.
     """
-    ids = [quota.id for quota in caller.quotas if quota.unit == "cost" and not quota.model]
+    of_cost = [quota for quota in caller.quotas if quota.unit == "cost" and not quota.model]
+    ids = [quota.id for quota in of_cost if quota.window != SESSION]
     tightest = await in_scope(caller.tenant_id, _tightest, caller, ids) if ids else None
     if tightest is None:
         return {"is_available": True, "balance_infos": []}

@@ -42,6 +42,7 @@ from console.api.tenants import KeyRotations, Tenants
 from console.api.trail.audit_exports import AuditExports
 from console.api.trail.events import Events, Receipts
 from console.api.usage.batches import AllBatches, Batches
+from console.api.usage.sessions import Sessions
 from console.api.usage.usage import AllUsage, Reconciliations, Usage
 
 app_name = "api"
@@ -104,6 +105,8 @@ in_tenant: list[URLPattern | URLResolver] = [
     *several("holds/", "uuid:hold", LegalHolds, "approve", "renew", "release"),
     at("usage/", Usage, get="report"),
     at("usage/export/", Usage, get="export"),
+    at("usage/sessions/", Sessions, get="report"),
+    at("usage/sessions/export/", Sessions, get="export"),
     *several("members/", "uuid:member", Members),
     *several("invitations/", "uuid:invitation", Invitations),
     *several("teams/", "uuid:team", Teams),

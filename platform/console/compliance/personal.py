@@ -204,7 +204,7 @@ MAP: dict[str, dict[Data, str]] = {
         D.NONE: "id tenant route key data_key_id created_at",
     },
     "tenants.LedgerEntry": {
-        D.PSEUDONYM: "api_key_id member_id",
+        D.PSEUDONYM: "api_key_id member_id session",  # a keyed hash
         D.BEHAVIOUR: "at counts_at model requests tokens cost gpu_ms",
         D.NONE: "id tenant request_id kind",
     },
@@ -231,7 +231,11 @@ MAP: dict[str, dict[Data, str]] = {
         D.PSEUDONYM: "api_key member",
         D.NONE: "id tenant model unit window limit set_by_platform created_at",
     },
-    "tenants.QuotaCounter": {D.BEHAVIOUR: "reserved used", D.NONE: "id tenant quota starts ends"},
+    "tenants.QuotaCounter": {
+        D.PSEUDONYM: "session",  # a keyed hash
+        D.BEHAVIOUR: "reserved used",
+        D.NONE: "id tenant quota starts ends",
+    },
     "tenants.QuotaNotice": {D.NONE: "id tenant quota starts percent at"},
     "tenants.QuotaRaise": {
         D.PSEUDONYM: "requested_by decided_by",
@@ -268,7 +272,7 @@ MAP: dict[str, dict[Data, str]] = {
         D.NONE: "id tenant key body completion_id created_at",  # keyed hashes of key and body
     },
     "inference.Usage": {
-        D.PSEUDONYM: "api_key_id member_id",
+        D.PSEUDONYM: "api_key_id member_id session",
         D.BEHAVIOUR: "model adapter adapter_version pool klass hosted prompt_tokens "
         "completion_tokens cached_tokens cache gpu_ms millijoules cost status finish_reason "
         "error_code attempts preemptions repeated queue_ms ttft_ms duration_ms created_at",

@@ -187,6 +187,8 @@ PAGES: tuple[ExpectedPage, ...] = (
         ExpectedPage("models/opening/", acts=P.MANAGE_TEAMS, bare=True),
         ExpectedPage("models/granting/", acts=P.MANAGE_TEAMS, bare=True),
         ExpectedPage("models/withdrawal/", acts=P.MANAGE_TEAMS, bare=True),
+        ExpectedPage("usage/sessions/", sees=P.VIEW_USAGE),
+        ExpectedPage("usage/sessions/export/", sees=P.VIEW_USAGE),
         ExpectedPage("aliases/", sees=P.VIEW_TEAMS),
         ExpectedPage("aliases/addition/", acts=P.MANAGE_TEAMS),
         ExpectedPage("aliases/<uuid:alias>/change/", acts=P.MANAGE_TEAMS),

@@ -76,6 +76,8 @@ IN_TENANT: list[Row] = [
     ("post", "opening", MANAGERS, 302),
     ("post", "granting", MANAGERS, 302),
     ("post", "withdrawal", MANAGERS, 302),
+    ("get", "sessions", STAFF, 200),
+    ("get", "sessions_export", STAFF, 200),
     ("get", "aliases", STAFF, 200),
     ("post", "alias_addition", MANAGERS, 200),
     ("post", "alias_change", MANAGERS, 200),

@@ -86,6 +86,8 @@ TABLE = {
     f"POST {T}holds/{NIL}/release/": HOLDS,
     f"GET {T}usage/": SEES,
     f"GET {T}usage/export/": SEES,
+    f"GET {T}usage/sessions/": SEES,
+    f"GET {T}usage/sessions/export/": SEES,
     f"GET {T}members/": SEES,
     f"GET {T}members/{NIL}/": SEES,
     f"PATCH {T}members/{NIL}/": MANAGES,

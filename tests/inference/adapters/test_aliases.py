@@ -23,7 +23,7 @@ from tenants.models import ApiKey, Price, Quota, Tenant, User
 from tenants.roles import Role
 from tests.inference.adapters.conftest import BASE, Vllm, client_of
 from tests.inference.adapters.rows import a_version, an_adapter, put_in_force, serve
-from tests.inference.adapters.test_requests import ask, said
+from tests.inference.adapters.test_requests import ask, asked_in_the_chat, said
 
 in_database = database_sync_to_async
 SONNET = "claude-sonnet-4-5"
@@ -193,7 +193,9 @@ async def test_a_change_and_a_removal_hold_for_the_next_request(
     assert "does not exist" in (await ask(client, SONNET)).json()["error"]["message"]
 
 
-async def test_the_chat_offers_it_to_its_tenant(alias: ModelAlias, acme: Tenant) -> None:
+async def test_the_chat_offers_it_to_its_tenant_and_takes_it(
+    alias: ModelAlias, context: Context, acme: Tenant
+) -> None:
     def offered() -> tuple[list[str], list[str]]:
         globex = Tenant.open("globex", by="test")
         alice, charlie = (
@@ -205,3 +207,5 @@ async def test_the_chat_offers_it_to_its_tenant(alias: ModelAlias, acme: Tenant)
         return models_for(own), models_for(other)
 
     assert await in_database(offered)() == ([BASE, SONNET], [BASE])
+    completion = await asked_in_the_chat(context, acme, SONNET)
+    assert completion.model == BASE

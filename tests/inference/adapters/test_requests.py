@@ -3,6 +3,7 @@
 import re
 from types import SimpleNamespace
 from typing import Any
+from uuid import uuid4
 
 import httpx
 import pytest
@@ -12,13 +13,15 @@ from audit.models import Event
 from inference.api.call import Call
 from inference.api.grpc import methods
 from inference.api.grpc.stubs.forebay.v1 import inference_pb2 as pb
+from inference.chat.protocol import Send
+from inference.chat.socket import sending
 from inference.engines import adapters
 from inference.engines.kinds.vllm import served_name
 from inference.intake.access.allowed import models_for
 from inference.intake.context import Context
 from inference.models import Completion, ModelVersion, Usage
 from tenants import model_access
-from tenants.models import ApiKey, Quota, Tenant, User
+from tenants.models import ApiKey, Member, Quota, Tenant, User
 from tenants.roles import Role
 from tests.inference.adapters.conftest import BASE, Vllm, client_of
 from tests.inference.adapters.rows import a_version, an_adapter, put_in_force, serve
@@ -215,3 +218,25 @@ async def test_the_chat_offers_it_to_its_tenant(version: ModelVersion, acme: Ten
         return models_for(own), models_for(other)
 
     assert await in_database(offered)() == ([BASE, SUPPORT], [BASE])
+
+
+async def test_a_question_in_the_chat_is_answered_with_it(
+    version: ModelVersion, context: Context, acme: Tenant
+) -> None:
+    completion = await asked_in_the_chat(context, acme, SUPPORT)
+    assert (completion.model, completion.adapter) == (BASE, "support")
+
+
+async def asked_in_the_chat(context: Context, tenant: Tenant, model: str) -> Completion:
+    """The completion behind a question of a new member."""
+
+    def joined() -> Member:
+        user = User.objects.create_user("dave@example.com", "a long enough password")
+        member: Member = tenant.add_member(user, Role.MEMBER, by="test")
+        return member
+
+    member = await in_database(joined)()
+    caller = await context.authenticator.by_member(member.pk)
+    send = Send(message=uuid4(), model=model, text="hi")
+    exchange = await sending.submit(context, caller, member, send, "198.51.100.7")
+    return await in_database(Completion.objects.get)(pk=exchange.answer.completion_id)

@@ -12,11 +12,13 @@ import pytest
 from django.db import connection
 
 from inference import engines
-from inference.models import Engine, Model, Pool
+from inference.engines import aliases
+from inference.models import Engine, Model, ModelAlias, Pool
 from inference.pool_policy import PoolPolicy
 from inference.registry import following
 from inference.registry.following import Following, load
 from inference.registry.importing import import_file
+from tenants.models import Tenant
 
 URL = "http://gpu-1:8000/v1"
 BY = "test"
@@ -228,3 +230,13 @@ def test_what_was_read_last_stays_while_the_database_is_away(
         monkeypatch.setattr(following, "load", away)
     time.sleep(0.3)
     assert list(engines.served()) == ["small"]
+
+
+@pytest.mark.usefixtures("followed")
+def test_an_alias_is_in_force_changed_and_gone_without_a_look(acme: Tenant) -> None:
+    alias = ModelAlias.create(acme, "sonnet", "small", by=BY)
+    eventually(lambda: aliases.find(acme.pk, "sonnet"))
+    alias.change("second", by=BY)
+    eventually(lambda: aliases.of_tenant(acme.pk)[0].model == "second")
+    alias.remove(by=BY)
+    eventually(lambda: not aliases.of_tenant(acme.pk))

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 
@@ -60,3 +60,12 @@ def test_who_asks_for_less_is_not_refused(tokens: int, refused: bool) -> None:
     exhausted.remember(FULL, now=10.0)
     asked = Charge(prompt_tokens=60, completion_tokens=tokens)
     assert bool(exhausted.refusal(who, "small", asked, 10.1)) is refused
+
+
+@pytest.mark.parametrize(("session", "refused"), [(UUID(int=1), True), (UUID(int=2), False)])
+def test_a_full_session_refuses_its_own_requests_alone(session: UUID, refused: bool) -> None:
+    exhausted = Exhausted()
+    who = caller(quotas=(QuotaRef(FULL.quota_id, "tokens", "session", ""),))
+    exhausted.remember(replace(FULL, window="session"), 10.0, UUID(int=1))
+    assert bool(exhausted.refusal(who, "small", ASKED, 10.1, session)) is refused
+    assert exhausted.refusal(who, "small", ASKED, 10.1) is None

@@ -2,8 +2,10 @@
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
+from django.db import connection
 
 from audit.models import Event
 from tenants.models import (
@@ -17,6 +19,7 @@ from tenants.models import (
     User,
 )
 from tenants.models.quota_raise import QuotaRaise
+from tenants.quotas import windows
 from tests.people import join
 from tests.tenants.book import Asked, Book
 
@@ -389,3 +392,122 @@ def test_a_row_of_an_earlier_version_sets_no_gpu_time_aside(book: Book, acme: Te
     ending = {name: value for name, value in asked.over().items() if name != "gpu_ms"}
     book._run("tenants_settle", [ending])
     assert stands(hour) == (0, 0)
+
+
+# Sessions ----------------------------------------------------------------------------------------
+ONE, OTHER = UUID(int=1), UUID(int=2)
+
+
+def of_session(tenant: Tenant, limit: int, unit: str = "requests", **more: Any) -> Quota:
+    return quota(tenant, limit, unit, window="session", **more)
+
+
+def in_session(tenant: Tenant, session: UUID | None = ONE, **more: Any) -> Asked:
+    return Asked(tenant, **{"session": session, **more})
+
+
+def test_each_session_has_the_budget_for_itself(book: Book, acme: Tenant) -> None:
+    of_session(acme, 2)
+    calls = [in_session(acme), in_session(acme, OTHER), in_session(acme), in_session(acme)]
+    assert book.take(*calls) == [True, True, True, False]
+    assert book.take(in_session(acme), in_session(acme, OTHER)) == [False, True]
+    assert book.take(*[Asked(acme) for _ in range(5)]) == [True] * 5  # without a session
+
+
+def test_a_sessions_refusal_says_that_it_is_the_sessions(book: Book, acme: Tenant) -> None:
+    ours = of_session(acme, 250, "tokens")
+    done, refused = in_session(acme), in_session(acme, tokens=200)
+    book.reserve(done)
+    book.settle(done.over(tokens=60))
+    refusal = book.reserve(refused)[refused.id].out_of
+    assert refusal
+    assert (refusal.quota_id, refusal.window) == (ours.id, "session")
+    assert (refusal.limit, refusal.used, refusal.reserved, refusal.asked) == (250, 60, 0, 200)
+    assert "250 tokens per session" in str(refusal)
+    left = book.reserve(small := in_session(acme))[small.id].tightest["tokens"]
+    assert (left.remaining, left.resets) == (90, False)
+
+
+def test_a_session_goes_on_over_midnight_and_into_another_month(book: Book, acme: Tenant) -> None:
+    of_session(acme, 1)
+    assert book.take(first := in_session(acme)) == [True]
+    book.settle(first.over())
+    later = first.at + timedelta(days=40)
+    assert book.take(in_session(acme, at=later), in_session(acme, OTHER, at=later)) == [False, True]
+
+
+def test_a_sessions_quota_counts_what_was_before_it(book: Book, acme: Tenant, key: ApiKey) -> None:
+    done, runs = in_session(acme), in_session(acme, model="large")
+    book.reserve(done, runs)
+    book.settle(done.over(tokens=30))
+    all_models, large = of_session(acme, 300, "tokens"), of_session(acme, 9, model="large")
+    assert stands(all_models) == (0, 0)  # no counter yet
+    assert book.take(in_session(acme, key=key), in_session(acme, tokens=171)) == [True, False]
+    assert stands(all_models) == (30, 200)
+    assert book.take(in_session(acme, model="large", tokens=0)) == [True]
+    assert stands(large) == (0, 2)
+    book.settle(runs.over(tokens=50))
+    assert (stands(all_models), stands(large)) == ((80, 100), (1, 1))
+
+
+def test_a_window_and_a_session_bind_together(book: Book, acme: Tenant) -> None:
+    day, session = quota(acme, 3), of_session(acme, 2)
+    calls = [in_session(acme), in_session(acme), in_session(acme), in_session(acme, OTHER)]
+    assert book.take(*calls, Asked(acme)) == [True, True, False, True, False]
+    assert (stands(day), stands(session)) == ((0, 3), (0, 2))
+    book.settle(calls[0].over(tokens=0, status=499))
+    assert (stands(day), stands(session)) == ((0, 2), (0, 1))
+    assert session.balance().session in (ONE, OTHER)
+
+
+def test_an_idle_session_is_forgotten_and_known_again(book: Book, acme: Tenant) -> None:
+    ours = of_session(acme, 2)
+    first, runs = in_session(acme), in_session(acme, OTHER)
+    book.reserve(first, runs)
+    book.settle(first.over())
+    assert windows.forget_sessions(acme.id, first.at - timedelta(days=1)) == 0
+    assert windows.forget_sessions(acme.id, datetime.now(UTC)) == 1  # one has a request running
+    assert [counter.session for counter in ours.counters.all()] == [OTHER]
+    assert book.take(in_session(acme), in_session(acme)) == [True, False]
+
+
+def test_sessions_of_two_tenants_are_two(book: Book, acme: Tenant, globex: Tenant) -> None:
+    of_session(acme, 1)
+    of_session(globex, 1)
+    calls = [in_session(acme), in_session(globex), in_session(acme), in_session(globex)]
+    assert book.take(*calls) == [True, True, False, False]
+
+
+def test_a_full_session_tells_nobody_else(book: Book, acme: Tenant) -> None:
+    of_session(acme, 1)
+    book.reserve(asked := in_session(acme))
+    book.settle(asked.over())
+    assert not QuotaNotice.objects.exists()
+
+
+def test_a_sessions_raise_holds_for_each_session(book: Book, acme: Tenant) -> None:
+    alice, bob = (User.objects.create_user(f"{name}@acme.example") for name in ("alice", "bob"))
+    ours, soon = of_session(acme, 1), datetime.now(UTC) + timedelta(hours=1)
+    more = QuotaRaise.ask(ours, 1, "a long task", soon, user=alice, by="test")
+    more.approve(user=bob, by="test")
+    calls = [in_session(acme), in_session(acme), in_session(acme), in_session(acme, OTHER)]
+    assert book.take(*calls) == [True, True, False, True]
+
+
+_SESSIONS = """
+    insert into tenants_quotacounter (tenant_id, quota_id, session, starts, ends, used, reserved)
+    select tenant_id, quota_id, gen_random_uuid(), starts, ends, 0, 0
+    from tenants_quotacounter, generate_series(1, 3000) where quota_id = %s"""
+
+
+def test_many_sessions_cost_the_next_request_nothing(book: Book, acme: Tenant) -> None:
+    ours = of_session(acme, 100_000)
+    book.reserve(in_session(acme))
+    with connection.cursor() as cursor:
+        cursor.execute(_SESSIONS, [ours.id])
+    asked = [in_session(acme) for _ in range(4)] + [Asked(acme) for _ in range(4)]
+    with book.connection.transaction():
+        book.reserve(*asked)
+        assert len(book.settle(*[each.over() for each in asked])) == 8
+        [(read,)] = book.connection.execute(_READ).fetchall()
+    assert read < 200

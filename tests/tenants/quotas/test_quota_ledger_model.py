@@ -24,11 +24,12 @@ from hypothesis.stateful import (
 from tenants.models import ApiKey, LedgerEntry, Quota, QuotaCounter, Tenant, User
 from tenants.models.quota_raise import QuotaRaise
 from tenants.quotas import windows
-from tenants.quotas.windows import ledger_sum
+from tenants.quotas.windows import ledger_sum, session_sum
 from tests.tenants.book import Asked, Book
 
 EXAMPLES = int(os.environ.get("FOREBAY_TEST_LEDGERS", "15"))
 AMOUNTS = st.integers(0, 60)
+SESSIONS = (None, *(UUID(int=number) for number in (1, 2, 3)))
 
 
 @dataclass
@@ -51,6 +52,8 @@ class Budget:
 
     def counts(self, asked: Asked) -> bool:
         key = asked.key and asked.key.id
+        if self.quota.window == "session" and asked.session is None:
+            return False
         return self.quota.model in ("", asked.model) and self.quota.api_key_id in (None, key)
 
     def amount(self, figures: tuple[int, int, int]) -> int:
@@ -76,11 +79,13 @@ class Ledger(RuleBasedStateMachine):
             self.book.connection.close()
 
     # What the model says --------------------------------------------------------------------------
-    def taken(self, budget: Budget, at: datetime) -> tuple[int, int]:
+    def taken(self, budget: Budget, at: datetime, session: UUID | None = None) -> tuple[int, int]:
+        """What a quota per session says of one; others in the window of `at`."""
         starts, ends = windows.bounds(budget.quota.window, at, "UTC")
         used = reserved = 0
         for each in self.known.values():
-            if starts <= each.asked.at < ends and budget.counts(each.asked):
+            ours = budget.quota.window != "session" or each.asked.session == session
+            if ours and starts <= each.asked.at < ends and budget.counts(each.asked):
                 if each.ended:
                     used += budget.amount(each.ended)
                 else:
@@ -90,7 +95,7 @@ class Ledger(RuleBasedStateMachine):
     def fits(self, asked: Asked) -> bool:
         for budget in self.budgets.values():
             amount = budget.amount((1, asked.tokens, asked.cost))
-            room = budget.allowed - sum(self.taken(budget, asked.at))
+            room = budget.allowed - sum(self.taken(budget, asked.at, asked.session))
             if budget.counts(asked) and amount > max(0, room):
                 return False
         return True
@@ -98,16 +103,31 @@ class Ledger(RuleBasedStateMachine):
     # What happens ---------------------------------------------------------------------------------
     @rule(
         group=st.lists(
-            st.tuples(AMOUNTS, AMOUNTS, st.integers(0, 2), st.sampled_from(["mock", "large"])),
+            st.tuples(
+                AMOUNTS,
+                AMOUNTS,
+                st.integers(0, 2),
+                st.sampled_from(["mock", "large"]),
+                st.sampled_from(SESSIONS),
+            ),
             min_size=1,
             max_size=6,
         ),
         again=st.booleans(),
     )
-    def reserve(self, group: list[tuple[int, int, int, str]], again: bool) -> None:
+    def reserve(self, group: list[tuple[int, int, int, str, UUID | None]], again: bool) -> None:
         asked = [
-            Asked(self.acme, [*self.keys, None][key], None, model, tokens, cost, at=self.now)
-            for tokens, cost, key, model in group
+            Asked(
+                self.acme,
+                [*self.keys, None][key],
+                None,
+                model,
+                tokens,
+                cost,
+                at=self.now,
+                session=session,
+            )
+            for tokens, cost, key, model, session in group
         ]
         if again and self.known:
             asked.insert(0, next(reversed(self.known.values())).asked)
@@ -130,7 +150,7 @@ class Ledger(RuleBasedStateMachine):
 
     @rule(
         unit=st.sampled_from(["requests", "tokens", "cost"]),
-        window=st.sampled_from(["day", "month"]),
+        window=st.sampled_from(["day", "month", "session"]),
         scope=st.sampled_from(["tenant", "one", "mock"]),
         limit=st.integers(0, 150),
     )
@@ -170,19 +190,29 @@ class Ledger(RuleBasedStateMachine):
     def the_clock_jumps(self, hours: int) -> None:
         self.now += timedelta(hours=hours)
 
+    @rule()
+    def idle_sessions_are_forgotten(self) -> None:
+        windows.forget_sessions(self.acme.id, datetime.now(UTC) + timedelta(days=1))
+
     # What always holds ----------------------------------------------------------------------------
     @invariant()
     def standings_are_the_models(self) -> None:
         for budget in getattr(self, "budgets", {}).values():
             standing = Quota.objects.get(pk=budget.quota.id).balance(self.now)
-            assert (standing.used, standing.reserved) == self.taken(budget, self.now)
+            session = standing.session
+            if budget.quota.window != "session" or session:  # else no counter is open
+                taken = self.taken(budget, self.now, session)
+                assert (standing.used, standing.reserved) == taken
             assert budget.quota.balance().raised == budget.allowed - budget.limit  # by real time
 
     @invariant()
     def counters_are_the_ledgers_sums(self) -> None:
         if hasattr(self, "acme"):
             for counter in QuotaCounter.objects.filter(tenant=self.acme):
-                found = ledger_sum(counter.quota_id, counter.starts, counter.ends)
+                if counter.session:
+                    found = session_sum(counter.quota_id, counter.session)
+                else:
+                    found = ledger_sum(counter.quota_id, counter.starts, counter.ends)
                 assert found == (counter.used, counter.reserved)
 
     @invariant()

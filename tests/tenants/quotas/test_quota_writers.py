@@ -4,14 +4,16 @@ import random
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import psycopg
 import pytest
 
 from tenants.models import ApiKey, LedgerEntry, Quota, QuotaCounter, Tenant
 from tenants.quotas import windows
-from tenants.quotas.windows import ledger_sum
+from tenants.quotas.windows import ledger_sum, session_sum
 from tests.audit.sealed import superuser
 from tests.e2e.ask import eventually
 from tests.tenants.book import Asked, Book
@@ -39,7 +41,10 @@ def each_counter_is_its_ledgers_sum() -> None:
     found_counters = list(QuotaCounter.objects.all())
     assert found_counters
     for counter in found_counters:
-        found = ledger_sum(counter.quota_id, counter.starts, counter.ends)
+        if counter.session:
+            found = session_sum(counter.quota_id, counter.session)
+        else:
+            found = ledger_sum(counter.quota_id, counter.starts, counter.ends)
         assert found == (counter.used, counter.reserved)
 
 
@@ -57,6 +62,58 @@ def test_200_at_once_on_a_budget_for_10(dsn: str, acme: Tenant, known: bool) -> 
     assert QuotaCounter.objects.count() == 1
     assert (ours.balance().used, ours.balance().reserved) == (0, 10)
     each_counter_is_its_ledgers_sum()
+
+
+def test_200_at_once_in_two_sessions_on_a_budget_for_10_each(dsn: str, acme: Tenant) -> None:
+    """The very first requests of both: eight processes want to make their counters."""
+    Quota.set(acme, unit="requests", window="session", limit=10, by="test")
+    sessions = [UUID(int=number % 2) for number in range(25)]
+
+    def work(book: Book) -> list[tuple[UUID, bool]]:
+        return [(each, book.take(Asked(acme, session=each))[0]) for each in sessions]
+
+    let_in = [session for some in at_once(dsn, [work] * WRITERS) for session, ran in some if ran]
+    assert (len(let_in), set(map(let_in.count, set(let_in)))) == (20, {10})
+    assert QuotaCounter.objects.count() == 2
+    each_counter_is_its_ledgers_sum()
+
+
+def test_sessions_and_their_quotas_come_and_go_while_requests_run(
+    dsn: str, acme: Tenant, book: Book
+) -> None:
+    over = threading.Event()
+
+    def write(book: Book) -> int:
+        dice, count = random.Random(), 0
+        while not over.is_set():
+            ids = [UUID(int=dice.randrange(4)) if dice.random() < 0.8 else None for _ in range(5)]
+            group = [Asked(acme, session=each) for each in ids]
+            book.take(*group)
+            book.settle(*[each.over() for each in group])
+            count += 5
+        return count
+
+    def change(_: Book) -> int:
+        try:
+            for n in range(12):
+                quota = Quota.set(acme, unit="tokens", window="session", limit=10**9, by="test")
+                Quota.set(acme, unit="requests", window="session", limit=10**9 + n, by="test")
+                windows.forget_sessions(acme.id, datetime.now(UTC) + timedelta(days=1))
+                if n < 11:
+                    quota.drop(by="test")
+        finally:
+            over.set()
+            from django.db import connection
+
+            connection.close()
+        return 0
+
+    at_once(dsn, [write] * 4 + [change])
+    book.take(*[Asked(acme, session=UUID(int=number)) for number in range(4)])  # all are open
+    each_counter_is_its_ledgers_sum()
+    used = sum(each.used for each in QuotaCounter.objects.filter(quota__unit="requests"))
+    ended = LedgerEntry.objects.exclude(kind="reserve").filter(session__isnull=False)
+    assert used == ended.count()
 
 
 def test_eight_writers_on_the_same_tenants_shuffled(dsn: str, acme: Tenant) -> None:
@@ -158,9 +215,12 @@ def test_nobody_writes_while_a_new_counters_mark_is_drawn(dsn: str, acme: Tenant
         assert writer.execute(lock).fetchone() == (True,)
 
 
-def test_a_connection_lost_in_a_reserve_leaves_nothing_set_aside(dsn: str, acme: Tenant) -> None:
-    ours = Quota.set(acme, unit="requests", window="day", limit=3, by="test")
-    asked = [Asked(acme) for _ in range(3)]
+@pytest.mark.parametrize("window", ["day", "session"])
+def test_a_connection_lost_in_a_reserve_leaves_nothing_set_aside(
+    dsn: str, acme: Tenant, window: str
+) -> None:
+    ours = Quota.set(acme, unit="requests", window=window, limit=3, by="test")
+    asked = [Asked(acme, session=UUID(int=1)) for _ in range(3)]
     lost, book = Book(dsn), Book(dsn)
     lost.connection.autocommit = False
     lost.take(*asked)  # and then PostgreSQL goes away before it could commit

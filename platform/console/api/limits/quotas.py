@@ -1,5 +1,6 @@
-"""Quotas per day or month, for a tenant or one of its keys, members or models; their raises."""
+"""Quotas per day, month or session, of a tenant, a key, a member or a model; their raises."""
 
+from datetime import datetime
 from typing import Any
 
 import django_filters as f
@@ -12,6 +13,7 @@ from console.api.problem import Problem, denied
 from console.api.resource import Resource
 from console.api.strict_input import Row, Shape
 from tenants.models import Quota, QuotaNotice
+from tenants.models.balance import Balance
 from tenants.models.quota import MOST, Unit, Window
 from tenants.models.quota_raise import (
     AlreadyDecided,
@@ -56,9 +58,16 @@ class StandingShape(Shape):
     reserved = s.IntegerField(help_text="Reserved by requests in progress.")
     remaining = s.IntegerField()
     percent = s.IntegerField()
-    starts = s.DateTimeField()
-    ends = s.DateTimeField()
+    starts = s.SerializerMethodField(help_text="Null of a quota per session.")
+    ends = s.SerializerMethodField(help_text="Null of a quota per session.")
+    session = s.UUIDField(allow_null=True, help_text="Of a quota per session: the fullest one.")
     EXAMPLE = {"limit": 100, "raised": 0, "allowed": 100, "used": 80, "remaining": 8, "percent": 80}
+
+    def get_starts(self, balance: Balance) -> datetime | None:
+        return None if balance.of_session else balance.starts
+
+    def get_ends(self, balance: Balance) -> datetime | None:
+        return None if balance.of_session else balance.ends
 
 
 class Quotas(Resource):
@@ -123,7 +132,7 @@ class Quotas(Resource):
 
     @Act(P.VIEW_LIMITS, gives=StandingShape)
     def standing(self, request: Any, **path: Any) -> Response:
-        """Show the use of a quota in the present window."""
+        """Show the use of a quota in the present window, or of the fullest session."""
         row = self.row(self.rows().select_related("tenant"))
         return Response(StandingShape(row.balance()).data)
 
