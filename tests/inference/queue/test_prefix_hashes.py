@@ -117,3 +117,6 @@ def test_a_submission_carries_them() -> None:
     assert own in shorter.split()
     assert shared == same != ""
     assert submitted(said(LONG), requested_class="batch") == ""
+    *_, session = submitted(said(LONG), session="agent-1").split("|")
+    *_, again = submitted(said(LONG, "Yes.", "Go on."), session="agent-1").split("|")
+    assert session == again != shared

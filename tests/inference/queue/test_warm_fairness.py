@@ -51,7 +51,7 @@ def played(asks: list[Ask], until: float) -> VirtualFleet:
     return asyncio.run(play())
 
 
-@hypothesis.settings(max_examples=8)
+@hypothesis.settings(max_examples=4)
 @hypothesis.given(st.integers(0, 2**32), st.floats(4.5, 6.0))
 def test_a_flood_of_ten_to_one_gets_no_more_than_its_weight(seed: int, modest: float) -> None:
     """Both have a backlog: 8 slots serve 8 requests a second."""
@@ -62,7 +62,7 @@ def test_a_flood_of_ten_to_one_gets_no_more_than_its_weight(seed: int, modest: f
     assert fleet.counts["hit"] > fleet.counts["miss"]
 
 
-@hypothesis.settings(max_examples=40)
+@hypothesis.settings(max_examples=15)
 @hypothesis.given(st.integers(0, 2**32), st.floats(0.5, 12.0), st.floats(0.5, 12.0))
 def test_nothing_waits_beside_a_free_slot_for_longer_than_the_bound(
     seed: int, one: float, other: float
