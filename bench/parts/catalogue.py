@@ -103,9 +103,9 @@ PARTS = {
         "Admission", "admission", timed(5, 6.0), timed(2, 3.0),
         partial(OWN, FOREBAY_ENGINES=ENGINES),
     ),
-    "grpc": Part("gRPC beside REST", "grpc_unary", timed(3, 4.0), timed(1, 2.0)),
+    "grpc": Part("gRPC beside REST", "front_ends.grpc_unary", timed(3, 4.0), timed(1, 2.0)),
     "messages": Part(
-        "Messages and Responses beside chat completions", "messages",
+        "Messages and Responses beside chat completions", "front_ends.messages",
         timed(3, 4.0), timed(1, 2.0),
     ),
     "embeddings": Part("Embeddings", "embeddings", timed(7, 10.0), timed(2, 5.0)),
