@@ -95,7 +95,7 @@ BAD_BODIES: list[tuple[str, Any, int, str, str | None]] = [
         "invalid_request",
         "max_completion_tokens",
     ),
-    ("/v1/chat/completions", body(n=2), 400, "invalid_request", "n"),
+    ("/v1/chat/completions", body(n=9), 400, "invalid_request", "n"),
     ("/v1/chat/completions", body(stop=[1]), 400, "invalid_request", "stop"),
     ("/v1/chat/completions", body(stream="yes"), 400, "invalid_request", "stream"),
     (
@@ -109,7 +109,7 @@ BAD_BODIES: list[tuple[str, Any, int, str, str | None]] = [
     ("/v1/completions", {"model": "mock", "prompt": ""}, 400, "invalid_request", "prompt"),
     (
         "/v1/completions",
-        {"model": "mock", "prompt": ["a", "b"]},
+        {"model": "mock", "prompt": ["a"] * 65},
         400,
         "unsupported_value",
         "prompt",

@@ -69,7 +69,7 @@ def test_browsers_see_the_console_at_the_root(real: Platform) -> None:
     program = {"User-Agent": "ollama/0.33.0 (amd64 linux) Go/go1.26"}
     assert httpx.get(real.url, headers=program).text == "Ollama is running"
     assert httpx.head(real.url, headers=program).status_code == 200
-    schema = httpx.get(f"{real.url}/api/v1/schema/", headers=program)
+    schema = httpx.get(f"{real.url}/api/v1/schema/", headers=program, timeout=60)
     assert (schema.status_code, "openapi" in schema.text[:200]) == (200, True)
 
 
