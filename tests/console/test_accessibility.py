@@ -75,6 +75,7 @@ ELSEWHERE = {
     "console/t/<slug:tenant>/chart/": "a part of a page",
     "console/t/<slug:tenant>/shares/": "a part of a page",
     "console/t/<slug:tenant>/usage/export/": "a file",
+    "console/t/<slug:tenant>/usage/sessions/export/": "a file",
     "console/t/<slug:tenant>/refusals/find/": "leads on",
     "chat/conversations/": "for the page's script",
     "chat/c/<uuid:conversation>/messages/": "for the page's script",

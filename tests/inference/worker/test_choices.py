@@ -8,7 +8,7 @@ import pytest
 from inference.codec import events as sse
 from inference.engines.base import AnswerBroken, EngineAway
 from inference.order import Order
-from inference.queue.fair_queue import prefix
+from inference.queue.fair_queue import Popped, prefix
 from inference.stream.frames import Kind
 from inference.worker.engine_slots import EngineSlots
 from inference.worker.handlers import asking, choices, handler_of
@@ -213,7 +213,7 @@ def test_further_slots_are_those_that_nobody_waits_for() -> None:
     idling = Idling()
     slots = EngineSlots("nowhere", ScriptedEngine(slots=3).config, 3, idling)
     assert not slots.borrow("realtime"), "the queue has not said that it is empty"
-    idling.after_pop(held=False, again=False)
+    idling.after_pop(Popped([]))
     assert [slots.borrow("realtime") for _ in range(4)] == [True, True, True, False]
     assert slots.free == 0
     slots.give_back(2)
