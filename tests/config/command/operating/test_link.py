@@ -20,7 +20,7 @@ from tenants.models.tier import LIMITS
 from tests.config.command.operating.conftest import Forebay
 
 KEY = "sk-fbop-000000000000-of-nobody-000000"
-OPERATING = ("adapters", "engines", "jobs", "limits", "models", "pools", "prices")
+OPERATING = ("adapters", "aliases", "engines", "jobs", "limits", "models", "pools", "prices")
 Reply = tuple[int, dict[str, str], bytes]
 Serve = Callable[..., str]
 
