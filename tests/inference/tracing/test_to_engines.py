@@ -60,8 +60,9 @@ def test_an_order_takes_its_trace_along_and_costs_a_byte_without() -> None:
     plain, traced = an_order(), an_order(trace=trace)
     assert unpacked(packed(traced)).trace == trace
     assert len(packed(traced)) - len(packed(plain)) == len(trace) + 1  # its length
-    # And one each for whether it may be repeated, for its adapter and for its task.
-    assert packed(plain)[-4:] == b"\xa0\xc2\xc0\xa0"
+    # And one each for whether it may be repeated, its adapter, task, stored response, number of
+    # answers and session.
+    assert packed(plain)[-7:] == b"\xa0\xc2\xc0\xa0\xc0\x01\xc0"
 
 
 @pytest.mark.parametrize(
