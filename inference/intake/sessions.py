@@ -51,8 +51,8 @@ def _in_body(body: Body) -> str | None:
 def _user_id(body: Body) -> str | None:
     """Returns the part of `user`, which Anthropic's `metadata.user_id` is here, that names it."""
     user = body.get("user")
-    found = _IN_USER_ID.search(user) if isinstance(user, str) else None
-    return found[1] if found else None
+    match = _IN_USER_ID.search(user) if isinstance(user, str) else None
+    return match[1] if match else None
 
 
 def _checked(text: str, name: str) -> str:

@@ -36,10 +36,10 @@ def give_up() -> None:
 
     Imports from sources stay: they wait for their turn, or are begun anew (importing.py).
     """
-    left = ModelVersion.objects.filter(
+    untouched = ModelVersion.objects.filter(
         state=VersionState.IMPORTING, touched_at__lt=timezone.now() - GIVEN_UP
     )
-    for version in left.exclude(source__has_any_keys=_PLACES):
+    for version in untouched.exclude(source__has_any_keys=_PLACES):
         version.fail("the process that imported it has ended", by=BY)
     over = ModelVersion.objects.filter(state__in=[VersionState.DELETED, VersionState.FAILED])
     for version in over.filter(files__isnull=False).distinct():

@@ -136,7 +136,7 @@ class DataSetVersionQuerySet(models.QuerySet["DataSetVersion"]):
         return waiting.exclude(source=DataSetSource.JOB)
 
     def in_turn(self) -> "DataSetVersionQuerySet":
-        """Of the due ones those of tenants none of whose versions is being read."""
+        """Returns due ones of tenants that have no version being read."""
         moving = DataSetVersion.objects.filter(state=DataSetState.IMPORTING)
         busy = moving.filter(leased_until__gt=Now()).values("tenant")
         return self.due().exclude(tenant__in=busy)

@@ -90,9 +90,9 @@ def enqueue_arguments(
     attempt goes to any engine: the warm one may have failed.
     """
     order, above = carried(ciphertext), classes.above(item.klass)
-    left_ms = settings.WARM_WAIT_MS if item.attempt == 1 else 0
-    left = f"{left_ms}|{prefixes}" if prefixes and settings.WARM_WAIT_MS else ""
-    return [item.klass, item.tenant, item.id, str(item), order, place, left, *above]
+    warm_ms = settings.WARM_WAIT_MS if item.attempt == 1 else 0
+    warm = f"{warm_ms}|{prefixes}" if prefixes and settings.WARM_WAIT_MS else ""
+    return [item.klass, item.tenant, item.id, str(item), order, place, warm, *above]
 
 
 def _slots(pool: str) -> int:

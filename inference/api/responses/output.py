@@ -31,7 +31,7 @@ def completion_id(text: str) -> UUID | None:
 
 
 class Shape(NamedTuple):
-    """What a response is made with: its completion, its head, and how it shows thoughts."""
+    """The completion of a response, its head, and how it shows thoughts."""
 
     completion: UUID
     created_at: int

@@ -11,8 +11,8 @@ from tests.inference.jobs.works import Works, in_database, rows
 
 async def with_files(job: Job) -> int:
     """Returns how many checkpoints of a job have their files."""
-    kept = await rows(JobCheckpoint.objects.filter(job=job).exclude(files=[]))
-    return len(kept)
+    checkpoints = await rows(JobCheckpoint.objects.filter(job=job).exclude(files=[]))
+    return len(checkpoints)
 
 
 async def test_checkpoints_of_ended_jobs_give_way_to_those_that_run(
@@ -29,8 +29,8 @@ async def test_checkpoints_of_ended_jobs_give_way_to_those_that_run(
     second = await works.create(steps=2, save_every=2)
     await works.reaches(second, "succeeded")
     assert [await with_files(job) for job in (theirs, first, second)] == [1, 0, 1]
-    left = ContentStore.open(settings.JOB_STORE).stored(checkpoint_files._owner(first))
-    assert list(left) == []
+    files = ContentStore.open(settings.JOB_STORE).stored(checkpoint_files._owner(first))
+    assert list(files) == []
 
 
 async def test_without_room_a_job_pauses_and_goes_on_with_it(
