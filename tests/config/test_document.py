@@ -38,8 +38,8 @@ LEFT_OUT = {
 
 @pytest.fixture(scope="module")
 def document() -> dict[str, Any]:
-    found: dict[str, Any] = yaml.safe_load(Document(ROUTERS).texts["/v1/openapi.yaml"])
-    return found
+    fields: dict[str, Any] = yaml.safe_load(Document(ROUTERS).texts["/v1/openapi.yaml"])
+    return fields
 
 
 def routes() -> Iterator[tuple[Router, str, str]]:

@@ -38,7 +38,7 @@ def running(engine: Mock, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 @pytest.fixture
 def platform(running: Platform, engine: Mock) -> Platform:
-    """In good health when a test begins."""
+    """A platform whose engine answers as usual when a test begins."""
     engine.behave()
     eventually(lambda: chat(running, max_tokens=1).status_code == 200, 60)
     return running

@@ -7,12 +7,12 @@ for thinking that the client does not get.
 
 from typing import Any
 
-import msgspec
 import orjson
 
 from inference.api.anthropic import answers, errors
 from inference.api.anthropic.answers import SIGNATURE, Json, Stop, Thoughts
-from inference.codec.events import DONE, split
+from inference.codec.chunks import NO_CHUNK, Choice, Function, ToolCall, decoded
+from inference.codec.events import split
 from inference.errors import Cancelled
 from inference.order import Order
 from inference.stream.frames import Frame, Kind
@@ -31,42 +31,6 @@ _GROWS = {
     _THINKING: (b"thinking_delta", b"thinking"),
     _TOOL: (b"input_json_delta", b"partial_json"),
 }
-
-
-class _Function(msgspec.Struct):
-    name: str | None = None
-    arguments: str | None = None
-
-
-class _Call(msgspec.Struct):
-    index: int | None = None
-    id: str | None = None
-    function: _Function | None = None
-
-
-class _Delta(msgspec.Struct):
-    content: str | None = None
-    refusal: str | None = None
-    reasoning_content: Any = None
-    reasoning: Any = None
-    tool_calls: list[_Call] | None = None
-
-
-class _Choice(msgspec.Struct):
-    delta: _Delta | None = None
-    finish_reason: str | None = None
-    stop_reason: Any = None  # vLLM's: the stop sequence
-    matched_stop: Any = None  # SGLang's
-
-
-class _Chunk(msgspec.Struct):
-    model: Any = None
-    choices: list[_Choice] | None = None
-    usage: Any = None
-
-
-_chunk = msgspec.json.Decoder(_Chunk).decode
-_chunks = msgspec.json.Decoder(list[_Chunk]).decode
 
 
 class EventWriter:
@@ -117,7 +81,9 @@ class EventWriter:
 
     # Chunks --------------------------------------------------------------------------------------
     def _read(self, events: list[bytes]) -> None:
-        for chunk in _decoded([event for event in events if event != DONE]):
+        for chunk in decoded(events):
+            if chunk is NO_CHUNK:
+                continue
             if not self._begun:
                 self._begin(chunk.model)
             if chunk.usage:
@@ -125,7 +91,7 @@ class EventWriter:
             if chunk.choices:
                 self._choice(chunk.choices[0])
 
-    def _choice(self, choice: _Choice) -> None:
+    def _choice(self, choice: Choice) -> None:
         if delta := choice.delta:
             thought = delta.reasoning_content or delta.reasoning
             if isinstance(thought, str) and thought and self._thoughts is not Thoughts.HIDDEN:
@@ -152,8 +118,8 @@ class EventWriter:
         if block != _THINKING or self._thoughts is Thoughts.SHOWN:
             self._pieces.append(text)
 
-    def _grow_call(self, call: _Call) -> None:
-        function, number = call.function or _Function(), call.index or 0
+    def _grow_call(self, call: ToolCall) -> None:
+        function, number = call.function or Function(), call.index or 0
         if self._block != _TOOL or number != self._call:
             self._call, self._has_calls = number, True
             identity = call.id or f"toolu_{number}"
@@ -203,19 +169,3 @@ class EventWriter:
     def _write(self, name: str, fields: Json) -> None:
         data = orjson.dumps({"type": name, **fields})
         self._events.append(b"event: %b\ndata: %b\n\n" % (name.encode(), data))
-
-
-def _decoded(events: list[bytes]) -> list[_Chunk]:
-    """Parse all events at once. What is no chunk is left out."""
-    data = [event.partition(b"data:")[2] for event in events]
-    try:
-        return _chunks(b"[%b]" % b",".join(data))
-    except msgspec.DecodeError:
-        return [chunk for text in data if (chunk := _decoded_alone(text))]
-
-
-def _decoded_alone(text: bytes) -> _Chunk | None:
-    try:
-        return _chunk(text)
-    except msgspec.DecodeError:
-        return None

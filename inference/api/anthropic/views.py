@@ -6,6 +6,7 @@ from inference.api import counting, idempotency, served_models, stream_resumptio
 from inference.api.anthropic import answers, delivery, models, requests
 from inference.api.anthropic.answers import Thoughts
 from inference.api.anthropic.events import PING, EventWriter
+from inference.api.http import streaming
 from inference.api.http.callers import address_charged_caller, caller_of, charged_caller
 from inference.api.http.request import Request, watched
 from inference.errors import BadRequest
@@ -73,7 +74,7 @@ async def events(request: Request, identity: str) -> None:
             if text := writer.written(frame, call.request_id) if frame else PING:
                 await request.write(text)
 
-        await request.start(200, delivery.EVENT_STREAM)
+        await request.start(200, streaming.EVENT_STREAM)
         await stream_resumption.read_on(call, caller, completion, 0, write)
         await request.write(b"", more=False)
 

@@ -2,48 +2,12 @@
 
 from typing import Any, NamedTuple
 
-import msgspec
 import orjson
 
-from inference.codec.events import DONE
+from inference.codec.chunks import Choice, Delta, Function, decoded
 
 Json = dict[str, Any]
 INVALID_ARGUMENTS = "INVALID_JSON"  # the name of arguments that are no object
-
-
-class _Function(msgspec.Struct):
-    name: str | None = None
-    arguments: str | None = None
-
-
-class _CallPiece(msgspec.Struct):
-    index: int | None = None
-    id: str | None = None
-    function: _Function | None = None
-
-
-class _Delta(msgspec.Struct):
-    content: str | None = None
-    refusal: str | None = None
-    reasoning_content: Any = None
-    reasoning: Any = None
-    tool_calls: list[_CallPiece] | None = None
-
-
-class _Choice(msgspec.Struct):
-    delta: _Delta | None = None
-    text: str | None = None  # of a prompt without a template
-    finish_reason: str | None = None
-    logprobs: Any = None
-
-
-class _Chunk(msgspec.Struct):
-    choices: list[_Choice] | None = None
-    usage: Any = None
-
-
-_chunk = msgspec.json.Decoder(_Chunk).decode
-_chunks = msgspec.json.Decoder(list[_Chunk]).decode
 
 
 class Piece(NamedTuple):
@@ -76,7 +40,7 @@ class ChunkReader:
         self._calls: dict[int, _Call] = {}
 
     def read(self, events: list[bytes]) -> None:
-        for chunk in _decoded([event for event in events if event != DONE]):
+        for chunk in decoded(events):
             self.usage = chunk.usage or self.usage
             if chunk.choices:
                 self._read_choice(chunk.choices[0])
@@ -93,7 +57,7 @@ class ChunkReader:
         """Returns the calls of tools. They are whole at the end."""
         return [_written(call, n) for n, (_, call) in enumerate(sorted(self._calls.items()))]
 
-    def _read_choice(self, choice: _Choice) -> None:
+    def _read_choice(self, choice: Choice) -> None:
         if choice.text:
             self._add(self._texts, choice.text)
         if choice.delta:
@@ -108,7 +72,7 @@ class ChunkReader:
         self.has_begun = True
         texts.append(text)
 
-    def _read_delta(self, delta: _Delta) -> None:
+    def _read_delta(self, delta: Delta) -> None:
         thought = delta.reasoning_content or delta.reasoning
         if isinstance(thought, str) and thought:
             self._add(self._thoughts if self._shows_thinking else [], thought)
@@ -118,7 +82,7 @@ class ChunkReader:
             self.has_begun = True
             number = place if piece.index is None else piece.index
             call = self._calls.setdefault(number, _Call())
-            function = piece.function or _Function()
+            function = piece.function or Function()
             call.identity = call.identity or piece.id or ""
             call.name = call.name or function.name or ""
             call.arguments.append(function.arguments or "")
@@ -137,19 +101,3 @@ def _object(arguments: str) -> Json:
     except ValueError:
         parsed = None
     return parsed if isinstance(parsed, dict) else {INVALID_ARGUMENTS: arguments}
-
-
-def _decoded(events: list[bytes]) -> list[_Chunk]:
-    """Parse all events at once. What is no chunk is left out."""
-    data = [event.partition(b"data:")[2] for event in events]
-    try:
-        return _chunks(b"[%b]" % b",".join(data))
-    except msgspec.DecodeError:
-        return [chunk for text in data if (chunk := _decoded_alone(text))]
-
-
-def _decoded_alone(text: bytes) -> _Chunk | None:
-    try:
-        return _chunk(text)
-    except msgspec.DecodeError:
-        return None

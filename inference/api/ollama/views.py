@@ -3,6 +3,7 @@
 import re
 
 from inference.api import idempotency, served_models, stream_resumption
+from inference.api.http import streaming
 from inference.api.http.callers import address_charged_caller, caller_of
 from inference.api.http.request import Request, watched
 from inference.api.ollama import delivery, fields, models, names, requests
@@ -136,7 +137,7 @@ async def stream(request: Request, identity: str) -> None:
             if lines := writer.written(frame) if frame else keep_alive:
                 await request.write(lines)
 
-        await request.start(200, delivery.LINES)
+        await request.start(200, streaming.JSON_LINES)
         await stream_resumption.read_on(call, caller, completion, 0, write)
         await request.write(b"", more=False)
 

@@ -5,14 +5,10 @@ import contextlib
 import time
 
 from inference.api.http.request import JSON, Request, attended, whole
+from inference.api.http.streaming import EVENT_STREAM
 from inference.intake.answer_stream import AnswerStream
 from inference.stream.frames import Frame, Kind, numbered
 
-EVENT_STREAM = [
-    (b"content-type", b"text/event-stream; charset=utf-8"),
-    (b"cache-control", b"no-cache, no-transform"),
-    (b"x-accel-buffering", b"no"),
-]
 FIRST_EVENT_S = 10.0  # until then an error can have its own HTTP status
 KEEP_ALIVE_S = 15.0
 # No blank line stands behind a comment: after an `id:` openai-python, anthropic and httpx-sse take

@@ -3,6 +3,7 @@
 import orjson
 
 from inference.api import idempotency, served_models, stream_resumption
+from inference.api.http import streaming
 from inference.api.http.callers import address_charged_caller, caller_of
 from inference.api.http.request import Request, watched, whole
 from inference.api.openai import delivery
@@ -90,7 +91,7 @@ async def events(request: Request, completion_id: str) -> None:
                 raise ReaderGone
             await request.write(delivery.event_bytes(frame) if frame else delivery.KEEP_ALIVE)
 
-        await request.start(200, delivery.EVENT_STREAM)
+        await request.start(200, streaming.EVENT_STREAM)
         await stream_resumption.read_on(call, caller, completion, after, write)
         await request.write(b"", more=False)
 

@@ -8,10 +8,10 @@ from typing import TypeVar
 
 import orjson
 
-from inference.api.responses import chunks, errors, output
-from inference.api.responses.chunks import Choice, Function, ToolCall
+from inference.api.responses import errors, output
 from inference.api.responses.open_items import OpenCall, OpenItem, OpenMessage, OpenReasoning
 from inference.api.responses.output import CANCELLED, COMPLETED, FAILED, IN_PROGRESS, Shape
+from inference.codec.chunks import Choice, Function, ToolCall, decoded
 from inference.codec.events import split
 from inference.errors import Cancelled
 from inference.stream.frames import Frame, Kind
@@ -84,7 +84,7 @@ class EventWriter:
     def _read(self, frame: Frame) -> None:
         events = split(frame.body)
         self._chunk = frame.last - len(events)
-        for chunk in chunks.decoded(events):
+        for chunk in decoded(events):
             self._chunk += 1
             first = len(self._events)
             self._begin_once()

@@ -3,6 +3,7 @@
 from msgspec import structs
 
 from inference.api import counting, idempotency, stream_resumption
+from inference.api.http import streaming
 from inference.api.http.callers import address_charged_caller, caller_of, charged_caller
 from inference.api.http.request import Request, watched, whole
 from inference.api.responses import answers, compaction, delivery, fields, items, requests
@@ -83,7 +84,7 @@ async def events(request: Request, identity: str) -> None:
             if text := writer.written(frame) if frame else KEEP_ALIVE:
                 await request.write(text)
 
-        await request.start(200, delivery.EVENT_STREAM)
+        await request.start(200, streaming.EVENT_STREAM)
         await stream_resumption.read_on(call, caller, completion, 0, write)
         await request.write(b"", more=False)
 

@@ -30,7 +30,7 @@ SONNET = "claude-sonnet-4-5"
 
 
 def in_force(dsn: str) -> None:
-    """What a change of rows does in each process."""
+    """Bring changed rows into force, as each process does."""
     with psycopg.connect(dsn, autocommit=True) as connection:
         following.load_aliases(connection)
 
@@ -43,7 +43,7 @@ def an_alias(tenant: Tenant, dsn: str, name: str = SONNET, model: str = BASE) ->
 
 @pytest.fixture
 async def alias(context: Context, acme: Tenant, dsn: str) -> Any:
-    """acme's, of the model."""
+    """An alias of acme for the model."""
     yield await in_database(an_alias)(acme, dsn)
     aliases.put_in_force([])
 
@@ -177,9 +177,9 @@ async def test_rules_and_quotas_of_the_model_hold(
 async def test_a_kept_answer_of_the_model_is_one_of_its_alias(
     alias: ModelAlias, client: httpx.AsyncClient
 ) -> None:
-    kept: dict[str, Any] = {"temperature": 0, "headers": {"x-forebay-cache": "use"}}
-    assert (await ask(client, BASE, **kept)).headers["x-forebay-cache"] == "miss"
-    assert (await ask(client, SONNET, **kept)).headers["x-forebay-cache"] == "hit"
+    cached: dict[str, Any] = {"temperature": 0, "headers": {"x-forebay-cache": "use"}}
+    assert (await ask(client, BASE, **cached)).headers["x-forebay-cache"] == "miss"
+    assert (await ask(client, SONNET, **cached)).headers["x-forebay-cache"] == "hit"
 
 
 async def test_a_change_and_a_removal_hold_for_the_next_request(

@@ -26,8 +26,8 @@ async def ask(client: httpx.AsyncClient, name: str | None = NAME, **fields: Any)
 
 
 @database_sync_to_async
-def rows(found: Iterable[Any]) -> list[Any]:
-    return list(found)
+def rows(queryset: Iterable[Any]) -> list[Any]:
+    return list(queryset)
 
 
 async def quota(acme: Tenant, limit: int, unit: str = "requests") -> Quota:

@@ -70,12 +70,12 @@ async def test_a_request_waits_for_a_slot_of_its_engine_and_not_longer_than_the_
 async def test_no_slot_stays_empty_while_others_wait(fleet: VirtualFleet) -> None:
     """The engine is full for long. Whoever comes without a warm engine begins at once."""
     fill = [Ask(0, "acme", 0.1, turn(0)), *(Ask(1, "acme", 60, turn(1)) for _ in range(SLOTS))]
-    left = Ask(2, "acme", 0.1, turn(2))
+    patient = Ask(2, "acme", 0.1, turn(2))
     others = [Ask(2.05 + n / 100, "globex", 0.1) for n in range(3)]
-    await fleet.play([*fill, left, *others], 10)
+    await fleet.play([*fill, patient, *others], 10)
     assert [ask.begun for ask in others] == [pytest.approx(ask.at) for ask in others]
-    assert left.begun is not None
-    assert left.begun <= 2 + WAIT_S + 0.002
+    assert patient.begun is not None
+    assert patient.begun <= 2 + WAIT_S + 0.002
 
 
 async def test_with_no_time_to_wait_any_engine_takes_it(

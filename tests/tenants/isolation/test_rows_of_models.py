@@ -44,7 +44,7 @@ MODELS: list[type[models.Model]] = [
 
 @pytest.fixture
 def others(acme: Tenant, globex: Tenant) -> dict[str, int]:
-    """How many rows are not acme's, by table; then the role of requests is the connection's."""
+    """Counts of other tenants' rows by table. The connection has the role of requests."""
     for tenant in (acme, globex):
         objects = Objects(tenant, tenant.name)
         objects.asked_with, _text = ApiKey.issue(tenant, "batches", by="test")

@@ -10,8 +10,9 @@ import orjson
 
 from inference.api import stream_resumption
 from inference.api.call import Call
+from inference.api.http import streaming
 from inference.api.http.request import Request, watched
-from inference.api.responses import delivery, output
+from inference.api.responses import output
 from inference.api.responses.events import KEEP_ALIVE, EventWriter
 from inference.api.responses.stored import resource
 from inference.codec import pieces
@@ -60,7 +61,7 @@ async def _follow(request: Request, caller: Caller, response: RecordedResponse, 
             if text := writer.written(frame) if frame else KEEP_ALIVE:
                 await request.write(text)
 
-        await request.start(200, delivery.EVENT_STREAM)
+        await request.start(200, streaming.EVENT_STREAM)
         await stream_resumption.read_on(call, caller, response.completion, 0, write)
         await request.write(b"", more=False)
 
@@ -72,7 +73,7 @@ async def _send_recorded(request: Request, response: RecordedResponse, after: in
         text = _writer(response, after).written(frame)
     else:
         text = _last_event(await resource.written(request.call, response), after + 1)
-    await request.start(200, delivery.EVENT_STREAM)
+    await request.start(200, streaming.EVENT_STREAM)
     await request.write(text, more=False)
 
 

@@ -20,6 +20,7 @@ from inference.validation import requests as validation
 from inference.validation.requests import Form
 from tests.inference.api.anthropic.asking import ASK, HI, WEATHER, call, result, text, turns
 from tests.inference.api.anthropic.test_events import read
+from tests.inference.api.odd_answers import groups_of_chunks, json, whole_choice, whole_message
 from tests.inference.callers import a_caller
 from tests.inference.orders import an_order
 
@@ -122,17 +123,6 @@ def test_a_hostile_request_is_refused(name: str) -> None:
     assert refusal(HOSTILE[name])
 
 
-json = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers(-(2**63), 2**63)
-    | st.floats(allow_nan=False)
-    | st.text(max_size=5),
-    lambda inner: (
-        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3)
-    ),
-    max_leaves=8,
-)
 kinds = st.sampled_from(
     ["text", "image", "document", "tool_use", "tool_result", "thinking", "search_result", "x"]
 )
@@ -174,16 +164,9 @@ def test_any_request_is_taken_or_refused(messages: Any, more: Any) -> None:
 
 
 # Answers -----------------------------------------------------------------------------------------
-answer_choice = st.fixed_dictionaries(
-    {"message": json},
-    optional={"finish_reason": st.sampled_from(["stop", "length", "x", None]), "stop_reason": json},
-)
-answer_message = st.fixed_dictionaries(
-    {}, optional=dict.fromkeys(("content", "refusal", "reasoning", "tool_calls"), json)
-)
 
 
-@given(choice=answer_choice, message=json | answer_message, usage=json)
+@given(choice=whole_choice, message=json | whole_message, usage=json)
 @settings(max_examples=200, deadline=None)
 def test_any_whole_answer_is_a_message(choice: Any, message: Any, usage: Any) -> None:
     answer = {"model": "small", "choices": [{**choice, "message": message}], "usage": usage}
@@ -194,35 +177,7 @@ def test_any_whole_answer_is_a_message(choice: Any, message: Any, usage: Any) ->
     assert all(isinstance(block.get("input", {}), dict) for block in made["content"])
 
 
-call_piece = st.fixed_dictionaries(
-    {},
-    optional={
-        "index": st.integers(0, 2) | st.none(),
-        "id": st.sampled_from(["a", "b"]) | st.none(),
-        "function": st.fixed_dictionaries(
-            {}, optional={"name": st.text(max_size=3), "arguments": st.text(max_size=3)}
-        ),
-    },
-)
-delta = st.fixed_dictionaries(
-    {},
-    optional={
-        "content": st.text(max_size=3) | st.none(),
-        "reasoning_content": st.text(max_size=3) | json,
-        "reasoning": json,
-        "tool_calls": st.lists(call_piece, max_size=2) | st.none(),
-    },
-)
-choice = st.fixed_dictionaries(
-    {"delta": delta | st.none()},
-    optional={"finish_reason": st.sampled_from(["stop", "length", "x", None]), "stop_reason": json},
-)
-chunk = st.fixed_dictionaries(
-    {"choices": st.lists(choice, max_size=2) | st.none()}, optional={"usage": json, "model": json}
-)
-
-
-@given(groups=st.lists(st.lists(chunk | json, min_size=1, max_size=4), min_size=1, max_size=4))
+@given(groups=groups_of_chunks)
 @settings(max_examples=200, deadline=None)
 def test_any_stream_is_a_sound_message(groups: list[list[Any]]) -> None:
     """Blocks begin and end in turns, and each delta is in the open one."""

@@ -174,12 +174,12 @@ async def test_a_stream_that_is_read_on_has_the_blocks_that_it_had(
 async def test_a_silent_engine_is_bridged_by_pings(
     client: httpx.AsyncClient, engine: EngineServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from inference.api.anthropic import delivery
+    from inference.api.http import streaming
     from inference.intake import answer_stream
 
     monkeypatch.setattr(answer_stream, "LOOK_AROUND_S", 0.1)
-    monkeypatch.setattr(delivery, "FIRST_EVENT_S", 0.0)
-    monkeypatch.setattr(delivery, "PING_S", 0.0)
+    monkeypatch.setattr(streaming, "FIRST_WRITE_S", 0.0)
+    monkeypatch.setattr(streaming, "SILENCE_S", 0.0)
     engine.goes_on.clear()
     asking = asyncio.create_task(ask(client, stream=True))
     await asyncio.sleep(0.5)

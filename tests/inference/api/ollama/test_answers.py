@@ -249,12 +249,12 @@ async def test_a_stream_is_read_again(
 async def test_a_silent_engine_is_bridged_by_lines_without_text(
     client: httpx.AsyncClient, engine: EngineServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from inference.api.ollama import delivery
+    from inference.api.http import streaming
     from inference.intake import answer_stream
 
     monkeypatch.setattr(answer_stream, "LOOK_AROUND_S", 0.1)
-    monkeypatch.setattr(delivery, "FIRST_LINE_S", 0.0)
-    monkeypatch.setattr(delivery, "KEEP_ALIVE_S", 0.0)
+    monkeypatch.setattr(streaming, "FIRST_WRITE_S", 0.0)
+    monkeypatch.setattr(streaming, "SILENCE_S", 0.0)
     engine.goes_on.clear()
     asking = asyncio.create_task(chat(client))
     while not engine.asked:

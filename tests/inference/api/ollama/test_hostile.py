@@ -19,6 +19,7 @@ from inference.intake.access import allowed
 from inference.stream.frames import Frame, Kind
 from inference.validation import requests as validation
 from inference.validation.requests import Form
+from tests.inference.api.odd_answers import groups_of_chunks, json
 from tests.inference.api.ollama.asking import ASK, HI, PROMPT, WEATHER, call, text_of
 from tests.inference.callers import a_caller
 
@@ -165,17 +166,6 @@ def test_a_hostile_prompt_is_refused(name: str) -> None:
     assert refusal(OF_PROMPTS[name], fields.GENERATE)
 
 
-json = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers(-(2**63), 2**63)
-    | st.floats(allow_nan=False)
-    | st.text(max_size=5),
-    lambda inner: (
-        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3)
-    ),
-    max_leaves=8,
-)
 any_call = st.fixed_dictionaries(
     {"function": st.fixed_dictionaries({"name": st.just("f") | json, "arguments": json})},
     optional={"id": st.sampled_from(["a", "b"]) | json},
@@ -219,40 +209,10 @@ def test_any_input_is_taken_or_refused(inputs: Any) -> None:
 
 
 # Answers ------------------------------------------------------------------------------------------
-call_piece = st.fixed_dictionaries(
-    {},
-    optional={
-        "index": st.integers(0, 2) | st.none(),
-        "id": st.sampled_from(["a", "b"]) | st.none(),
-        "function": st.fixed_dictionaries(
-            {}, optional={"name": st.text(max_size=3), "arguments": st.text(max_size=3)}
-        ),
-    },
-)
-delta = st.fixed_dictionaries(
-    {},
-    optional={
-        "content": st.text(max_size=3) | st.none(),
-        "reasoning_content": st.text(max_size=3) | json,
-        "reasoning": json,
-        "tool_calls": st.lists(call_piece, max_size=2) | st.none(),
-    },
-)
-choice = st.fixed_dictionaries(
-    {"delta": delta | st.none()},
-    optional={
-        "text": st.text(max_size=3) | st.none(),
-        "finish_reason": st.sampled_from(["stop", "length", "x", None]),
-        "logprobs": json,
-    },
-)
-chunk = st.fixed_dictionaries(
-    {"choices": st.lists(choice, max_size=2) | st.none()}, optional={"usage": json, "model": json}
-)
 
 
 @given(
-    groups=st.lists(st.lists(chunk | json, min_size=1, max_size=4), min_size=1, max_size=4),
+    groups=groups_of_chunks,
     is_chat=st.booleans(),
 )
 @settings(max_examples=200, deadline=None)

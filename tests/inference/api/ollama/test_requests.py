@@ -220,7 +220,7 @@ def test_options_in_each_engines_own_names() -> None:
 
 @pytest.mark.parametrize("name", [name for name, option in OPTIONS.items() if option.names])
 def test_an_option_that_an_engine_lacks(name: str) -> None:
-    """What would change the answer is refused; what changes nothing is left out."""
+    """Options that would change the answer are refused; others are left out."""
     engine, option = engine_of("deepseek"), OPTIONS[name]
     assert sampling({name: option.neutral}, engine, chat=True) == {}
     if option.neutral is not None:

@@ -18,6 +18,7 @@ from inference.intake.access import allowed
 from inference.stream.frames import Frame, Kind
 from inference.validation import requests as validation
 from inference.validation.requests import Form
+from tests.inference.api.odd_answers import groups_of_chunks, json, whole_choice, whole_message
 from tests.inference.api.responses.asking import (
     ASK,
     HI,
@@ -156,17 +157,6 @@ def test_many_calls_and_outputs_far_apart_take_no_square_of_time() -> None:
         assert time.process_time() - began < 2
 
 
-json = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers(-(2**63), 2**63)
-    | st.floats(allow_nan=False)
-    | st.text(max_size=5),
-    lambda inner: (
-        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3)
-    ),
-    max_leaves=8,
-)
 few = st.sampled_from(["a", "b"])
 part = st.fixed_dictionaries(
     {"type": st.sampled_from(["input_text", "output_text", "refusal", "input_image", "x"])},
@@ -210,13 +200,6 @@ def test_any_request_is_taken_or_refused(listed: Any, more: Any) -> None:
 
 
 # Answers -----------------------------------------------------------------------------------------
-whole_choice = st.fixed_dictionaries(
-    {"message": json},
-    optional={"finish_reason": st.sampled_from(["stop", "length", "x", None]), "logprobs": json},
-)
-whole_message = st.fixed_dictionaries(
-    {}, optional=dict.fromkeys(("content", "refusal", "reasoning", "tool_calls"), json)
-)
 
 
 @given(choice=whole_choice, message=json | whole_message, usage=json)
@@ -229,40 +212,7 @@ def test_any_whole_answer_is_a_response(choice: Any, message: Any, usage: Any) -
     assert len({item["id"] for item in made["output"]}) == len(made["output"]) > 0
 
 
-call_piece = st.fixed_dictionaries(
-    {},
-    optional={
-        "index": st.integers(0, 2) | st.none(),
-        "id": few | st.none(),
-        "function": st.fixed_dictionaries(
-            {},
-            optional={
-                "name": st.text(max_size=3) | st.just("apply_patch"),
-                "arguments": st.text(max_size=3),
-            },
-        ),
-    },
-)
-delta = st.fixed_dictionaries(
-    {},
-    optional={
-        "content": st.text(max_size=3) | st.none(),
-        "refusal": st.text(max_size=3),
-        "reasoning_content": st.text(max_size=3) | json,
-        "reasoning": json,
-        "tool_calls": st.lists(call_piece, max_size=2) | st.none(),
-    },
-)
-choice = st.fixed_dictionaries(
-    {"delta": delta | st.none()},
-    optional={"finish_reason": st.sampled_from(["stop", "length", "x", None]), "logprobs": json},
-)
-chunk = st.fixed_dictionaries(
-    {"choices": st.lists(choice, max_size=2) | st.none()}, optional={"usage": json, "model": json}
-)
-
-
-@given(groups=st.lists(st.lists(chunk | json, min_size=1, max_size=4), min_size=1, max_size=4))
+@given(groups=groups_of_chunks)
 @settings(max_examples=200, deadline=None)
 def test_any_stream_is_a_sound_response(groups: list[list[Any]]) -> None:
     """Items begin and end in turns, each event is of the open one, and numbers have no gap."""

@@ -152,12 +152,12 @@ async def test_any_stream_is_read_again_after_an_event(
 async def test_a_silent_engine_is_bridged_by_comments(
     client: httpx.AsyncClient, engine: EngineServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from inference.api.responses import delivery
+    from inference.api.http import streaming
     from inference.intake import answer_stream
 
     monkeypatch.setattr(answer_stream, "LOOK_AROUND_S", 0.1)
-    monkeypatch.setattr(delivery, "FIRST_EVENT_S", 0.0)
-    monkeypatch.setattr(delivery, "KEEP_ALIVE_S", 0.0)
+    monkeypatch.setattr(streaming, "FIRST_WRITE_S", 0.0)
+    monkeypatch.setattr(streaming, "SILENCE_S", 0.0)
     engine.goes_on.clear()
     asking = asyncio.create_task(ask(client, stream=True))
     await asyncio.sleep(0.5)
@@ -209,8 +209,8 @@ async def test_a_conversation_is_summed_up_and_goes_on(
     compacted = (await client.post(f"{PATH}/compact", json=body)).json()
     assert compacted["object"] == "response.compaction"
     assert compacted["usage"]["output_tokens"] == 3
-    *kept, summary = compacted["output"]
-    assert [item["content"][0]["text"] for item in kept] == ["Say hi.", "To Paris."]
+    *messages, summary = compacted["output"]
+    assert [item["content"][0]["text"] for item in messages] == ["Say hi.", "To Paris."]
     assert summary["type"] == "compaction"
     assert [m["role"] for m in engine.asked[-1]["messages"]] == [
         "system",

@@ -1,4 +1,4 @@
-"""The chunks of a stream of a chat, as far as a response reads them."""
+"""The chunks of an answer's stream, as far as front ends of other forms read them."""
 
 from typing import Any
 
@@ -28,33 +28,37 @@ class Delta(msgspec.Struct):
 
 class Choice(msgspec.Struct):
     delta: Delta | None = None
+    text: str | None = None  # of a prompt without a template
     finish_reason: str | None = None
+    stop_reason: Any = None  # vLLM's: the stop sequence
+    matched_stop: Any = None  # SGLang's
     logprobs: Any = None
 
 
 class Chunk(msgspec.Struct):
+    model: Any = None
     choices: list[Choice] | None = None
     usage: Any = None
 
 
 _chunk = msgspec.json.Decoder(Chunk).decode
 _chunks = msgspec.json.Decoder(list[Chunk]).decode
-_NOTHING = Chunk()
+NO_CHUNK = Chunk()
 
 
 def decoded(events: list[bytes]) -> list[Chunk]:
-    """Returns a chunk for each event, an empty one where there is none."""
+    """Parse all events at once. Returns a chunk for each, NO_CHUNK where there is none."""
     ends = bool(events) and events[-1] == DONE
     data = [event.partition(b"data:")[2] for event in (events[:-1] if ends else events)]
     try:
         chunks = _chunks(b"[%b]" % b",".join(data))
     except msgspec.DecodeError:
         chunks = list(map(_decoded_alone, data))
-    return [*chunks, _NOTHING] if ends else chunks
+    return [*chunks, NO_CHUNK] if ends else chunks
 
 
 def _decoded_alone(data: bytes) -> Chunk:
     try:
         return _chunk(data)
     except msgspec.DecodeError:
-        return _NOTHING
+        return NO_CHUNK
