@@ -3,13 +3,15 @@
 -- start (AHEAD, as in headroom.lua), or while a free slot of the warm engine waits for the one before.
 -- A slot stays empty only while all waiting requests are left to their engines, and each is left once,
 -- for a bounded time.
+local OFF = {is_on = false, hand_on = function() end, add_words = function() end}
 -- `rule`: '' or the ms of that time, and the engines that take requests.
 local function warm_choice(p, runner, now, rule)
   local left_ms, takers = string.match(rule, '^(%d+)(.*)$')
+  if not left_ms then return OFF end -- most pops: a pool of one engine
   local mine = engine_of(runner)
   local choice = {look = false} -- `look`: when a request is left no longer, for which a slot stays empty
   local counts = {hit = 0, miss = 0, new = 0, waited = 0}
-  choice.is_on = mine and left_ms and redis.call('EXISTS', p .. ':prefixes') == 1
+  choice.is_on = mine and redis.call('EXISTS', p .. ':prefixes') == 1
 
   -- Returns what is known of a request that is left to another engine; nil where it may begin here.
   local function elsewhere(item)
