@@ -1,0 +1,3 @@
+from tests.inference.vectors.conftest import engine, house
+
+__all__ = ["engine", "house"]
