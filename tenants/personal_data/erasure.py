@@ -19,6 +19,7 @@ from tenants.models import (
     IdempotentRequest,
     Link,
     Member,
+    Person,
     Quota,
     QuotaRaise,
     Refusal,
@@ -40,6 +41,10 @@ def _people(tenant_id: UUID, subject_id: UUID) -> QuerySet[Member]:
 
 def _keys(tenant_id: UUID, subject_id: UUID) -> QuerySet[ApiKey]:
     return ApiKey.objects.filter(tenant_id=tenant_id, subject_id=subject_id)
+
+
+def _others(tenant_id: UUID, subject_id: UUID) -> QuerySet[Person]:
+    return Person.objects.filter(tenant_id=tenant_id, pk=subject_id)
 
 
 def _actors(tenant_id: UUID, subject_id: UUID) -> list[str]:
@@ -73,6 +78,9 @@ def _forget(tenant_id: UUID, subject_id: UUID) -> Evidence:
     who = tenant_id, subject_id
     leaves = tombstones.removes(*who)
     counts = {"members": 0, "keys": 0, "accounts": 0, "removed": 0}
+    for person in _others(*who):
+        person.delete()
+        counts["people"] = 1
     for member in _people(*who).select_related("user", "tenant"):
         counts["members"] += 1
         if _erase_member(member, leaves=leaves):
@@ -90,7 +98,8 @@ def _forget(tenant_id: UUID, subject_id: UUID) -> Evidence:
 
 
 def _remaining(tenant_id: UUID, subject_id: UUID) -> int:
-    return _people(tenant_id, subject_id).count() + _keys(tenant_id, subject_id).count()
+    who = tenant_id, subject_id
+    return sum(rows(*who).count() for rows in (_people, _keys, _others))
 
 
 def _erase_member(member: Member, *, leaves: bool) -> bool:

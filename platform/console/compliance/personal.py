@@ -224,6 +224,7 @@ MAP: dict[str, dict[Data, str]] = {
         D.CREDENTIAL: "password",
         D.NONE: "id created_at",
     },
+    "tenants.Person": {D.PSEUDONYM: "id digest", D.BEHAVIOUR: "created_at", D.NONE: "tenant"},
     "tenants.Price": {
         D.NONE: "id model pool prompt cached completion gpu_hour peak_hours peak_factor since ended"
     },
