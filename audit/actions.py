@@ -173,6 +173,14 @@ class Action(StrEnum):
     CONVERSATION_DELETE = "conversation:delete"
     PROMPT_VIEW = "prompt:view"
 
+    DIALOGUE_CREATE = "dialogue:create"
+    DIALOGUE_MESSAGE = "dialogue:message"  # of a person
+    DIALOGUE_ANSWER = "dialogue:answer"  # `detail` has the intent, and what worded it
+    DIALOGUE_CLOSE = "dialogue:close"
+    WIDGET_KEY_CREATE = "widget_key:create"
+    WIDGET_KEY_CHANGE = "widget_key:change"
+    WIDGET_KEY_REVOKE = "widget_key:revoke"
+
     DATA_SET_CREATE = "data_set:create"
     DATA_SET_ADD = "data_set:add"  # a version
     DATA_SET_IMPORT = "data_set:import"  # what came of reading a version

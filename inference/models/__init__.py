@@ -1,4 +1,14 @@
 from inference.models.adapter import Adapter, AdapterPromotion, PromotionStep
+from inference.models.assistants.dialogue import (
+    Channel,
+    Dialogue,
+    DialogueMessage,
+    DialogueStatus,
+    DialogueTurn,
+    Role,
+    TurnStep,
+)
+from inference.models.assistants.widget_key import WidgetKey
 from inference.models.batch import Batch, BatchLine, BatchState, LineState
 from inference.models.completion import Checkpoint, Completion, State, Usage
 from inference.models.conversation import Author, Conversation, Message
@@ -45,6 +55,7 @@ __all__ = [
     "Batch",
     "BatchLine",
     "BatchState",
+    "Channel",
     "Checkpoint",
     "ChunkPart",
     "Completion",
@@ -59,6 +70,10 @@ __all__ = [
     "DataSetSource",
     "DataSetState",
     "DataSetVersion",
+    "Dialogue",
+    "DialogueMessage",
+    "DialogueStatus",
+    "DialogueTurn",
     "Engine",
     "Evaluation",
     "EvaluationGate",
@@ -87,14 +102,17 @@ __all__ = [
     "PromptTemplate",
     "PromptTemplateVersion",
     "Replacement",
+    "Role",
     "RollupMark",
     "State",
     "StoredResponse",
     "TaskSet",
+    "TurnStep",
     "Usage",
     "UsageDay",
     "UsageHour",
     "VersionFormat",
     "VersionKind",
     "VersionState",
+    "WidgetKey",
 ]

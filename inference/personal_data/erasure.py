@@ -23,6 +23,7 @@ from inference.models import Checkpoint, Completion, Conversation, Message, Usag
 from inference.models.completion import CheckpointQuerySet
 from inference.personal_data import (
     data_sets,
+    dialogues,
     evaluations,
     files,
     jobs,
@@ -162,6 +163,8 @@ def register_erasers() -> None:
     register(Eraser("kept_answers", answers, content, _purge_answers, stored_answers.left_of))
     chats = _("Conversations")
     register(Eraser("conversations", chats, content, _erase_conversations, _conversations_left))
+    talks = _("Dialogues with assistants")
+    register(Eraser("dialogues", talks, content, dialogues.erase, dialogues.remaining))
     responses = _("Stored responses")
     of_responses = stored_responses.erase, stored_responses.remaining
     register(Eraser("responses", responses, content, *of_responses))

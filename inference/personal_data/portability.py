@@ -16,7 +16,7 @@ from audit.search import texts
 from inference.chat.conversations import said_in, title_of
 from inference.models import Conversation, Message, Usage
 from inference.order import unpacked
-from inference.personal_data import data_sets, evaluations, files, jobs, stored_responses
+from inference.personal_data import data_sets, dialogues, evaluations, files, jobs, stored_responses
 from inference.personal_data.erasure import received
 from inference.reasoning import Said
 
@@ -116,6 +116,7 @@ def _usage(tenant_id: UUID, subject_id: UUID) -> Iterator[Row]:
 def register_portables() -> None:
     register(Portable("requests", _requests))
     register(Portable("conversations", _conversations))
+    register(Portable("dialogues", dialogues.exported))
     register(Portable("usage", _usage))
     register(Portable("files", files.files))
     register(Portable("batches", files.batches))

@@ -13,6 +13,7 @@ from audit.retention import data_classes
 from audit.retention.data_classes import DataClass
 from inference.personal_data import (
     data_sets,
+    dialogues,
     evaluations,
     files,
     jobs,
@@ -67,6 +68,7 @@ def register() -> None:
     erase_sums, floor = partial(_erase, (_HOURS, _DAYS)), USAGE_FLOOR_DAYS
     for name, label, days, floor_days, kinds, erase in (
         ("conversations", _("Chats"), 400, 1, chats, erase_chats),
+        ("dialogues", _("Dialogues"), 400, 1, dialogues.KINDS, dialogues.erase_old),
         ("files", _("Files and batches"), 60, 1, files.KINDS, files.erase_old),
         ("jobs", _("Jobs and their checkpoints"), 400, 1, jobs.KINDS, jobs.erase_old),
         (

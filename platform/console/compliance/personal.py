@@ -333,6 +333,28 @@ MAP: dict[str, dict[Data, str]] = {
         D.BEHAVIOUR: "author finish_reason created_at",
         D.NONE: "id tenant conversation completion_id data_key_id left_out",
     },
+    "inference.Dialogue": {
+        D.PSEUDONYM: "api_key person taken_by",
+        D.CONTENT: "ciphertext",
+        D.BEHAVIOUR: "channel language status taken_at messages_count turns_count satisfaction "
+        "was_resolved created_at changed_at closed_at",
+        D.NONE: "id tenant widget_key assistant_id version data_key_id",
+    },
+    "inference.DialogueMessage": {
+        D.PSEUDONYM: "author",
+        D.CONTENT: "ciphertext",
+        D.BEHAVIOUR: "role whole intent step worded_by created_at",
+        D.NONE: "id tenant dialogue number client_id data_key_id completion_id",
+    },
+    "inference.DialogueTurn": {
+        D.CONTENT: "ciphertext",
+        D.BEHAVIOUR: "step error_code attempts deadline created_at ended_at",
+        D.NONE: "id tenant dialogue question answer data_key_id lease leased_until",
+    },
+    "inference.WidgetKey": {
+        D.PSEUDONYM: "created_by api_key",
+        D.NONE: "id tenant name text assistant_id origins created_at revoked_at",
+    },
     "inference.DataSet": {
         D.PSEUDONYM: "subject_id",
         D.NONE: "id tenant name latest created_at changed_at deleted_at",
