@@ -1,4 +1,4 @@
-"""`make soak` runs all that has a full count there, and every test that is marked for it."""
+"""`make soak` and `make soak-models` run every test that is marked for them."""
 
 import re
 from collections.abc import Iterator
@@ -13,14 +13,13 @@ FOR_ALL = {"tests/soak.py", "tests/conftest.py"}  # what these read holds for al
 
 
 def recipe() -> str:
-    recipes: list[str] = re.findall(
-        r"^soak: .*\n((?:\t.*\n)+)", (PROJECT / "Makefile").read_text(), re.M
-    )
-    return recipes[0]
+    makefile = (PROJECT / "Makefile").read_text()
+    recipes: list[str] = re.findall(r"^soak(?:-models)?: .*\n((?:\t.*\n)+)", makefile, re.M)
+    return "".join(recipes)
 
 
 def files() -> Iterator[Path]:
-    """The Python files under its paths; of `file::test` the whole file."""
+    """The Python files under their paths; of `file::test` the whole file."""
     for name in re.findall(r"\btests(?:/[\w.]+)+", recipe()):
         path = PROJECT / name
         assert path.exists(), f"make soak names {name}, which is not there"
@@ -31,17 +30,17 @@ FILES = set(files())
 
 
 @pytest.mark.parametrize("variable", sorted(set(re.findall(r"\b(FOREBAY_\w+)=", recipe()))))
-def test_each_variable_that_it_sets_is_read_by_a_test_that_it_runs(variable: str) -> None:
+def test_each_variable_that_they_set_is_read_by_a_test_that_they_run(variable: str) -> None:
     readers = FILES | {PROJECT / name for name in FOR_ALL}
     assert any(f'"{variable}"' in path.read_text() for path in readers)
 
 
-def test_each_single_test_that_it_names_is_there() -> None:
+def test_each_single_test_that_they_name_is_there() -> None:
     for name, test in re.findall(r"\b(tests/[\w/.]+)::(\w+)", recipe()):
         assert f"def {test}(" in (PROJECT / name).read_text()
 
 
-def test_each_file_with_the_mark_is_among_its_paths() -> None:
+def test_each_file_with_the_mark_is_among_their_paths() -> None:
     marked = {
         path
         for path in (PROJECT / "tests").rglob("test_*.py")

@@ -1,4 +1,4 @@
-"""What the bundled model must reach on two cores: `make soak` runs it, for two hours or so."""
+"""What the bundled model must reach on two cores: `make soak-models`, for two hours or so."""
 
 import json
 import subprocess
