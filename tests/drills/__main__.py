@@ -15,6 +15,7 @@ from pathlib import Path
 
 from tests.drills.cluster import ZONES, Cluster, NotHere
 from tests.drills.platform import Data, Platforms, environment
+from tests.drills.proxy import start_proxy
 from tests.drills.zones import zones
 
 TOPOLOGY = (
@@ -37,6 +38,8 @@ def main() -> int:
         if platforms:
             stack.callback(platforms.stop)
         os.environ.update(variables)
+        # The drill's own queries go through it, from its clients' first to the report's last.
+        stack.callback(start_proxy(cluster, cluster.desk).stop, 3)
         return _drill(cluster, platforms, options)
 
 

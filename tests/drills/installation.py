@@ -14,7 +14,6 @@ from tests.drills import record_door
 from tests.drills.cluster import Cluster
 from tests.drills.faults import Faults
 from tests.drills.platform import Platforms
-from tests.drills.proxy import start_proxy
 
 
 class ClusterAlone:
@@ -23,7 +22,6 @@ class ClusterAlone:
     def __init__(self, cluster: Cluster, clients: int) -> None:
         self.cluster, self._clients = cluster, clients
         self._faults = Faults(cluster)
-        self._proxy = start_proxy(cluster, cluster.desk)
         record_door.prepare(cluster.dsn(cluster.primary()))
 
     @property
@@ -65,7 +63,6 @@ class ClusterAlone:
 
     def stop(self) -> None:
         self._faults.undo()
-        self._proxy.stop(3)
 
 
 class UnderAPlatform(ClusterAlone):
