@@ -1,0 +1,1 @@
+"""Values of slots in a message, by rules, in English and Chinese."""
