@@ -25,6 +25,11 @@ from inference.models.data_set import (
     DataSetState,
     DataSetVersion,
 )
+from inference.models.decisions import (
+    DecisionPolicy,
+    DecisionPolicyVersion,
+    PolicyVersionState,
+)
 from inference.models.evaluation import Evaluation, EvaluationState
 from inference.models.evaluation_gate import EvaluationGate
 from inference.models.file import File, FileChunk, FilePurpose
@@ -70,6 +75,8 @@ __all__ = [
     "DataSetSource",
     "DataSetState",
     "DataSetVersion",
+    "DecisionPolicy",
+    "DecisionPolicyVersion",
     "Dialogue",
     "DialogueMessage",
     "DialogueStatus",
@@ -97,6 +104,7 @@ __all__ = [
     "ModelFile",
     "ModelParent",
     "ModelVersion",
+    "PolicyVersionState",
     "Pool",
     "PromotionStep",
     "PromptTemplate",

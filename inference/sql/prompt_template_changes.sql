@@ -1,6 +1,6 @@
--- Notifies web processes, when a change commits, of the tenant whose prompt templates it changed, on
--- the channel for changed callers (tenants/authentication/invalidation.py,
--- inference/intake/prompt_templates.py).
+-- Notifies web processes, when a change commits, of the tenant whose prompt templates or decision
+-- policies it changed, on the channel for changed callers (tenants/authentication/invalidation.py,
+-- inference/intake/prompt_templates.py, inference/decisions/serving.py).
 create or replace function inference_tell_template_changes() returns trigger
 language plpgsql as $$
 begin
@@ -14,9 +14,18 @@ begin
     return null;
 end $$;
 
-create or replace trigger inference_template_rows
-    after insert or update or delete on inference_prompttemplate
-    for each row execute function inference_tell_template_changes();
-create or replace trigger inference_template_truncate
-    after truncate on inference_prompttemplate
-    for each statement execute function inference_tell_template_changes();
+do $$
+declare
+    name text;
+begin
+    foreach name in array array['inference_prompttemplate', 'inference_decisionpolicy'] loop
+        execute format(
+            'create or replace trigger inference_template_rows
+             after insert or update or delete on %I
+             for each row execute function inference_tell_template_changes()', name);
+        execute format(
+            'create or replace trigger inference_template_truncate
+             after truncate on %I
+             for each statement execute function inference_tell_template_changes()', name);
+    end loop;
+end $$;

@@ -386,6 +386,16 @@ MAP: dict[str, dict[Data, str]] = {
         D.PSEUDONYM: "created_by",
         D.NONE: "id tenant template number data_key_id ciphertext created_at",
     },
+    # Texts of the tenant under its own key: inference/models/decisions/policy_version.py
+    "inference.DecisionPolicy": {
+        D.NONE: "id tenant name latest champion challenger challenger_share shadow created_at "
+        "changed_at",
+    },
+    "inference.DecisionPolicyVersion": {
+        D.PSEUDONYM: "created_by authors reviewed_by",
+        D.NONE: "id tenant policy number model model_version data_key_id ciphertext state trial "
+        "report created_at reviewed_at promoted_at served_at",
+    },
     # Texts of the tenant under its own key, as prompt templates are: inference/models/task_set.py
     "inference.TaskSet": {
         D.PSEUDONYM: "created_by",

@@ -1,0 +1,196 @@
+"""Versions of a decision policy. What is written in one never changes.
+
+They are texts of the tenant, not of a person: encrypted under the tenant's own key, and not erased
+with a person. `inference/decisions/spec.py` is their form.
+"""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from django.contrib.postgres.fields import ArrayField
+from django.core.exceptions import ValidationError
+from django.db import models, transaction
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from audit.actions import Action
+from audit.keys.keyring import keyring
+from audit.trail.record import act
+from inference.models.served import LONGEST_NAME
+from tenants.models import ApiKey, Tenant
+from tenants.models.model_changes import lock
+
+if TYPE_CHECKING:
+    from inference.models.decisions.policy import DecisionPolicy
+
+LONGEST_ACTOR = 80
+
+
+class PolicyVersionState(models.TextChoices):
+    DRAFT = "draft", gettext_lazy("Draft")
+    IN_REVIEW = "in_review", gettext_lazy("In review")
+    APPROVED = "approved", gettext_lazy("Approved")
+    RETIRED = "retired", gettext_lazy("Retired")
+
+
+S = PolicyVersionState
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What a version says: packed, and the model that it was made for."""
+
+    spec: bytes
+    model: str
+    model_version: str
+
+
+class DecisionPolicyVersion(models.Model):
+    """`trial` is what its trial showed before the review, `report` its evaluation: figures."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="+", db_index=False)
+    policy = models.ForeignKey(
+        "inference.DecisionPolicy", models.CASCADE, related_name="versions", db_index=False
+    )
+    number = models.PositiveIntegerField()
+    model = models.CharField(max_length=LONGEST_NAME)
+    model_version = models.CharField(max_length=LONGEST_NAME, default="", blank=True)
+    data_key_id = models.UUIDField()
+    ciphertext = models.BinaryField()
+    state = models.CharField(max_length=10, choices=PolicyVersionState, default=S.DRAFT)
+    trial = models.JSONField(null=True, blank=True)
+    report = models.JSONField(null=True, blank=True)
+    created_by = models.CharField(max_length=LONGEST_ACTOR)
+    # The people who wrote it or sent it to review: none of them approves it.
+    authors = ArrayField(models.CharField(max_length=LONGEST_ACTOR), default=list, blank=True)
+    reviewed_by = models.CharField(max_length=LONGEST_ACTOR, default="", blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    reviewed_at = models.DateTimeField(null=True, blank=True)
+    promoted_at = models.DateTimeField(null=True, blank=True)  # None after a roll-back, too
+    served_at = models.DateTimeField(null=True, blank=True)  # it first had a part in decisions
+
+    objects: ClassVar[models.Manager[DecisionPolicyVersion]]
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint("policy", "number", name="inference_decisionpolicy_version")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.policy}@{self.number}"
+
+    @classmethod
+    def of(cls, policy: DecisionPolicy, written: Written, *, by: str) -> DecisionPolicyVersion:
+        """Returns the policy's latest version, not saved yet."""
+        version = cls(
+            tenant=policy.tenant,
+            policy=policy,
+            number=policy.latest,
+            model=written.model,
+            model_version=written.model_version,
+            created_by=by,
+            authors=_people(policy.tenant, by),
+        )
+        cipher = keyring.of_subject_now(policy.tenant_id, None)
+        version.data_key_id = cipher.key_id
+        version.ciphertext = cipher.encrypt(written.spec, version._aad)
+        return version
+
+    @property
+    def packed_spec(self) -> bytes:
+        """Returns what is written. Raises Unreadable, MasterKeyUnavailable."""
+        cipher = keyring.by_id_now(self.data_key_id)
+        return cipher.decrypt(bytes(self.ciphertext), self._aad)
+
+    # Review --------------------------------------------------------------------------------------
+    def submit(self, trial: dict[str, Any], *, by: str) -> None:
+        """Send a draft to review, with what its trial showed. Raises ValidationError."""
+        with transaction.atomic():
+            self._enter(S.IN_REVIEW, S.DRAFT)
+            self.trial = trial
+            self.authors = list(dict.fromkeys([*self.authors, *_people(self.tenant, by)]))
+            self.save(update_fields=["state", "trial", "authors"])
+            self.record(Action.POLICY_SUBMIT, by)
+
+    def approve(self, *, by: str) -> None:
+        """Approve it, by another person than its authors. Raises ValidationError."""
+        with transaction.atomic():
+            self._enter(S.APPROVED, S.IN_REVIEW)
+            if by in self.authors:
+                raise ValidationError(
+                    _("You wrote this version: another person has to approve it.")
+                )
+            self.reviewed_by, self.reviewed_at = by, timezone.now()
+            self.save(update_fields=["state", "reviewed_by", "reviewed_at"])
+            self.record(Action.POLICY_APPROVE, by)
+
+    def send_back(self, *, by: str) -> None:
+        """Make it a draft again. Raises ValidationError."""
+        with transaction.atomic():
+            self._enter(S.DRAFT, S.IN_REVIEW)
+            self.trial = None
+            self.save(update_fields=["state", "trial"])
+            self.record(Action.POLICY_SEND_BACK, by)
+
+    def retire(self, *, by: str) -> None:
+        """Keep it from ever serving again. Raises ValidationError while it serves."""
+        with transaction.atomic():
+            lock(self.policy)
+            if self.policy.serves(self.number):
+                text = _("It has a part in decisions: promote another, or end that part first.")
+                raise ValidationError(text)
+            self._enter(S.RETIRED, S.DRAFT, S.IN_REVIEW, S.APPROVED)
+            self.save(update_fields=["state"])
+            self.record(Action.POLICY_RETIRE, by)
+
+    def refuse_unapproved(self) -> None:
+        """Lock it. Raises ValidationError for one that was not approved."""
+        lock(self)
+        if self.state != S.APPROVED:
+            raise ValidationError(_("Only an approved version may decide: send it to review."))
+
+    def _enter(self, state: PolicyVersionState, *before: PolicyVersionState) -> None:
+        lock(self)
+        if self.state not in before:
+            now = S(self.state).label
+            raise ValidationError(_("This is not possible now: the version is in state %s.") % now)
+        self.state = state
+
+    # Use -----------------------------------------------------------------------------------------
+    def note_use(self) -> None:
+        self.served_at = self.served_at or timezone.now()
+        self.save(update_fields=["served_at"])
+
+    def note_promotion(self) -> None:
+        self.promoted_at = timezone.now()
+        self.served_at = self.served_at or self.promoted_at
+        self.save(update_fields=["served_at", "promoted_at"])
+
+    def note_report(self, report: dict[str, Any], *, by: str) -> None:
+        """Keep the figures of an evaluation; an earlier one's are replaced."""
+        with transaction.atomic():
+            lock(self)
+            self.report = report
+            self.save(update_fields=["report"])
+            self.record(Action.POLICY_REPORT, by)
+
+    def record(self, action: Action, by: str) -> None:
+        detail = {"policy": str(self.policy_id), "name": self.policy.name, "version": self.number}
+        act(action, actor=by, tenant_id=self.tenant_id, detail=detail)
+
+    @property
+    def _aad(self) -> bytes:
+        owner = self.tenant_id.bytes + self.policy_id.bytes
+        return b"inference_decisionpolicyversion|%b|%d" % (owner, self.number)
+
+
+def _people(tenant: Tenant, by: str) -> list[str]:
+    """Returns the people behind an actor: of a key those who made, widened or rotated it."""
+    kind, _colon, number = by.partition(":")
+    key: ApiKey | None = tenant.api_keys.filter(pk=number).first() if kind == "key" else None
+    return [by, *key.grantors] if key else [by]
