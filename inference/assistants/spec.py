@@ -36,6 +36,7 @@ class Slot(Part, frozen=True, kw_only=True):
 
     name: str
     kind: SlotKind
+    title: Texts = {}
     ask: Texts = {}
     pattern: str = ""
     choices: list[Choice] = []

@@ -13,7 +13,9 @@ _SCALES = {"hundred": 100, "thousand": 1_000, "million": 1_000_000}
 _HAN = {char: number for number, char in enumerate("零一二三四五六七八九")} | {"两": 2, "〇": 0}
 _HAN_SCALES = {"十": 10, "百": 100, "千": 1_000, "万": 10_000}
 _ENGLISH = "|".join(sorted({*_WORDS, *_SCALES}, key=len, reverse=True))
-_DIGITS = r"(?<![\w.,-])-?(?:\d{1,3}(?:,\d{3})+|\d{1,15})(?:\.\d{1,6})?(?!\d|[.,-]?[A-Za-z]*\d)"
+_DIGITS = (
+    r"(?<![A-Za-z0-9_.,-])-?(?:\d{1,3}(?:,\d{3})+|\d{1,15})(?:\.\d{1,6})?(?!\d|[.,-]?[A-Za-z]*\d)"
+)
 _NUMBER = re.compile(
     rf"(?P<digits>{_DIGITS})"
     rf"|(?P<english>\b(?:{_ENGLISH})(?:(?:[ -]|\s+and\s+)(?:{_ENGLISH}))*\b)"

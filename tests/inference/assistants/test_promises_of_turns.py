@@ -104,7 +104,7 @@ def apply(spec: AssistantSpec, state: State, event: tuple[str, Any]) -> tuple[St
     return after_action(spec, state, msgspec.structs.replace(value, number=number))
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(EVENTS)
 def test_nothing_is_done_twice_or_without_a_yes(events: list[tuple[str, Any]]) -> None:
     state, ledger = State(language="en"), Ledger()
@@ -122,7 +122,7 @@ def test_nothing_is_done_twice_or_without_a_yes(events: list[tuple[str, Any]]) -
             ledger.came(event[1].status)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.lists(st.tuples(TEXTS, PREDICTIONS), min_size=13, max_size=13), st.data())
 def test_every_dialogue_ends(messages: list[Any], data: st.DataObject) -> None:
     state = State(language="en")
@@ -138,7 +138,7 @@ def test_every_dialogue_ends(messages: list[Any], data: st.DataObject) -> None:
     assert sum(isinstance(step, HandOver | Done) for step in steps) == 1
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(EVENTS)
 def test_a_state_survives_its_storage_and_repeats_its_step(events: list[tuple[str, Any]]) -> None:
     state = State(language="zh")
