@@ -20,6 +20,7 @@ AGAIN = 3  # answers after which it works again
 STEADY_S = 3.0  # the clients go on for so long after all is well
 STOPPED_S = 30.0  # for so long nothing may be answered where it has to stop
 HEALTHY_S = 180.0
+BEGIN_S = 30.0  # a standby may leave the quorum for a moment: no drill is refused for that
 DOORS_S = 120.0  # after the undoing, until each front door has answered
 
 Say = Callable[[str], None]
@@ -86,7 +87,7 @@ async def run(result: Result, installation: Installation, say: Say) -> None:
 
     Raises Unhealthy where it cannot begin. From the break on, what goes wrong is in the result.
     """
-    if problem := await installation.problem():
+    if problem := await _healthy(installation, BEGIN_S):
         raise Unhealthy(problem)
     mark, primary = await installation.mark(), await installation.primary()
     load = installation.load()
@@ -163,7 +164,7 @@ async def _stays_stopped(result: Result, installation: Installation, load: Load)
 
 async def _mended(result: Result, installation: Installation, load: Load, say: Say) -> None:
     since = time.time()
-    problem = await _healthy(installation)
+    problem = await _healthy(installation, HEALTHY_S)
     result.healthy_s = round(time.time() - result.broken_at, 1)
     if problem:
         result.problems.append(f"after {HEALTHY_S:.0f} s: {problem}")
@@ -173,8 +174,9 @@ async def _mended(result: Result, installation: Installation, load: Load, say: S
     say(f"  as before after {result.healthy_s} s")
 
 
-async def _healthy(installation: Installation) -> str:
-    deadline = time.monotonic() + HEALTHY_S
+async def _healthy(installation: Installation, seconds: float) -> str:
+    """Wait until nothing is wrong. Returns what still is after so many seconds, or ""."""
+    deadline = time.monotonic() + seconds
     while True:
         problem = await installation.problem()
         if not problem or time.monotonic() > deadline:

@@ -99,7 +99,12 @@ class PretendedInstallation:
 
 @pytest.fixture(autouse=True)
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, seconds in {"STEADY_S": 0.1, "STOPPED_S": 0.3, "WARM_S": 20.0}.items():
+    for name, seconds in {
+        "STEADY_S": 0.1,
+        "STOPPED_S": 0.3,
+        "WARM_S": 20.0,
+        "BEGIN_S": 0.3,
+    }.items():
         monkeypatch.setattr(procedure, name, seconds)
 
 
@@ -130,6 +135,17 @@ async def test_nothing_is_broken_where_not_all_is_well() -> None:
     with pytest.raises(Unhealthy, match="2 primaries"):
         await drilled(installation)
     assert installation.acts == []
+
+
+async def test_a_drill_begins_once_a_moments_trouble_is_over(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(procedure, "BEGIN_S", 20.0)
+    installation = PretendedInstallation(unwell="2 standbys count for the quorum")
+    drill = asyncio.create_task(drilled(installation))
+    await asyncio.sleep(0.2)
+    installation.unwell = ""
+    assert (await drill).is_good
 
 
 async def test_two_servers_that_take_writes_fail_the_drill() -> None:

@@ -23,18 +23,21 @@ class Chat:
     def __init__(self, urls: Sequence[str], session: str, tenant: str, model: str) -> None:
         self._urls, self._session = cycle(urls), session
         self._tenant, self._model = tenant, model
-        self._socket: ClientConnection | None = None
+        self._idle: list[ClientConnection] = []
 
     async def ask(self, request: str) -> Sequence[str]:
+        """Send a message over a socket that no other client uses meanwhile."""
+        socket = self._idle.pop() if self._idle else await self._opened()
         try:
-            return await self._ask(request)
-        except Exception:
-            await self.close()
+            ids = await self._ask(socket, request)
+        except BaseException:  # also a timeout: its answer may yet come, to no other question
+            await socket.close()
             raise
+        self._idle.append(socket)
+        return ids
 
-    async def _ask(self, request: str) -> Sequence[str]:
+    async def _ask(self, socket: ClientConnection, request: str) -> Sequence[str]:
         """Send a message under its own id, which counts once however often it is sent."""
-        socket = await self._opened()
         sent = {"type": "send", "text": "Say hello.", "model": self._model, "message": request}
         await socket.send(json.dumps(sent))
         started = await _heard(socket, "started", "error")
@@ -47,21 +50,18 @@ class Chat:
         return [str(UUID(answer["completion"]))]
 
     async def _opened(self) -> ClientConnection:
-        if self._socket is None:
-            url = next(self._urls)
-            self._socket = await connect(
-                f"{url.replace('http', 'ws', 1)}/ws/chat/?tenant={self._tenant}&language=en",
-                origin=Origin(url),
-                additional_headers={"Cookie": f"forebay_session={self._session}"},
-                open_timeout=_OPEN_S,
-                close_timeout=1,
-            )
-        return self._socket
+        url = next(self._urls)
+        return await connect(
+            f"{url.replace('http', 'ws', 1)}/ws/chat/?tenant={self._tenant}&language=en",
+            origin=Origin(url),
+            additional_headers={"Cookie": f"forebay_session={self._session}"},
+            open_timeout=_OPEN_S,
+            close_timeout=1,
+        )
 
     async def close(self) -> None:
-        socket, self._socket = self._socket, None
-        if socket:
-            await socket.close()
+        while self._idle:
+            await self._idle.pop().close()
 
 
 async def _heard(socket: ClientConnection, *kinds: str) -> dict[str, Any]:

@@ -11,6 +11,8 @@ from inference.api.grpc.stubs.forebay.v1 import inference_pb2 as pb
 
 _CHAT = "/forebay.v1.InferenceService/Chat"
 _LONGEST_S = 60
+# Waits between attempts to connect would be waits for the platform in the report.
+_SOON = [("grpc.initial_reconnect_backoff_ms", 250), ("grpc.max_reconnect_backoff_ms", 500)]
 _FINAL = (grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.FAILED_PRECONDITION)
 
 
@@ -20,7 +22,8 @@ class Grpc:
 
     def __init__(self, addresses: Sequence[str], key: str, model: str) -> None:
         self._addresses, self._key, self._model = cycle(addresses), key, model
-        self._channel = grpc.aio.insecure_channel(next(self._addresses))
+        self._channels = {each: grpc.aio.insecure_channel(each, _SOON) for each in addresses}
+        self._address = next(self._addresses)
 
     async def ask(self, request: str) -> Sequence[str]:
         message = pb.ChatRequest(
@@ -29,7 +32,8 @@ class Grpc:
             max_tokens=12,
         )
         metadata = (("authorization", f"Bearer {self._key}"), ("idempotency-key", request))
-        call = self._channel.unary_unary(
+        address = self._address
+        call = self._channels[address].unary_unary(
             _CHAT,
             request_serializer=pb.ChatRequest.SerializeToString,
             response_deserializer=pb.ChatResponse.FromString,
@@ -37,19 +41,21 @@ class Grpc:
         try:
             answer = await call(message, metadata=metadata, timeout=_LONGEST_S)
         except grpc.aio.AioRpcError as error:
-            await self._other_host()
+            self._turn_from(address)
             text, is_final = f"{error.code().name} {error.details()}", error.code() in _FINAL
             if is_final or _has_details(error):
                 raise Refused(text, began=not is_final, again=not is_final) from None
             raise
         return [str(UUID(answer.request_id))]
 
-    async def _other_host(self) -> None:
-        await self._channel.close()
-        self._channel = grpc.aio.insecure_channel(next(self._addresses))
+    def _turn_from(self, address: str) -> None:
+        """Use the next host, if no other client has turned to it already."""
+        if address == self._address:
+            self._address = next(self._addresses)
 
     async def close(self) -> None:
-        await self._channel.close()
+        for channel in self._channels.values():
+            await channel.close()
 
 
 def _has_details(error: grpc.aio.AioRpcError) -> bool:
