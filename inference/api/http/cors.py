@@ -6,6 +6,7 @@ page; once the key is there, its tenant's own list is checked.
 
 import asyncio
 import re
+from collections.abc import Callable
 from contextlib import suppress
 
 from channels.db import database_sync_to_async
@@ -27,13 +28,18 @@ _USUAL_HEADERS = "authorization, content-type, x-api-key, api-key, last-event-id
 async def greet(request: Request) -> None:
     """Note the origin of a browser's request. A known one may read every answer."""
     request.origin = request.header(b"origin")
-    if request.origin and request.origin in await _all_origins():
-        request.origin_is_known = True
-        request.extra += [
-            (b"access-control-allow-origin", request.origin.encode("latin-1")),
-            (b"access-control-expose-headers", b"*"),
-            (b"vary", b"Origin"),
-        ]
+    if request.origin and request.origin in await _of_tenants.now():
+        admit(request)
+
+
+def admit(request: Request) -> None:
+    """Let the page of the request read every answer."""
+    request.origin_is_known = True
+    request.extra += [
+        (b"access-control-allow-origin", request.origin.encode("latin-1")),
+        (b"access-control-expose-headers", b"*"),
+        (b"vary", b"Origin"),
+    ]
 
 
 def preflight(request: Request, allow: str) -> Headers:
@@ -70,25 +76,32 @@ def _forbidden(request: Request) -> Forbidden:
     return Forbidden(f"{text} the browser origins in its settings", code="origin_not_allowed")
 
 
-_known: frozenset[str] = frozenset()
-_looked_up_at = float("-inf")
-_lookup: asyncio.Task[frozenset[str]] | None = None
+class KnownOrigins:
+    """Origins that are looked up every few seconds, and no oftener. An outage keeps the last."""
+
+    def __init__(self, look_up: Callable[[], frozenset[str]]) -> None:
+        self._look_up = database_sync_to_async(look_up)
+        self._known = frozenset[str]()
+        self._looked_up_at = float("-inf")
+        self._lookup: asyncio.Task[frozenset[str]] | None = None
+
+    async def now(self) -> frozenset[str]:
+        loop, lookup = asyncio.get_running_loop(), self._lookup
+        is_old = loop.time() - self._looked_up_at > CACHED_S
+        if lookup is None or lookup.get_loop() is not loop or is_old:
+            self._looked_up_at = loop.time()
+            self._lookup = lookup = loop.create_task(self._look_up())
+        with suppress(Error):
+            self._known = await asyncio.shield(lookup)
+        return self._known
 
 
-async def _all_origins() -> frozenset[str]:
-    """Returns the origins of all open tenants, seconds old. An outage keeps the last ones."""
-    global _known, _looked_up_at, _lookup
-    loop = asyncio.get_running_loop()
-    if _lookup is None or _lookup.get_loop() is not loop or loop.time() - _looked_up_at > CACHED_S:
-        _looked_up_at, _lookup = loop.time(), loop.create_task(_look_up())
-    with suppress(Error):
-        _known = await asyncio.shield(_lookup)
-    return _known
-
-
-@database_sync_to_async
-def _look_up() -> frozenset[str]:
+def _tenants_origins() -> frozenset[str]:
+    """Returns the origins of all open tenants."""
     with system_scope():
         lists = Tenant.objects.open().exclude(allowed_origins=[])
         values = lists.values_list("allowed_origins", flat=True)
         return frozenset(origin for origins in values for origin in origins)
+
+
+_of_tenants = KnownOrigins(_tenants_origins)

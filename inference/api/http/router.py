@@ -57,7 +57,7 @@ class Router:
     `find` gives a path's route. `owns` says whether a path is the front end's own, also if nothing
     is there: then its errors are in its form. `claims` says whether a request is for it, where
     other front ends have the same path. `headers` gives what it adds to the headers of an answer,
-    `document` its operations for the OpenAPI document.
+    `document` its operations for the OpenAPI document. `greet` notes the origin of a web page.
     """
 
     def __init__(
@@ -69,9 +69,10 @@ class Router:
         claims: Callable[[Any], bool] = lambda scope: True,
         headers: Callable[[Headers], Headers] | None = None,
         document: Callable[[], Section] | None = None,
+        greet: Callable[[Request], Awaitable[None]] = cors.greet,
     ) -> None:
         self.find, self.owns, self.claims, self.document = find, owns, claims, document
-        self.errors, self._headers = errors, headers
+        self.errors, self._headers, self._greet = errors, headers, greet
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         call = Call(context_of(scope), "", client_ip(scope))
@@ -79,7 +80,7 @@ class Router:
         call.span = spans.front(request.method, lambda name: request.header(name.encode()))
         try:
             if b"origin" in request.headers:
-                await cors.greet(request)
+                await self._greet(request)
             await self._dispatch(request)
         except REFUSALS as refusal:
             await self._refuse(request, await call.refused(refusal))

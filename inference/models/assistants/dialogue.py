@@ -76,6 +76,10 @@ class Content(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class DialogueQuerySet(models.QuerySet["Dialogue"]):
+    def of_key(self, api_key_id: uuid.UUID) -> Self:
+        """Dialogues of this key, or of a key that it was rotated from or to, as with requests."""
+        return self.filter(api_key__in=ApiKey.objects.readable_with(api_key_id))
+
     def newest_first(self) -> Self:
         return self.order_by("-changed_at")
 
@@ -137,6 +141,11 @@ class Dialogue(models.Model):
     @property
     def subject_id(self) -> uuid.UUID:
         return self.person.subject_id
+
+    @property
+    def actor(self) -> str:
+        """Returns the assistant, as the trail writes it."""
+        return f"assistant:{self.assistant_id}"
 
     @property
     def human_has_it(self) -> bool:

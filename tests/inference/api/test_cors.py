@@ -28,7 +28,7 @@ async def context(
 ) -> AsyncIterator[Context]:
     settings.ENGINES = {pool: {"kind": "openai", "url": "http://127.0.0.1:9/v1"}}
     settings.DATABASE_URL, settings.ADDRESS_PER_MINUTE = dsn, 0
-    monkeypatch.setattr(cors, "_lookup", None)
+    monkeypatch.setattr(cors, "_of_tenants", cors.KnownOrigins(cors._tenants_origins))
     monkeypatch.setattr(cors, "CACHED_S", 0.0)
     engines.forget()
     async with serving() as opened:
