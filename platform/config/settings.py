@@ -164,7 +164,7 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 DATABASE_URL = environment.variable("DATABASE_URL", "postgres://postgres@127.0.0.1:5432/forebay")
 DATABASE_PATIENCE = environment.DATABASE_PATIENCE
 # For so long requests wait while another PostgreSQL becomes primary, before they are refused.
-FAILOVER_WAIT_S = environment.number("FOREBAY_FAILOVER_WAIT_S", 6)
+FAILOVER_WAIT_S = environment.number("FOREBAY_FAILOVER_WAIT_S", 10)
 # The rows that Django's connection sees until a scope is opened (tenants/scope.py): "system" all,
 # "none" none. The hot path's own connections belong to the platform, not to a tenant.
 DATABASE_SCOPE = env.str("FOREBAY_DATABASE_SCOPE", default="none")
