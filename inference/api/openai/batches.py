@@ -7,6 +7,7 @@ from django.conf import settings
 
 from audit.keys.keyring import Barred
 from audit.trail.truncated_address import network
+from inference.api.http import lists
 from inference.api.http.callers import address_charged_caller, charged_caller
 from inference.api.http.request import Request
 from inference.api.openai import files, stored_objects
@@ -52,8 +53,8 @@ async def create(request: Request) -> None:
 
 async def listed(request: Request) -> None:
     caller = await address_charged_caller(request, Scope.BATCH)
-    rows, page = Batch.objects.all(), stored_objects.query(request)
-    listing = partial(stored_objects.listed, caller, rows, _as_openai, page, BOUNDS)
+    rows, page = Batch.objects.all(), lists.query(request)
+    listing = partial(lists.listed, caller, rows, _as_openai, page, BOUNDS)
     await request.answer_json(await in_scope(caller.tenant_id, listing))
 
 

@@ -9,6 +9,7 @@ from audit.actions import Action
 from audit.keys.keyring import Unreadable
 from audit.trail.truncated_address import network
 from inference.api.call import Call
+from inference.api.http import lists
 from inference.api.http.callers import address_charged_caller, charged_caller
 from inference.api.http.request import Request
 from inference.api.openai import stored_objects, uploads
@@ -43,12 +44,12 @@ async def create(request: Request) -> None:
 
 async def listed(request: Request) -> None:
     caller = await address_charged_caller(request, Scope.BATCH)
-    rows, page = File.objects.whole(), stored_objects.query(request)
+    rows, page = File.objects.whole(), lists.query(request)
     if (purpose := page.pop("purpose", None)) is not None:
         if purpose not in PURPOSES:
             raise must_be("purpose", f"one of {', '.join(PURPOSES)}")
         rows = rows.filter(purpose=purpose)
-    listing = partial(stored_objects.listed, caller, rows, as_openai, page, BOUNDS)
+    listing = partial(lists.listed, caller, rows, as_openai, page, BOUNDS)
     await request.answer_json(await in_scope(caller.tenant_id, listing))
 
 

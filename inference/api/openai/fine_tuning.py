@@ -6,6 +6,7 @@ from typing import Any
 
 from audit.keys.keyring import Barred
 from audit.trail.truncated_address import network
+from inference.api.http import lists
 from inference.api.http.callers import address_charged_caller, charged_caller
 from inference.api.http.request import Request
 from inference.api.openai import files, fine_tuning_shapes, stored_objects
@@ -57,8 +58,8 @@ async def create(request: Request) -> None:
 
 async def listed(request: Request) -> None:
     caller = await address_charged_caller(request, SCOPE)
-    page = stored_objects.query(request)
-    listing = partial(stored_objects.listed, caller, _jobs(), fine_tuning_shapes.job, page, BOUNDS)
+    page = lists.query(request)
+    listing = partial(lists.listed, caller, _jobs(), fine_tuning_shapes.job, page, BOUNDS)
     await request.answer_json(await in_scope(caller.tenant_id, listing))
 
 
@@ -83,7 +84,7 @@ async def resume(request: Request, job_id: str) -> None:
 async def events(request: Request, job_id: str) -> None:
     caller = await address_charged_caller(request, SCOPE)
     job = await _own(request, caller, job_id)
-    page = stored_objects.query(request)
+    page = lists.query(request)
     await request.answer_json(
         await in_scope(caller.tenant_id, fine_tuning_shapes.events, job, page)
     )
@@ -92,7 +93,7 @@ async def events(request: Request, job_id: str) -> None:
 async def checkpoints(request: Request, job_id: str) -> None:
     caller = await address_charged_caller(request, SCOPE)
     job = await _own(request, caller, job_id)
-    page = stored_objects.query(request)
+    page = lists.query(request)
     await request.answer_json(
         await in_scope(caller.tenant_id, fine_tuning_shapes.checkpoints, job, page)
     )
