@@ -74,6 +74,8 @@ class Action(StrEnum):
     POLICY_STOP = "policy:stop"  # no version decides
     POLICY_RETIRE = "policy:retire"  # the version never decides again
     POLICY_REMOVE = "policy:remove"
+    DECISION_MAKE = "decision:make"  # about a person, by a policy
+    DECISION_FEEDBACK = "decision:feedback"  # what really happened
     JOB_CREATE = "job:create"  # of the trainer
     JOB_PAUSE = "job:pause"
     JOB_RESUME = "job:resume"

@@ -111,6 +111,7 @@ ROUTES = (
     "/v1/messages",
     "/v1/responses",
     "/v1/responses/compact",
+    "/v1/decisions",
     "/v1/embeddings",
     "/v1/rerank",
     "/api/chat",
@@ -121,6 +122,7 @@ ROUTES = (
     "/forebay.v1.InferenceService/InferenceStream",
     "/forebay.v1.InferenceService/Chat",
     "/forebay.v1.InferenceService/ChatStream",
+    "/forebay.v1.DecisionService/Decide",
     "/DeepSeekService/Inference",
 )
 

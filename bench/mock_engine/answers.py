@@ -5,7 +5,10 @@ import time
 from dataclasses import dataclass
 from functools import lru_cache
 from http import HTTPStatus
+from math import log
+from operator import itemgetter
 from typing import Any, Literal
+from zlib import crc32
 
 import orjson
 
@@ -33,6 +36,7 @@ class Ask:
     begun: int = 0  # tokens of the answer that it goes on with, as vLLM does
     prompt: int = PROMPT_TOKENS
     cached: int = 0  # of them
+    positive: float | None = None  # probability of `yes`, for an ask with log-probabilities
 
 
 def read_ask(body: bytes, chat: bool) -> Ask:
@@ -48,7 +52,33 @@ def read_ask(body: bytes, chat: bool) -> Ask:
         max_tokens=data.get("max_completion_tokens") or data.get("max_tokens"),
         chat=chat,
         begun=_begun(data, chat),
+        positive=_positive(data) if data.get("logprobs") else None,
     )
+
+
+def _positive(data: dict[str, Any]) -> float:
+    """Returns a probability that is the same for the same prompt, from 0.01 to 0.99."""
+    prompt = orjson.dumps(data.get("messages") or data.get("prompt"))
+    return 0.01 + 0.98 * (crc32(prompt) % 1000) / 999
+
+
+def scored(ask: Ask, number: int, finish: str) -> bytes:
+    """The whole HTTP response of one token, `yes` or `no`, with both probabilities."""
+    p = ask.positive or 0.5
+    rows = [{"token": "yes", "logprob": log(p)}, {"token": "no", "logprob": log(1 - p)}]
+    rows.sort(key=itemgetter("logprob"), reverse=True)
+    top, text = rows[0], rows[0]["token"]
+    if ask.chat:
+        logprobs: dict[str, Any] = {"content": [{**top, "bytes": None, "top_logprobs": rows}]}
+    else:
+        likely = {row["token"]: row["logprob"] for row in rows}
+        logprobs = {"tokens": [text], "token_logprobs": [top["logprob"]], "top_logprobs": [likely]}
+    said = {"message": {"role": "assistant", "content": text}} if ask.chat else {"text": text}
+    choice = {"index": 0, "logprobs": logprobs, "finish_reason": finish, **said}
+    kind = ("chatcmpl", "chat.completion") if ask.chat else ("cmpl", "text_completion")
+    head = {"id": f"{kind[0]}-{number:012d}", "object": kind[1], "created": int(time.time())}
+    body = {**head, "model": ask.model, "choices": [choice], "usage": usage(1)}
+    return response(200, orjson.dumps(body))
 
 
 def _begun(data: dict[str, Any], chat: bool) -> int:
@@ -107,6 +137,8 @@ def with_wrong_usage(answer: bytes) -> bytes:
 
 def json_answer(ask: Ask, number: int, tokens: int, finish: str) -> bytes:
     """The whole HTTP response of a request that does not stream."""
+    if ask.positive is not None:
+        return scored(ask, number, finish)
     head, tail = _json_parts(ask.model, ask.chat, tokens, finish)
     return response(200, head + b"%012d" % number + tail)
 

@@ -63,7 +63,7 @@ async def _look_up(caller: Caller, claim: Claim) -> Claim | Completion:
 
 def _claim_or_completion(caller: Caller, claim: Claim) -> Claim | Completion:
     """Returns the claim to submit with, or the completion that the key belongs to."""
-    owner = _owner(caller)
+    owner = owner_of(caller)
     claim = replace(claim, owner=owner)
     keys = IdempotencyKey.objects.filter(tenant_id=caller.tenant_id, owner=owner)
     key = keys.filter(key=claim.key).first()
@@ -77,7 +77,7 @@ def _claim_or_completion(caller: Caller, claim: Claim) -> Claim | Completion:
     return completion
 
 
-def _owner(caller: Caller) -> UUID:
+def owner_of(caller: Caller) -> UUID:
     """Returns an owner that is the same for all keys rotated into each other."""
     if caller.api_key_id is None:
         return caller.subject_id

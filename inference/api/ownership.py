@@ -9,9 +9,10 @@ from django.db.models import QuerySet
 
 from inference.api.call import Call
 from inference.errors import NotFound
-from inference.models import Batch, Completion, File, Job, StoredResponse
+from inference.models import Batch, Completion, Decision, File, Job, StoredResponse
 from inference.models.batch import BatchQuerySet
 from inference.models.completion import CompletionQuerySet
+from inference.models.decisions.decision import DecisionQuerySet
 from inference.models.file import FileQuerySet
 from inference.models.job import JobQuerySet
 from inference.models.stored_response import StoredResponseQuerySet
@@ -28,8 +29,9 @@ Rows = TypeVar(
     BatchQuerySet,
     JobQuerySet,
     StoredResponseQuerySet,
+    DecisionQuerySet,
 )
-Row = TypeVar("Row", Completion, File, Batch, Job, StoredResponse)
+Row = TypeVar("Row", Completion, File, Batch, Job, StoredResponse, Decision)
 
 
 def readable(rows: Rows, caller: Caller) -> Rows:

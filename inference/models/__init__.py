@@ -26,8 +26,12 @@ from inference.models.data_set import (
     DataSetVersion,
 )
 from inference.models.decisions import (
+    Decision,
+    DecisionFeedback,
+    DecisionOutcome,
     DecisionPolicy,
     DecisionPolicyVersion,
+    DecisionSource,
     PolicyVersionState,
 )
 from inference.models.evaluation import Evaluation, EvaluationState
@@ -75,8 +79,12 @@ __all__ = [
     "DataSetSource",
     "DataSetState",
     "DataSetVersion",
+    "Decision",
+    "DecisionFeedback",
+    "DecisionOutcome",
     "DecisionPolicy",
     "DecisionPolicyVersion",
+    "DecisionSource",
     "Dialogue",
     "DialogueMessage",
     "DialogueStatus",

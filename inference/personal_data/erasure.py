@@ -23,6 +23,7 @@ from inference.models import Checkpoint, Completion, Conversation, Message, Usag
 from inference.models.completion import CheckpointQuerySet
 from inference.personal_data import (
     data_sets,
+    decisions,
     dialogues,
     evaluations,
     files,
@@ -178,5 +179,7 @@ def register_erasers() -> None:
     register(Eraser("data_sets", sets, content, data_sets.erase, purging.remaining))
     reports = _("Evaluations without a report")
     register(Eraser("evaluations", reports, content, evaluations.erase, evaluations.remaining))
+    about = _("Decisions about the person")
+    register(Eraser("decisions", about, content, decisions.erase, decisions.remaining))
     notices, turn = _("Recipients: services that had answered"), ErasureTurn.RECIPIENTS
     register(Eraser("recipients", notices, turn, recipients.notify, recipients.not_notified))

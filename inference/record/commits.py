@@ -13,6 +13,7 @@ from django.conf import settings
 
 from audit.trail.group_commit import GroupCommit
 from inference.record import statements
+from inference.record.decided import DECIDED
 from inference.record.settling import RecordedAndSettled
 from inference.record.statements import RECEIVED, RECEIVED_WITH_TEXTS
 
@@ -75,6 +76,7 @@ class Commits:
 
     `received` records requests, `claimed` those with an idempotency key, `settled` their ends.
     `answered_at_once` records and settles a request whose answer is there: its rows are bills too.
+    `decided` records decisions.
     """
 
     def __init__(self, dsn: str) -> None:
@@ -98,7 +100,9 @@ class Commits:
             what="answered_at_once",
             **recording,
         )
+        self.decided = commit(DECIDED, what="decided", **recording)
 
     async def close(self) -> None:
-        for commits in (self.received, self.claimed, self.answered_at_once, self.settled):
+        requests = self.received, self.claimed, self.answered_at_once, self.settled
+        for commits in (*requests, self.decided):
             await commits.close()

@@ -14,10 +14,11 @@ from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 from google.protobuf.message import Message
 
 from inference.api import cancelling, served_models, stream_resumption
-from inference.api.grpc import answers, errors, requests
+from inference.api.grpc import answers, decisions, errors, requests
 from inference.api.grpc.rpc import Rpc, Wire
 from inference.api.grpc.server import CALLS
 from inference.api.grpc.stubs import deepseek_pb2
+from inference.api.grpc.stubs.forebay.v1 import decisions_pb2
 from inference.api.grpc.stubs.forebay.v1 import inference_pb2 as pb
 from inference.errors import BadRequest
 from inference.intake.access import allowed
@@ -128,6 +129,7 @@ SERVICES: dict[ServiceDescriptor, dict[str, View]] = {
         "Cancel": cancel,
         "ListModels": list_models,
     },
+    decisions_pb2.DESCRIPTOR.services_by_name["DecisionService"]: {"Decide": decisions.decide},
     deepseek_pb2.DESCRIPTOR.services_by_name["DeepSeekService"]: {
         "Inference": partial(whole, deepseek_pb2.InferenceResponse, plain_call),
     },

@@ -4,12 +4,19 @@ from typing import Any
 
 from config.http import document
 from inference.api.anthropic import routes as anthropic
+from inference.api.decisions import routes as decisions
 from inference.api.http.router import Router
 from inference.api.ollama import routes as ollama
 from inference.api.openai import routes as openai
 from inference.api.responses import routes as responses
 
-ROUTERS: list[Router] = [anthropic.router, responses.router, openai.router, ollama.router]
+ROUTERS: list[Router] = [
+    anthropic.router,
+    responses.router,
+    decisions.router,
+    openai.router,
+    ollama.router,
+]
 ROUTERS.append(document.router(ROUTERS))
 PAGES = frozenset({"/v1/docs"})  # of Django, though a front end owns what is below /v1
 

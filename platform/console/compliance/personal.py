@@ -387,6 +387,15 @@ MAP: dict[str, dict[Data, str]] = {
         D.NONE: "id tenant template number data_key_id ciphertext created_at",
     },
     # Texts of the tenant under its own key: inference/models/decisions/policy_version.py
+    "inference.Decision": {
+        D.PSEUDONYM: "api_key person",
+        D.CONTENT: "ciphertext",
+        D.BEHAVIOUR: "outcome score raw_score source fallback_reason feedback feedback_at final "
+        "decided_at shadow_score shadow_raw_score shadow_outcome created_at",
+        D.NONE: "id tenant version policy_name version_number is_challenger review_at block_at "
+        "deadline_ms latency_ms completion_id data_key_id key_owner key key_body shadow_version "
+        "shadow_completion_id",
+    },
     "inference.DecisionPolicy": {
         D.NONE: "id tenant name latest champion challenger challenger_share shadow created_at "
         "changed_at",

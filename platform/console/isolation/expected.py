@@ -349,6 +349,10 @@ V1: tuple[Endpoint, ...] = (
             ("/input_items", "GET"),
         )
     ),
+    Endpoint("/v1/decisions", "POST", Scope.INFERENCE, (400,)),
+    Endpoint("/v1/decisions", "GET", Scope.INFERENCE),
+    Endpoint("/v1/decisions/dec_<uuid:decision>", "GET", Scope.INFERENCE, (200, 404)),
+    Endpoint("/v1/decisions/dec_<uuid:decision>/outcome", "POST", Scope.INFERENCE, (400,)),
     Endpoint("/v1/embeddings", "POST", Scope.INFERENCE, (400,)),
     Endpoint("/v1/rerank", "POST", Scope.INFERENCE, (400,)),
     Endpoint("/v2/rerank", "POST", Scope.INFERENCE, (400,)),

@@ -26,7 +26,7 @@ from audit.models import (
 from audit.retention import legal_hold
 from audit.trail.partitions import erase_texts
 from audit.trail.record import act
-from console.isolation import sample_response
+from console.isolation import sample_decision, sample_response
 from inference.batch.file_store import FileOwner, FileWriter
 from inference.chat import conversations
 from inference.data_sets import uploading
@@ -130,6 +130,7 @@ class Objects:
             "job": self._job,
             "checkpoint": self._checkpoint,
             "data_set": self._data_set,
+            "decision": self._decision,
         }
 
     @property
@@ -305,6 +306,12 @@ class Objects:
     def _response(self) -> Any:
         """Store a response of the key that the walk uses."""
         return sample_response.of_completion(self._completion(), self._owner(), self._secret)
+
+    def _decision(self) -> Any:
+        """Decide for the key that the walk uses."""
+        assert self.asked_with
+        key, number = self.asked_with.pk, next(_number)
+        return sample_decision.made(self._tenant, key, self._secret, number, by=BY)
 
     def _file(self) -> Any:
         """Store a file with the key that the walk uses."""

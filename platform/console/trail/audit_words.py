@@ -74,6 +74,8 @@ WORDS: dict[str, Promise] = {
     Action.POLICY_STOP: _("Decision policy stopped"),
     Action.POLICY_RETIRE: _("Version of a decision policy retired"),
     Action.POLICY_REMOVE: _("Decision policy removed"),
+    Action.DECISION_MAKE: _("Decision about a person"),
+    Action.DECISION_FEEDBACK: _("What really happened, for a decision"),
     Action.CACHE_RULE: _("Rule of the answer cache set"),
     Action.CACHE_PURGE: _("Answer cache purged"),
     Action.ADAPTER_CREATE: _("Adapter created"),

@@ -22,6 +22,7 @@ ERASED_BY = {  # field -> eraser
     "inference.Checkpoint.ciphertext": "requests",
     "inference.Conversation.title_ciphertext": "conversations",
     "inference.DataSetChunk.ciphertext": "data_sets",
+    "inference.Decision.ciphertext": "decisions",
     "inference.Dialogue.ciphertext": "dialogues",
     "inference.DialogueMessage.ciphertext": "dialogues",
     "inference.DialogueTurn.ciphertext": "dialogues",

@@ -1,0 +1,95 @@
+"""A decision from its request to its record. The policy's fallback decides what no engine can."""
+
+import asyncio
+from dataclasses import replace
+from typing import NamedTuple
+from uuid import UUID
+
+from inference.api.call import Call
+from inference.api.deciding import answers, asking, earlier, shadow
+from inference.api.deciding.clock import Clock
+from inference.api.deciding.people import people
+from inference.api.deciding.recording import Matter, record
+from inference.api.deciding.requests import DecisionRequest
+from inference.api.idempotency import REPLAYED
+from inference.api.ownership import in_scope
+from inference.decisions.serving import Serving, serving
+from inference.errors import Conflict
+from inference.intake.errors import OutOfService
+from inference.intake.idempotency_claim import Claim
+from inference.models import Decision
+from inference.models.decisions.decision import Content
+from tenants.caller import Caller
+
+FALLBACK = b"x-forebay-fallback"
+
+
+class Decided(NamedTuple):
+    """A decision on record. `content` is None where its texts have been erased."""
+
+    decision: Decision
+    content: Content | None
+
+
+async def decide(call: Call, caller: Caller, request: DecisionRequest) -> Decided:
+    """Returns the decision, which is on record; of an idempotency key always the same.
+
+    Raises BadRequest, NotFound, Conflict, KeyReused, NotAllowed, NotAdmitted; OutOfService if the
+    decision cannot be put on record within the deadline.
+    """
+    claim = earlier.claim_of(request)
+    if claim:
+        claim, decision = await earlier.look_up(caller, claim)
+        if decision:
+            return await _replayed(call, caller, decision)
+    policy = await serving(call.context, caller.tenant_id, request.policy)
+    deciding = asyncio.ensure_future(_decide(call, caller, request, policy, claim))
+    return await asyncio.shield(deciding)  # a client that leaves has its decision on record
+
+
+async def _decide(
+    call: Call, caller: Caller, request: DecisionRequest, policy: Serving, claim: Claim | None
+) -> Decided:
+    clock = Clock(request.began, policy.champion.spec.deadline_ms, request.time_limit_s)
+    subject = await clock.in_time(people.of(caller.tenant_id, request.person))
+    version = policy.version_for(_stick(policy, subject.id))
+    clock = Clock(request.began, version.spec.deadline_ms, request.time_limit_s)
+    input = version.input_check.checked(request.input)
+    # Its texts are the person's: under their key, and erased with them.
+    caller = replace(caller, subject_id=subject.id)
+    matter = Matter(policy, version, caller, subject, input, request.input, claim)
+    scored = await asking.score(call, caller, version, input, request, clock, claim)
+    try:
+        decided = await record(call, matter, scored, clock)
+    except OutOfService:
+        people.forget(caller.tenant_id, request.person)
+        raise
+    if decided is None:
+        return await _of_key(call, caller, claim)
+    decision, content = decided
+    if decision.fallback_reason:
+        call.headers.append((FALLBACK, decision.fallback_reason.encode()))
+    shadow.begin(call, matter, decision.pk)
+    return Decided(decision, content)
+
+
+def _stick(policy: Serving, person_id: UUID) -> UUID:
+    """Returns what decides between champion and challenger: a person stays with one of them."""
+    return UUID(int=policy.policy_id.int ^ person_id.int)
+
+
+async def _of_key(call: Call, caller: Caller, claim: Claim | None) -> Decided:
+    """Returns the decision of another request with the key, which was faster."""
+    assert claim
+    _claim, decision = await earlier.look_up(caller, claim)
+    if decision is None:  # its person has been erased meanwhile
+        raise Conflict("another request with this key was decided; send a new key")
+    return await _replayed(call, caller, decision)
+
+
+async def _replayed(call: Call, caller: Caller, decision: Decision) -> Decided:
+    if not call.at_admission:
+        await call.add_limit_headers(caller)
+    call.headers.append(REPLAYED)
+    content = await in_scope(decision.tenant_id, answers.content_of, decision)
+    return Decided(decision, content)

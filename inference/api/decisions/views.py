@@ -1,0 +1,104 @@
+"""The endpoints of decisions."""
+
+import asyncio
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+from audit.trail.truncated_address import network
+from inference.api import ownership
+from inference.api.deciding import answers, flow, requests
+from inference.api.deciding.requests import DecisionRequest
+from inference.api.http import lists
+from inference.api.http.callers import address_charged_caller, caller_of, charged_caller
+from inference.api.http.request import Request
+from inference.api.ownership import in_scope
+from inference.errors import BadRequest, NotFound, must_be
+from inference.intake.submission import Options
+from inference.models import Decision
+from inference.models.decisions.decision import PREFIX, DecisionFeedback
+from inference.validation.requests import parsed
+from tenants.caller import Caller
+from tenants.key_scopes import Scope
+
+BOUNDS = PREFIX, 20, 100  # of a list
+POLICY = "policy"
+FEEDBACK = "feedback"
+
+
+async def create(request: Request) -> None:
+    """Decide. The deadline begins before the key is looked at."""
+    began, call = asyncio.get_running_loop().time(), request.call
+    caller, raw = await caller_of(request), await request.body()
+    body = requests.checked(requests.parsed(raw))
+    options = Options.of(request.header_or_none)
+    try:
+        asked = DecisionRequest(
+            **body,
+            began=began,
+            length=len(raw),
+            idempotency_key=options.idempotency_key,
+            requested_class=options.requested_class,
+            requested_residency=options.requested_residency,
+        )
+        decided = await flow.decide(call, caller, asked)
+    finally:
+        call.release_body()
+    await request.answer_json(answers.of(decided.decision, decided.content))
+
+
+async def retrieve(request: Request, decision_id: str) -> None:
+    """Answer a decision with its input, while that can be read."""
+    decision = await _own(request, await address_charged_caller(request), decision_id)
+    content = await in_scope(decision.tenant_id, answers.content_of, decision)
+    fields = answers.of(decision, content)
+    await request.answer_json(fields | {"input": content.input if content else None})
+
+
+async def listed(request: Request) -> None:
+    """Answer a page of the caller's decisions, without their texts."""
+    caller, page = await address_charged_caller(request), lists.query(request)
+    rows = Decision.objects.all()
+    if (policy := page.pop(POLICY, None)) is not None:
+        rows = rows.filter(policy_name=policy)
+    work = partial(lists.listed, caller, rows, answers.of, page, BOUNDS)
+    await request.answer_json(await in_scope(caller.tenant_id, work))
+
+
+async def outcome(request: Request, decision_id: str) -> None:
+    """Note what really happened."""
+    caller = await charged_caller(request, Scope.INFERENCE)
+    feedback = _feedback(parsed(await request.body()))
+    decision = await _own(request, caller, decision_id)
+    where = network(request.call.client_ip)
+    give = partial(decision.give_feedback, feedback, by=caller.actor, client_net=where)
+    await in_scope(caller.tenant_id, give)
+    await request.answer_json(answers.of(decision))
+
+
+def _feedback(body: dict[str, Any]) -> str:
+    if foreign := sorted(body.keys() - {FEEDBACK}):
+        raise BadRequest(f"`{foreign[0][:80]}` is no field here", param=foreign[0])
+    if (feedback := body.get(FEEDBACK)) not in DecisionFeedback.values:
+        raise must_be(FEEDBACK, f"one of {', '.join(DecisionFeedback.values)}")
+    return str(feedback)
+
+
+async def _own(request: Request, caller: Caller, decision_id: str) -> Decision:
+    """Returns the caller's decision. Raises NotFound, and records an attempt at another's."""
+    code = "decision_not_found"
+    refusal = NotFound("there is no such decision", code=code)
+    rows, pk = Decision.objects.all(), _parsed(decision_id)
+    decision: Decision = await ownership.own(request.call, caller, rows, pk, refusal, code)
+    return decision
+
+
+def _parsed(text: str) -> UUID | None:
+    """Returns the id; None if it cannot be one."""
+    number = text.removeprefix(PREFIX)
+    if text == number or len(number) not in (32, 36):
+        return None
+    try:
+        return UUID(hex=number)
+    except ValueError:
+        return None
