@@ -15,16 +15,6 @@ class Prediction(msgspec.Struct, frozen=True):
     probability: float
 
 
-class Accuracy(msgspec.Struct, frozen=True):
-    """Figures of a cross-validation: of all examples, and of those where the classifier is sure."""
-
-    examples: int
-    right: float
-    sure: float  # share
-    right_where_sure: float
-    folds: int
-
-
 class Classifier(msgspec.Struct, frozen=True):
     """Weights of each intent, and its bias. It belongs to one embedding model."""
 

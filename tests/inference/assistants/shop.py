@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import msgspec
+
 from inference.assistants.spec import AssistantSpec, Choice, Intent, Rule, Slot
 from inference.assistants.understanding import Prediction
 
@@ -25,10 +27,39 @@ ADDRESS = Slot(name="address", kind="text", ask={"en": "Where to?", "zh": "寄�
 
 def intent(name: str, slots: list[Slot], **rule: Any) -> Intent:
     title = {"en": name.replace("_", " "), "zh": name}
-    examples: Any = {"en": [f"{name} {number}" for number in range(4)]}
-    return Intent(name=name, title=title, examples=examples, slots=slots, rule=Rule(**rule))  # type: ignore[arg-type]
+    return Intent(name=name, title=title, examples=EXAMPLES[name], slots=slots, rule=Rule(**rule))  # type: ignore[arg-type]
 
 
+def _examples(english: str, chinese: str) -> Any:
+    return {"en": english.split("|"), "zh": chinese.split("|")}
+
+
+EXAMPLES = {
+    "track": _examples(
+        "Where is my order?|Has my parcel been sent?|Track AB-1234|When does it arrive?",
+        "我的订单在哪里？|包裹寄出了吗？|查一下AB-1234|什么时候能到？",
+    ),
+    "refund": _examples(
+        "I want my money back|Refund my order please|Pay me back|Return the goods for a refund",
+        "我要退款|请把钱退给我|退货退钱|能退款吗",
+    ),
+    "move": _examples(
+        "Send it to another address|I moved house|Change the delivery address|Deliver elsewhere",
+        "改收货地址|我搬家了|寄到别的地方|换个地址",
+    ),
+    "opening_hours": _examples(
+        "When are you open?|Opening hours|Are you open on Sunday?|What time do you close?",
+        "几点开门？|营业时间|周日开门吗|几点关门",
+    ),
+    "question": _examples(
+        "What does delivery cost?|How can I pay?|Do you gift wrap?|Is there a warranty?",
+        "运费多少？|怎么付款？|有礼品包装吗？|有保修吗？",
+    ),
+    "complaint": _examples(
+        "This is a scandal|I want to complain|Your service is terrible|I am very angry",
+        "我要投诉|太差劲了|你们服务很糟糕|我很生气",
+    ),
+}
 SHOP = AssistantSpec(
     languages=["en", "zh"],
     embedding_model="minilm",
@@ -45,6 +76,9 @@ SHOP = AssistantSpec(
         intent("complaint", [], kind="hand_over"),
     ],
 )  # fmt: skip
+
+
+SPEC_JSON: Any = msgspec.to_builtins(SHOP)
 
 
 def sure(name: str, probability: float = 0.9) -> list[Prediction]:
