@@ -188,6 +188,19 @@ class Action(StrEnum):
     CONVERSATION_DELETE = "conversation:delete"
     PROMPT_VIEW = "prompt:view"
 
+    ASSISTANT_CREATE = "assistant:create"
+    ASSISTANT_WRITE = "assistant:write"  # a version
+    ASSISTANT_BUILD = "assistant:build"  # asked for again, or its result
+    ASSISTANT_SUBMIT = "assistant:submit"
+    ASSISTANT_APPROVE = "assistant:approve"
+    ASSISTANT_SEND_BACK = "assistant:send_back"
+    ASSISTANT_RETIRE = "assistant:retire"
+    ASSISTANT_PROMOTE = "assistant:promote"
+    ASSISTANT_ROLLBACK = "assistant:roll_back"
+    ASSISTANT_CHALLENGE = "assistant:challenge"
+    ASSISTANT_STOP = "assistant:stop"
+    ASSISTANT_REMOVE = "assistant:remove"
+
     DIALOGUE_CREATE = "dialogue:create"
     DIALOGUE_MESSAGE = "dialogue:message"  # of a person
     DIALOGUE_ANSWER = "dialogue:answer"  # `detail` has the intent, and what worded it

@@ -41,6 +41,8 @@ _IMPORTS = """
             where state = 'importing' and touched_at < now() - interval '1 minute')"""
 _EVALUATIONS = "exists (select from inference_evaluation where due_at <= now())"
 
+_ASSISTANTS = "exists (select from inference_assistantversion where due_at <= now())"
+
 _JOBS = """
     exists (select from inference_job where due_at <= now())
     or exists (select from inference_job job where job.order_id is not null
@@ -93,6 +95,7 @@ IN_DATABASE = {
     "inference.drive_batches": _BATCHES,
     "inference.drive_jobs": _JOBS,
     "inference.evaluate": _EVALUATIONS,
+    "inference.build_assistants": _ASSISTANTS,
     "inference.forget_files": _FILES,
     "inference.import_data_sets": _DATA_SETS,
     "inference.import_models": _IMPORTS,

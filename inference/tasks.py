@@ -11,6 +11,7 @@ from django.dispatch import receiver
 
 from inference import loop_heartbeats
 from inference.adapters.loading import load_all
+from inference.api.assistants.driver import build_due
 from inference.api.batch.driver import driver
 from inference.api.evaluations.driver import drive_all as drive_evaluations
 from inference.batch.file_store import forget_abandoned, forget_expired
@@ -35,6 +36,7 @@ from inference.worker.runner import Runners
 from infrastructure.background import Background
 
 _adapters = Background("adapters", load_all)
+_assistants = Background("assistants", build_due)
 _data_sets = Background("data-sets", importing.import_due, importing.AT_ONCE)
 _ending = threading.Event()  # a drain that begins now would miss it, and never end under load
 _live: set[tuple[asyncio.AbstractEventLoop, Runners]] = set()
@@ -105,6 +107,11 @@ def drive_jobs() -> None:
 @shared_task(name="inference.evaluate", ignore_result=True)
 def evaluate() -> None:
     drive_evaluations()
+
+
+@shared_task(name="inference.build_assistants", ignore_result=True)
+def build_assistants() -> None:
+    _assistants.wake()
 
 
 @shared_task(name="inference.forget_files", ignore_result=True)

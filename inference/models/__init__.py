@@ -1,4 +1,6 @@
 from inference.models.adapter import Adapter, AdapterPromotion, PromotionStep
+from inference.models.assistants.assistant import Assistant
+from inference.models.assistants.assistant_version import AssistantVersion
 from inference.models.assistants.dialogue import (
     Channel,
     Dialogue,
@@ -60,6 +62,8 @@ from inference.models.task_set import TaskSet
 __all__ = [
     "Adapter",
     "AdapterPromotion",
+    "Assistant",
+    "AssistantVersion",
     "Author",
     "Batch",
     "BatchLine",

@@ -54,6 +54,7 @@ WORK = (
     Work("inference.rest_engines", 2, 5),
     Work("inference.move_sleepers", 5, 5),
     Work("inference.evaluate", 2, 5),
+    Work("inference.build_assistants", 2, 5),
     Work("audit.seal", 1, 5),
     Work("audit.tell_witnesses", 1, 2),
     Work("audit.delete", 2, 5),

@@ -333,6 +333,15 @@ MAP: dict[str, dict[Data, str]] = {
         D.BEHAVIOUR: "author finish_reason created_at",
         D.NONE: "id tenant conversation completion_id data_key_id left_out",
     },
+    "inference.Assistant": {
+        D.NONE: "id tenant name latest live challenger challenger_share created_at changed_at",
+    },
+    "inference.AssistantVersion": {
+        D.PSEUDONYM: "created_by authors reviewed_by api_key member",
+        D.NONE: "id tenant assistant number data_key_id ciphertext state created_at reviewed_at "
+        "promoted_at served_at build due_at attempts error_code embedding_model embedding_version "
+        "examples embedded classifier_key_id classifier_ciphertext figures built_at",
+    },
     "inference.Dialogue": {
         D.PSEUDONYM: "api_key person taken_by",
         D.CONTENT: "ciphertext",

@@ -1,0 +1,139 @@
+"""Versions that are written and built before a running engine, and sentences tried with them."""
+
+import asyncio
+from typing import Any
+
+import msgspec
+import pytest
+from channels.db import database_sync_to_async
+from django.core.exceptions import ValidationError
+
+from inference.api.assistants import building, driver, trying, writing
+from inference.assistants.faults import WrongSpec
+from inference.assistants.spec import AssistantSpec
+from inference.models import Assistant, AssistantVersion, Completion
+from inference.models.assistants.assistant_version import BuildState
+from tenants.models import ApiKey
+from tests.inference.assistants.shop import SHOP
+from tests.inference.vectors.conftest import House
+from tests.inference.web import current
+
+pytestmark = pytest.mark.django_db(transaction=True)
+in_database = database_sync_to_async
+SPEC = msgspec.structs.replace(SHOP, embedding_model="vectors", sure=0.2)
+
+
+async def a_key(house: House) -> ApiKey:
+    return (await in_database(ApiKey.issue)(house.tenant, "ci", by="test"))[0]
+
+
+async def created(house: House, spec: AssistantSpec = SPEC) -> AssistantVersion:
+    key = await a_key(house)
+    create = in_database(writing.create)
+    assistant = await create(house.tenant, "shop", spec, by=key.actor, caller=key)
+    return await in_database(assistant.versions.select_related("assistant", "tenant").get)()
+
+
+async def driven(version: AssistantVersion) -> AssistantVersion:
+    """As a task does it, in a thread without a loop."""
+    await asyncio.get_running_loop().run_in_executor(None, driver.build_due)
+    await in_database(version.refresh_from_db)()
+    return version
+
+
+async def test_a_version_is_built_with_figures(words: House) -> None:
+    version = await driven(await created(words))
+    assert (version.build, version.error_code) == (BuildState.BUILT, "")
+    assert version.percent == 100
+    assert version.figures
+    assert version.figures["examples"] == version.examples == 48
+    assert {each["intent"] for each in version.figures["intents"]} == {
+        intent.name for intent in SPEC.intents
+    }
+    assert words.engine.portions == [48]
+    assert await in_database(Completion.objects.count)() == 1, "a request like any other"
+
+
+async def test_a_sentence_is_tried(words: House) -> None:
+    version = await driven(await created(words))
+    key = await a_key(words)
+    caller = await current().authenticator.by_digest(bytes(key.digest))
+    spec, classifier = await in_database(lambda: (version.spec, version.classifier))()
+    assert classifier
+    text = "where is my parcel AB-1234"
+    trial = await trying.tried(current(), caller, spec, classifier, text)
+    assert trial.predictions[0].intent == "track"
+    assert trial.is_sure
+    assert trial.slots == {"order": "AB-1234"}
+    assert len(trial.predictions) == trying.MOST_SHOWN
+
+
+async def test_a_build_waits_while_the_engine_fails_and_goes_on(words: House) -> None:
+    answer = words.engine.answer
+    words.engine.answer, words.engine.status = lambda _body: b"{}", 503
+    version = await driven(await created(words))
+    assert version.build == BuildState.QUEUED
+    assert version.due_at
+    assert version.attempts == 0, "it counts as none"
+    words.engine.answer, words.engine.status = answer, 200
+    await in_database(AssistantVersion.objects.update)(due_at=version.created_at)
+    for _look in range(20):
+        if (await driven(version)).build == BuildState.BUILT:
+            return
+        await in_database(AssistantVersion.objects.update)(due_at=version.created_at)
+        await asyncio.sleep(0.5)
+    pytest.fail(f"{version.build} {version.error_code}")
+
+
+async def test_a_build_whose_key_was_revoked_fails_and_says_so(words: House) -> None:
+    version = await created(words)
+    key = await in_database(ApiKey.objects.get)(pk=version.api_key_id)
+    await in_database(key.revoke)(by="test")
+    version = await driven(version)
+    assert (version.build, version.error_code) == (BuildState.FAILED, "access_revoked")
+
+
+async def test_vectors_without_a_direction_are_refused(words: House) -> None:
+    words.engine.answer = None
+    version = await created(words)
+
+    async def zeros(*_arguments: Any) -> list[list[float]]:
+        return [[0.0, 0.0]] * 48
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(building, "embed", zeros)
+        version = await driven(version)
+    assert version.error_code == "useless_vectors"
+
+
+@pytest.mark.parametrize(
+    ("fields", "path"),
+    [
+        ({"embedding_model": "gone"}, "embedding_model"),
+        ({"embedding_model": "chats"}, "embedding_model"),
+        ({"chat_model": "gone"}, "chat_model"),
+    ],
+)
+async def test_models_that_the_tenant_lacks_are_faults(
+    words: House, fields: dict[str, str], path: str
+) -> None:
+    with pytest.raises(WrongSpec) as wrong:
+        await created(words, msgspec.structs.replace(SPEC, **fields))
+    assert [fault.path for fault in wrong.value.faults] == [path]
+
+
+async def test_a_version_of_an_embedding_model_that_was_replaced_is_not_promoted(
+    words: House,
+) -> None:
+    version = await driven(await created(words))
+    await in_database(AssistantVersion.objects.update)(embedding_version="older")
+    await in_database(version.refresh_from_db)()
+    assert (await in_database(writing.has_other_embeddings)(version)) is bool(
+        writing.embedding_version(words.tenant.pk, "vectors")
+    )
+    await in_database(version.submit)(by="member:alice")
+    await in_database(version.approve)(by="member:bob")
+    if await in_database(writing.has_other_embeddings)(version):
+        with pytest.raises(ValidationError, match="build this version again"):
+            await in_database(writing.promote)(version, by="member:alice")
+    assert await in_database(Assistant.objects.filter(live=None).count)() == 1
