@@ -184,6 +184,16 @@ class Action(StrEnum):
     BATCH_RESUME = "batch:resume"
     BATCH_END = "batch:end"  # `detail.state` says how
 
+    ACTION_CREATE = "action:create"  # a webhook that assistants may call
+    ACTION_CHANGE = "action:change"
+    ACTION_ROTATE = "action:rotate"  # its secret
+    ACTION_REMOVE = "action:remove"
+    ACTION_CONFIRM = "action:confirm"  # the person said yes to these arguments
+    ACTION_CALL = "action:call"  # it is about to be sent, once
+    ACTION_END = "action:end"  # `detail.state` says how
+    ACTION_SETTLE = "action:settle"  # a person found out whether it was done
+    ACTION_READ = "action:read"  # arguments and answer of a call
+
     CONVERSATION_CREATE = "conversation:create"
     CONVERSATION_DELETE = "conversation:delete"
     PROMPT_VIEW = "prompt:view"
@@ -205,6 +215,15 @@ class Action(StrEnum):
     DIALOGUE_MESSAGE = "dialogue:message"  # of a person
     DIALOGUE_ANSWER = "dialogue:answer"  # `detail` has the intent, and what worded it
     DIALOGUE_CLOSE = "dialogue:close"
+    DIALOGUE_HAND_OVER = "dialogue:hand_over"  # to people; `detail.reason` says why
+    DIALOGUE_TAKE = "dialogue:take"  # a member answers from now on
+    DIALOGUE_TRANSFER = "dialogue:transfer"  # to another member
+    DIALOGUE_GIVE_BACK = "dialogue:give_back"  # to the assistant
+    DIALOGUE_RESOLVE = "dialogue:resolve"
+    DIALOGUE_RETURN = "dialogue:return"  # to the queue: its member has left
+    DIALOGUE_REPLY = "dialogue:reply"  # of a member to the person
+    DIALOGUE_NOTE = "dialogue:note"  # of members for members
+    DIALOGUE_READ = "dialogue:read"  # its texts, by a member
     WIDGET_KEY_CREATE = "widget_key:create"
     WIDGET_KEY_CHANGE = "widget_key:change"
     WIDGET_KEY_REVOKE = "widget_key:revoke"

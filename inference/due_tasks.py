@@ -42,6 +42,11 @@ _IMPORTS = """
 _EVALUATIONS = "exists (select from inference_evaluation where due_at <= now())"
 
 _ASSISTANTS = "exists (select from inference_assistantversion where due_at <= now())"
+_ABANDONED = """
+    exists (select from inference_dialoguehandover
+            where ended_at is null and taken_by <> '' and leased_until <= now())"""
+_OVERDUE_CALLS = """
+    exists (select from inference_actioncall where state = 'sent' and deadline <= now())"""
 
 _JOBS = """
     exists (select from inference_job where due_at <= now())
@@ -97,6 +102,8 @@ IN_DATABASE = {
     "inference.evaluate": _EVALUATIONS,
     "inference.build_assistants": _ASSISTANTS,
     "inference.forget_files": _FILES,
+    "inference.return_dialogues": _ABANDONED,
+    "inference.end_calls": _OVERDUE_CALLS,
     "inference.import_data_sets": _DATA_SETS,
     "inference.import_models": _IMPORTS,
     "inference.forget_keys": _OLD_KEYS,

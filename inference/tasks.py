@@ -17,6 +17,8 @@ from inference.api.evaluations.driver import drive_all as drive_evaluations
 from inference.batch.file_store import forget_abandoned, forget_expired
 from inference.batch.windows import wake_resting_soon
 from inference.data_sets import importing
+from inference.dialogues.handing_over import return_abandoned
+from inference.dialogues.overdue_calls import end_overdue
 from inference.energy.resting import balance
 from inference.jobs import background_validation
 from inference.jobs.driving import drive_due
@@ -62,6 +64,16 @@ def roll_up() -> None:
 @shared_task(name="inference.forget_keys", ignore_result=True)
 def forget_keys() -> None:
     IdempotencyKey.objects.over().delete()
+
+
+@shared_task(name="inference.return_dialogues", ignore_result=True)
+def return_dialogues() -> None:
+    return_abandoned()
+
+
+@shared_task(name="inference.end_calls", ignore_result=True)
+def end_calls() -> None:
+    end_overdue()
 
 
 @shared_task(name="inference.replace", ignore_result=True)

@@ -32,6 +32,7 @@ SCOPES: dict[Scope, frozenset[P]] = {
             P.MANAGE_ADAPTERS,
             P.MANAGE_EVALUATIONS,
             P.MANAGE_DATA_SETS,
+            P.MANAGE_ACTIONS,
         }
     ),
     Scope.AUDIT_READ: frozenset({P.VIEW_AUDIT, P.EXPORT_AUDIT}),

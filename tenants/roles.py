@@ -48,6 +48,9 @@ class Permission(StrEnum):
     MANAGE_EVALUATIONS = "evaluations:manage"
     VIEW_DATA_SETS = "data_sets:view"
     MANAGE_DATA_SETS = "data_sets:manage"
+    VIEW_ACTIONS = "actions:view"
+    MANAGE_ACTIONS = "actions:manage"
+    ANSWER_DIALOGUES = "dialogues:answer"
     MANAGE_QUOTAS = "quotas:manage"
     APPROVE_RAISES = "raises:approve"
     MANAGE_SECURITY = "security:manage"
@@ -77,6 +80,7 @@ SEES_ALL = _SEES | {
     P.VIEW_ADAPTERS,
     P.VIEW_EVALUATIONS,
     P.VIEW_DATA_SETS,
+    P.VIEW_ACTIONS,
 }
 _MAKES = {
     P.MANAGE_KEYS,
@@ -85,11 +89,13 @@ _MAKES = {
     P.MANAGE_ADAPTERS,
     P.MANAGE_EVALUATIONS,
     P.MANAGE_DATA_SETS,
+    P.MANAGE_ACTIONS,
 }
 _PROOF = {P.VIEW_AUDIT, P.EXPORT_AUDIT, P.VIEW_PROMPTS, P.VIEW_COMPLIANCE, P.MANAGE_HOLDS}
+_TEXTS = {P.VIEW_PROMPTS, P.ANSWER_DIALOGUES}  # what people wrote
 PERMISSIONS: dict[Role, frozenset[Permission]] = {
     Role.OWNER: frozenset(P),
-    Role.ADMIN: frozenset(P) - {P.MANAGE_SECURITY, P.MANAGE_RETENTION, P.VIEW_PROMPTS},
+    Role.ADMIN: frozenset(P) - _TEXTS - {P.MANAGE_SECURITY, P.MANAGE_RETENTION},
     Role.DEVELOPER: SEES_ALL | _MAKES | {P.CHAT},
     Role.AUDITOR: SEES_ALL | _PROOF,
     Role.MEMBER: frozenset({P.CHAT}),
@@ -102,6 +108,7 @@ DUTIES: dict[Permission, Duty] = {
     P.MANAGE_ADAPTERS: Duty.SYSTEM,
     P.MANAGE_EVALUATIONS: Duty.SYSTEM,
     P.MANAGE_DATA_SETS: Duty.SYSTEM,
+    P.MANAGE_ACTIONS: Duty.SYSTEM,
     P.MANAGE_QUOTAS: Duty.SYSTEM,
     P.MANAGE_MEMBERS: Duty.SECURITY,
     P.APPROVE_RAISES: Duty.SECURITY,
@@ -122,7 +129,7 @@ DUTY_OF: dict[Role, Duty | None] = {
 }
 # The permissions of a platform operator inside a tenant. Operators are no members: they do not chat
 # there, may not read the tenant's texts, and under separation of duties have the system's only.
-_WRITES = {P.CHAT, P.VIEW_PROMPTS, P.MANAGE_MODELS, P.VIEW_TEMPLATES, P.MANAGE_TEMPLATES}
+_WRITES = {P.CHAT, *_TEXTS, P.MANAGE_ACTIONS, P.MANAGE_MODELS, P.VIEW_TEMPLATES, P.MANAGE_TEMPLATES}
 _WRITES |= {P.MANAGE_DATA_SETS}
 _EVALUATES = {P.VIEW_EVALUATIONS, P.MANAGE_EVALUATIONS}
 OPERATOR: frozenset[Permission] = frozenset(P) - _WRITES - _EVALUATES

@@ -1,4 +1,5 @@
 from inference.models.adapter import Adapter, AdapterPromotion, PromotionStep
+from inference.models.assistants.action_call import ActionCall, CallState, Settlement
 from inference.models.assistants.assistant import Assistant
 from inference.models.assistants.assistant_version import AssistantVersion
 from inference.models.assistants.dialogue import (
@@ -10,6 +11,8 @@ from inference.models.assistants.dialogue import (
     Role,
     TurnStep,
 )
+from inference.models.assistants.hand_over import DialogueHandOver, HandOverEnd
+from inference.models.assistants.webhook_action import WebhookAction
 from inference.models.assistants.widget_key import WidgetKey
 from inference.models.batch import Batch, BatchLine, BatchState, LineState
 from inference.models.completion import Checkpoint, Completion, State, Usage
@@ -60,6 +63,7 @@ from inference.models.stored_response import StoredResponse
 from inference.models.task_set import TaskSet
 
 __all__ = [
+    "ActionCall",
     "Adapter",
     "AdapterPromotion",
     "Assistant",
@@ -68,6 +72,7 @@ __all__ = [
     "Batch",
     "BatchLine",
     "BatchState",
+    "CallState",
     "Channel",
     "Checkpoint",
     "ChunkPart",
@@ -90,6 +95,7 @@ __all__ = [
     "DecisionPolicyVersion",
     "DecisionSource",
     "Dialogue",
+    "DialogueHandOver",
     "DialogueMessage",
     "DialogueStatus",
     "DialogueTurn",
@@ -101,6 +107,7 @@ __all__ = [
     "FileChunk",
     "FilePurpose",
     "FromFile",
+    "HandOverEnd",
     "IdempotencyKey",
     "Job",
     "JobCheckpoint",
@@ -124,6 +131,7 @@ __all__ = [
     "Replacement",
     "Role",
     "RollupMark",
+    "Settlement",
     "State",
     "StoredResponse",
     "TaskSet",
@@ -134,5 +142,6 @@ __all__ = [
     "VersionFormat",
     "VersionKind",
     "VersionState",
+    "WebhookAction",
     "WidgetKey",
 ]

@@ -22,6 +22,7 @@ from inference.data_sets import purging
 from inference.models import Checkpoint, Completion, Conversation, Message, Usage
 from inference.models.completion import CheckpointQuerySet
 from inference.personal_data import (
+    action_calls,
     data_sets,
     decisions,
     dialogues,
@@ -166,6 +167,8 @@ def register_erasers() -> None:
     register(Eraser("conversations", chats, content, _erase_conversations, _conversations_left))
     talks = _("Dialogues with assistants")
     register(Eraser("dialogues", talks, content, dialogues.erase, dialogues.remaining))
+    calls, of_calls = _("Calls of actions"), (action_calls.erase, action_calls.remaining)
+    register(Eraser("action_calls", calls, content, *of_calls))
     responses = _("Stored responses")
     of_responses = stored_responses.erase, stored_responses.remaining
     register(Eraser("responses", responses, content, *of_responses))

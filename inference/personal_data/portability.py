@@ -16,7 +16,15 @@ from audit.search import texts
 from inference.chat.conversations import said_in, title_of
 from inference.models import Conversation, Message, Usage
 from inference.order import unpacked
-from inference.personal_data import data_sets, dialogues, evaluations, files, jobs, stored_responses
+from inference.personal_data import (
+    action_calls,
+    data_sets,
+    dialogues,
+    evaluations,
+    files,
+    jobs,
+    stored_responses,
+)
 from inference.personal_data.erasure import received
 from inference.reasoning import Said
 
@@ -117,6 +125,7 @@ def register_portables() -> None:
     register(Portable("requests", _requests))
     register(Portable("conversations", _conversations))
     register(Portable("dialogues", dialogues.exported))
+    register(Portable("action_calls", action_calls.exported))
     register(Portable("usage", _usage))
     register(Portable("files", files.files))
     register(Portable("batches", files.batches))

@@ -12,6 +12,7 @@ from django.utils.translation import gettext_lazy as _
 from audit.retention import data_classes
 from audit.retention.data_classes import DataClass
 from inference.personal_data import (
+    action_calls,
     data_sets,
     dialogues,
     evaluations,
@@ -69,6 +70,7 @@ def register() -> None:
     for name, label, days, floor_days, kinds, erase in (
         ("conversations", _("Chats"), 400, 1, chats, erase_chats),
         ("dialogues", _("Dialogues"), 400, 1, dialogues.KINDS, dialogues.erase_old),
+        ("action_calls", _("Calls of actions"), 400, 1, action_calls.KINDS, action_calls.erase_old),
         ("files", _("Files and batches"), 60, 1, files.KINDS, files.erase_old),
         ("jobs", _("Jobs and their checkpoints"), 400, 1, jobs.KINDS, jobs.erase_old),
         (

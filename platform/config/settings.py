@@ -278,6 +278,9 @@ MODEL_IMPORTS = FOREBAY_HOME / "model-imports"  # while they arrive
 MODEL_HOSTS = environment.words(environment.variable("FOREBAY_MODEL_HOSTS"))
 TENANT_MODELS_BYTES = environment.number("FOREBAY_MODELS_BYTES", 50 * 1000 * 1000 * 1000)
 
+# Hosts of actions that may have private addresses (inference/actions/addresses.py)
+ACTION_HOSTS = environment.words(environment.variable("FOREBAY_ACTION_HOSTS"))
+
 # Task sets that may bear the name of a public benchmark, by their hashes (inference/evaluation)
 BENCHMARKS = environment.benchmarks()
 

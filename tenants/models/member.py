@@ -19,6 +19,9 @@ class MemberQuerySet(models.QuerySet["Member"]):
         return self.filter(user=user).select_related("tenant")
 
 
+READS = frozenset({Permission.VIEW_PROMPTS, Permission.ANSWER_DIALOGUES})  # other people's texts
+
+
 class Member(models.Model):
     """A person in a tenant, with one role there."""
 
@@ -49,7 +52,7 @@ class Member(models.Model):
         either.
         """
         granted = permissions(self.role, self.tenant.profile)
-        return granted - {Permission.VIEW_PROMPTS} if self._locked else granted
+        return granted - READS if self._locked else granted
 
     def may(self, permission: Permission) -> bool:
         return permission in self.permissions
@@ -62,7 +65,7 @@ class Member(models.Model):
 
     @cached_property
     def _locked(self) -> bool:
-        reads = Permission.VIEW_PROMPTS in permissions(self.role, self.tenant.profile)
+        reads = bool(READS & permissions(self.role, self.tenant.profile))
         owns = self.role == Role.OWNER
         return (reads or owns) and bool(
             apps.get_model("tenants", "TextLock").objects.filter(user=self.user_id).exists()

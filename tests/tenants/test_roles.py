@@ -28,6 +28,7 @@ def test_owners_may_do_everything_and_administrators_all_but_security() -> None:
     assert all(may(Role.OWNER, permission) for permission in Permission)
     beyond = [permission for permission in Permission if not may(Role.ADMIN, permission)]
     assert beyond == [
+        Permission.ANSWER_DIALOGUES,
         Permission.MANAGE_SECURITY,
         Permission.VIEW_PROMPTS,
         Permission.MANAGE_RETENTION,

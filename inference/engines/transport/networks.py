@@ -47,7 +47,7 @@ class AddressRefused(OSError):
 
 def refusal_reason(address: str, *, hosted: bool) -> str:
     """Returns why no engine may have an IP address, "" if one may."""
-    real = _real(ip_address(address.partition("%")[0]))
+    real = real_address(address)
     if any(real in network for network in _NEVER):
         return "an engine's address must not be link-local, multicast or a metadata service's"
     if hosted or any(real in network for network in settings.INTERNAL_NETWORKS):
@@ -87,8 +87,9 @@ def socket_factory(*, hosted: bool) -> Callable[[AddressInfo], socket.socket]:
     return checked
 
 
-def _real(address: Address) -> Address:
+def real_address(text: str) -> Address:
     """Unwrap IPv4 addresses in IPv6 notation: a kernel or router sends to the IPv4 address."""
+    address = ip_address(text.partition("%")[0])
     if isinstance(address, IPv4Address):
         return address
     if address in _NAT64:

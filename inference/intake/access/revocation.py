@@ -79,7 +79,7 @@ class Revocation:
     def __init__(self, dsn: str, cancel: Callable[[Order], None]) -> None:
         self._cancel = cancel
         self._requests: dict[UUID, _Request] = {}
-        self._sockets: dict[object, tuple[Credential, Lost]] = {}
+        self._sockets: dict[object, tuple[Credential, Lost, Permission]] = {}
         self._batches_only: set[Credential] = set()  # keys
         self._connection = ResilientConnection(dsn)
         self._task = asyncio.create_task(self._work())
@@ -96,9 +96,18 @@ class Revocation:
         return [request.order for request in self._requests.values()]
 
     # Coming and going ----------------------------------------------------------------------------
-    def attend(self, socket: object, credential: Credential, lost: Lost) -> None:
-        """Watch a socket. `lost` gets the reason, once, when its credential is revoked."""
-        self._sockets[socket] = credential, lost
+    def attend(
+        self,
+        socket: object,
+        credential: Credential,
+        lost: Lost,
+        permission: Permission = Permission.CHAT,
+    ) -> None:
+        """Watch a socket. `lost` gets the reason, once, when its credential is revoked.
+
+        A member's also is when the role no longer includes the permission.
+        """
+        self._sockets[socket] = credential, lost, permission
 
     def dismiss(self, socket: object) -> None:
         self._sockets.pop(socket, None)
@@ -134,13 +143,13 @@ class Revocation:
             return
         unread = [request for request in self._requests.values() if request.buffer is None]
         credentials = {request.credential for request in self._requests.values()}
-        credentials |= {credential for credential, _ in self._sockets.values()}
+        credentials |= {credential for credential, *_ in self._sockets.values()}
         rows = await self._ask(credentials, [request.order.id for request in unread])
-        reasons = {_credential(row): _refusal_reason(row) for row in rows if row["kind"] != "open"}
+        known = {_credential(row): row for row in rows if row["kind"] != "open"}
         still_open = {UUID(bytes=row["id"]) for row in rows if row["kind"] == "open"}
         keys = [row for row in rows if row["kind"] == "key"]
         self._batches_only = {_credential(k) for k in keys if Scope.INFERENCE not in k["scopes"]}
-        self._end({c: reasons.get(c, "access_revoked") for c in credentials})
+        self._end({c: known.get(c) for c in credentials})
         self._follow_up(unread, still_open)
 
     async def _ask(self, credentials: set[Credential], orders: list[UUID]) -> list[dict[str, Any]]:
@@ -156,15 +165,15 @@ class Revocation:
         return await cursor.fetchall()
 
     # Ending --------------------------------------------------------------------------------------
-    def _end(self, lost: dict[Credential, str]) -> None:
+    def _end(self, rows: dict[Credential, dict[str, Any] | None]) -> None:
         """End what lost its access. What began during the query has its turn at the next check."""
         for request in list(self._requests.values()):
             credential, klass = request.credential, request.order.klass
-            reason = lost.get(credential, "") or self._out_of_scope(credential, klass)
+            reason = _lost(rows, credential) or self._out_of_scope(credential, klass)
             if reason and not request.ending:
                 self._end_request(request, reason)
-        for socket, (credential, notify) in list(self._sockets.items()):
-            reason = lost.get(credential, "") or self._out_of_scope(credential)
+        for socket, (credential, notify, permission) in list(self._sockets.items()):
+            reason = _lost(rows, credential, permission) or self._out_of_scope(credential)
             if reason and reason != RESTRICTED:  # a page learns it with its next request
                 self.dismiss(socket)
                 try:
@@ -204,11 +213,22 @@ def _credential(row: dict[str, Any]) -> Credential:
     return UUID(bytes=row["id"]) if row["kind"] == "member" else bytes(row["id"])
 
 
-def _refusal_reason(row: dict[str, Any]) -> str:
-    """Returns why the credential is refused; "" if it is valid."""
+def _lost(
+    rows: dict[Credential, dict[str, Any] | None],
+    credential: Credential,
+    permission: Permission = Permission.CHAT,
+) -> str:
+    """Returns why the credential is refused; "" if it is valid, or was not looked at."""
+    row = rows.get(credential)
+    if row is None:
+        return "access_revoked" if credential in rows else ""
+    return _refusal_reason(row, permission)
+
+
+def _refusal_reason(row: dict[str, Any], permission: Permission) -> str:
     if row["state"] != State.ACTIVE:
         return f"tenant_{row['state']}"
-    if row["kind"] == "member" and not may(row["role"], Permission.CHAT, row["profile"]):
+    if row["kind"] == "member" and not may(row["role"], permission, row["profile"]):
         return "access_revoked"
     return RESTRICTED if row["restricted"] else ""
 

@@ -360,6 +360,26 @@ MAP: dict[str, dict[Data, str]] = {
         D.BEHAVIOUR: "step error_code attempts deadline created_at ended_at",
         D.NONE: "id tenant dialogue question answer data_key_id lease leased_until",
     },
+    "inference.DialogueHandOver": {
+        D.PSEUDONYM: "taken_by",
+        D.BEHAVIOUR: "reason asked_at waits_since taken_at leased_until returns ended_at ending",
+        D.NONE: "id tenant dialogue",
+    },
+    "inference.ActionCall": {
+        D.PSEUDONYM: "subject_id created_by settled_by",
+        D.CONTENT: "ciphertext answer_ciphertext",
+        D.BEHAVIOUR: "action_name state reason confirmed_at created_at sent_at ended_at",
+        D.NONE: "id tenant action revision moves_money dialogue_id turn_id asked_in confirmed_in "
+        "deadline status data_key_id settled_as settled_at",
+    },
+    # A tenant's texts and nobody's own: inference/models/assistants/webhook_action.py
+    "inference.WebhookAction": {
+        D.PSEUDONYM: "created_by",
+        D.CREDENTIAL: "secret former_secret",
+        D.NONE: "id tenant name description url arguments answer moves_money timeout_s "
+        "on_success on_failure enabled revision data_key_id former_key_id former_until "
+        "created_at changed_at",
+    },
     "inference.WidgetKey": {
         D.PSEUDONYM: "created_by api_key",
         D.NONE: "id tenant name text assistant_id origins created_at revoked_at",

@@ -23,6 +23,8 @@ ERASED_BY = {  # field -> eraser
     "inference.Conversation.title_ciphertext": "conversations",
     "inference.DataSetChunk.ciphertext": "data_sets",
     "inference.Decision.ciphertext": "decisions",
+    "inference.ActionCall.answer_ciphertext": "action_calls",
+    "inference.ActionCall.ciphertext": "action_calls",
     "inference.Dialogue.ciphertext": "dialogues",
     "inference.DialogueMessage.ciphertext": "dialogues",
     "inference.DialogueTurn.ciphertext": "dialogues",

@@ -1,0 +1,75 @@
+"""A member tries an action: one real, signed request whose body has `"test": true`."""
+
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from channels.db import database_sync_to_async
+from django.utils import timezone
+
+from inference.actions.calling import arguments_problem, delivery_of, note_now, result_of
+from inference.actions.result import ActionResult
+from inference.actions.sending import Delivery, send
+from inference.models import ActionCall, WebhookAction
+from tenants.scope import tenant_scope
+
+LONGEST_S = 10  # a page waits for it
+Values = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """`subject_id` is the member's: arguments and answer are under their key.
+
+    `confirmed` is the member's yes to a call that moves money.
+    """
+
+    action_id: UUID
+    tenant_id: UUID
+    subject_id: UUID
+    actor: str
+    language: str
+    confirmed: bool = False
+
+
+async def call(trial: Trial, arguments: Values) -> ActionResult:
+    """Call it once. Its row is committed before the request leaves, outside open transactions."""
+    row, delivery = await _apart(trial, _open, trial, arguments)
+    if delivery is not None:
+        outcome = await send(delivery)
+        await _apart(trial, note_now, row, outcome)
+    result: ActionResult = await _apart(trial, result_of, row)
+    return result
+
+
+def _open(trial: Trial, arguments: Values) -> tuple[ActionCall, Delivery | None]:
+    action = WebhookAction.objects.get(pk=trial.action_id, tenant_id=trial.tenant_id)
+    row = ActionCall(
+        tenant_id=trial.tenant_id,
+        action=action,
+        action_name=action.name,
+        revision=action.revision,
+        moves_money=action.moves_money,
+        subject_id=trial.subject_id,
+        created_by=trial.actor,
+        confirmed_at=timezone.now() if trial.confirmed else None,
+    )
+    reason = arguments_problem(action, arguments)
+    if action.moves_money and not trial.confirmed:
+        reason = reason or "not_confirmed"
+    row.encrypt({} if reason == "too_long" else arguments)
+    if reason:
+        return row.refuse(reason, None, by=trial.actor), None
+    action.timeout_s = min(action.timeout_s, LONGEST_S)
+    row.send(None, action.timeout_s, by=trial.actor)
+    return row, delivery_of(action, row, arguments, trial.language)
+
+
+async def _apart(trial: Trial, do: Any, *args: Any) -> Any:
+    """Run it in a thread with a connection of its own."""
+
+    def scoped() -> Any:
+        with tenant_scope(trial.tenant_id):
+            return do(*args)
+
+    return await database_sync_to_async(scoped, thread_sensitive=False)()
