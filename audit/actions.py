@@ -64,6 +64,7 @@ class Action(StrEnum):
     POLICY_CREATE = "policy:create"  # of decisions
     POLICY_WRITE = "policy:write"  # a version
     POLICY_SUBMIT = "policy:submit"  # a version to review
+    POLICY_TRIAL = "policy:trial"  # its model was asked once: how that ended
     POLICY_APPROVE = "policy:approve"
     POLICY_SEND_BACK = "policy:send_back"
     POLICY_REPORT = "policy:report"  # the figures of an evaluation are kept with a version

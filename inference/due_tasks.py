@@ -40,6 +40,7 @@ _IMPORTS = """
     exists (select from inference_modelversion
             where state = 'importing' and touched_at < now() - interval '1 minute')"""
 _EVALUATIONS = "exists (select from inference_evaluation where due_at <= now())"
+_TRIALS = "exists (select from inference_decisionpolicyversion where due_at <= now())"
 
 _ASSISTANTS = "exists (select from inference_assistantversion where due_at <= now())"
 _ABANDONED = """
@@ -101,6 +102,7 @@ IN_DATABASE = {
     "inference.drive_jobs": _JOBS,
     "inference.evaluate": _EVALUATIONS,
     "inference.build_assistants": _ASSISTANTS,
+    "inference.try_policies": _TRIALS,
     "inference.forget_files": _FILES,
     "inference.return_dialogues": _ABANDONED,
     "inference.end_calls": _OVERDUE_CALLS,

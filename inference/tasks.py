@@ -14,6 +14,7 @@ from inference.adapters.loading import load_all
 from inference.api.assistants.driver import build_due
 from inference.api.batch.driver import driver
 from inference.api.evaluations.driver import drive_all as drive_evaluations
+from inference.api.policy_trials.driver import drive_all as drive_trials
 from inference.batch.file_store import forget_abandoned, forget_expired
 from inference.batch.windows import wake_resting_soon
 from inference.data_sets import importing
@@ -124,6 +125,11 @@ def evaluate() -> None:
 @shared_task(name="inference.build_assistants", ignore_result=True)
 def build_assistants() -> None:
     _assistants.wake()
+
+
+@shared_task(name="inference.try_policies", ignore_result=True)
+def try_policies() -> None:
+    drive_trials()
 
 
 @shared_task(name="inference.forget_files", ignore_result=True)

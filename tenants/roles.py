@@ -51,6 +51,9 @@ class Permission(StrEnum):
     VIEW_ACTIONS = "actions:view"
     MANAGE_ACTIONS = "actions:manage"
     ANSWER_DIALOGUES = "dialogues:answer"
+    VIEW_POLICIES = "policies:view"
+    MANAGE_POLICIES = "policies:manage"
+    APPROVE_POLICIES = "policies:approve"
     MANAGE_QUOTAS = "quotas:manage"
     APPROVE_RAISES = "raises:approve"
     MANAGE_SECURITY = "security:manage"
@@ -81,6 +84,7 @@ SEES_ALL = _SEES | {
     P.VIEW_EVALUATIONS,
     P.VIEW_DATA_SETS,
     P.VIEW_ACTIONS,
+    P.VIEW_POLICIES,
 }
 _MAKES = {
     P.MANAGE_KEYS,
@@ -90,6 +94,7 @@ _MAKES = {
     P.MANAGE_EVALUATIONS,
     P.MANAGE_DATA_SETS,
     P.MANAGE_ACTIONS,
+    P.MANAGE_POLICIES,
 }
 _PROOF = {P.VIEW_AUDIT, P.EXPORT_AUDIT, P.VIEW_PROMPTS, P.VIEW_COMPLIANCE, P.MANAGE_HOLDS}
 _TEXTS = {P.VIEW_PROMPTS, P.ANSWER_DIALOGUES}  # what people wrote
@@ -109,9 +114,11 @@ DUTIES: dict[Permission, Duty] = {
     P.MANAGE_EVALUATIONS: Duty.SYSTEM,
     P.MANAGE_DATA_SETS: Duty.SYSTEM,
     P.MANAGE_ACTIONS: Duty.SYSTEM,
+    P.MANAGE_POLICIES: Duty.SYSTEM,
     P.MANAGE_QUOTAS: Duty.SYSTEM,
     P.MANAGE_MEMBERS: Duty.SECURITY,
     P.APPROVE_RAISES: Duty.SECURITY,
+    P.APPROVE_POLICIES: Duty.SECURITY,
     P.MANAGE_SECURITY: Duty.SECURITY,
     P.MANAGE_RETENTION: Duty.SECURITY,
     P.MANAGE_DELETIONS: Duty.SECURITY,
@@ -131,6 +138,7 @@ DUTY_OF: dict[Role, Duty | None] = {
 # there, may not read the tenant's texts, and under separation of duties have the system's only.
 _WRITES = {P.CHAT, *_TEXTS, P.MANAGE_ACTIONS, P.MANAGE_MODELS, P.VIEW_TEMPLATES, P.MANAGE_TEMPLATES}
 _WRITES |= {P.MANAGE_DATA_SETS}
+_WRITES |= {P.VIEW_POLICIES, P.MANAGE_POLICIES, P.APPROVE_POLICIES}
 _EVALUATES = {P.VIEW_EVALUATIONS, P.MANAGE_EVALUATIONS}
 OPERATOR: frozenset[Permission] = frozenset(P) - _WRITES - _EVALUATES
 

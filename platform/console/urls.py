@@ -9,6 +9,8 @@ from console.compliance import pages as compliance
 from console.compliance.drills import pages as drills
 from console.data_sets import pages as data_sets
 from console.data_sets import versions as data_set_versions
+from console.decisions import policies as decision_policies
+from console.decisions import versions as policy_versions
 from console.evaluations import evaluations, gates, task_sets
 from console.jobs import creation as job_creation
 from console.jobs import pages as jobs
@@ -48,6 +50,8 @@ _OWN_EXPORT = f"{_OWN_DATA}export/<uuid:own_export>/"
 _QUEUE = "console/pools/<uuid:pool>/queue/"
 _REPLACEMENT = "console/pools/replacements/<uuid:replacement>/"
 _TASK_SET = "task-sets/<uuid:task_set>/"
+_POLICY = "policies/<uuid:policy>/"
+_POLICY_VERSION = f"{_POLICY}versions/<int:number>/"
 _TEMPLATE = "templates/<uuid:template>/"
 _VERSION = "versions/<uuid:model_version>/"
 _TRIAL = f"{_TEMPLATE}versions/<int:number>/trial/"
@@ -89,6 +93,35 @@ in_tenant = [
     path(f"{_TEMPLATE}edition/", prompt_templates.edition, name="prompt_template_edition"),
     path(_TRIAL, prompt_templates.trial, name="prompt_template_trial"),
     path(f"{_TEMPLATE}removal/", prompt_templates.removal, name="prompt_template_removal"),
+    path("policies/", decision_policies.policies, name="decision_policies"),
+    path("policies/addition/", decision_policies.addition, name="decision_policy_addition"),
+    path(_POLICY, decision_policies.policy, name="decision_policy"),
+    path(f"{_POLICY}promotion/", decision_policies.promotion, name="decision_policy_promotion"),
+    path(f"{_POLICY}challenge/", decision_policies.challenge, name="decision_policy_challenge"),
+    path(f"{_POLICY}shadow/", decision_policies.shadow, name="decision_policy_shadow"),
+    path(f"{_POLICY}rollback/", decision_policies.rollback, name="decision_policy_rollback"),
+    path(f"{_POLICY}stop/", decision_policies.stop, name="decision_policy_stop"),
+    path(f"{_POLICY}removal/", decision_policies.removal, name="decision_policy_removal"),
+    path(_POLICY_VERSION, policy_versions.version, name="decision_policy_version"),
+    path(
+        f"{_POLICY_VERSION}addition/",
+        policy_versions.addition,
+        name="decision_policy_version_addition",
+    ),
+    path(
+        f"{_POLICY_VERSION}submission/",
+        policy_versions.submission,
+        name="decision_policy_submission",
+    ),
+    path(f"{_POLICY_VERSION}approval/", policy_versions.approval, name="decision_policy_approval"),
+    path(
+        f"{_POLICY_VERSION}return/", policy_versions.return_to_draft, name="decision_policy_return"
+    ),
+    path(
+        f"{_POLICY_VERSION}retirement/",
+        policy_versions.retirement,
+        name="decision_policy_retirement",
+    ),
     path("adapters/", adapters.adapters, name="adapters"),
     path("adapters/addition/", adapters.addition, name="adapter_addition"),
     path(_ADAPTER, adapters.adapter, name="adapter"),

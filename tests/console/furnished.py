@@ -5,6 +5,7 @@ from datetime import timedelta
 from django.utils import timezone
 
 from inference.data_sets import importing, uploading
+from inference.decisions.spec import packed
 from inference.models import (
     Adapter,
     ConversationUse,
@@ -13,6 +14,7 @@ from inference.models import (
     DataSetNotice,
     DataSetNoticeKind,
     DataSetVersion,
+    DecisionPolicy,
     Engine,
     Job,
     Model,
@@ -23,6 +25,7 @@ from inference.models import (
     PromptTemplate,
     VersionKind,
 )
+from inference.models.decisions.policy_version import Written
 from inference.registry.importing import import_file
 from inference.templating.content import Content, TemplateMessage
 from inference.templating.variables import Variable
@@ -48,6 +51,7 @@ from tests.console.asked import completion, refusal
 from tests.console.evaluations.reported import reported
 from tests.console.jobs.rows import a_checkpoint, a_job, learned
 from tests.inference.adapters.rows import a_version, serve
+from tests.inference.decisions.specs import payments
 
 IN_PLATFORM = (
     "/console/",
@@ -81,6 +85,8 @@ LISTS = (
     "aliases/",
     "templates/",
     "templates/addition/",
+    "policies/",
+    "policies/addition/",
     "adapters/",
     "task-sets/",
     "task-sets/addition/",
@@ -128,6 +134,7 @@ def furnish(owner: Member) -> list[str]:
     Link.issue(Purpose.INVITATION, by=by, email=email, tenant=tenant, role=Role.DEVELOPER)
     quota = _quota(owner, key)
     template, adapter = _template(owner), _adapter(owner)
+    policy = _policy(owner)
     for name, model in (("claude-sonnet-4-5", "mock"), ("a-name", "a-model-that-is-gone-by-now")):
         ModelAlias.create(tenant, name, model, by=by)
     evaluation = reported(tenant)
@@ -147,6 +154,7 @@ def furnish(owner: Member) -> list[str]:
         f"templates/{template.pk}/?version=1&against=2",
         f"templates/{template.pk}/edition/",
         f"adapters/{adapter.pk}/",
+        *(f"policies/{policy.pk}/{page}" for page in ("", "versions/1/", "versions/2/addition/")),
         f"task-sets/{evaluation.task_set_id}/",
         f"evaluations/{evaluation.pk}/",
         f"data-sets/{data_set.pk}/",
@@ -180,6 +188,30 @@ def _template(owner: Member) -> PromptTemplate:
     template = PromptTemplate.create(owner.tenant, name, content, by=owner.actor)
     template.publish(Content(prompt="Sum up."), by=owner.actor)
     return template
+
+
+def _policy(owner: Member) -> DecisionPolicy:
+    """With a version whose trial failed, and one that decides."""
+    fitted = {"method": "platt", "slope": 1.2, "intercept": -3.0, "rows": 900, "positives": 30}
+    fitted |= {"model": "deepseek-r1", "model_version": "v1", "fitted_at": "2026-11-30T00:00:00Z"}
+    rule = {"input": "amount", "test": "at_least", "value": 500, "outcome": "review"}
+    spec = payments(
+        model_version="v1",
+        calibration=fitted,
+        fallback={"kind": "rules", "rules": [rule]},
+        second_person={"input": "amount", "sum": 1000},
+    )
+    written = Written(packed(spec), "deepseek-r1", "v1")
+    name = "a-policy-with-quite-a-long-name-for-a-phone"
+    policy = DecisionPolicy.create(owner.tenant, name, written, by=owner.actor)
+    first, second = policy.versions.get(), policy.write(written, by=owner.actor)
+    first.submit(by=owner.actor, caller=owner)
+    first.fail_trial("labels_not_likely", likely=["<think>", "a-token-that-is-long"])
+    second.submit(by=owner.actor, caller=owner)
+    second.pass_trial({"score": 0.25, "both_labels": False})
+    second.approve(by="test")
+    policy.promote(second, by="test")
+    return policy
 
 
 def _adapter(owner: Member) -> Adapter:

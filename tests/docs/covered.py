@@ -41,6 +41,10 @@ _OPERATING = (
 )
 _CLIENT = "tests/e2e/test_generated_client.py::test_it_chats_embeds_and_lists_models"
 _ADAPTER = "tests/e2e/test_adapters.py::test_a_life_of_an_adapter"
+_POLICIES = (
+    "tests/config/command/operating/test_policies.py::"
+    "test_a_policy_is_written_reviewed_promoted_and_stopped"
+)
 _ALIASES = "tests/config/command/operating/test_aliases.py::test_it_is_set_changed_and_removed"
 _MODELS = "tests/config/command/operating/test_models_pages.py::"
 
@@ -72,6 +76,7 @@ RULES: list[tuple[str, str]] = [
     (r"forebay jobs create demo .*", _QUICK_START),
     (r"forebay adapters (create|promote) .*", _QUICK_START),
     (r"forebay aliases (set|list|remove) .*", _ALIASES),
+    (r"forebay policies (write|submit|promote|challenge|roll-back) .*", _POLICIES),
     (r"tar -czf var/pages.tar.gz .*|python3 -c 'import json, pathlib; .*", _QUICK_START),
     (r"forebay evaluate smollm2-135m:manual .*", _QUICK_START),
     (r"curl http://localhost:8000/v1/chat/completions .*smollm2-135m:manual.*", _QUICK_START),

@@ -20,6 +20,8 @@ from inference.model_registry.promoting import promote
 from inference.models import (
     Adapter,
     AdapterPromotion,
+    DecisionPolicy,
+    DecisionPolicyVersion,
     Engine,
     Evaluation,
     EvaluationGate,
@@ -34,6 +36,7 @@ from inference.models import (
     TaskSet,
     VersionKind,
 )
+from inference.models.decisions.policy_version import Written
 from inference.registry.versions import proposed
 from tenants import model_access
 from tenants.accounts import password_reset, second_factor
@@ -166,6 +169,53 @@ def _alias(w: World) -> ModelAlias:
     return ModelAlias.create(w.acme, "sonnet", "mock", by=BY)
 
 
+def _policy(w: World, versions: int = 0) -> DecisionPolicy:
+    """Returns a policy with so many approved versions, each promoted after the other."""
+    written = Written(b"{}", "mock")
+    policy = DecisionPolicy.create(w.acme, "payments", written, by=w.alice.actor)
+    for number in range(1, versions + 1):
+        version = policy.versions.filter(number=number).first()
+        version = version or policy.write(written, by=w.alice.actor)
+        _in_review(w, version).approve(by=BY)
+        policy.promote(version, by=BY)
+    return policy
+
+
+def _draft(w: World) -> DecisionPolicyVersion:
+    return _policy(w).versions.get()
+
+
+def _on_trial(w: World, version: DecisionPolicyVersion) -> DecisionPolicyVersion:
+    version.submit(by=w.alice.actor, caller=w.alice)
+    return version
+
+
+def _in_review(w: World, version: DecisionPolicyVersion) -> DecisionPolicyVersion:
+    _on_trial(w, version).pass_trial({"score": 0.5})
+    return version
+
+
+def _approved(w: World) -> tuple[DecisionPolicy, DecisionPolicyVersion]:
+    """Returns a policy whose second version decides, and its approved first one."""
+    policy = _policy(w, 2)
+    return policy, policy.versions.get(number=1)
+
+
+def _promote(w: World) -> Callable[[], Any]:
+    policy, version = _approved(w)
+    return partial(policy.promote, version, by=BY)
+
+
+def _challenge(w: World) -> Callable[[], Any]:
+    policy, version = _approved(w)
+    return partial(policy.challenge, version, 0.1, by=BY)
+
+
+def _shadow(w: World) -> Callable[[], Any]:
+    policy, version = _approved(w)
+    return partial(policy.run_in_shadow, version, by=BY)
+
+
 def _loading(w: World) -> AdapterPromotion:
     return _adapter(w).promote(a_version(w.acme, 3), by=BY)
 
@@ -256,6 +306,20 @@ ACTS: dict[Action, Act] = {
     Action.ALIAS_CREATE: lambda w: lambda: _alias(w),
     Action.ALIAS_CHANGE: lambda w: partial(_alias(w).change, "large", by=BY),
     Action.ALIAS_REMOVE: lambda w: partial(_alias(w).remove, by=BY),
+    Action.POLICY_CREATE: lambda w: lambda: _policy(w),
+    Action.POLICY_WRITE: lambda w: partial(_policy(w).write, Written(b"{}", "mock"), by=BY),
+    Action.POLICY_SUBMIT: lambda w: partial(_draft(w).submit, by=BY, caller=w.alice),
+    Action.POLICY_TRIAL: lambda w: partial(_on_trial(w, _draft(w)).fail_trial, "no_logprobs"),
+    Action.POLICY_APPROVE: lambda w: partial(_in_review(w, _draft(w)).approve, by=BY),
+    Action.POLICY_SEND_BACK: lambda w: partial(_in_review(w, _draft(w)).send_back, by=BY),
+    Action.POLICY_REPORT: lambda w: partial(_draft(w).note_report, {"auc": 0.9}, by=BY),
+    Action.POLICY_PROMOTE: _promote,
+    Action.POLICY_ROLLBACK: lambda w: partial(_policy(w, 2).roll_back, by=BY),
+    Action.POLICY_CHALLENGE: _challenge,
+    Action.POLICY_SHADOW: _shadow,
+    Action.POLICY_STOP: lambda w: partial(_policy(w, 1).stop, by=BY),
+    Action.POLICY_RETIRE: lambda w: partial(_draft(w).retire, by=BY),
+    Action.POLICY_REMOVE: lambda w: partial(_policy(w).remove, by=BY),
     Action.TASK_SET_CREATE: lambda w: lambda: _task_set(w),
     Action.TASK_SET_DELETE: lambda w: partial(_task_set(w).remove, by=BY),
     Action.EVALUATION_CREATE: lambda w: partial(_evaluation, w, _task_set(w)),
@@ -309,7 +373,7 @@ ACTS: dict[Action, Act] = {
 }
 SUBJECTS = {"tenant", "tier", "member", "team", "model", "api_key", "quota", "raise", "price"}
 SUBJECTS |= {"link", "operator", "pool", "engine", "adapter", "task_set", "evaluation", "gate"}
-SUBJECTS |= {"job", "alias"}
+SUBJECTS |= {"job", "alias", "policy"}
 SUBJECTS |= {"model_version"}
 # Of the platform and of pages, not of a verb on a model.
 ELSEWHERE = {
@@ -333,6 +397,7 @@ def everything() -> dict[str, list[Any]]:
         *apps.get_app_config("tenants").get_models(include_auto_created=True),
         *(Model, Pool, Engine, Adapter, AdapterPromotion, Job),
         *(TaskSet, Evaluation, EvaluationGate, ModelVersion, ModelAlias),
+        *(DecisionPolicy, DecisionPolicyVersion),
         Group,
     ]
     return {m._meta.label: list(m._default_manager.order_by("pk").values()) for m in models}

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from django.contrib.postgres.fields import ArrayField
 from django.core.exceptions import ValidationError
 from django.db import models, transaction
+from django.db.models import Q
+from django.db.models.functions import Now
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -21,17 +24,19 @@ from audit.actions import Action
 from audit.keys.keyring import keyring
 from audit.trail.record import act
 from inference.models.served import LONGEST_NAME
-from tenants.models import ApiKey, Tenant
+from tenants.models import ApiKey, Member, Tenant
 from tenants.models.model_changes import lock
 
 if TYPE_CHECKING:
     from inference.models.decisions.policy import DecisionPolicy
 
 LONGEST_ACTOR = 80
+TRIALS = "system:decisions"  # the actor of a trial's end
 
 
 class PolicyVersionState(models.TextChoices):
     DRAFT = "draft", gettext_lazy("Draft")
+    TRIAL = "trial", gettext_lazy("On trial")
     IN_REVIEW = "in_review", gettext_lazy("In review")
     APPROVED = "approved", gettext_lazy("Approved")
     RETIRED = "retired", gettext_lazy("Retired")
@@ -40,17 +45,27 @@ class PolicyVersionState(models.TextChoices):
 S = PolicyVersionState
 
 
+class PolicyVersionQuerySet(models.QuerySet["DecisionPolicyVersion"]):
+    def due(self) -> Self:
+        """Those whose trial is to begin, or to be tried again."""
+        return self.filter(due_at__lte=Now()).order_by("due_at")
+
+
 @dataclass(frozen=True, slots=True)
 class Written:
     """What a version says: packed, and the model that it was made for."""
 
     spec: bytes
     model: str
-    model_version: str
+    model_version: str = ""
 
 
 class DecisionPolicyVersion(models.Model):
-    """`trial` is what its trial showed before the review, `report` its evaluation: figures."""
+    """`trial` is what its trial showed before the review, `report` its evaluation: figures.
+
+    A trial asks the model once, with the limits of who sent the version to review
+    (inference/api/policy_trials).
+    """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="+", db_index=False)
@@ -64,6 +79,9 @@ class DecisionPolicyVersion(models.Model):
     ciphertext = models.BinaryField()
     state = models.CharField(max_length=10, choices=PolicyVersionState, default=S.DRAFT)
     trial = models.JSONField(null=True, blank=True)
+    trial_key = models.ForeignKey(ApiKey, models.SET_NULL, null=True, related_name="+")
+    trial_member = models.ForeignKey(Member, models.SET_NULL, null=True, related_name="+")
+    due_at = models.DateTimeField(null=True, blank=True)  # of its trial; None: never
     report = models.JSONField(null=True, blank=True)
     created_by = models.CharField(max_length=LONGEST_ACTOR)
     # The people who wrote it or sent it to review: none of them approves it.
@@ -74,11 +92,14 @@ class DecisionPolicyVersion(models.Model):
     promoted_at = models.DateTimeField(null=True, blank=True)  # None after a roll-back, too
     served_at = models.DateTimeField(null=True, blank=True)  # it first had a part in decisions
 
-    objects: ClassVar[models.Manager[DecisionPolicyVersion]]
+    objects: ClassVar[PolicyVersionQuerySet] = PolicyVersionQuerySet.as_manager()  # type: ignore[assignment]
 
     class Meta:
         constraints = [
             models.UniqueConstraint("policy", "number", name="inference_decisionpolicy_version")
+        ]
+        indexes = [
+            models.Index("due_at", name="policyversion_due", condition=Q(due_at__isnull=False))
         ]
 
     def __str__(self) -> str:
@@ -108,14 +129,43 @@ class DecisionPolicyVersion(models.Model):
         return cipher.decrypt(bytes(self.ciphertext), self._aad)
 
     # Review --------------------------------------------------------------------------------------
-    def submit(self, trial: dict[str, Any], *, by: str) -> None:
-        """Send a draft to review, with what its trial showed. Raises ValidationError."""
+    def submit(self, *, by: str, caller: ApiKey | Member) -> None:
+        """Send a draft to review, by way of a trial. Raises ValidationError."""
         with transaction.atomic():
-            self._enter(S.IN_REVIEW, S.DRAFT)
-            self.trial = trial
+            self._enter(S.TRIAL, S.DRAFT)
+            self.trial, self.due_at = {}, timezone.now()
+            self.trial_key = caller if isinstance(caller, ApiKey) else None
+            self.trial_member = caller if isinstance(caller, Member) else None
             self.authors = list(dict.fromkeys([*self.authors, *_people(self.tenant, by)]))
-            self.save(update_fields=["state", "trial", "authors"])
+            self.save(
+                update_fields=["state", "trial", "due_at", "trial_key", "trial_member", "authors"]
+            )
             self.record(Action.POLICY_SUBMIT, by)
+
+    def try_later(self, after: timedelta) -> None:
+        """Let another process try it if this one has not ended the trial by then."""
+        attempts = (self.trial or {}).get("attempts", 0) + 1
+        self.trial = {"attempts": attempts}
+        rows = DecisionPolicyVersion.objects.filter(pk=self.pk, state=S.TRIAL)
+        rows.update(due_at=Now() + after, trial=self.trial)
+
+    def pass_trial(self, trial: dict[str, Any]) -> None:
+        """Let people review it: the model answers as it should."""
+        self._end_trial(S.IN_REVIEW, trial)
+
+    def fail_trial(self, problem: str, **detail: Any) -> None:
+        """Make it a draft again. `problem` is for programs (console/decisions/words.py)."""
+        self._end_trial(S.DRAFT, {"problem": problem, **detail})
+
+    def _end_trial(self, state: PolicyVersionState, trial: dict[str, Any]) -> None:
+        with transaction.atomic():
+            lock(self)
+            if self.state != S.TRIAL:
+                return  # another process was faster
+            self.state, self.trial, self.due_at = state, trial, None
+            self.save(update_fields=["state", "trial", "due_at"])
+            problem = {"problem": trial["problem"]} if "problem" in trial else {}
+            self.record(Action.POLICY_TRIAL, TRIALS, success=not problem, **problem)
 
     def approve(self, *, by: str) -> None:
         """Approve it, by another person than its authors. Raises ValidationError."""
@@ -132,9 +182,9 @@ class DecisionPolicyVersion(models.Model):
     def send_back(self, *, by: str) -> None:
         """Make it a draft again. Raises ValidationError."""
         with transaction.atomic():
-            self._enter(S.DRAFT, S.IN_REVIEW)
-            self.trial = None
-            self.save(update_fields=["state", "trial"])
+            self._enter(S.DRAFT, S.TRIAL, S.IN_REVIEW)
+            self.trial = self.due_at = None
+            self.save(update_fields=["state", "trial", "due_at"])
             self.record(Action.POLICY_SEND_BACK, by)
 
     def retire(self, *, by: str) -> None:
@@ -144,8 +194,9 @@ class DecisionPolicyVersion(models.Model):
             if self.policy.serves(self.number):
                 text = _("It has a part in decisions: promote another, or end that part first.")
                 raise ValidationError(text)
-            self._enter(S.RETIRED, S.DRAFT, S.IN_REVIEW, S.APPROVED)
-            self.save(update_fields=["state"])
+            self._enter(S.RETIRED, S.DRAFT, S.TRIAL, S.IN_REVIEW, S.APPROVED)
+            self.due_at = None
+            self.save(update_fields=["state", "due_at"])
             self.record(Action.POLICY_RETIRE, by)
 
     def refuse_unapproved(self) -> None:
@@ -179,9 +230,9 @@ class DecisionPolicyVersion(models.Model):
             self.save(update_fields=["report"])
             self.record(Action.POLICY_REPORT, by)
 
-    def record(self, action: Action, by: str) -> None:
-        detail = {"policy": str(self.policy_id), "name": self.policy.name, "version": self.number}
-        act(action, actor=by, tenant_id=self.tenant_id, detail=detail)
+    def record(self, action: Action, by: str, *, success: bool = True, **detail: str) -> None:
+        named = {"policy": str(self.policy_id), "name": self.policy.name, "version": self.number}
+        act(action, actor=by, tenant_id=self.tenant_id, success=success, detail={**named, **detail})
 
     @property
     def _aad(self) -> bytes:

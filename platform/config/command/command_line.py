@@ -60,6 +60,9 @@ SUBCOMMANDS = {
     "aliases": Subcommand(
         f"{_HERE}.operating.aliases", f"names of tenants for models {_OPERATING}", "COMMAND …"
     ),
+    "policies": Subcommand(
+        f"{_HERE}.operating.policies", f"decision policies of tenants {_OPERATING}", "COMMAND …"
+    ),
     "adapters": Subcommand(
         f"{_HERE}.operating.adapters", f"adapters of tenants {_OPERATING}", "COMMAND …"
     ),

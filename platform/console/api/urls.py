@@ -12,6 +12,8 @@ from console.api.access.operator_keys import OperatorKeys
 from console.api.access.restricted_models import RestrictedModels
 from console.api.data_sets.sets import ConversationUses, DataSetNotices, DataSets
 from console.api.data_sets.versions import DataSetVersions
+from console.api.decisions.policies import DecisionPolicies
+from console.api.decisions.versions import DecisionPolicyVersions
 from console.api.evaluations.evaluations import Evaluations
 from console.api.evaluations.gates import Gates
 from console.api.evaluations.task_sets import TaskSets
@@ -46,6 +48,10 @@ from console.api.usage.sessions import Sessions
 from console.api.usage.usage import AllUsage, Reconciliations, Usage
 
 app_name = "api"
+_POLICIES = "decision-policies/"
+_POLICY_ACTS = ("promote", "rollback", "challenge", "shadow", "stop")
+_POLICY_VERSIONS = "decision-policies/<uuid:policy>/versions/"
+_POLICY_VERSION_ACTS = ("submit", "approve", "send_back", "retire", "calibrate")
 _VERSIONS = "data-sets/<uuid:data_set>/versions/"
 
 _VERBS = {
@@ -115,6 +121,8 @@ in_tenant: list[URLPattern | URLResolver] = [
     *several("aliases/", "uuid:alias", Aliases),
     *several("templates/", "uuid:template", Templates, "fill"),
     *several("templates/<uuid:template>/versions/", "int:number", TemplateVersions),
+    *several(_POLICIES, "uuid:policy", DecisionPolicies, *_POLICY_ACTS),
+    *several(_POLICY_VERSIONS, "int:number", DecisionPolicyVersions, *_POLICY_VERSION_ACTS),
     *several("adapters/", "uuid:adapter", Adapters, "promote", "rollback", "cancel"),
     at("adapters/<uuid:adapter>/usage/", Adapters, get="usage"),
     at("adapters/<uuid:adapter>/promotions/", Promotions, get="list"),

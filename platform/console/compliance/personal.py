@@ -430,9 +430,9 @@ MAP: dict[str, dict[Data, str]] = {
         "changed_at",
     },
     "inference.DecisionPolicyVersion": {
-        D.PSEUDONYM: "created_by authors reviewed_by",
+        D.PSEUDONYM: "created_by authors reviewed_by trial_key trial_member",
         D.NONE: "id tenant policy number model model_version data_key_id ciphertext state trial "
-        "report created_at reviewed_at promoted_at served_at",
+        "due_at report created_at reviewed_at promoted_at served_at",
     },
     # Texts of the tenant under its own key, as prompt templates are: inference/models/task_set.py
     "inference.TaskSet": {

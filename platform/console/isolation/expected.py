@@ -47,6 +47,8 @@ _DATA_SET_VERSION = _DATA_SET + "versions/<int:number>/"
 _ENGINE = "console/pools/engines/<uuid:engine>/"
 _GATES = "console/pools/<uuid:pool>/gates/"
 _JOB = "jobs/<uuid:job>/"
+_POLICY = "policies/<uuid:policy>/"
+_POLICY_VERSION = _POLICY + "versions/<int:number>/"
 _REPLACEMENT = "console/pools/replacements/<uuid:replacement>/"
 _VERSION = "versions/<uuid:model_version>/"
 PAGES: tuple[ExpectedPage, ...] = (
@@ -216,6 +218,19 @@ PAGES: tuple[ExpectedPage, ...] = (
             "templates/<uuid:template>/versions/<int:number>/trial/", acts=P.VIEW_TEMPLATES
         ),
         ExpectedPage("templates/<uuid:template>/removal/", acts=P.MANAGE_TEMPLATES),
+        ExpectedPage("policies/", sees=P.VIEW_POLICIES),
+        ExpectedPage("policies/addition/", sees=P.MANAGE_POLICIES, acts=P.MANAGE_POLICIES),
+        ExpectedPage(_POLICY, sees=P.VIEW_POLICIES),
+        *(
+            ExpectedPage(f"{_POLICY}{act}/", acts=P.MANAGE_POLICIES)
+            for act in ("promotion", "challenge", "shadow", "rollback", "stop", "removal")
+        ),
+        ExpectedPage(_POLICY_VERSION, sees=P.VIEW_POLICIES),
+        ExpectedPage(f"{_POLICY_VERSION}addition/", sees=P.MANAGE_POLICIES, acts=P.MANAGE_POLICIES),
+        ExpectedPage(f"{_POLICY_VERSION}submission/", acts=P.MANAGE_POLICIES),
+        ExpectedPage(f"{_POLICY_VERSION}approval/", acts=P.APPROVE_POLICIES),
+        ExpectedPage(f"{_POLICY_VERSION}return/", acts=P.APPROVE_POLICIES),
+        ExpectedPage(f"{_POLICY_VERSION}retirement/", acts=P.MANAGE_POLICIES),
         ExpectedPage("adapters/", sees=P.VIEW_ADAPTERS),
         ExpectedPage("adapters/addition/", acts=P.MANAGE_ADAPTERS),
         ExpectedPage("adapters/<uuid:adapter>/", sees=P.VIEW_ADAPTERS),

@@ -32,6 +32,7 @@ from inference.chat import conversations
 from inference.data_sets import uploading
 from inference.data_sets.chunks import RowWriter
 from inference.data_sets.rows import Row
+from inference.decisions.spec import PolicySpec, Thresholds, packed
 from inference.evaluation.content import Content as Tasks
 from inference.evaluation.content import Item, Kind
 from inference.model_registry import uploading as model_uploading
@@ -48,6 +49,7 @@ from inference.models import (
     DataSetNoticeKind,
     DataSetState,
     DataSetVersion,
+    DecisionPolicy,
     Evaluation,
     EvaluationState,
     FilePurpose,
@@ -65,6 +67,7 @@ from inference.models import (
     UsageHour,
     VersionKind,
 )
+from inference.models.decisions.policy_version import Written
 from inference.templating.content import Content
 from tenants import model_access
 from tenants.models import (
@@ -118,6 +121,7 @@ class Objects:
             "response": self._response,
             "model": self._restricted,
             "template": self._template,
+            "policy": self._policy,
             "adapter": self._adapter,
             "alias": self._alias,
             "task_set": self._task_set,
@@ -387,6 +391,12 @@ class Objects:
         name = self._new_name().replace(" ", "-").lower()
         content = Content(prompt=self._secret)
         return PromptTemplate.create(self._tenant, name, content, by=BY).id
+
+    def _policy(self) -> Any:
+        name = self._new_name().replace(" ", "-").lower()
+        spec = PolicySpec({}, self._secret, "mock", Thresholds(0.5, 0.9))
+        written = Written(packed(spec), spec.model)
+        return DecisionPolicy.create(self._tenant, name, written, by=BY).id
 
     def _adapter(self) -> Any:
         name = f"a{next(_number)}"

@@ -64,6 +64,7 @@ WORDS: dict[str, Promise] = {
     Action.POLICY_CREATE: _("Decision policy created"),
     Action.POLICY_WRITE: _("Version of a decision policy written"),
     Action.POLICY_SUBMIT: _("Version of a decision policy sent to review"),
+    Action.POLICY_TRIAL: _("Trial of a version of a decision policy ended"),
     Action.POLICY_APPROVE: _("Version of a decision policy approved"),
     Action.POLICY_SEND_BACK: _("Version of a decision policy sent back"),
     Action.POLICY_REPORT: _("Evaluation kept with a version of a decision policy"),

@@ -17,15 +17,18 @@ from audit.models import Event, Export
 from audit.retention import legal_hold
 from console import urls
 from inference.data_sets import uploading
+from inference.decisions.spec import packed
 from inference.models import (
     Adapter,
     DataSet,
     DataSetFormat,
+    DecisionPolicy,
     ModelAlias,
     ModelVersion,
     PromptTemplate,
     VersionKind,
 )
+from inference.models.decisions.policy_version import Written
 from inference.templating.content import Content
 from tenants import model_access
 from tenants.models import ApiKey, CacheRule, Link, Member, Quota, Team, Tenant, User
@@ -36,6 +39,7 @@ from tests.console.asked import refusal
 from tests.console.conftest import SignIn
 from tests.console.evaluations.reported import reported
 from tests.console.jobs.rows import a_checkpoint, a_job
+from tests.inference.decisions.specs import payments
 
 ROLES = ("operator", "alice", "erin", "bob", "carol", "dave")
 EVERYBODY = frozenset(ROLES)
@@ -47,6 +51,7 @@ AUDITORS = MANAGERS | {"carol"}
 READERS = frozenset({"alice", "carol"})
 MAKERS = MANAGERS | {"bob"}
 WRITERS = frozenset({"alice", "erin", "bob"})
+APPROVERS = frozenset({"alice", "erin"})
 SEE_TEMPLATES = WRITERS | {"carol"}
 SEE_VERSIONS = SEE_TEMPLATES | {"operator"}
 
@@ -90,6 +95,23 @@ IN_TENANT: list[Row] = [
     ("post", "prompt_template_edition", WRITERS, 200),
     ("post", "prompt_template_trial", SEE_TEMPLATES, 200),
     ("post", "prompt_template_removal", WRITERS, 302),
+    ("get", "decision_policies", SEE_TEMPLATES, 200),
+    ("get", "decision_policy_addition", WRITERS, 200),
+    ("post", "decision_policy_addition", WRITERS, 200),
+    ("get", "decision_policy", SEE_TEMPLATES, 200),
+    ("post", "decision_policy_promotion", WRITERS, 200),
+    ("post", "decision_policy_challenge", WRITERS, 200),
+    ("post", "decision_policy_shadow", WRITERS, 302),
+    ("post", "decision_policy_rollback", WRITERS, 302),
+    ("post", "decision_policy_stop", WRITERS, 302),
+    ("post", "decision_policy_removal", WRITERS, 302),
+    ("get", "decision_policy_version", SEE_TEMPLATES, 200),
+    ("get", "decision_policy_version_addition", WRITERS, 200),
+    ("post", "decision_policy_version_addition", WRITERS, 200),
+    ("post", "decision_policy_submission", WRITERS, 302),
+    ("post", "decision_policy_approval", APPROVERS, 302),
+    ("post", "decision_policy_return", APPROVERS, 302),
+    ("post", "decision_policy_retirement", WRITERS, 302),
     ("get", "adapters", STAFF, 200),
     ("post", "adapter_addition", MAKERS, 200),
     ("get", "adapter", STAFF, 200),
@@ -240,6 +262,7 @@ ALSO_SHOWN = {"api_keys", "api_key", "teams", "team", "limits", "quotas", "quota
 ALSO_SHOWN |= {"tenant_settings", "text_search", "text_view", "audit_exports", "retention"}
 ALSO_SHOWN |= {"model_version_import"}
 ALSO_SHOWN |= {"legal_holds", "prompt_template_addition", "prompt_template_edition"}
+ALSO_SHOWN |= {"decision_policy_addition", "decision_policy_version_addition"}
 ALSO_SHOWN |= {"task_set_addition", "evaluation_addition", "job_addition"}
 POST_ONLY = sorted({name for method, name, *_ in IN_TENANT if method == "post"} - ALSO_SHOWN)
 ELSEWHERE = {"home", "platform", "no_tenant", "sign_in", "sign_out", "welcome"}  # own tests
@@ -275,6 +298,20 @@ def _alias(tenant: Tenant) -> dict[str, uuid.UUID]:
     return {"alias": ModelAlias.create(tenant, "sonnet", "mock", by="t").pk}
 
 
+def _policy(tenant: Tenant) -> Targets:
+    written = Written(packed(payments()), "mock")
+    policy = {"policy": DecisionPolicy.create(tenant, "payments", written, by="t").pk}
+    version = {**policy, "number": 1}
+    acts = ("promotion", "challenge", "shadow", "rollback", "stop", "removal")
+    of_version = ("version_addition", "submission", "approval", "return", "retirement")
+    return {
+        "decision_policy": policy,
+        "decision_policy_version": version,
+        **{f"decision_policy_{act}": policy for act in acts},
+        **{f"decision_policy_{act}": version for act in of_version},
+    }
+
+
 @pytest.fixture
 def targets(acme: Tenant) -> Targets:
     """What the URLs that name an object point at."""
@@ -301,6 +338,7 @@ def targets(acme: Tenant) -> Targets:
         **{f"adapter{verb}": adapter for verb in ("", "_promotion", "_rollback", "_cancellation")},
         "adapter_removal": adapter,
         **dict.fromkeys(("alias_change", "alias_removal"), _alias(acme)),
+        **_policy(acme),
         **_evaluations(acme),
         **_data_set(acme),
         **_job(acme),

@@ -22,7 +22,9 @@ from schemathesis.core.parameters import ParameterLocation
 from schemathesis.core.result import Ok
 from schemathesis.specs.openapi import checks
 
+from inference.decisions.spec import packed
 from inference.models import (
+    DecisionPolicy,
     Engine,
     EvaluationGate,
     Model,
@@ -31,15 +33,17 @@ from inference.models import (
     PromptTemplate,
     Replacement,
 )
+from inference.models.decisions.policy_version import Written
 from inference.registry.versions import proposed
 from inference.templating.content import Content
 from inference.templating.variables import Variable
 from tenants import model_access
-from tenants.models import CacheRule, Link, Member, Price, Quota, Refusal, Team, User
+from tenants.models import CacheRule, Link, Member, Price, Quota, Refusal, Team, Tenant, User
 from tenants.models.link import Purpose
 from tenants.models.quota_raise import QuotaRaise
 from tests.console.api.conftest import API, Enter, issued, operator_key
 from tests.console.evaluations.reported import reported
+from tests.inference.decisions.specs import payments
 
 EXAMPLES = int(os.environ.get("FOREBAY_SCHEMATHESIS_EXAMPLES", "1"))
 CHECKS = [
@@ -99,6 +103,7 @@ def places(alice: Member, bob: Member, operator: User) -> dict[str, str]:
         "refusal": f"ref_{refusal.pk.hex}",
         "model": str(model_access.restrict(tenant, "large", by="test").pk),
         "template": str(PromptTemplate.create(tenant, "greeting", prompt, by="test").pk),
+        "policy": str(_policy(tenant).pk),
         "number": "1",
         "task_set": str(evaluation.task_set_id),
         "evaluation": str(evaluation.pk),
@@ -110,6 +115,11 @@ def places(alice: Member, bob: Member, operator: User) -> dict[str, str]:
         "key": str(issued(tenant, ["inference"])[0].pk),
         "operator_key": str(operator_key(operator)[0].pk),
     }
+
+
+def _policy(tenant: Tenant) -> DecisionPolicy:
+    written = Written(packed(payments()), "deepseek-r1")
+    return DecisionPolicy.create(tenant, "payments", written, by="test")
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ HOLDS = "owner admin auditor operator"
 OPERATOR = "operator"
 READS = "owner admin developer auditor management:read"
 WRITES = "owner admin developer management:write"
+REVIEWS = "owner admin"
 SECURITY = "owner operator"
 TEXTS = "owner auditor"  # who may read the texts of the trail
 T = "tenants/acme/"
@@ -96,6 +97,23 @@ TABLE = {
     f"POST {T}invitations/": MANAGES,
     f"GET {T}invitations/{NIL}/": SEES,
     f"DELETE {T}invitations/{NIL}/": MANAGES,
+    f"GET {T}decision-policies/": READS,
+    f"POST {T}decision-policies/": WRITES,
+    f"GET {T}decision-policies/{NIL}/": READS,
+    f"DELETE {T}decision-policies/{NIL}/": WRITES,
+    f"POST {T}decision-policies/{NIL}/promote/": WRITES,
+    f"POST {T}decision-policies/{NIL}/rollback/": WRITES,
+    f"POST {T}decision-policies/{NIL}/challenge/": WRITES,
+    f"POST {T}decision-policies/{NIL}/shadow/": WRITES,
+    f"POST {T}decision-policies/{NIL}/stop/": WRITES,
+    f"GET {T}decision-policies/{NIL}/versions/": READS,
+    f"POST {T}decision-policies/{NIL}/versions/": WRITES,
+    f"GET {T}decision-policies/{NIL}/versions/0/": READS,
+    f"POST {T}decision-policies/{NIL}/versions/0/submit/": WRITES,
+    f"POST {T}decision-policies/{NIL}/versions/0/approve/": REVIEWS,
+    f"POST {T}decision-policies/{NIL}/versions/0/send_back/": REVIEWS,
+    f"POST {T}decision-policies/{NIL}/versions/0/retire/": WRITES,
+    f"POST {T}decision-policies/{NIL}/versions/0/calibrate/": WRITES,
     f"GET {T}adapters/": SEES,
     f"POST {T}adapters/": KEYS,
     f"GET {T}adapters/{NIL}/": SEES,

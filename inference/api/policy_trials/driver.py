@@ -1,0 +1,52 @@
+"""Drives the trials of all tenants' decision policies.
+
+It has no state: everything is in rows, so any process goes on where one has died.
+"""
+
+import asyncio
+import logging
+from datetime import timedelta
+
+from channels.db import database_sync_to_async
+
+from inference.api.policy_trials.trial import Failed, Wait, tried
+from inference.intake.context import Context
+from inference.models import DecisionPolicyVersion
+
+log = logging.getLogger(__name__)
+in_database = database_sync_to_async
+AT_ONCE = 20
+AGAIN = timedelta(seconds=45)  # after a process that died with it; a trial is shorter
+MOST_ATTEMPTS = 5  # while no engine answers, or limits are reached
+
+
+def drive_all() -> None:
+    """Try each version that is due. Two of these at once do no harm."""
+    rows = DecisionPolicyVersion.objects.due()
+    versions = list(rows.select_related("policy", "tenant", "trial_key", "trial_member")[:AT_ONCE])
+    for version in versions:
+        version.try_later(AGAIN)
+    if versions:
+        asyncio.run(_try(versions))
+
+
+async def _try(versions: list[DecisionPolicyVersion]) -> None:
+    context = await Context.open()
+    try:
+        await asyncio.gather(*(_end(context, version) for version in versions))
+    finally:
+        await context.close()
+
+
+async def _end(context: Context, version: DecisionPolicyVersion) -> None:
+    try:
+        trial = await tried(context, version)
+        await in_database(version.pass_trial)(trial)
+    except Failed as failed:
+        await in_database(version.fail_trial)(failed.problem, **failed.detail)
+    except Wait as wait:
+        if (version.trial or {}).get("attempts", 0) >= MOST_ATTEMPTS:
+            await in_database(version.fail_trial)(wait.problem)
+        else:
+            log.info("trial of %s waits: %s", version.pk, wait.problem)
+            await in_database(version.try_later)(timedelta(seconds=wait.seconds))
