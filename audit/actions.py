@@ -236,3 +236,10 @@ class Action(StrEnum):
     DATA_SET_DELETE = "data_set:delete"  # with its versions, or one version
     DATA_SET_PURGE = "data_set:purge"  # rows of an erased person, and what was made from them
     DATA_SET_POLICY = "data_set:policy"  # whether recorded conversations may be used
+
+    KNOWLEDGE_CREATE = "knowledge:create"
+    KNOWLEDGE_ADD = "knowledge:add"  # a document
+    KNOWLEDGE_IMPORT = "knowledge:import"  # what came of reading a document
+    KNOWLEDGE_READ = "knowledge:read"  # passages by a question, or a document as it was uploaded
+    KNOWLEDGE_REMOVE = "knowledge:remove"  # a document
+    KNOWLEDGE_DELETE = "knowledge:delete"  # a base, with its documents and its key

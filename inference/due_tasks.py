@@ -67,6 +67,12 @@ _DATA_SETS = """
     or exists (select from inference_datasetversion
                where state = 'uploading' and created_at < now() - interval '24 hours')"""
 
+_DOCUMENTS = """
+    exists (select from inference_document
+            where due_at <= now() and state in ('uploading', 'waiting', 'embedding', 'gone')
+              and (leased_until is null or leased_until <= now()))
+    or exists (select from inference_knowledgebase where deleted_at is not null)"""
+
 # The second: engines that lack an adapter which serves (inference/adapters/supplying.py).
 _ADAPTERS = """
     exists (select from inference_adapterpromotion where step = 'loading')
@@ -107,6 +113,7 @@ IN_DATABASE = {
     "inference.return_dialogues": _ABANDONED,
     "inference.end_calls": _OVERDUE_CALLS,
     "inference.import_data_sets": _DATA_SETS,
+    "inference.read_documents": _DOCUMENTS,
     "inference.import_models": _IMPORTS,
     "inference.forget_keys": _OLD_KEYS,
     "inference.replace": _REPLACEMENTS,

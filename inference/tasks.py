@@ -14,6 +14,7 @@ from inference.adapters.loading import load_all
 from inference.api.assistants.driver import build_due
 from inference.api.batch.driver import driver
 from inference.api.evaluations.driver import drive_all as drive_evaluations
+from inference.api.knowledge.driver import drive as drive_knowledge
 from inference.api.policy_trials.driver import drive_all as drive_trials
 from inference.batch.file_store import forget_abandoned, forget_expired
 from inference.batch.windows import wake_resting_soon
@@ -41,6 +42,7 @@ from infrastructure.background import Background
 _adapters = Background("adapters", load_all)
 _assistants = Background("assistants", build_due)
 _data_sets = Background("data-sets", importing.import_due, importing.AT_ONCE)
+_knowledge = Background("knowledge", drive_knowledge)
 _ending = threading.Event()  # a drain that begins now would miss it, and never end under load
 _live: set[tuple[asyncio.AbstractEventLoop, Runners]] = set()
 _attended: set[str] = set()  # Celery queues of the engines that this worker serves
@@ -141,6 +143,11 @@ def forget_files() -> None:
 @shared_task(name="inference.import_data_sets", ignore_result=True)
 def import_data_sets() -> None:
     _data_sets.wake()
+
+
+@shared_task(name="inference.read_documents", ignore_result=True)
+def read_documents() -> None:
+    _knowledge.wake()
 
 
 @shared_task(name="inference.reconcile", ignore_result=True)

@@ -34,6 +34,7 @@ SCOPES: dict[Scope, frozenset[P]] = {
             P.MANAGE_DATA_SETS,
             P.MANAGE_ACTIONS,
             P.MANAGE_POLICIES,
+            P.MANAGE_KNOWLEDGE,
         }
     ),
     Scope.AUDIT_READ: frozenset({P.VIEW_AUDIT, P.EXPORT_AUDIT}),

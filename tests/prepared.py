@@ -149,6 +149,7 @@ def _migrate(folder: Path) -> None:
     }
     servers.start()
     try:
+        servers.add_pgvector()
         import django
 
         django.setup()

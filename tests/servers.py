@@ -4,6 +4,8 @@ import asyncio
 import threading
 from pathlib import Path
 
+import psycopg
+
 from config.supervisor.embedded.postgres import SETTINGS, Postgres
 from config.supervisor.embedded.valkey import Valkey
 from config.supervisor.home import Home
@@ -42,7 +44,7 @@ class Servers:
         self._servers: list[Postgres | Valkey] = []
         if database:
             prepared.passwords(self.home)
-            postgres = ForgetfulPostgres(self.home, self._keeper)
+            self._postgres = postgres = ForgetfulPostgres(self.home, self._keeper)
             self.addresses["DATABASE_URL"] = postgres.url
             self._servers.append(postgres)
         if redis:
@@ -54,6 +56,12 @@ class Servers:
         self._thread.start()
         for server in self._servers:
             asyncio.run_coroutine_threadsafe(server.start(), self._loop).result(START_S)
+
+    def add_pgvector(self) -> None:
+        """Give it to databases of tests, which a role migrates that may not create it."""
+        url = self._postgres.administrators_url
+        with psycopg.connect(url, dbname="template1", autocommit=True) as connection:
+            connection.execute("create extension if not exists vector")
 
     def stop(self) -> None:
         if self._thread.is_alive():

@@ -39,8 +39,8 @@ LOST = timedelta(hours=1)  # a killed job starts again until then; later it has 
 # A person's recorded acts other than requests: all of their own things, and some others. No holds,
 # which may be secret, and no reasons given by other people: only the details listed here.
 _OWN = (
-    *("api_key", "batch", "conversation", "data_set", "file", "link", "member", "mfa"),
-    *("response", "session"),
+    *("api_key", "batch", "conversation", "data_set", "file", "knowledge", "link"),
+    *("member", "mfa", "response", "session"),
 )
 ACTIONS = (
     *(action for action in Action if action.partition(":")[0] in (*_OWN, "texts")),

@@ -11,7 +11,16 @@ from inference.models.assistants.dialogue import (
     Role,
     TurnStep,
 )
+from inference.models.assistants.document import (
+    Document,
+    DocumentFormat,
+    DocumentPiece,
+    DocumentState,
+    Passage,
+    PassageWord,
+)
 from inference.models.assistants.hand_over import DialogueHandOver, HandOverEnd
+from inference.models.assistants.knowledge_base import KnowledgeBase
 from inference.models.assistants.webhook_action import WebhookAction
 from inference.models.assistants.widget_key import WidgetKey
 from inference.models.batch import Batch, BatchLine, BatchState, LineState
@@ -99,6 +108,10 @@ __all__ = [
     "DialogueMessage",
     "DialogueStatus",
     "DialogueTurn",
+    "Document",
+    "DocumentFormat",
+    "DocumentPiece",
+    "DocumentState",
     "Engine",
     "Evaluation",
     "EvaluationGate",
@@ -115,6 +128,7 @@ __all__ = [
     "JobKind",
     "JobMetric",
     "JobState",
+    "KnowledgeBase",
     "LineState",
     "Message",
     "Model",
@@ -123,6 +137,8 @@ __all__ = [
     "ModelFile",
     "ModelParent",
     "ModelVersion",
+    "Passage",
+    "PassageWord",
     "PolicyVersionState",
     "Pool",
     "PromotionStep",

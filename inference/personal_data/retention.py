@@ -18,6 +18,7 @@ from inference.personal_data import (
     evaluations,
     files,
     jobs,
+    knowledge,
     model_versions,
     stored_responses,
 )
@@ -82,6 +83,14 @@ def register() -> None:
             model_versions.erase_old,
         ),
         ("data_sets", _("Data sets"), 1100, 1, data_sets.KINDS, data_sets.erase_old),
+        (
+            "knowledge",
+            _("Documents of knowledge bases"),
+            1100,
+            1,
+            knowledge.KINDS,
+            knowledge.erase_old,
+        ),
         ("evaluations", _("Evaluations"), 400, 1, evaluations.KINDS, evaluations.erase_old),
         ("responses", _("Stored responses"), 30, 1, stored_responses.KINDS, erase_responses),
         ("requests", _("Requests and their usage"), 400, floor, requests, erase_requests),

@@ -288,6 +288,11 @@ BENCHMARKS = environment.benchmarks()
 DATA_SET_BYTES = environment.number("FOREBAY_DATA_SET_BYTES", 2 * 1000 * 1000 * 1000)  # a version
 DATA_SETS_BYTES = environment.number("FOREBAY_DATA_SETS_BYTES", 20 * 1000 * 1000 * 1000)
 
+# Knowledge bases (inference/knowledge) ------------------------------------------------------------
+KNOWLEDGE_DOCUMENT_BYTES = environment.number("FOREBAY_KNOWLEDGE_DOCUMENT_BYTES", 20_000_000)
+KNOWLEDGE_BASE_BYTES = environment.number("FOREBAY_KNOWLEDGE_BASE_BYTES", 1000 * 1000 * 1000)
+KNOWLEDGE_BYTES = environment.number("FOREBAY_KNOWLEDGE_BYTES", 5 * 1000 * 1000 * 1000)
+
 # Jobs (inference/jobs) ----------------------------------------------------------------------------
 TRAINER_PYTHON = environment.variable("FOREBAY_TRAINER_PYTHON") or str(
     FOREBAY_HOME / "trainer" / "bin" / "python"

@@ -67,6 +67,7 @@ WORK = (
     Work("audit.export", 30, 30),
     Work("inference.drive_batches", 1, 5),
     Work("inference.import_data_sets", 1, 60),
+    Work("inference.read_documents", 1, 60),
     Work("inference.drive_jobs", 1, 5),
     Work("inference.forget_files", 60, 60),
     Work("inference.import_models", 5, 5),

@@ -37,6 +37,8 @@ WORDS: dict[Permission, Promise] = {
     Permission.VIEW_ACTIONS: _("See actions of assistants and their calls"),
     Permission.MANAGE_ACTIONS: _("Create, change, try and remove actions"),
     Permission.ANSWER_DIALOGUES: _("Read dialogues, take them over and answer people"),
+    Permission.VIEW_KNOWLEDGE: _("See knowledge bases, and search them"),
+    Permission.MANAGE_KNOWLEDGE: _("Write and delete knowledge bases"),
     Permission.MANAGE_QUOTAS: _("Set quotas, ask for raises"),
     Permission.APPROVE_RAISES: _("Approve raises of quotas"),
     Permission.MANAGE_SECURITY: _("Change security settings"),

@@ -434,6 +434,22 @@ MAP: dict[str, dict[Data, str]] = {
         D.NONE: "id tenant policy number model model_version data_key_id ciphertext state trial "
         "due_at report created_at reviewed_at promoted_at served_at",
     },
+    # Texts of the tenant under keys of their own: docs/scenarios/knowledge.md
+    "inference.KnowledgeBase": {
+        D.PSEUDONYM: "created_by",
+        D.NONE: "id tenant name model dimensions data_key_id secret stored_bytes created_at "
+        "changed_at deleted_at",
+    },
+    "inference.Document": {
+        D.PSEUDONYM: "created_by api_key member",
+        D.NONE: "id tenant base name url form state problem digest size passages embedded "
+        "left_out created_at ready_at due_at leased_until turn attempts",
+    },
+    "inference.DocumentPiece": {D.NONE: "id tenant document number data_key_id size ciphertext"},
+    "inference.Passage": {
+        D.NONE: "id tenant base document number data_key_id ciphertext words dimensions"
+    },
+    "inference.PassageWord": {D.NONE: "pk tenant passage word count"},
     # Texts of the tenant under its own key, as prompt templates are: inference/models/task_set.py
     "inference.TaskSet": {
         D.PSEUDONYM: "created_by",

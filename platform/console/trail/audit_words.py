@@ -228,5 +228,11 @@ WORDS: dict[str, Promise] = {
     Action.DATA_SET_DELETE: _("Data set deleted"),
     Action.DATA_SET_PURGE: _("Data set purged after an erasure"),
     Action.DATA_SET_POLICY: _("Use of recorded conversations set"),
+    Action.KNOWLEDGE_CREATE: _("Knowledge base created"),
+    Action.KNOWLEDGE_ADD: _("Document uploaded to a knowledge base"),
+    Action.KNOWLEDGE_IMPORT: _("Document of a knowledge base read in"),
+    Action.KNOWLEDGE_READ: _("Texts of a knowledge base read"),
+    Action.KNOWLEDGE_REMOVE: _("Document of a knowledge base deleted"),
+    Action.KNOWLEDGE_DELETE: _("Knowledge base deleted"),
 }
 REQUESTS = (Action.COMPLETION_RECEIVED, Action.COMPLETION_COMPLETED)

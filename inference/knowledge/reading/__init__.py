@@ -1,0 +1,1 @@
+"""Reads documents into sections, and cuts these into passages. Knows no database."""
