@@ -1,6 +1,7 @@
 """Finds what belongs to a caller. An attempt at another's is recorded."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, ParamSpec, TypeVar
 from uuid import UUID
 
@@ -16,6 +17,7 @@ from inference.models.decisions.decision import DecisionQuerySet
 from inference.models.file import FileQuerySet
 from inference.models.job import JobQuerySet
 from inference.models.stored_response import StoredResponseQuerySet
+from infrastructure.postgres.repeated_transaction import transact
 from tenants.accounts import locked_texts
 from tenants.caller import Caller
 from tenants.scope import tenant_scope
@@ -51,7 +53,7 @@ async def own(
     call: Call, caller: Caller, rows: QuerySet[Row], pk: UUID | None, refusal: NotFound, code: str
 ) -> Row:
     """Returns the caller's row. Raises the refusal, and records the attempt with this code."""
-    row: Row | None = await in_scope(caller.tenant_id, _first, caller, rows, pk)
+    row: Row | None = await read_in_scope(caller.tenant_id, _first, caller, rows, pk)
     if row is None:
         call.denied(404, code)
         raise refusal
@@ -64,9 +66,13 @@ def _first(caller: Caller, rows: Any, pk: UUID | None) -> Any:
 
 async def in_scope(tenant_id: UUID, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """Run it in a thread, in a transaction that sees this tenant."""
+    transaction = partial(tenant_scope, tenant_id), partial(work, *args, **kwargs)
+    return await database_sync_to_async(transact)(*transaction)
 
-    def scoped() -> T:
-        with tenant_scope(tenant_id):
-            return work(*args, **kwargs)
 
-    return await database_sync_to_async(scoped)()
+async def read_in_scope(
+    tenant_id: UUID, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs
+) -> T:
+    """Run what only reads, as `in_scope` does, and again also if its end was cut off."""
+    transaction = partial(tenant_scope, tenant_id), partial(work, *args, **kwargs)
+    return await database_sync_to_async(transact)(*transaction, reads=True)

@@ -11,6 +11,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from channels.db import database_sync_to_async
 
+from infrastructure.postgres.repeated_transaction import transact
 from tenants.models import Member, User
 from tenants.scope import person_scope, tenant_scope
 
@@ -18,22 +19,22 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-def off_loop(member: Member, look: Callable[P, T]) -> Callable[P, Coroutine[Any, Any, T]]:
-    """Run it in a transaction that sees the member's tenant."""
-
-    return _scoped(partial(tenant_scope, member.tenant_id, member.user_id), look)
+def off_loop(
+    member: Member, look: Callable[P, T], *, reads: bool = False
+) -> Callable[P, Coroutine[Any, Any, T]]:
+    """Run it in a transaction that sees the member's tenant, and in another if that is cut off."""
+    return _scoped(partial(tenant_scope, member.tenant_id, member.user_id), look, reads)
 
 
 def off_loop_for(user: User, look: Callable[P, T]) -> Callable[P, Coroutine[Any, Any, T]]:
     """Run it in a transaction that sees the person's memberships."""
-    return _scoped(partial(person_scope, user.pk), look)
+    return _scoped(partial(person_scope, user.pk), look, reads=False)
 
 
 def _scoped(
-    scope: Callable[[], AbstractContextManager[None]], look: Callable[P, T]
+    scope: Callable[[], AbstractContextManager[None]], look: Callable[P, T], reads: bool
 ) -> Callable[P, Coroutine[Any, Any, T]]:
     def scoped(*args: P.args, **kwargs: P.kwargs) -> T:
-        with scope():
-            return look(*args, **kwargs)
+        return transact(scope, partial(look, *args, **kwargs), reads=reads)
 
     return database_sync_to_async(scoped, thread_sensitive=False)

@@ -98,7 +98,9 @@ def _arrived(task: asyncio.Task[Exchange]) -> None:
 async def _submit(
     context: Context, caller: Caller, member: Member, send: Send, client_ip: str
 ) -> Exchange:
-    if existing := await off_loop(member, exchanges.existing_exchange)(member, send.message):
+    if existing := await off_loop(member, exchanges.existing_exchange, reads=True)(
+        member, send.message
+    ):
         return existing
     with counted(caller.tenant_id) as request:
         works_for(request)
@@ -109,7 +111,7 @@ async def _ask(
     context: Context, caller: Caller, member: Member, send: Send, client_ip: str, request: Counted
 ) -> Exchange:
     engine = engine_for(context, caller, send.model, client_ip)
-    earlier = await off_loop(member, exchanges.earlier)(member, send)
+    earlier = await off_loop(member, exchanges.earlier, reads=True)(member, send)
     body, left_out = prompt.fitted(earlier, send.text, engine, send.max_tokens)
     body["model"] = send.model  # an adapter or an alias, where the engine has its base's name
     stored: list[Exchange] = []
