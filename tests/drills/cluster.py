@@ -135,7 +135,9 @@ class Cluster:
     def start_program(self, name: str, program: str) -> None:
         place, host = self.place(name), self.zones.hosts[name]
         file = str(place / rendering.FILES[program])
-        user = SystemUser().prefix(place)
+        # Linux sends a death signal when the thread ends that started the program, and a drill's
+        # threads end with it.
+        user = [word for word in SystemUser().prefix(place) if "--pdeathsig" not in word]
         clock = [f"LD_PRELOAD={FAKETIME}", f"FAKETIME_TIMESTAMP_FILE={place}/clock"]
         clock += ["FAKETIME_DONT_FAKE_MONOTONIC=1", "FAKETIME_CACHE_DURATION=1"]
         commands = {

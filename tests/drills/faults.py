@@ -132,14 +132,17 @@ class Faults:
         name = self._primary()
         members = self._cluster.members()
         to = next(each.name for each in members if each.role == "quorum_standby")
+        self._post(name, "switchover", {"leader": name, "candidate": to})
+        return f"{name} to {to}"
+
+    def _post(self, name: str, act: str, fields: dict[str, str]) -> None:
+        """Have Patroni act. Raises OSError."""
         url = f"http://{self._cluster.address(name)}:{self._cluster.variables['patroni_port']}"
-        body = json.dumps({"leader": name, "candidate": to}).encode()
-        request = urllib.request.Request(f"{url}/switchover", body, method="POST")
+        request = urllib.request.Request(f"{url}/{act}", json.dumps(fields).encode(), method="POST")
         token = f"patroni:{self._cluster.passwords['patroni']}"
         request.add_header("Authorization", f"Basic {_base64(token)}")
         with urllib.request.urlopen(request, timeout=60) as answer:
             answer.read()
-        return f"{name} to {to}"
 
     # Others --------------------------------------------------------------------------------------
     def _kill_consensus_leader(self) -> str:

@@ -14,6 +14,7 @@ from config.drills.load import Refused
 
 _ANSWER_S = 60
 _OPEN_S = 5
+_OURS = "out_of_service"  # the message may have been put on record: its id is sent again
 
 
 class Chat:
@@ -42,7 +43,8 @@ class Chat:
         await socket.send(json.dumps(sent))
         started = await _heard(socket, "started", "error")
         if started["type"] == "error":
-            raise Refused(f"{started['code']}: {started['text']}")
+            text, is_ours = f"{started['code']}: {started['text']}", started["code"] == _OURS
+            raise Refused(text, began=is_ours, again=is_ours)
         answer = started["answer"]
         end = await _heard(socket, "end", "error")
         if end["type"] == "error" or end.get("error"):
