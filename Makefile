@@ -129,7 +129,7 @@ test-models: .venv/.dev .venv-train/.ready
 
 # Machines of namespaces with systemd, as root: half an hour or so on two idle cores.
 test-ansible: .venv/.dev .venv-ansible/.ready
-	cd deploy/ansible && PATH=$(CURDIR)/.venv-ansible/bin:$$PATH ansible-lint --offline
+	cd deploy/ansible && PATH=$(CURDIR)/.venv-ansible/bin:$$PATH ANSIBLE_COLLECTIONS_PATH=$(CURDIR)/.venv-ansible/collections ansible-lint --offline
 	FOREBAY_TEST_ANSIBLE=1 $(PY) -m pytest -n 0 tests/ansible --timeout 7200 $(ARGS)
 
 # Renders the chart, for `python -m deploy.kubernetes` and in tests: Helm's own code, as a library.

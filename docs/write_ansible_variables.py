@@ -13,7 +13,7 @@ PAGE = Path(__file__).parent / "operations" / "ansible-variables.md"
 ROLES = Path(__file__).parents[1] / "deploy" / "ansible" / "roles"
 ORDER = [
     *("forebay", "program", "web", "grpc", "worker", "jobs", "engine"),
-    *("postgresql", "valkey", "proxy", "monitoring", "backup"),
+    *("postgresql", "valkey", "cluster", "proxy", "monitoring", "backup"),
 ]
 _HEAD = """# Variables of the Ansible roles
 

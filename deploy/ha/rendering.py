@@ -70,6 +70,27 @@ def files(values: Mapping[str, Any]) -> Iterator[File]:
     yield File("", PROXY, render(PROXY, values))
 
 
+def inventory(values: Mapping[str, Any], folder: Path) -> Variables:
+    """Returns the cluster as an inventory for Ansible: its hosts, and what other hosts ask."""
+    hosts = {
+        host["name"]: {"ansible_host": host["address"], "cluster_runs": host["runs"]}
+        for host in values["hosts"]
+    }
+    groups: Variables = {
+        f"forebay_cluster_{program}": {
+            "hosts": {host["name"]: {} for host in _running(program, values)}
+        }
+        for program in ("postgresql", "sentinel")
+    }
+    groups["forebay_cluster"] = {"hosts": hosts, "vars": {"cluster_files": str(folder)}}
+    own = {
+        "cluster_name": values["cluster"],
+        "cluster_sentinel_port": values["sentinel_port"],
+        "forebay_database_port": values["postgresql_port"],
+    }
+    return {"all": {"children": groups, "vars": own}}
+
+
 def render(name: str, values: Mapping[str, Any], host: Mapping[str, Any] | None = None) -> str:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(HERE / "templates"),

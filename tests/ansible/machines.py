@@ -17,10 +17,11 @@ BOOT = Path(__file__).with_name("boot.sh")
 BASE = Path(os.environ.get("FOREBAY_TEST_ANSIBLE_BASE", PROJECT / "var" / "ansible" / "debian"))
 # What the roles install: a machine in a namespace reaches no package server.
 PACKAGES = (
-    "systemd systemd-sysv dbus openssh-server python3 python3-venv sudo iproute2 procps curl git "
-    "git-lfs postgresql valkey-server haproxy prometheus pgbackrest"
+    "systemd systemd-sysv dbus openssh-server python3 python3-venv python3-apt sudo iproute2 "
+    "procps curl git git-lfs postgresql valkey-server haproxy prometheus pgbackrest "
+    "patroni python3-etcd etcd-server etcd-client valkey-sentinel"
 )
-STARTED_BY_ROLES = "postgresql valkey-server haproxy prometheus"
+STARTED_BY_ROLES = "postgresql valkey-server haproxy prometheus patroni etcd valkey-sentinel"
 _NAMESPACES = "--mount --pid --uts --ipc --cgroup --fork --kill-child --propagation private"
 _SSH = "-o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR"
 

@@ -14,6 +14,7 @@ import yaml
 
 from config.configuration import lines
 from config.environment import PROJECT
+from deploy.ha import __main__ as program
 from infrastructure import release
 from tests.ansible.playbooks import COLLECTION, VENV
 
@@ -185,32 +186,36 @@ def test_the_proxy_is_that_of_compose() -> None:
 
 
 # Rendered ----------------------------------------------------------------------------------------
-@pytest.fixture(scope="module")
-def rendered(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with what the templates make of an inventory with four hosts."""
-    folder = tmp_path_factory.mktemp("rendered")
+GROUPS = {
+    "postgresql": "data",
+    "valkey": "data",
+    "proxy": "data",
+    "web": "front-1 front-2",
+    "grpc": "front-1 front-2",
+    "workers": "front-1 front-2 back",
+    "jobs": "front-1",
+    "monitoring": "data",
+}
+
+
+def render(folder: Path, groups: dict[str, str], *inventories: Path) -> Path:
+    """Returns the folder with what the templates make of an inventory with four hosts."""
     inventory = {
         "all": {
             "hosts": {name: {"ansible_host": address} for name, address in HOSTS.items()},
             "children": {
                 f"forebay_{group}": {"hosts": dict.fromkeys(names.split())}
-                for group, names in {
-                    "postgresql": "data",
-                    "valkey": "data",
-                    "proxy": "data",
-                    "web": "front-1 front-2",
-                    "grpc": "front-1 front-2",
-                    "workers": "front-1 front-2 back",
-                    "jobs": "front-1",
-                    "monitoring": "data",
-                }.items()
+                for group, names in groups.items()
             },
         }
     }
     (folder / "inventory.yml").write_text(yaml.safe_dump(inventory))
+    files = (folder / "inventory.yml", *inventories)
+    named = [word for file in files for word in ("-i", str(file))]
     command = [
         str(VENV / "bin" / "ansible-playbook"),
-        *("-i", str(folder / "inventory.yml"), str(Path(__file__).with_name("render.yml"))),
+        *named,
+        str(Path(__file__).with_name("render.yml")),
         *("-e", json.dumps({"roles": f"{COLLECTION}/roles", "folder": str(folder)})),
     ]
     environment = os.environ | {
@@ -220,6 +225,11 @@ def rendered(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ended = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=folder)
     assert ended.returncode == 0, ended.stdout[-4000:]
     return folder
+
+
+@pytest.fixture(scope="module")
+def rendered(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return render(tmp_path_factory.mktemp("rendered"), GROUPS)
 
 
 @needs_ansible
@@ -238,6 +248,20 @@ def test_addresses_of_servers_follow_from_the_inventory(rendered: Path) -> None:
     urls = json.loads((rendered / "computed.json").read_text())
     assert urls["database"] == "postgres://forebay:a%2Fb%40c@10.0.0.1:5432/forebay"
     assert urls["redis"] == "redis://:a%2Fb%40c@10.0.0.1:6379/0"
+
+
+@needs_ansible
+def test_addresses_of_a_cluster_follow_from_its_own_inventory(tmp_path: Path) -> None:
+    program.main(PROJECT / "deploy" / "ha" / "cluster.example.yml", tmp_path / "out")
+    hosts = {name: names for name, names in GROUPS.items() if name not in ("postgresql", "valkey")}
+    folder = render(tmp_path, hosts, tmp_path / "out" / "inventory.yml")
+    urls = json.loads((folder / "computed.json").read_text())
+    servers = "10.1.0.11:5432,10.1.0.12:5432,10.2.0.11:5432,10.2.0.12:5432"
+    assert urls["database"] == f"postgres://forebay:a%2Fb%40c@{servers}/forebay"
+    sentinels = "10.1.0.11:26379,10.2.0.11:26379,10.3.0.11:26379"
+    assert urls["redis"] == (
+        f"redis+sentinel://:a%2Fb%40c@{sentinels}/forebay/0?sentinel_password=a%2Fb%40c"
+    )
 
 
 @needs_ansible

@@ -119,6 +119,28 @@ def test_the_program_makes_passwords_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not shutil.which("haproxy"), reason="needs Debian's haproxy")
+def test_the_program_shares_secrets_with_the_platform_and_lists_the_hosts(tmp_path: Path) -> None:
+    secrets = tmp_path / "secrets"
+    secrets.mkdir()
+    for name in ("administrators_password", "valkey_password"):
+        (secrets / name).write_text(f"the {name}\n")
+    program.main(EXAMPLE, tmp_path / "out", secrets)
+    passwords = yaml.safe_load((tmp_path / "out" / "passwords.yml").read_text())
+    assert passwords["postgres"] == "the administrators_password"
+    assert passwords["valkey"] == "the valkey_password"
+    inventory = yaml.safe_load((tmp_path / "out" / "inventory.yml").read_text())["all"]
+    groups = inventory["children"]
+    assert groups["forebay_cluster"]["vars"] == {"cluster_files": str(tmp_path / "out")}
+    assert groups["forebay_cluster"]["hosts"]["w1"]["cluster_runs"] == ["etcd", "sentinel"]
+    assert list(groups["forebay_cluster_postgresql"]["hosts"]) == ["a1", "a2", "b1", "b2"]
+    assert inventory["vars"]["forebay_database_port"] == 5432
+
+
+def test_a_secret_that_is_missing_is_named(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="administrators_password"):
+        program.main(EXAMPLE, tmp_path / "out", tmp_path)
+
+
 def test_haproxy_takes_its_file(tmp_path: Path) -> None:
     file = tmp_path / "haproxy.cfg"
     file.write_text(rendered(cluster())["", "haproxy.cfg"])
