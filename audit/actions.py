@@ -164,6 +164,7 @@ class Action(StrEnum):
     DELETION_FINISH = "deletion:finish"
     KEY_ERASE = "subject_key:erase"
     KEY_ROTATE = "encryption_key:rotate"
+    PERSON_FIND = "person:find"  # of a person, no member, by their reference
     SUBJECT_EXPORT = "subject:export"
     AUDIT_SEARCH = "audit:search"  # texts were decrypted and looked through
     AUDIT_EXPORT = "audit:export"

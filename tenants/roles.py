@@ -17,6 +17,7 @@ class Role(models.TextChoices):
     ADMIN = "admin", _("Administrator")
     DEVELOPER = "developer", _("Developer")
     AUDITOR = "auditor", _("Auditor")
+    REVIEWER = "reviewer", _("Reviewer")
     MEMBER = "member", _("Member")
 
 
@@ -56,6 +57,9 @@ class Permission(StrEnum):
     APPROVE_POLICIES = "policies:approve"
     VIEW_KNOWLEDGE = "knowledge:view"
     MANAGE_KNOWLEDGE = "knowledge:manage"
+    VIEW_DECISIONS = "decisions:view"
+    REVIEW_DECISIONS = "decisions:review"
+    VIEW_PEOPLE = "people:view"
     MANAGE_QUOTAS = "quotas:manage"
     APPROVE_RAISES = "raises:approve"
     MANAGE_SECURITY = "security:manage"
@@ -88,6 +92,7 @@ SEES_ALL = _SEES | {
     P.VIEW_ACTIONS,
     P.VIEW_POLICIES,
     P.VIEW_KNOWLEDGE,
+    P.VIEW_DECISIONS,
 }
 _MAKES = {
     P.MANAGE_KEYS,
@@ -101,12 +106,15 @@ _MAKES = {
     P.MANAGE_KNOWLEDGE,
 }
 _PROOF = {P.VIEW_AUDIT, P.EXPORT_AUDIT, P.VIEW_PROMPTS, P.VIEW_COMPLIANCE, P.MANAGE_HOLDS}
-_TEXTS = {P.VIEW_PROMPTS, P.ANSWER_DIALOGUES}  # what people wrote
+_PROOF |= {P.VIEW_PEOPLE}
+# What people wrote, and what was written of them.
+_TEXTS = {P.VIEW_PROMPTS, P.ANSWER_DIALOGUES, P.REVIEW_DECISIONS}
 PERMISSIONS: dict[Role, frozenset[Permission]] = {
     Role.OWNER: frozenset(P),
     Role.ADMIN: frozenset(P) - _TEXTS - {P.MANAGE_SECURITY, P.MANAGE_RETENTION},
     Role.DEVELOPER: SEES_ALL | _MAKES | {P.CHAT},
     Role.AUDITOR: SEES_ALL | _PROOF,
+    Role.REVIEWER: frozenset({P.VIEW_DECISIONS, P.REVIEW_DECISIONS, P.VIEW_PEOPLE}),
     Role.MEMBER: frozenset({P.CHAT}),
 }
 DUTIES: dict[Permission, Duty] = {
@@ -137,6 +145,7 @@ DUTY_OF: dict[Role, Duty | None] = {
     Role.ADMIN: Duty.SYSTEM,
     Role.DEVELOPER: Duty.SYSTEM,
     Role.AUDITOR: Duty.AUDIT,
+    Role.REVIEWER: None,
     Role.MEMBER: None,
 }
 # The permissions of a platform operator inside a tenant. Operators are no members: they do not chat

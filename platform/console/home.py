@@ -22,14 +22,21 @@ def no_tenant(request: ConsoleRequest) -> HttpResponse:
     return render(request, "console/no_tenant.html")
 
 
+def first_page(member: Member) -> str:
+    """Returns the name of the first console page that the member may see; "" if there is none."""
+    if member.may(Permission.VIEW_USAGE):
+        return "console:overview"
+    return "console:people" if member.may(Permission.VIEW_PEOPLE) else ""
+
+
 def landing(user: User) -> str:
     """Returns the console for operators and tenant staff, the chat for everyone else."""
     if user.is_operator:
         return resolve_url("console:platform")
     members = list(Member.objects.of(user).order_by("tenant__name"))
     for member in sorted(members, key=lambda member: member.tenant.state != State.ACTIVE):
-        if member.permissions - {Permission.CHAT}:
-            return resolve_url("console:overview", tenant=member.tenant.name)
+        if page := first_page(member):
+            return resolve_url(page, tenant=member.tenant.name)
     if members:
         return CHAT
     return resolve_url("console:account" if invitations_for(user) else "console:no_tenant")

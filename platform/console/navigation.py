@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 
 from console.authorization import ConsoleRequest
-from console.home import CHAT
+from console.home import CHAT, first_page
 from tenants.models import Member, Tenant
 from tenants.roles import Permission
 
@@ -70,6 +70,7 @@ IN_TENANT: tuple[Page, ...] = (
     ("shield", "retention", _("Retention"), P.VIEW_AUDIT),
     ("shield", "legal_holds", _("Legal holds"), P.VIEW_AUDIT),
     ("shield", "deletions", _("Deletion requests"), P.MANAGE_DELETIONS),
+    ("shield", "people", _("People by reference"), P.VIEW_PEOPLE),
     ("shield", "compliance", _("Compliance"), P.VIEW_COMPLIANCE),
     ("settings", "tenant_settings", _("Settings"), P.VIEW_MEMBERS),
 )
@@ -165,7 +166,8 @@ def _destinations(request: ConsoleRequest) -> Iterator[MenuEntry]:
         is_here = here is None and request.path.startswith("/console/")
         yield MenuEntry(reverse("console:platform"), str(_("Whole platform")), is_here)
     memberships = Member.objects.of(request.user)
-    own = {m.tenant for m in memberships if m.may(P.VIEW_USAGE)} | ({here} if here else set())
+    own = {m.tenant: page for m in memberships if (page := first_page(m))}
+    if here:
+        own.setdefault(here, "console:overview")
     for tenant in sorted(own, key=lambda tenant: tenant.name):
-        url = reverse("console:overview", args=[tenant.name])
-        yield MenuEntry(url, tenant.name, tenant == here)
+        yield MenuEntry(reverse(own[tenant], args=[tenant.name]), tenant.name, tenant == here)

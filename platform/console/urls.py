@@ -16,7 +16,7 @@ from console.jobs import creation as job_creation
 from console.jobs import pages as jobs
 from console.limits import limits, prices, quotas, reconciliations, refusals
 from console.people import members, teams
-from console.privacy import deletions, legal_holds, own_data, retention
+from console.privacy import deletions, legal_holds, own_data, people, retention
 from console.prompts import cache
 from console.prompts import templates as prompt_templates
 from console.registry import pages as registry
@@ -47,6 +47,8 @@ _JOB = "jobs/<uuid:job>/"
 _OPERATOR_KEY = "console/operator-keys/<uuid:operator_key>/"
 _OWN_DATA = "account/data/<uuid:member>/"
 _OWN_EXPORT = f"{_OWN_DATA}export/<uuid:own_export>/"
+_PERSON = "people/<uuid:person>/"
+_PERSON_EXPORT = f"{_PERSON}export/<uuid:person_export>/"
 _QUEUE = "console/pools/<uuid:pool>/queue/"
 _REPLACEMENT = "console/pools/replacements/<uuid:replacement>/"
 _TASK_SET = "task-sets/<uuid:task_set>/"
@@ -225,6 +227,11 @@ in_tenant = [
     path("deletions/<uuid:deletion>/refusal/", deletions.refusal, name="deletion_refusal"),
     path("deletions/<uuid:deletion>/lifting/", deletions.lifting, name="deletion_lifting"),
     path("deletions/<uuid:deletion>/certificate/", deletions.certificate, name="certificate"),
+    path("people/", people.people, name="people"),
+    path(_PERSON, people.person, name="person"),
+    path(f"{_PERSON}deletion/", people.person_deletion, name="person_deletion"),
+    path(f"{_PERSON}export/", people.person_export, name="person_export"),
+    path(_PERSON_EXPORT, people.person_export_download, name="person_export_download"),
     path("refusals/<uuid:refusal>/", refusals.refusal, name="refusal"),
     path("settings/", tenant_settings.tenant_settings, name="tenant_settings"),
     path("settings/suspension/", tenant_settings.suspension, name="suspension"),

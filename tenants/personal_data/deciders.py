@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from audit.models import DeletionRequest
-from tenants.models import Member, Tenant
+from tenants.models import Member, Person, Tenant
 from tenants.models.member import is_last_owner
 from tenants.personal_data.subject import Former, Subject, find
 from tenants.roles import Role
@@ -19,6 +19,7 @@ class RefusalReason(StrEnum):
     """A reason against a decision. Each front end has its own words for it."""
 
     LEFT_ALREADY = "left_already"
+    NO_MEMBER = "no_member"
     LAST_OWNER = "last_owner"
     ABOVE = "above"  # the person's role has more permissions
     OWN_REQUEST = "own_request"
@@ -57,6 +58,8 @@ class Decider:
         """Returns why the membership or key cannot be deleted as well, or None if it can."""
         if isinstance(subject, Former):
             return RefusalReason.LEFT_ALREADY
+        if isinstance(subject, Person):
+            return RefusalReason.NO_MEMBER
         if is_last_owner(subject):
             return RefusalReason.LAST_OWNER
         return None if self.decides_alone(subject) else RefusalReason.ABOVE

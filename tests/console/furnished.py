@@ -83,6 +83,7 @@ LISTS = (
     "models/",
     "usage/sessions/",
     "aliases/",
+    "people/",
     "templates/",
     "templates/addition/",
     "policies/",

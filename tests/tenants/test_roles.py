@@ -29,6 +29,7 @@ def test_owners_may_do_everything_and_administrators_all_but_security() -> None:
     beyond = [permission for permission in Permission if not may(Role.ADMIN, permission)]
     assert beyond == [
         Permission.ANSWER_DIALOGUES,
+        Permission.REVIEW_DECISIONS,
         Permission.MANAGE_SECURITY,
         Permission.VIEW_PROMPTS,
         Permission.MANAGE_RETENTION,
@@ -37,6 +38,15 @@ def test_owners_may_do_everything_and_administrators_all_but_security() -> None:
 
 def test_members_only_chat() -> None:
     assert [p for p in Permission if may(Role.MEMBER, p)] == [Permission.CHAT]
+
+
+def test_reviewers_see_and_review_decisions_and_nothing_else() -> None:
+    theirs = {p for p in Permission if may(Role.REVIEWER, p)}
+    assert theirs == {
+        Permission.VIEW_DECISIONS,
+        Permission.REVIEW_DECISIONS,
+        Permission.VIEW_PEOPLE,
+    }
 
 
 def test_auditors_look_and_keep_and_touch_nothing() -> None:

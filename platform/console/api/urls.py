@@ -28,6 +28,8 @@ from console.api.models.versions import AllModelVersions, ModelVersions
 from console.api.no_route import no_route
 from console.api.people import Invitations, Members, Places, Teams
 from console.api.privacy.deletions import Deletions, OwnDeletions
+from console.api.privacy.people import People as PeopleByReference
+from console.api.privacy.people import PersonExports
 from console.api.privacy.retention import LegalHolds, Retention
 from console.api.prompts.cache import Cache, CacheRules
 from console.api.prompts.templates import Templates, TemplateVersions
@@ -83,6 +85,7 @@ def several(route: str, one: str, resource: type[Resource], *posts: str) -> list
 
 
 _MODEL_FILES = "model-versions/<uuid:model_version>/files/"
+_PERSON = "people/<uuid:person>/"
 in_tenant: list[URLPattern | URLResolver] = [
     at("", Tenants, get="retrieve", patch="partial_update"),
     at("suspend/", Tenants, post="suspend"),
@@ -142,6 +145,10 @@ in_tenant: list[URLPattern | URLResolver] = [
     *several("refusals/", "slug:refusal", Refusals),
     at("receipts/<uuid:receipt>/", Receipts, get="retrieve"),
     *several("deletion-requests/", "uuid:deletion_request", Deletions, "approve", "refuse", "lift"),
+    at("people/find/", PeopleByReference, post="find"),
+    at(_PERSON, PeopleByReference, get="retrieve"),
+    *several(f"{_PERSON}exports/", "uuid:person_export", PersonExports),
+    at(f"{_PERSON}exports/<uuid:person_export>/file/", PersonExports, get="file"),
     *several("key-rotations/", "uuid:rotation", KeyRotations),
     *several("reconciliations/", "int:reconciliation", Reconciliations),
 ]

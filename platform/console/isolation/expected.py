@@ -49,6 +49,7 @@ _GATES = "console/pools/<uuid:pool>/gates/"
 _JOB = "jobs/<uuid:job>/"
 _POLICY = "policies/<uuid:policy>/"
 _POLICY_VERSION = _POLICY + "versions/<int:number>/"
+_PERSON = "people/<uuid:person>/"
 _REPLACEMENT = "console/pools/replacements/<uuid:replacement>/"
 _VERSION = "versions/<uuid:model_version>/"
 PAGES: tuple[ExpectedPage, ...] = (
@@ -317,6 +318,11 @@ PAGES: tuple[ExpectedPage, ...] = (
         ExpectedPage("deletions/<uuid:deletion>/refusal/", acts=P.MANAGE_DELETIONS),
         ExpectedPage("deletions/<uuid:deletion>/lifting/", acts=P.MANAGE_DELETIONS),
         ExpectedPage("deletions/<uuid:deletion>/certificate/", sees=P.MANAGE_DELETIONS, bare=True),
+        ExpectedPage("people/", sees=P.VIEW_PEOPLE, acts=P.VIEW_PEOPLE),
+        ExpectedPage(_PERSON, sees=P.VIEW_PEOPLE),
+        ExpectedPage(_PERSON + "deletion/", acts=P.MANAGE_DELETIONS),
+        ExpectedPage(_PERSON + "export/", acts=P.VIEW_PROMPTS),
+        ExpectedPage(_PERSON + "export/<uuid:person_export>/", acts=P.VIEW_PROMPTS, bare=True),
         ExpectedPage("refusals/<uuid:refusal>/", sees=P.VIEW_LIMITS),
         ExpectedPage("settings/", sees=P.VIEW_MEMBERS, acts=P.MANAGE_SECURITY),
         ExpectedPage("settings/suspension/", acts=OPERATORS, once=True),

@@ -75,6 +75,7 @@ from tenants.models import (
     CacheRule,
     Link,
     Member,
+    Person,
     Quota,
     QuotaRaise,
     Reconciliation,
@@ -135,6 +136,7 @@ class Objects:
             "checkpoint": self._checkpoint,
             "data_set": self._data_set,
             "decision": self._decision,
+            "person": self._person,
         }
 
     @property
@@ -211,6 +213,9 @@ class Objects:
     def _team(self) -> Any:
         self._team_beside = Team.form(self._tenant, self._new_name(), by=BY)
         return self._team_beside.id
+
+    def _person(self) -> Any:
+        return Person.objects.of(self._tenant.id, self._new_name()).pk
 
     def _link(self) -> Any:
         email = f"l{next(_number)}@{self._secret}.invalid"

@@ -53,7 +53,7 @@ class AskForm(OwnForm):
         label=gettext_lazy("Whose data"),
         max_length=254,
         widget=forms.TextInput(
-            attrs={"placeholder": gettext_lazy("Email address, key name or pseudonym")}
+            attrs={"placeholder": gettext_lazy("Email address, key name, reference or pseudonym")}
         ),
     )
     removes = forms.BooleanField(
@@ -200,6 +200,8 @@ def _as_text(value: Any) -> str:
 def find_owner(tenant: Tenant, text: str) -> Subject | None:
     """Returns the member with this email address, or the only key with this name or public id.
 
+    Else the person, no member, of this reference.
+
     People who have left are looked up by the pseudonym that their events show.
     """
     text = text.strip()
@@ -208,6 +210,8 @@ def find_owner(tenant: Tenant, text: str) -> Subject | None:
     members = list(tenant.members.filter(user__email__iexact=text).select_related("tenant")[:2])
     keys = list(tenant.api_keys.filter(Q(name=text) | Q(public_id=text))[:2])
     owners: list[Subject] = [*members, *keys]
+    if not owners:
+        return pseudonyms.find_person(tenant, text)
     return owners[0] if len(owners) == 1 else None
 
 
@@ -216,7 +220,8 @@ def _ask_for(request: TenantRequest) -> HttpResponse:
     form = AskForm(request.POST)
     owner = find_owner(request.tenant, form.data.get("whose", ""))
     if form.is_valid() and owner is None:
-        form.add_error("whose", _("No member or key matches, or several keys have this name."))
+        text = _("No member, key or person matches, or several keys have this name.")
+        form.add_error("whose", text)
     alone = owner is not None and _decider(request).decides_alone(owner)
     removes = bool(owner) and form.is_valid() and form.cleaned_data["removes"]
     if owner and removes and (refusal := _decider(request).to_remove(owner)):

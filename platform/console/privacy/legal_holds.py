@@ -24,6 +24,7 @@ from console.authorization import ConsoleRequest, TenantRequest, View, operators
 from console.forms import ConsoleForm, MomentField
 from console.post_only import require_POST
 from tenants.models import Member, Tenant, User
+from tenants.personal_data.subject import find_person
 from tenants.roles import Permission
 
 
@@ -33,7 +34,9 @@ class HoldForm(ConsoleForm):
         label=gettext_lazy("Person"),
         required=False,
         max_length=200,
-        widget=forms.TextInput(attrs={"placeholder": gettext_lazy("Email address or pseudonym")}),
+        widget=forms.TextInput(
+            attrs={"placeholder": gettext_lazy("Email address, reference or pseudonym")}
+        ),
         help_text=gettext_lazy("Leave empty to cover everyone in the tenant."),
     )
     covers_from = MomentField(label=gettext_lazy("Data from"))
@@ -56,9 +59,10 @@ class HoldForm(ConsoleForm):
             return UUID(text)
         except ValueError:
             member = self.tenant.members.filter(user__email__iexact=text).first()
-        if member is None:
-            raise ValidationError(_("No member has this address."))
-        subject: UUID = member.subject_id
+        owner = member or find_person(self.tenant, text)
+        if owner is None:
+            raise ValidationError(_("No member has this address, and no person this reference."))
+        subject: UUID = owner.subject_id
         return subject
 
 
@@ -106,6 +110,7 @@ class HoldRow:
 @permitted(Permission.VIEW_AUDIT)
 def legal_holds(request: TenantRequest) -> HttpResponse:
     form = HoldForm(request.POST or None, request.tenant)
+    form.initial["subject"] = request.GET.get("subject", "")[:200]
     if request.method != "POST":
         return _page(request, form)
     answer: HttpResponse = _place_hold(request, form=form)  # type: ignore[assignment]

@@ -109,12 +109,12 @@ def _open(request: ConsoleRequest, form: NewTenantForm) -> tuple[Tenant, str]:
 
 
 def _matching(search: str, state: str) -> QuerySet[Tenant]:
-    people = Count("members", distinct=True)
+    members = Count("members", distinct=True)
     keys = Count("api_keys", distinct=True, filter=Q(api_keys__revoked_at=None))
     rows = Tenant.objects.filter(name__icontains=search)
     if state in State.values:
         rows = rows.filter(state=state)
-    return rows.annotate(people=people, keys=keys).order_by("name")
+    return rows.annotate(member_count=members, keys=keys).order_by("name")
 
 
 def _used_today(page: Page[Tenant]) -> dict[UUID, dict[str, int]]:

@@ -146,6 +146,7 @@ WORDS: dict[str, Promise] = {
     Action.DELETION_FINISH: _("Deletion finished"),
     Action.KEY_ERASE: _("Person's key destroyed"),
     Action.KEY_ROTATE: _("Encryption key rotated"),
+    Action.PERSON_FIND: _("Person searched by reference"),
     Action.SUBJECT_EXPORT: _("Person's data exported"),
     Action.AUDIT_SEARCH: _("Texts searched"),
     Action.AUDIT_EXPORT: _("Audit trail exported"),

@@ -31,7 +31,7 @@ from inference.models import (
 from inference.models.decisions.policy_version import Written
 from inference.templating.content import Content
 from tenants import model_access
-from tenants.models import ApiKey, CacheRule, Link, Member, Quota, Team, Tenant, User
+from tenants.models import ApiKey, CacheRule, Link, Member, Person, Quota, Team, Tenant, User
 from tenants.models.link import Purpose
 from tenants.models.quota_raise import QuotaRaise
 from tenants.roles import Role
@@ -83,6 +83,12 @@ IN_TENANT: list[Row] = [
     ("post", "withdrawal", MANAGERS, 302),
     ("get", "sessions", STAFF, 200),
     ("get", "sessions_export", STAFF, 200),
+    ("get", "people", AUDITORS, 200),
+    ("post", "people", AUDITORS, 200),
+    ("get", "person", AUDITORS, 200),
+    ("post", "person_deletion", MANAGERS, 200),
+    ("post", "person_export", READERS, 302),
+    ("post", "person_export_download", READERS, 404),
     ("get", "aliases", STAFF, 200),
     ("post", "alias_addition", MANAGERS, 200),
     ("post", "alias_change", MANAGERS, 200),
@@ -260,7 +266,7 @@ PLATFORM: list[Row] = [
 ]
 ALSO_SHOWN = {"api_keys", "api_key", "teams", "team", "limits", "quotas", "quota"}
 ALSO_SHOWN |= {"tenant_settings", "text_search", "text_view", "audit_exports", "retention"}
-ALSO_SHOWN |= {"model_version_import"}
+ALSO_SHOWN |= {"model_version_import", "people"}
 ALSO_SHOWN |= {"legal_holds", "prompt_template_addition", "prompt_template_edition"}
 ALSO_SHOWN |= {"decision_policy_addition", "decision_policy_version_addition"}
 ALSO_SHOWN |= {"task_set_addition", "evaluation_addition", "job_addition"}
@@ -312,6 +318,12 @@ def _policy(tenant: Tenant) -> Targets:
     }
 
 
+def _person(tenant: Tenant) -> Targets:
+    person = {"person": Person.objects.of(tenant.id, "customer 1").pk}
+    pages = dict.fromkeys(("person", "person_deletion", "person_export"), person)
+    return {**pages, "person_export_download": {**person, "person_export": uuid.uuid4()}}
+
+
 @pytest.fixture
 def targets(acme: Tenant) -> Targets:
     """What the URLs that name an object point at."""
@@ -339,6 +351,7 @@ def targets(acme: Tenant) -> Targets:
         "adapter_removal": adapter,
         **dict.fromkeys(("alias_change", "alias_removal"), _alias(acme)),
         **_policy(acme),
+        **_person(acme),
         **_evaluations(acme),
         **_data_set(acme),
         **_job(acme),

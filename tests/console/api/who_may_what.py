@@ -22,6 +22,7 @@ REVIEWS = "owner admin"
 SECURITY = "owner operator"
 TEXTS = "owner auditor"  # who may read the texts of the trail
 T = "tenants/acme/"
+FINDS = "owner admin auditor operator"
 TABLE = {
     "GET me/": ALL,
     "GET tenants/": ALL,
@@ -123,6 +124,12 @@ TABLE = {
     f"POST {T}adapters/{NIL}/cancel/": KEYS,
     f"GET {T}adapters/{NIL}/usage/": SEES,
     f"GET {T}adapters/{NIL}/promotions/": SEES,
+    f"POST {T}people/find/": FINDS,
+    f"GET {T}people/{NIL}/": FINDS,
+    f"GET {T}people/{NIL}/exports/": TEXTS,
+    f"POST {T}people/{NIL}/exports/": TEXTS,
+    f"GET {T}people/{NIL}/exports/{NIL}/": TEXTS,
+    f"GET {T}people/{NIL}/exports/{NIL}/file/": TEXTS,
     f"GET {T}aliases/": SEES,
     f"POST {T}aliases/": MANAGES,
     f"GET {T}aliases/{NIL}/": SEES,

@@ -17,18 +17,20 @@ from audit.erasure.deletion import AlreadyBegun, AlreadyDecided, SamePerson
 from audit.models import DeletionMode, DeletionRequest, DeletionState, ErasureStep
 from console.api.acts import Act, Who, filters, listing, shape_of
 from console.api.people import refuse_unless_among
+from console.api.privacy.people import REFERENCE_HELP
 from console.api.problem import bad_request, denied, not_found
 from console.api.requester import Requester, refuse_where_restricted
 from console.api.resource import Resource
 from console.api.strict_input import Shape
 from console.privacy.refusal_texts import refusal_text
 from tenants.models import Member
+from tenants.models.person import LONGEST_REFERENCE
 from tenants.personal_data.deciders import Decider, RefusalReason
-from tenants.personal_data.subject import Subject, find
+from tenants.personal_data.subject import Subject, find, find_person
 from tenants.roles import Permission as P
 from tenants.scope import person_scope
 
-_OWNER_FIELDS = ("member", "key", "subject")  # each names whose data it is
+_OWNER_FIELDS = ("member", "key", "subject", "person")  # each names whose data it is
 
 
 class DeletionShape(Shape):
@@ -84,7 +86,11 @@ class NewDeletion(Shape):
     member = s.UUIDField(required=False, help_text="The member. Without it and `key`: yourself.")
     key = s.UUIDField(required=False)
     subject = s.UUIDField(
-        required=False, help_text="The pseudonym of a former member or a deleted key."
+        required=False,
+        help_text="The pseudonym of a former member, a deleted key, or a person who is no member.",
+    )
+    person = s.CharField(
+        max_length=LONGEST_REFERENCE, required=False, help_text=f"{REFERENCE_HELP} Not stored."
     )
     removes = s.BooleanField(default=False, help_text="The membership or key is deleted as well.")
     reason = s.CharField(max_length=deletion.LONGEST_TEXT, required=False, allow_blank=True)
@@ -180,13 +186,15 @@ class Deletions(Resource):
         """
         return self.who.key is not None and P.MANAGE_MEMBERS in self.who.permissions
 
-    def _owner(self, member: UUID | None, key: UUID | None, subject: UUID | None) -> Subject:
+    def _owner(
+        self, member: UUID | None, key: UUID | None, subject: UUID | None, person: str | None
+    ) -> Subject:
         """Returns whose data to delete. Raises Problem, 404 for what belongs to somebody else."""
-        ids = [one for one in (member, key, subject) if one]
+        ids = [one for one in (member, key, subject, person) if one]
         if not ids and self.who.member:
             return self.who.member
         if len(ids) != 1:
-            raise bad_request({"member": [_("Say whose data: a member's or a key's.")]})
+            raise bad_request({"member": [_("Say whose data: a member's, a key's or a person's.")]})
         own_member = self.who.member
         myself = own_member is not None and (
             own_member.pk == member or own_member.subject_id == subject
@@ -196,6 +204,8 @@ class Deletions(Resource):
         tenant = self.url_tenant
         if subject:
             owner = find(tenant, subject)
+        elif person:
+            owner = find_person(tenant, person)
         else:
             rows: QuerySet[Any] = tenant.members.all() if member else tenant.api_keys.all()
             owner = rows.filter(pk=member or key).first()

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from typing import Any
+from uuid import UUID
 
 import django_filters as f
 from django import forms
@@ -17,10 +18,13 @@ from audit.retention.legal_hold import AlreadyApproved, Ended, SamePerson
 from audit.retention.periods import Preview, Rule
 from audit.trail.record import LONGEST_REASON
 from console.api.acts import Act, filters, listing, shape_of, showing
-from console.api.problem import not_found
+from console.api.privacy.people import REFERENCE_HELP
+from console.api.problem import bad_request, not_found
 from console.api.resource import Resource
 from console.api.strict_input import Shape
 from console.privacy.legal_holds import person
+from tenants.models.person import LONGEST_REFERENCE
+from tenants.personal_data.subject import find_person
 from tenants.roles import Permission as P
 
 
@@ -145,7 +149,12 @@ class HoldShape(Shape):
 
 
 class NewHold(Shape):
-    subject = s.UUIDField(required=False, help_text="The person; without it: everybody.")
+    subject = s.UUIDField(
+        required=False, help_text="The person; without it and `person`: everybody."
+    )
+    person = s.CharField(
+        max_length=LONGEST_REFERENCE, required=False, help_text=f"{REFERENCE_HELP} Not stored."
+    )
     covers_from = s.DateTimeField(required=False)
     covers_until = s.DateTimeField(required=False)
     reason = s.CharField(max_length=LONGEST_REASON)
@@ -196,7 +205,7 @@ class LegalHolds(Resource):
         the last 30 days was never approved, this one takes effect only when it is approved.
         """
         fields = self.body()
-        fields["subject_id"] = fields.pop("subject", None)
+        fields["subject_id"] = self._subject(fields.pop("subject", None), fields.pop("person", ""))
         fields["person"] = person(self.person())
         return self.respond(legal_hold.request(self.url_tenant.id, by=self.actor, **fields), 201)
 
@@ -222,6 +231,17 @@ class LegalHolds(Resource):
         The hold stays in force until two people have called this.
         """
         return self._take(legal_hold.release)
+
+    def _subject(self, subject: UUID | None, reference: str) -> UUID | None:
+        """Returns whom a hold covers; None: everybody. Raises Problem."""
+        if not reference:
+            return subject
+        if subject:
+            raise bad_request({"person": [_("Send `subject` or `person`, not both.")]})
+        person = find_person(self.url_tenant, reference)
+        if person is None:
+            raise bad_request({"person": [_("Nobody is known by this reference.")]})
+        return person.subject_id
 
     def _take(self, step: Callable[..., object]) -> Response:
         """Take the step with the fields of the body; another tenant's hold is a 404 before that."""
