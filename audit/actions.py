@@ -77,6 +77,13 @@ class Action(StrEnum):
     POLICY_REMOVE = "policy:remove"
     DECISION_MAKE = "decision:make"  # about a person, by a policy
     DECISION_FEEDBACK = "decision:feedback"  # what really happened
+    REVIEW_CLAIM = "review:claim"  # by a person, who sees the decision's input
+    REVIEW_GIVE_BACK = "review:give_back"
+    REVIEW_DECIDE = "review:decide"
+    REVIEW_CONFIRM = "review:confirm"  # by a second person
+    CONTEST_OPEN = "contest:open"
+    CONTEST_CLOSE = "contest:close"
+    CONTEST_LATE = "contest:late"  # due within a week
     JOB_CREATE = "job:create"  # of the trainer
     JOB_PAUSE = "job:pause"
     JOB_RESUME = "job:resume"

@@ -49,6 +49,10 @@ _ABANDONED = """
 _OVERDUE_CALLS = """
     exists (select from inference_actioncall where state = 'sent' and deadline <= now())"""
 
+_EXPLANATIONS = """
+    exists (select from inference_decisionexplanation
+            where state = 'making' and due_at <= now())"""
+
 _JOBS = """
     exists (select from inference_job where due_at <= now())
     or exists (select from inference_job job where job.order_id is not null
@@ -109,6 +113,7 @@ IN_DATABASE = {
     "inference.evaluate": _EVALUATIONS,
     "inference.build_assistants": _ASSISTANTS,
     "inference.try_policies": _TRIALS,
+    "inference.explain_decisions": _EXPLANATIONS,
     "inference.forget_files": _FILES,
     "inference.return_dialogues": _ABANDONED,
     "inference.end_calls": _OVERDUE_CALLS,

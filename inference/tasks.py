@@ -14,11 +14,13 @@ from inference.adapters.loading import load_all
 from inference.api.assistants.driver import build_due
 from inference.api.batch.driver import driver
 from inference.api.evaluations.driver import drive_all as drive_evaluations
+from inference.api.explanations.driving import make_all
 from inference.api.knowledge.driver import drive as drive_knowledge
 from inference.api.policy_trials.driver import drive_all as drive_trials
 from inference.batch.file_store import forget_abandoned, forget_expired
 from inference.batch.windows import wake_resting_soon
 from inference.data_sets import importing
+from inference.decisions import contest_clock
 from inference.dialogues.handing_over import return_abandoned
 from inference.dialogues.overdue_calls import end_overdue
 from inference.energy.resting import balance
@@ -132,6 +134,16 @@ def build_assistants() -> None:
 @shared_task(name="inference.try_policies", ignore_result=True)
 def try_policies() -> None:
     drive_trials()
+
+
+@shared_task(name="inference.explain_decisions", ignore_result=True)
+def explain_decisions() -> None:
+    make_all()
+
+
+@shared_task(name="inference.run_contest_clock", ignore_result=True)
+def run_contest_clock() -> None:
+    contest_clock.run()
 
 
 @shared_task(name="inference.forget_files", ignore_result=True)

@@ -19,6 +19,7 @@ from inference.order import unpacked
 from inference.personal_data import (
     action_calls,
     data_sets,
+    decisions,
     dialogues,
     evaluations,
     files,
@@ -133,3 +134,4 @@ def register_portables() -> None:
     register(Portable("data_sets", data_sets.exported))
     register(Portable("evaluations", evaluations.exported))
     register(Portable("responses", stored_responses.exported))
+    register(Portable("decisions", decisions.exported))

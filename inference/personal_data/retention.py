@@ -14,6 +14,7 @@ from audit.retention.data_classes import DataClass
 from inference.personal_data import (
     action_calls,
     data_sets,
+    decisions,
     dialogues,
     evaluations,
     files,
@@ -70,6 +71,14 @@ def register() -> None:
     erase_sums, floor = partial(_erase, (_HOURS, _DAYS)), USAGE_FLOOR_DAYS
     for name, label, days, floor_days, kinds, erase in (
         ("conversations", _("Chats"), 400, 1, chats, erase_chats),
+        (
+            "decisions",
+            _("Decisions and their reviews"),
+            400,
+            1,
+            decisions.KINDS,
+            decisions.erase_old,
+        ),
         ("dialogues", _("Dialogues"), 400, 1, dialogues.KINDS, dialogues.erase_old),
         ("action_calls", _("Calls of actions"), 400, 1, action_calls.KINDS, action_calls.erase_old),
         ("files", _("Files and batches"), 60, 1, files.KINDS, files.erase_old),

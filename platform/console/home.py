@@ -26,7 +26,7 @@ def first_page(member: Member) -> str:
     """Returns the name of the first console page that the member may see; "" if there is none."""
     if member.may(Permission.VIEW_USAGE):
         return "console:overview"
-    return "console:people" if member.may(Permission.VIEW_PEOPLE) else ""
+    return "console:reviews" if member.may(Permission.VIEW_DECISIONS) else ""
 
 
 def landing(user: User) -> str:

@@ -57,6 +57,8 @@ IN_TENANT: tuple[Page, ...] = (
         pgettext_lazy("of decisions", "Policies"),
         P.VIEW_POLICIES,
     ),
+    ("shield-check", "reviews", _("Reviews"), P.VIEW_DECISIONS),
+    ("shield-check", "contests", _("Contests"), P.VIEW_DECISIONS),
     ("scale", "evaluations", _("Evaluations"), P.VIEW_EVALUATIONS),
     ("scale", "task_sets", _("Task sets"), P.VIEW_EVALUATIONS),
     ("users", "members", _("Members"), P.VIEW_MEMBERS),

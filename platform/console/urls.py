@@ -9,6 +9,7 @@ from console.compliance import pages as compliance
 from console.compliance.drills import pages as drills
 from console.data_sets import pages as data_sets
 from console.data_sets import versions as data_set_versions
+from console.decisions import contests, reviews
 from console.decisions import policies as decision_policies
 from console.decisions import versions as policy_versions
 from console.evaluations import evaluations, gates, task_sets
@@ -51,6 +52,7 @@ _PERSON = "people/<uuid:person>/"
 _PERSON_EXPORT = f"{_PERSON}export/<uuid:person_export>/"
 _QUEUE = "console/pools/<uuid:pool>/queue/"
 _REPLACEMENT = "console/pools/replacements/<uuid:replacement>/"
+_REVIEW = "decisions/reviews/<uuid:review>/"
 _TASK_SET = "task-sets/<uuid:task_set>/"
 _POLICY = "policies/<uuid:policy>/"
 _POLICY_VERSION = f"{_POLICY}versions/<int:number>/"
@@ -227,6 +229,13 @@ in_tenant = [
     path("deletions/<uuid:deletion>/refusal/", deletions.refusal, name="deletion_refusal"),
     path("deletions/<uuid:deletion>/lifting/", deletions.lifting, name="deletion_lifting"),
     path("deletions/<uuid:deletion>/certificate/", deletions.certificate, name="certificate"),
+    path("decisions/reviews/", reviews.reviews, name="reviews"),
+    path(_REVIEW, reviews.review, name="review"),
+    path(f"{_REVIEW}claim/", reviews.review_claim, name="review_claim"),
+    path(f"{_REVIEW}return/", reviews.review_return, name="review_return"),
+    path(f"{_REVIEW}explanation/", reviews.review_explanation, name="review_explanation"),
+    path(f"{_REVIEW}decision/", reviews.review_decision, name="review_decision"),
+    path("decisions/contests/", contests.contests, name="contests"),
     path("people/", people.people, name="people"),
     path(_PERSON, people.person, name="person"),
     path(f"{_PERSON}deletion/", people.person_deletion, name="person_deletion"),

@@ -84,6 +84,8 @@ LISTS = (
     "usage/sessions/",
     "aliases/",
     "people/",
+    "decisions/reviews/",
+    "decisions/contests/",
     "templates/",
     "templates/addition/",
     "policies/",

@@ -45,6 +45,9 @@ _POLICIES = (
     "tests/config/command/operating/test_policies.py::"
     "test_a_policy_is_written_reviewed_promoted_and_stopped"
 )
+_CONTEST = (
+    "tests/inference/api/decisions/test_rights.py::test_a_contest_is_entered_decided_and_answered"
+)
 _ALIASES = "tests/config/command/operating/test_aliases.py::test_it_is_set_changed_and_removed"
 _MODELS = "tests/config/command/operating/test_models_pages.py::"
 
@@ -57,6 +60,7 @@ _TRAINER = (
 )
 
 RULES: list[tuple[str, str]] = [
+    (r"curl .*/v1/decisions/DECISION/contest .*", _CONTEST),
     (r"make (test|check|coverage)", SUITE),
     (r"python -m trainer ORDER\.json", _TRAINER),
     (r"make bench", "measures for more than an hour; tests/bench/ runs its parts"),

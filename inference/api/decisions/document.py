@@ -19,7 +19,9 @@ from inference.api.document.schemas import (
     ref,
     shape,
 )
+from inference.decisions.explanation_words import LANGUAGES
 from inference.engines.fields import Schema
+from inference.models import ContestState, ExplanationState
 from inference.models.decisions.decision import DecisionFeedback, DecisionOutcome, DecisionSource
 
 _TAG, _ID = "Decisions", "The id of a decision."
@@ -30,6 +32,7 @@ def _one_of(words: list[str]) -> Schema:
 
 
 _FEEDBACK, _OUTCOME = _one_of(DecisionFeedback.values), _one_of(DecisionOutcome.values)
+_VALUE: Schema = {"type": ["string", "number", "boolean"]}
 _SCHEMAS: dict[str, Json] = {
     "Decision": shape(
         *("reasons", "input"),
@@ -56,6 +59,44 @@ _SCHEMAS: dict[str, Json] = {
     "DecisionList": listing(ref("Decision")),
     "DecisionRequest": checked_body(FIELDS),
     "DecisionFeedback": closed(("feedback",), feedback=_FEEDBACK),
+    "DecisionContest": shape(
+        id=STRING,
+        object={"const": "decision.contest"},
+        decision=STRING,
+        state=_one_of(ContestState.values),
+        created_at=UNIX,
+        due_at=UNIX,
+        closed_at=or_null(UNIX),
+        statement=STRING,
+        answer=or_null(STRING),
+        final_outcome=or_null(_OUTCOME),
+    ),
+    "DecisionContestRequest": closed((), statement=STRING),
+    "DecisionExplanation": shape(
+        *("outcome", "source", "score", "score_again", "thresholds"),
+        object={"const": "decision.explanation"},
+        decision=STRING,
+        state=_one_of(ExplanationState.values),
+        problem=or_null(STRING),
+        language=_one_of([*LANGUAGES]),
+        sentences=array(STRING),
+        not_examined=array(STRING),
+        inputs=array(
+            shape(
+                input=STRING,
+                value=_VALUE,
+                neutral=_VALUE,
+                outcome=_OUTCOME,
+                score=or_null(NUMBER),
+                effect=or_null(NUMBER),
+            )
+        ),
+        outcome=_OUTCOME,
+        source=_one_of(DecisionSource.values),
+        score=or_null(NUMBER),
+        score_again=or_null(NUMBER),
+        thresholds=shape(review=NUMBER, block=NUMBER),
+    ),
 }
 _OPERATIONS: Operations = {
     "/v1/decisions": {
@@ -99,6 +140,37 @@ _OPERATIONS: Operations = {
             {JSON: ref("Decision")},
             kind=Kind.STORE,
             body=ref("DecisionFeedback"),
+            variable=_ID,
+        )
+    },
+    "/v1/decisions/{id}/contest": {
+        "GET": Operation(
+            "retrieve_decision_contest",
+            _TAG,
+            "Describe the latest contest of a decision",
+            {JSON: ref("DecisionContest")},
+            variable=_ID,
+        ),
+        "POST": Operation(
+            "contest_decision",
+            _TAG,
+            "Contest a decision for its person",
+            {JSON: ref("DecisionContest")},
+            description="A human who has not decided it before reviews it within 30 days.",
+            kind=Kind.STORE,
+            body=ref("DecisionContestRequest"),
+            variable=_ID,
+        ),
+    },
+    "/v1/decisions/{id}/explanation": {
+        "GET": Operation(
+            "explain_decision",
+            _TAG,
+            "Explain a decision by the inputs that moved its score",
+            {JSON: ref("DecisionExplanation")},
+            description="The first request asks the model once for each input; the explanation is "
+            "stored. `state` is `making` while another request makes it.",
+            parameters=(query("language", _one_of([*LANGUAGES])),),
             variable=_ID,
         )
     },

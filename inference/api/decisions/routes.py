@@ -2,7 +2,7 @@
 
 import re
 
-from inference.api.decisions import document, views
+from inference.api.decisions import document, rights, views
 from inference.api.http.router import ErrorWriter, Route, Router, View
 from inference.errors import ApiError
 from inference.metrics.labels import ROUTES as COUNTED
@@ -12,6 +12,8 @@ ROUTES: dict[str, dict[str, View]] = {
     "/v1/decisions": {"GET": views.listed, "POST": views.create},
     "/v1/decisions/{id}": {"GET": views.retrieve},
     "/v1/decisions/{id}/outcome": {"POST": views.outcome},
+    "/v1/decisions/{id}/contest": {"GET": rights.contest_state, "POST": rights.contest},
+    "/v1/decisions/{id}/explanation": {"GET": rights.explanation},
 }
 COUNTED.update(ROUTES)
 _PATTERNS = {path: re.compile(path.replace("{id}", "([^/]+)")) for path in ROUTES}

@@ -3,22 +3,20 @@
 import asyncio
 from functools import partial
 from typing import Any
-from uuid import UUID
 
 from audit.trail.truncated_address import network
-from inference.api import ownership
 from inference.api.deciding import answers, flow, requests
 from inference.api.deciding.requests import DecisionRequest
+from inference.api.decisions.own import own_decision
 from inference.api.http import lists
 from inference.api.http.callers import address_charged_caller, caller_of, charged_caller
 from inference.api.http.request import Request
 from inference.api.ownership import in_scope
-from inference.errors import BadRequest, NotFound, must_be
+from inference.errors import BadRequest, must_be
 from inference.intake.submission import Options
 from inference.models import Decision
 from inference.models.decisions.decision import PREFIX, DecisionFeedback
 from inference.validation.requests import parsed
-from tenants.caller import Caller
 from tenants.key_scopes import Scope
 
 BOUNDS = PREFIX, 20, 100  # of a list
@@ -49,7 +47,7 @@ async def create(request: Request) -> None:
 
 async def retrieve(request: Request, decision_id: str) -> None:
     """Answer a decision with its input, while that can be read."""
-    decision = await _own(request, await address_charged_caller(request), decision_id)
+    decision = await own_decision(request, await address_charged_caller(request), decision_id)
     content = await in_scope(decision.tenant_id, answers.content_of, decision)
     fields = answers.of(decision, content)
     await request.answer_json(fields | {"input": content.input if content else None})
@@ -69,7 +67,7 @@ async def outcome(request: Request, decision_id: str) -> None:
     """Note what really happened."""
     caller = await charged_caller(request, Scope.INFERENCE)
     feedback = _feedback(parsed(await request.body()))
-    decision = await _own(request, caller, decision_id)
+    decision = await own_decision(request, caller, decision_id)
     where = network(request.call.client_ip)
     give = partial(decision.give_feedback, feedback, by=caller.actor, client_net=where)
     await in_scope(caller.tenant_id, give)
@@ -82,23 +80,3 @@ def _feedback(body: dict[str, Any]) -> str:
     if (feedback := body.get(FEEDBACK)) not in DecisionFeedback.values:
         raise must_be(FEEDBACK, f"one of {', '.join(DecisionFeedback.values)}")
     return str(feedback)
-
-
-async def _own(request: Request, caller: Caller, decision_id: str) -> Decision:
-    """Returns the caller's decision. Raises NotFound, and records an attempt at another's."""
-    code = "decision_not_found"
-    refusal = NotFound("there is no such decision", code=code)
-    rows, pk = Decision.objects.all(), _parsed(decision_id)
-    decision: Decision = await ownership.own(request.call, caller, rows, pk, refusal, code)
-    return decision
-
-
-def _parsed(text: str) -> UUID | None:
-    """Returns the id; None if it cannot be one."""
-    number = text.removeprefix(PREFIX)
-    if text == number or len(number) not in (32, 36):
-        return None
-    try:
-        return UUID(hex=number)
-    except ValueError:
-        return None

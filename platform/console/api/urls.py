@@ -13,6 +13,7 @@ from console.api.access.restricted_models import RestrictedModels
 from console.api.data_sets.sets import ConversationUses, DataSetNotices, DataSets
 from console.api.data_sets.versions import DataSetVersions
 from console.api.decisions.policies import DecisionPolicies
+from console.api.decisions.reviews import Contests, Reviews
 from console.api.decisions.versions import DecisionPolicyVersions
 from console.api.evaluations.evaluations import Evaluations
 from console.api.evaluations.gates import Gates
@@ -145,6 +146,8 @@ in_tenant: list[URLPattern | URLResolver] = [
     *several("refusals/", "slug:refusal", Refusals),
     at("receipts/<uuid:receipt>/", Receipts, get="retrieve"),
     *several("deletion-requests/", "uuid:deletion_request", Deletions, "approve", "refuse", "lift"),
+    *several("reviews/", "uuid:review", Reviews, "claim", "give_back", "decide"),
+    *several("contests/", "uuid:contest", Contests),
     at("people/find/", PeopleByReference, post="find"),
     at(_PERSON, PeopleByReference, get="retrieve"),
     *several(f"{_PERSON}exports/", "uuid:person_export", PersonExports),

@@ -425,6 +425,22 @@ MAP: dict[str, dict[Data, str]] = {
         "deadline_ms latency_ms completion_id data_key_id key_owner key key_body shadow_version "
         "shadow_completion_id",
     },
+    "inference.Review": {
+        D.PSEUDONYM: "claimed_by decided_by confirmed_by",
+        D.CONTENT: "ciphertext",
+        D.BEHAVIOUR: "state outcome claimed_until decided_at confirmed_at created_at",
+        D.NONE: "id tenant decision cause needs_second data_key_id",
+    },
+    "inference.Contest": {
+        D.PSEUDONYM: "created_by",
+        D.CONTENT: "ciphertext",
+        D.BEHAVIOUR: "state created_at closed_at",
+        D.NONE: "id tenant decision review due_at alerted_at data_key_id",
+    },
+    "inference.DecisionExplanation": {
+        D.CONTENT: "ciphertext",
+        D.NONE: "decision tenant state problem due_at made_at data_key_id",
+    },
     "inference.DecisionPolicy": {
         D.NONE: "id tenant name latest champion challenger challenger_share shadow created_at "
         "changed_at",

@@ -51,6 +51,7 @@ _POLICY = "policies/<uuid:policy>/"
 _POLICY_VERSION = _POLICY + "versions/<int:number>/"
 _PERSON = "people/<uuid:person>/"
 _REPLACEMENT = "console/pools/replacements/<uuid:replacement>/"
+_REVIEW = "decisions/reviews/<uuid:review>/"
 _VERSION = "versions/<uuid:model_version>/"
 PAGES: tuple[ExpectedPage, ...] = (
     # Before and around the console
@@ -318,6 +319,13 @@ PAGES: tuple[ExpectedPage, ...] = (
         ExpectedPage("deletions/<uuid:deletion>/refusal/", acts=P.MANAGE_DELETIONS),
         ExpectedPage("deletions/<uuid:deletion>/lifting/", acts=P.MANAGE_DELETIONS),
         ExpectedPage("deletions/<uuid:deletion>/certificate/", sees=P.MANAGE_DELETIONS, bare=True),
+        ExpectedPage("decisions/reviews/", sees=P.VIEW_DECISIONS),
+        ExpectedPage(_REVIEW, sees=P.REVIEW_DECISIONS),
+        ExpectedPage(_REVIEW + "claim/", acts=P.REVIEW_DECISIONS),
+        ExpectedPage(_REVIEW + "return/", acts=P.REVIEW_DECISIONS),
+        ExpectedPage(_REVIEW + "explanation/", acts=P.REVIEW_DECISIONS),
+        ExpectedPage(_REVIEW + "decision/", acts=P.REVIEW_DECISIONS),
+        ExpectedPage("decisions/contests/", sees=P.VIEW_DECISIONS, acts=P.REVIEW_DECISIONS),
         ExpectedPage("people/", sees=P.VIEW_PEOPLE, acts=P.VIEW_PEOPLE),
         ExpectedPage(_PERSON, sees=P.VIEW_PEOPLE),
         ExpectedPage(_PERSON + "deletion/", acts=P.MANAGE_DELETIONS),
@@ -374,6 +382,9 @@ V1: tuple[Endpoint, ...] = (
     Endpoint("/v1/decisions", "GET", Scope.INFERENCE),
     Endpoint("/v1/decisions/dec_<uuid:decision>", "GET", Scope.INFERENCE, (200, 404)),
     Endpoint("/v1/decisions/dec_<uuid:decision>/outcome", "POST", Scope.INFERENCE, (400,)),
+    Endpoint("/v1/decisions/dec_<uuid:decision>/contest", "GET", Scope.INFERENCE, (200, 404)),
+    Endpoint("/v1/decisions/dec_<uuid:decision>/contest", "POST", Scope.INFERENCE, (200, 404, 409)),
+    Endpoint("/v1/decisions/dec_<uuid:decision>/explanation", "GET", Scope.INFERENCE, (200, 404)),
     Endpoint("/v1/embeddings", "POST", Scope.INFERENCE, (400,)),
     Endpoint("/v1/rerank", "POST", Scope.INFERENCE, (400,)),
     Endpoint("/v2/rerank", "POST", Scope.INFERENCE, (400,)),

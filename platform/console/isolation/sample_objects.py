@@ -42,6 +42,7 @@ from inference.models import (
     Batch,
     BatchState,
     Completion,
+    Contest,
     Conversation,
     DataSet,
     DataSetFormat,
@@ -49,6 +50,7 @@ from inference.models import (
     DataSetNoticeKind,
     DataSetState,
     DataSetVersion,
+    Decision,
     DecisionPolicy,
     Evaluation,
     EvaluationState,
@@ -137,6 +139,8 @@ class Objects:
             "data_set": self._data_set,
             "decision": self._decision,
             "person": self._person,
+            "review": self._review,
+            "contest": self._contest,
         }
 
     @property
@@ -321,6 +325,16 @@ class Objects:
         assert self.asked_with
         key, number = self.asked_with.pk, next(_number)
         return sample_decision.made(self._tenant, key, self._secret, number, by=BY)
+
+    def _review(self) -> Any:
+        return self._contested().review_id
+
+    def _contest(self) -> Any:
+        return self._contested().pk
+
+    def _contested(self) -> Contest:
+        decision = Decision.objects.get(pk=self._decision())
+        return Contest.begin(decision, self._secret, by=BY)
 
     def _file(self) -> Any:
         """Store a file with the key that the walk uses."""

@@ -134,7 +134,7 @@ def _page(request: TenantRequest, person: Person, form: PersonDeletionForm) -> H
         "person": person,
         "stored": records.stored_rows(person),
         "lines": lines(requests, request.tenant),
-        "hold": legal_hold.in_force(**owner),
+        "hold": legal_hold.in_force(request.tenant.id, person.subject_id),
         "exports": portability.of_subject(**owner),
         "form": form,
     }

@@ -16,12 +16,15 @@ from django.utils import timezone
 from audit.models import Event, Export
 from audit.retention import legal_hold
 from console import urls
+from console.isolation import sample_decision
 from inference.data_sets import uploading
 from inference.decisions.spec import packed
 from inference.models import (
     Adapter,
+    Contest,
     DataSet,
     DataSetFormat,
+    Decision,
     DecisionPolicy,
     ModelAlias,
     ModelVersion,
@@ -48,6 +51,7 @@ OPERATOR = frozenset({"operator"})
 OWNERS = frozenset({"operator", "alice"})
 MANAGERS = OWNERS | {"erin"}
 AUDITORS = MANAGERS | {"carol"}
+OWNER = frozenset({"alice"})
 READERS = frozenset({"alice", "carol"})
 MAKERS = MANAGERS | {"bob"}
 WRITERS = frozenset({"alice", "erin", "bob"})
@@ -83,6 +87,14 @@ IN_TENANT: list[Row] = [
     ("post", "withdrawal", MANAGERS, 302),
     ("get", "sessions", STAFF, 200),
     ("get", "sessions_export", STAFF, 200),
+    ("get", "reviews", STAFF, 200),
+    ("get", "review", OWNER, 200),
+    ("post", "review_claim", OWNER, 302),
+    ("post", "review_return", OWNER, 302),
+    ("post", "review_explanation", OWNER, 302),
+    ("post", "review_decision", OWNER, 200),
+    ("get", "contests", STAFF, 200),
+    ("post", "contests", OWNER, 200),
     ("get", "people", AUDITORS, 200),
     ("post", "people", AUDITORS, 200),
     ("get", "person", AUDITORS, 200),
@@ -266,7 +278,7 @@ PLATFORM: list[Row] = [
 ]
 ALSO_SHOWN = {"api_keys", "api_key", "teams", "team", "limits", "quotas", "quota"}
 ALSO_SHOWN |= {"tenant_settings", "text_search", "text_view", "audit_exports", "retention"}
-ALSO_SHOWN |= {"model_version_import", "people"}
+ALSO_SHOWN |= {"model_version_import", "people", "contests"}
 ALSO_SHOWN |= {"legal_holds", "prompt_template_addition", "prompt_template_edition"}
 ALSO_SHOWN |= {"decision_policy_addition", "decision_policy_version_addition"}
 ALSO_SHOWN |= {"task_set_addition", "evaluation_addition", "job_addition"}
@@ -324,6 +336,13 @@ def _person(tenant: Tenant) -> Targets:
     return {**pages, "person_export_download": {**person, "person_export": uuid.uuid4()}}
 
 
+def _review(tenant: Tenant) -> Targets:
+    decision = sample_decision.made(tenant, None, "secret", 1, by="t")
+    contest = Contest.begin(Decision.objects.get(pk=decision), "", by="t")
+    verbs = ("", "_claim", "_return", "_explanation", "_decision")
+    return {f"review{verb}": {"review": contest.review_id} for verb in verbs}
+
+
 @pytest.fixture
 def targets(acme: Tenant) -> Targets:
     """What the URLs that name an object point at."""
@@ -352,6 +371,7 @@ def targets(acme: Tenant) -> Targets:
         **dict.fromkeys(("alias_change", "alias_removal"), _alias(acme)),
         **_policy(acme),
         **_person(acme),
+        **_review(acme),
         **_evaluations(acme),
         **_data_set(acme),
         **_job(acme),

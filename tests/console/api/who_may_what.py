@@ -22,6 +22,7 @@ REVIEWS = "owner admin"
 SECURITY = "owner operator"
 TEXTS = "owner auditor"  # who may read the texts of the trail
 T = "tenants/acme/"
+REVIEWS = "owner"
 FINDS = "owner admin auditor operator"
 TABLE = {
     "GET me/": ALL,
@@ -124,6 +125,14 @@ TABLE = {
     f"POST {T}adapters/{NIL}/cancel/": KEYS,
     f"GET {T}adapters/{NIL}/usage/": SEES,
     f"GET {T}adapters/{NIL}/promotions/": SEES,
+    f"GET {T}reviews/": SEES,
+    f"GET {T}reviews/{NIL}/": REVIEWS,
+    f"POST {T}reviews/{NIL}/claim/": REVIEWS,
+    f"POST {T}reviews/{NIL}/give_back/": REVIEWS,
+    f"POST {T}reviews/{NIL}/decide/": REVIEWS,
+    f"GET {T}contests/": SEES,
+    f"POST {T}contests/": REVIEWS,
+    f"GET {T}contests/{NIL}/": SEES,
     f"POST {T}people/find/": FINDS,
     f"GET {T}people/{NIL}/": FINDS,
     f"GET {T}people/{NIL}/exports/": TEXTS,

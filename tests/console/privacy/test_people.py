@@ -5,6 +5,7 @@ import json
 import zipfile
 from collections.abc import Iterator
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from asgiref.sync import async_to_sync
@@ -13,6 +14,7 @@ from django.utils import timezone
 from audit.erasure import execution, tombstones
 from audit.exports import portability
 from audit.models import DeletionRequest, DeletionState, Event, Export, LegalHold
+from inference.personal_data import erasure
 from tenants.models import Member, Person, Tenant
 from tenants.roles import Role
 from tests.console.api.conftest import Api
@@ -27,6 +29,7 @@ T = "tenants/acme/"
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(execution, "QUIET", timedelta(0))
+    monkeypatch.setattr(erasure, "WATCH_S", 0)
     tombstones.path().unlink(missing_ok=True)
     yield
     tombstones.path().unlink(missing_ok=True)
@@ -114,7 +117,7 @@ def test_their_data_is_exported_by_those_who_may_read_texts(
     assert client.post(page).status_code == 302
     portability.work()
     export = Export.objects.get()
-    answer = client.post(f"{page}{export.pk}/")
+    answer: Any = client.post(f"{page}{export.pk}/")
 
     async def body() -> bytes:
         return b"".join([piece async for piece in answer.streaming_content])

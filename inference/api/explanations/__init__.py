@@ -1,0 +1,1 @@
+"""The front end of explanations: its wire is a row. It asks the model as any caller does."""

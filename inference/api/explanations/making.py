@@ -1,0 +1,148 @@
+"""Makes the explanation of a decision: asks the model about the input with neutral values.
+
+A policy that asks for texts has all prompts in one order; one that asks in a chat has a request for
+each, since an order has one chat.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import orjson
+from channels.db import database_sync_to_async
+
+from audit.keys.keyring import Unreadable
+from inference.api.refusals import REFUSALS, as_error
+from inference.decisions import asking, explaining, model_versions
+from inference.decisions.explaining import Explanation, Recorded
+from inference.decisions.policies import spec_of
+from inference.decisions.spec import CHAT, PolicySpec
+from inference.engines import engines_of
+from inference.intake.access import allowed
+from inference.intake.context import Context
+from inference.intake.submission import Arrival, Options, read
+from inference.intake.submit import submit
+from inference.models import Decision, DecisionExplanation
+from inference.stream.frames import Kind
+from inference.validation.requests import Form
+from tenants.caller import Caller
+from tenants.scope import tenant_scope
+
+ROUTE = "/v1/decisions/{id}/explanation"
+PROMPTS = 32  # of one order
+_COUNTED = 1  # the address of the caller is charged elsewhere
+MODEL_CHANGED, UNREADABLE, NO_SCORE = "model_changed", "input_erased", "no_score"
+
+
+class CannotExplain(Exception):
+    """There is none. `problem` is a code for programs; `again_in_s` is set where it may pass."""
+
+    def __init__(self, problem: str, again_in_s: float | None = None) -> None:
+        super().__init__(problem)
+        self.problem, self.again_in_s = problem, again_in_s
+
+
+async def make(
+    context: Context, caller: Caller, row: DecisionExplanation, *, klass: str = ""
+) -> None:
+    """Make a leased explanation and store it, or note why there is none.
+
+    `klass` is a class of work; "" is that of the caller's plan.
+    """
+    try:
+        explanation = await _explained(context, caller, row.decision, klass)
+    except CannotExplain as problem:
+        if problem.again_in_s is None:
+            await _in_scope(caller, row.fail, problem.problem)
+        else:
+            await _in_scope(caller, row.wait, problem.again_in_s)
+    else:
+        await _in_scope(caller, row.succeed, explaining.packed(explanation))
+
+
+async def _explained(
+    context: Context, caller: Caller, decision: Decision, klass: str
+) -> Explanation:
+    """Raises CannotExplain."""
+    spec, input = await _in_scope(caller, _read, decision)
+    recorded = Recorded(
+        decision.outcome, decision.source, decision.score, decision.review_at, decision.block_at
+    )
+    inputs = explaining.inputs_to_ask(spec, input, decision.source)
+    if inputs and model_versions.has_changed(caller.tenant_id, spec):
+        raise CannotExplain(MODEL_CHANGED)
+    if decision.person_id:
+        caller = replace(caller, subject_id=decision.person_id)
+    scores = list[float | None]()
+    for portion in _portions(inputs, spec):
+        scores += await _scores(context, caller, spec, portion, klass)
+    if inputs and scores[0] is None:
+        raise CannotExplain(NO_SCORE)
+    return explaining.explain(spec, input, recorded, scores)
+
+
+def _read(decision: Decision) -> tuple[PolicySpec, dict[str, Any]]:
+    """Raises CannotExplain."""
+    try:
+        return spec_of(decision.version), decision.content.input
+    except Unreadable:
+        raise CannotExplain(UNREADABLE) from None
+
+
+def _portions(
+    inputs: Sequence[Mapping[str, Any]], spec: PolicySpec
+) -> list[Sequence[Mapping[str, Any]]]:
+    most = 1 if spec.form == CHAT else PROMPTS
+    return [inputs[start : start + most] for start in range(0, len(inputs), most)]
+
+
+async def _scores(
+    context: Context,
+    caller: Caller,
+    spec: PolicySpec,
+    inputs: Sequence[Mapping[str, Any]],
+    klass: str,
+) -> list[float | None]:
+    """Returns the raw score of each input, from one order. Raises CannotExplain."""
+    try:
+        name = allowed.engine_for(caller, spec.model).config.name
+        tokens = {token for engine in engines_of(name) for token in engine.control_tokens}
+        body = _body(spec, inputs, tokens)
+        form = Form.CHAT if spec.form == CHAT else Form.TEXT
+        length = len(orjson.dumps(body))
+        arrival = Arrival(ROUTE, address_counted_at=_COUNTED)
+        submission = read(caller, body, length, form, arrival, Options(klass=klass))
+        answer = await submit(context, submission)
+        frame = await answer.whole()
+    except REFUSALS as refusal:
+        error = as_error(refusal)
+        passes = error.status == 429 or error.status >= 500
+        raise CannotExplain(error.code, (error.retry_after or 5.0) if passes else None) from None
+    if frame.kind == Kind.ERROR:
+        raise CannotExplain(str(orjson.loads(frame.body)["error"].get("code") or "engine_failed"))
+    return _read_scores(frame.body, spec, len(inputs))
+
+
+def _body(
+    spec: PolicySpec, inputs: Sequence[Mapping[str, Any]], tokens: set[str]
+) -> dict[str, Any]:
+    bodies = [asking.body_of(spec, input, tokens) for input in inputs]
+    if len(bodies) == 1:
+        return bodies[0]
+    return {**bodies[0], "prompt": [body["prompt"] for body in bodies]}
+
+
+def _read_scores(answer: bytes, spec: PolicySpec, count: int) -> list[float | None]:
+    scores: list[float | None] = [None] * count
+    for choice in orjson.loads(answer)["choices"]:
+        alone = orjson.dumps({"choices": [choice]})
+        scores[choice.get("index", 0)] = asking.score_in(alone, spec)
+    return scores
+
+
+async def _in_scope(caller: Caller, work: Any, *arguments: Any) -> Any:
+    def scoped() -> Any:
+        with tenant_scope(caller.tenant_id):
+            return work(*arguments)
+
+    return await database_sync_to_async(scoped)()

@@ -1,0 +1,195 @@
+"""A decision explained and contested over HTTP, with a runner and an engine behind it."""
+
+import asyncio
+import math
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+from channels.db import database_sync_to_async
+
+from inference.api.explanations import driving
+from inference.decisions import reviewing
+from inference.models import (
+    Completion,
+    Contest,
+    DecisionExplanation,
+    DecisionPolicy,
+    ExplanationState,
+    Review,
+)
+from tenants.models import Tenant
+from tests.inference.api.conftest import client_of
+from tests.inference.api.decisions.asking import INPUT, PATH, decided
+from tests.inference.api.decisions.conftest import Promote, answer_of
+from tests.inference.engine_server import EngineServer
+
+in_database = database_sync_to_async
+NEUTRAL = {"amount": 20, "abroad": False}
+ABROAD = {**INPUT, "abroad": True}
+
+
+def likely_abroad(body: dict[str, Any]) -> dict[str, Any]:
+    """The engine's answer: only a payment abroad is a likely fraud."""
+    if "messages" in body:
+        return answer_of(body, _p(body["messages"][0]["content"]))
+    prompts = body["prompt"] if isinstance(body["prompt"], list) else [body["prompt"]]
+    choices = [
+        {
+            "index": index,
+            "text": "yes",
+            "finish_reason": "length",
+            "logprobs": {"top_logprobs": [_logprobs(_p(prompt))]},
+        }
+        for index, prompt in enumerate(prompts)
+    ]
+    usage = {"prompt_tokens": 30, "completion_tokens": 1, "total_tokens": 31}
+    head = {"id": "theirs", "object": "text_completion", "created": 1, "model": "theirs"}
+    return {**head, "choices": choices, "usage": usage}
+
+
+def _p(prompt: str) -> float:
+    return 0.7 if "abroad: true" in prompt else 0.1
+
+
+def _logprobs(p: float) -> dict[str, float]:
+    return {"yes": math.log(p), "no": math.log(1 - p)}
+
+
+async def explained(client: httpx.AsyncClient, decision: dict[str, Any], **query: str) -> Any:
+    answer = await client.get(f"{PATH}/{decision['id']}/explanation", params=query)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+async def test_an_explanation_names_what_moved_the_score_and_is_made_once(
+    promote: Promote, client: httpx.AsyncClient, engine: EngineServer
+) -> None:
+    await promote(neutral=NEUTRAL)
+    engine.beside = likely_abroad
+    decision = await decided(client, input=ABROAD)
+    told = await explained(client, decision, language="en")
+    assert (told["state"], told["score"], told["not_examined"]) == (
+        "ready",
+        pytest.approx(0.7),
+        ["merchant"],
+    )
+    first, second = told["inputs"]
+    assert (first["input"], first["value"], first["neutral"]) == ("abroad", True, False)
+    assert first["effect"] == pytest.approx(0.6)
+    assert (second["input"], second["effect"]) == ("amount", pytest.approx(0))
+    assert "“abroad” = true raised it" in " ".join(told["sentences"])
+    asked = len(engine.asked)
+    chinese = await explained(client, decision, language="zh")
+    assert "使其升高" in " ".join(chinese["sentences"])
+    assert len(engine.asked) == asked
+    wrong = await client.get(f"{PATH}/{decision['id']}/explanation?language=fr")
+    assert (wrong.status_code, wrong.json()["error"]["param"]) == (400, "language")
+
+
+async def test_a_policy_that_asks_in_texts_has_all_prompts_in_one_order(
+    promote: Promote, client: httpx.AsyncClient, engine: EngineServer
+) -> None:
+    await promote(neutral=NEUTRAL, form="text")
+    engine.beside = likely_abroad
+    decision = await decided(client, input=ABROAD)
+    before = await in_database(Completion.objects.count)()
+    told = await explained(client, decision)
+    assert told["inputs"][0]["input"] == "abroad"
+    assert told["inputs"][0]["effect"] == pytest.approx(0.6)
+    assert await in_database(Completion.objects.count)() == before + 1
+
+
+async def test_without_neutral_values_nothing_is_claimed(
+    policy: DecisionPolicy, client: httpx.AsyncClient, engine: EngineServer
+) -> None:
+    engine.beside = likely_abroad
+    told = await explained(client, await decided(client, input=ABROAD))
+    assert told["inputs"] == []
+    assert told["not_examined"] == [*ABROAD]
+    assert "No single input" in " ".join(told["sentences"])
+
+
+async def test_an_explanation_that_failed_is_made_when_asked_again(
+    promote: Promote, client: httpx.AsyncClient, engine: EngineServer
+) -> None:
+    await promote(neutral=NEUTRAL)
+    engine.beside = likely_abroad
+    decision = await decided(client, input=ABROAD)
+    engine.beside = lambda body: {**answer_of(body, 0.5), "choices": _without_logprobs(body)}
+    told = await explained(client, decision)
+    assert (told["state"], told["problem"], told["sentences"]) == ("failed", "no_score", [])
+    engine.beside = likely_abroad
+    assert (await explained(client, decision))["state"] == "ready"
+
+
+def _without_logprobs(body: dict[str, Any]) -> list[dict[str, Any]]:
+    choice = answer_of(body, 0.5)["choices"][0]
+    return [{**choice, "logprobs": None}]
+
+
+async def test_a_review_gets_its_explanation_by_itself(
+    promote: Promote, client: httpx.AsyncClient, engine: EngineServer
+) -> None:
+    await promote(neutral=NEUTRAL)
+    engine.beside = likely_abroad
+    decision = await decided(client, input=ABROAD)
+    assert decision["outcome"] == "review"
+    await asyncio.to_thread(driving.make_all)
+    row = await in_database(DecisionExplanation.objects.get)()
+    assert row.state == ExplanationState.READY
+
+
+async def test_a_contest_is_entered_decided_and_answered(
+    policy: DecisionPolicy, client: httpx.AsyncClient
+) -> None:
+    decision = await decided(client)
+    path = f"{PATH}/{decision['id']}/contest"
+    assert (await client.get(path)).json()["error"]["code"] == "contest_not_found"
+    entered = await client.post(path, json={"statement": "I was at home"})
+    assert (entered.status_code, entered.json()["state"]) == (200, "open")
+    assert entered.json()["due_at"] - entered.json()["created_at"] == 30 * 86_400
+    again = await client.post(path, json={})
+    assert (again.status_code, again.json()["error"]["code"]) == (409, "already_contested")
+
+    def review() -> None:
+        row = Review.objects.select_related("decision__version__policy").get()
+        reviewing.claim(row, by="member:1")
+        row.decide("approve", "You were right", by="member:1")
+
+    await in_database(review)()
+    told = (await client.get(path)).json()
+    assert (told["state"], told["answer"]) == ("changed", "You were right")
+    assert told["final_outcome"] == "approve"
+    shown = (await client.get(f"{PATH}/{decision['id']}")).json()
+    assert shown["final_outcome"] == "approve"
+
+
+@pytest.mark.parametrize(
+    ("body", "param"),
+    [
+        ({"statement": 1}, "statement"),
+        ({"statement": "x" * 4001}, "statement"),
+        ({"statment": "I was at home"}, "statment"),
+    ],
+)
+async def test_a_wrong_contest_is_refused_by_its_field(
+    policy: DecisionPolicy, client: httpx.AsyncClient, body: dict[str, Any], param: str
+) -> None:
+    decision = await decided(client)
+    answer = await client.post(f"{PATH}/{decision['id']}/contest", json=body)
+    assert (answer.status_code, answer.json()["error"]["param"]) == (400, param)
+    assert not await in_database(Contest.objects.exists)()
+
+
+async def test_others_find_no_decision_to_contest_or_explain(
+    policy: DecisionPolicy, client: httpx.AsyncClient, globex: Tenant
+) -> None:
+    decision = await decided(client)
+    async with await client_of(globex) as other:
+        for asking, name in ((other, decision["id"]), (client, f"dec_{uuid4().hex}")):
+            path = f"{PATH}/{name}"
+            contested = await asking.post(f"{path}/contest", json={})
+            assert contested.json()["error"]["code"] == "decision_not_found"
+            assert (await asking.get(f"{path}/explanation")).status_code == 404

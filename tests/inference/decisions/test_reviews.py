@@ -1,0 +1,276 @@
+"""Reviews and contests: who may take which step, and what it leaves."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.core.exceptions import ValidationError
+from django.db import connection
+from django.utils import timezone
+
+from audit.erasure import deletion, execution, tombstones
+from audit.keys.keyring import Unreadable
+from audit.models import DeletionState, Event
+from inference.decisions import contest_clock, reviewing
+from inference.models import (
+    Contest,
+    ContestState,
+    Decision,
+    DecisionExplanation,
+    ExplanationState,
+    Review,
+    ReviewCause,
+    ReviewState,
+)
+from inference.models.decisions.contest import AlreadyContested
+from inference.models.decisions.review import (
+    AlreadyReviewed,
+    ClaimedByAnother,
+    NotClaimed,
+    SamePerson,
+)
+from inference.personal_data import decisions as personal
+from inference.personal_data import erasure
+from tenants.models import Tenant
+from tests.inference.decisions.made import decided
+
+pytestmark = pytest.mark.django_db
+RITA, RALF, ROSA = "member:rita", "member:ralf", "member:rosa"
+TWO: dict[str, Any] = {"second_person": {"input": "amount", "sum": 1000}}
+
+
+@pytest.fixture(autouse=True)
+def at_once(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(execution, "QUIET", timedelta(0))
+    monkeypatch.setattr(erasure, "WATCH_S", 0)
+    tombstones.path().unlink(missing_ok=True)
+    yield
+    tombstones.path().unlink(missing_ok=True)
+
+
+def review_of(decision: Decision) -> Review:
+    review: Review = decision.reviews.get()
+    return review
+
+
+def decide(review: Review, outcome: str, by: str, reason: str = "I called the customer") -> None:
+    reviewing.claim(review, by=by)
+    review.decide(outcome, reason, by=by)
+
+
+# Reviews -----------------------------------------------------------------------------------------
+def test_a_decision_that_asks_for_a_person_has_a_review_and_an_explanation(acme: Tenant) -> None:
+    review = review_of(decided(acme))
+    assert (review.state, review.cause) == (ReviewState.OPEN, ReviewCause.OUTCOME)
+    assert DecisionExplanation.objects.get().state == ExplanationState.MAKING
+    assert not decided(acme, outcome="approve").reviews.exists()
+
+
+def test_a_review_is_claimed_decided_and_on_record(acme: Tenant) -> None:
+    decision = decided(acme)
+    review = review_of(decision)
+    decide(review, "approve", RITA)
+    decision.refresh_from_db()
+    assert (review.state, decision.final) == (ReviewState.DECIDED, "approve")
+    assert decision.decided_at
+    assert review.reasons.first == "I called the customer"
+    events = Event.objects.filter(action__startswith="review:").order_by("id")
+    assert [(e.action, e.actor, e.subject_id) for e in events] == [
+        ("review:claim", RITA, decision.person_id),
+        ("review:decide", RITA, decision.person_id),
+    ]
+    assert "called" not in str(list(events.values("detail")))
+    assert not Review.objects.waiting().exists()
+
+
+def test_no_row_has_the_reason_in_clear(acme: Tenant) -> None:
+    decide(review_of(decided(acme)), "block", RITA)
+    with connection.cursor() as cursor:
+        cursor.execute("select inference_review::text from inference_review")
+        (row,) = cursor.fetchone()
+    assert "called" not in row
+    assert b"called".hex() not in row
+
+
+def test_a_claim_keeps_others_away_until_it_is_over(acme: Tenant) -> None:
+    review = review_of(decided(acme))
+    reviewing.claim(review, by=RITA)
+    with pytest.raises(ClaimedByAnother):
+        reviewing.claim(review, by=RALF)
+    assert not Review.objects.free_for(RALF).exists()
+    assert Review.objects.free_for(RITA).exists()
+    Review.objects.update(claimed_until=timezone.now() - timedelta(seconds=1))
+    reviewing.claim(review, by=RALF)
+    with pytest.raises(NotClaimed):
+        review.decide("approve", "x", by=RITA)
+
+
+def test_a_claim_is_given_back(acme: Tenant) -> None:
+    review = review_of(decided(acme))
+    reviewing.claim(review, by=RITA)
+    review.give_back(by=RITA)
+    with pytest.raises(NotClaimed):
+        review.decide("approve", "x", by=RITA)
+    reviewing.claim(review, by=RALF)
+
+
+@pytest.mark.parametrize("reason", ["", "  ", "x" * 2001])
+def test_a_reason_is_needed(reason: str, acme: Tenant) -> None:
+    review = review_of(decided(acme))
+    reviewing.claim(review, by=RITA)
+    with pytest.raises(ValidationError):
+        review.decide("approve", reason, by=RITA)
+
+
+def test_nothing_is_decided_twice(acme: Tenant) -> None:
+    review = review_of(decided(acme))
+    decide(review, "approve", RITA)
+    with pytest.raises(AlreadyReviewed):
+        reviewing.claim(review, by=RALF)
+
+
+# Two people --------------------------------------------------------------------------------------
+def test_above_the_sum_two_people_must_agree(acme: Tenant) -> None:
+    decision = decided(acme, **TWO)
+    review = review_of(decision)
+    decide(review, "block", RITA)
+    decision.refresh_from_db()
+    assert (review.state, decision.final) == (ReviewState.SECOND, "")
+    with pytest.raises(SamePerson):
+        reviewing.claim(review, by=RITA)
+    decide(review, "block", RALF, "I agree")
+    decision.refresh_from_db()
+    assert (review.state, decision.final) == (ReviewState.DECIDED, "block")
+    assert (review.decided_by, review.confirmed_by) == (RITA, RALF)
+    assert (review.reasons.first, review.reasons.second) == ("I called the customer", "I agree")
+
+
+def test_who_disagrees_needs_another_person_too(acme: Tenant) -> None:
+    review = review_of(decided(acme, **TWO))
+    decide(review, "block", RITA)
+    decide(review, "approve", RALF)
+    assert (review.state, review.decided_by) == (ReviewState.SECOND, RALF)
+    with pytest.raises(SamePerson):
+        reviewing.claim(review, by=RALF)
+    decide(review, "approve", ROSA)
+    assert (review.outcome, review.confirmed_by) == ("approve", ROSA)
+
+
+def test_below_the_sum_one_person_decides(acme: Tenant) -> None:
+    review = review_of(decided(acme, second_person={"input": "amount", "sum": 5001}))
+    decide(review, "block", RITA)
+    assert review.state == ReviewState.DECIDED
+
+
+# Contests ----------------------------------------------------------------------------------------
+def test_a_contest_opens_a_review_and_ends_with_it(acme: Tenant) -> None:
+    decision = decided(acme, outcome="block")
+    contest = Contest.begin(decision, "I was at home", by="key:1")
+    assert (contest.due_at - contest.created_at) == timedelta(days=30)
+    review = review_of(decision)
+    assert review.cause == ReviewCause.CONTEST
+    decide(review, "approve", RITA, "You were right")
+    contest.refresh_from_db()
+    assert contest.state == ContestState.CHANGED
+    assert (contest.texts.statement, contest.texts.answer) == ("I was at home", "You were right")
+
+
+def test_an_upheld_decision_is_said_to_be_so(acme: Tenant) -> None:
+    decision = decided(acme, outcome="block")
+    contest = Contest.begin(decision, "", by="key:1")
+    decide(review_of(decision), "block", RITA)
+    contest.refresh_from_db()
+    assert contest.state == ContestState.UPHELD
+
+
+def test_nobody_decides_the_contest_of_their_own_decision(acme: Tenant) -> None:
+    decision = decided(acme)
+    decide(review_of(decision), "block", RITA)
+    Contest.begin(decision, "no", by=RALF)
+    review = decision.reviews.waiting().get()
+    for own in (RITA, RALF):
+        with pytest.raises(SamePerson):
+            reviewing.claim(review, by=own)
+    decide(review, "approve", ROSA)
+    decision.refresh_from_db()
+    assert decision.final == "approve"
+
+
+def test_a_waiting_review_becomes_that_of_the_contest(acme: Tenant) -> None:
+    decision = decided(acme)
+    Contest.begin(decision, "no", by="key:1")
+    assert review_of(decision).cause == ReviewCause.CONTEST
+
+
+def test_one_contest_at_a_time(acme: Tenant) -> None:
+    decision = decided(acme)
+    Contest.begin(decision, "no", by="key:1")
+    with pytest.raises(AlreadyContested):
+        Contest.begin(decision, "no", by="key:1")
+    with pytest.raises(ValidationError):
+        Contest.begin(decided(acme), "x" * 4001, by="key:1")
+
+
+def test_the_clock_alerts_once_a_week_before(
+    acme: Tenant, caplog: pytest.LogCaptureFixture
+) -> None:
+    contest = Contest.begin(decided(acme), "no", by="key:1")
+    contest_clock.run()
+    assert not Event.objects.filter(action="contest:late").exists()
+    Contest.objects.update(due_at=timezone.now() + timedelta(days=6))
+    contest_clock.run()
+    contest_clock.run()
+    assert Event.objects.filter(action="contest:late").count() == 1
+    assert contest.public_id in caplog.text
+    Contest.objects.update(due_at=timezone.now() - timedelta(days=1))
+    assert Contest.objects.overdue().get().is_overdue
+
+
+# The person's data -------------------------------------------------------------------------------
+def test_an_export_has_the_decision_with_all_about_it(acme: Tenant) -> None:
+    decision = decided(acme)
+    Contest.begin(decision, "I was at home", by="key:1")
+    decide(review_of(decision), "approve", RITA, "You were right")
+    assert decision.person_id
+    (row,) = personal.exported(acme.id, decision.person_id)
+    assert row["input"]["merchant"] == "Watches"
+    assert (row["final_outcome"], row["contests"][0]["answer"]) == ("approve", "You were right")
+    assert RITA not in str(row)
+
+
+def test_an_erasure_leaves_outcomes_without_a_person(acme: Tenant) -> None:
+    decision, other = decided(acme), decided(acme, reference="somebody else")
+    Contest.begin(decision, "I was at home", by="key:1")
+    closed = decided(acme)
+    decide(review_of(closed), "block", RITA)
+    assert decision.person_id
+    request = deletion.ask(acme.id, decision.person_id, by="t", decides=True)
+    execution.work()
+    request.refresh_from_db()
+    assert request.state == DeletionState.DONE
+    for row in (decision, closed):
+        row.refresh_from_db()
+        assert (row.person_id, row.outcome, row.score) == (None, "review", 0.7)
+        with pytest.raises(Unreadable):
+            _content = row.content
+    assert not Contest.objects.exists()
+    assert not decision.reviews.exists()
+    kept = review_of(closed)
+    assert (kept.outcome, kept.decided_by, kept.ciphertext) == ("block", RITA, None)
+    assert review_of(other).state == ReviewState.OPEN
+    other.refresh_from_db()
+    assert other.content.input["merchant"] == "Watches"
+
+
+def test_retention_deletes_old_decisions_but_not_contested_or_held_ones(acme: Tenant) -> None:
+    old: Any = timezone.now() - timedelta(days=500)
+    gone, contested = decided(acme, created_at=old), decided(acme, created_at=old)
+    held = decided(acme, created_at=old, reference="held")
+    new = decided(acme)
+    Contest.begin(contested, "no", by="key:1")
+    spare = frozenset([held.person_id]) if held.person_id else frozenset()
+    before = timezone.now() - timedelta(days=400)
+    assert personal.erase_old(acme.id, before, spare) == 1
+    assert set(Decision.objects.all()) == {contested, held, new}
+    assert not Review.objects.filter(decision=gone.pk).exists()
