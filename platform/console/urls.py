@@ -4,6 +4,7 @@ from console import home
 from console.access import aliases, api_keys, operator_keys, roles, served_models
 from console.account import invitations, one_time_link, sign_in
 from console.account import own_account as account
+from console.assistants import assistants
 from console.backups import page as backups
 from console.compliance import pages as compliance
 from console.compliance.drills import pages as drills
@@ -56,6 +57,8 @@ _REVIEW = "decisions/reviews/<uuid:review>/"
 _TASK_SET = "task-sets/<uuid:task_set>/"
 _POLICY = "policies/<uuid:policy>/"
 _POLICY_VERSION = f"{_POLICY}versions/<int:number>/"
+_ASSISTANT = "assistants/<uuid:assistant>/"
+_ASSISTANT_VERSION = f"{_ASSISTANT}versions/<int:number>/"
 _TEMPLATE = "templates/<uuid:template>/"
 _VERSION = "versions/<uuid:model_version>/"
 _TRIAL = f"{_TEMPLATE}versions/<int:number>/trial/"
@@ -91,6 +94,16 @@ in_tenant = [
     path("aliases/addition/", aliases.addition, name="alias_addition"),
     path("aliases/<uuid:alias>/change/", aliases.change, name="alias_change"),
     path("aliases/<uuid:alias>/removal/", aliases.removal, name="alias_removal"),
+    path("assistants/", assistants.assistants, name="assistants"),
+    path("assistants/addition/", assistants.addition, name="assistant_addition"),
+    path(_ASSISTANT, assistants.assistant, name="assistant"),
+    path(f"{_ASSISTANT}edition/", assistants.edition, name="assistant_edition"),
+    path(f"{_ASSISTANT}intent/", assistants.intent, name="assistant_intent"),
+    path(f"{_ASSISTANT}switch/", assistants.switch, name="assistant_switch"),
+    path(f"{_ASSISTANT_VERSION}live/", assistants.live, name="assistant_live"),
+    path(f"{_ASSISTANT_VERSION}attempt/", assistants.attempt, name="assistant_attempt"),
+    path(f"{_ASSISTANT_VERSION}review/", assistants.review, name="assistant_review"),
+    path(f"{_ASSISTANT_VERSION}change/", assistants.change, name="assistant_change"),
     path("templates/", prompt_templates.templates, name="prompt_templates"),
     path("templates/addition/", prompt_templates.addition, name="prompt_template_addition"),
     path(_TEMPLATE, prompt_templates.template, name="prompt_template"),

@@ -51,6 +51,7 @@ from tests.console.asked import completion, refusal
 from tests.console.evaluations.reported import reported
 from tests.console.jobs.rows import a_checkpoint, a_job, learned
 from tests.inference.adapters.rows import a_version, serve
+from tests.inference.assistants.rows import an_assistant, built
 from tests.inference.decisions.specs import payments
 
 IN_PLATFORM = (
@@ -86,6 +87,8 @@ LISTS = (
     "people/",
     "decisions/reviews/",
     "decisions/contests/",
+    "assistants/",
+    "assistants/addition/",
     "templates/",
     "templates/addition/",
     "policies/",
@@ -154,6 +157,7 @@ def furnish(owner: Member) -> list[str]:
         f"members/{owner.pk}/",
         f"teams/{team.pk}/",
         f"versions/{_version(owner).pk}/",
+        *_assistant(owner),
         f"templates/{template.pk}/?version=1&against=2",
         f"templates/{template.pk}/edition/",
         f"adapters/{adapter.pk}/",
@@ -180,6 +184,15 @@ def _version(owner: Member) -> ModelVersion:
         tenant=owner.tenant, version=version, name="m.gguf", sha256="0" * 64, size=123_456
     )
     return version
+
+
+def _assistant(owner: Member) -> list[str]:
+    """Returns the pages of a built assistant."""
+    name = "an-assistant-with-quite-a-long-name-for-a-phone"
+    assistant = an_assistant(owner.tenant, owner, name, by=owner.actor)
+    built(assistant)
+    page = f"assistants/{assistant.pk}/"
+    return [page, f"{page}edition/", f"{page}intent/?name=track"]
 
 
 def _template(owner: Member) -> PromptTemplate:

@@ -10,6 +10,7 @@ from tenants.authentication.authenticator import (
     UnknownCaller,
 )
 from tenants.caller import Caller
+from tenants.models import ApiKey, Member
 
 LEAST_WAIT_S, LONGEST_WAIT_S = 5.0, 600.0
 
@@ -32,14 +33,19 @@ class Refused(Exception):
 
 async def caller_of(context: Context, version: AssistantVersion) -> Caller:
     """Returns the caller as it is now. Raises Wait, Refused."""
-    key, member = version.api_key, version.member
+    row = version.api_key or version.member
+    if row is None:
+        raise Refused("access_revoked")
+    return await caller_of_row(context, row)
+
+
+async def caller_of_row(context: Context, row: ApiKey | Member) -> Caller:
+    """Returns the caller that a key or a member is now. Raises Wait, Refused."""
     try:
-        if key:
-            caller = await context.authenticator.by_digest(bytes(key.digest))
-        elif member:
-            caller = await context.authenticator.by_member(member.pk)
+        if isinstance(row, ApiKey):
+            caller = await context.authenticator.by_digest(bytes(row.digest))
         else:
-            raise Refused("access_revoked")
+            caller = await context.authenticator.by_member(row.pk)
     except TenantClosed:
         raise Refused("tenant_closed") from None
     except UnknownCaller:

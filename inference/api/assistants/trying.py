@@ -1,15 +1,20 @@
 """Tries a sentence with a version: its intent and slots, as a dialogue would read them."""
 
+import asyncio
+from contextvars import Context
 from datetime import date
 
 import msgspec
 
 from inference.api.assistants.building import embedded
+from inference.api.assistants.callers import Refused, caller_of_row
 from inference.assistants.slots.extraction import extract
 from inference.assistants.spec import AssistantSpec, Value
 from inference.assistants.understanding import Classifier, Prediction, classify
-from inference.intake.context import Context
+from inference.intake import context as intake
+from inference.models import AssistantVersion
 from tenants.caller import Caller
+from tenants.models import ApiKey, Member
 
 MOST_SHOWN = 5
 
@@ -23,7 +28,7 @@ class Trial(msgspec.Struct, frozen=True):
 
 
 async def tried(
-    context: Context, caller: Caller, spec: AssistantSpec, classifier: Classifier, text: str
+    context: intake.Context, caller: Caller, spec: AssistantSpec, classifier: Classifier, text: str
 ) -> Trial:
     """Raises Wait, Refused of `building.embedded`, and WrongVector."""
     (vector,) = await embedded(context, caller, classifier.embedding_model, [text])
@@ -37,3 +42,31 @@ def read(spec: AssistantSpec, classifier: Classifier, vector: list[float], text:
     intent = spec.intent(best.intent)
     slots = extract(intent.slots, text, "", date.today()).values if intent else {}
     return Trial(predictions[:MOST_SHOWN], best.probability >= spec.sure, slots)
+
+
+# From a thread without a loop -------------------------------------------------------------------
+PATIENCE_S = 20.0
+
+
+def try_now(version: AssistantVersion, caller: ApiKey | Member, text: str) -> Trial:
+    """Returns what a sentence means to a version, with one request of the caller.
+
+    Raises Wait, Refused, WrongVector, TimeoutError.
+    """
+    spec, classifier = version.spec, version.classifier
+    if classifier is None:
+        raise Refused("not_built")
+    # In a context of its own: in the request's, Django's one thread for queries is this thread.
+    return Context().run(asyncio.run, _tried(caller, spec, classifier, text))
+
+
+async def _tried(
+    row: ApiKey | Member, spec: AssistantSpec, classifier: Classifier, text: str
+) -> Trial:
+    async with asyncio.timeout(PATIENCE_S):
+        context = await intake.Context.open()
+        try:
+            caller = await caller_of_row(context, row)
+            return await tried(context, caller, spec, classifier, text)
+        finally:
+            await context.close()

@@ -10,6 +10,8 @@ from console.api.access.aliases import Aliases
 from console.api.access.keys import Keys
 from console.api.access.operator_keys import OperatorKeys
 from console.api.access.restricted_models import RestrictedModels
+from console.api.assistants.assistants import Assistants
+from console.api.assistants.versions import AssistantVersions
 from console.api.data_sets.sets import ConversationUses, DataSetNotices, DataSets
 from console.api.data_sets.versions import DataSetVersions
 from console.api.decisions.policies import DecisionPolicies
@@ -55,6 +57,8 @@ _POLICIES = "decision-policies/"
 _POLICY_ACTS = ("promote", "rollback", "challenge", "shadow", "stop")
 _POLICY_VERSIONS = "decision-policies/<uuid:policy>/versions/"
 _POLICY_VERSION_ACTS = ("submit", "approve", "send_back", "retire", "calibrate")
+_ASSISTANT_VERSIONS = "assistants/<uuid:assistant>/versions/"
+_ASSISTANT_ACTS = ("submit", "approve", "retire", "rebuild", "promote", "challenge", "attempt")
 _VERSIONS = "data-sets/<uuid:data_set>/versions/"
 
 _VERBS = {
@@ -123,6 +127,9 @@ in_tenant: list[URLPattern | URLResolver] = [
     *several("teams/<uuid:team>/places/", "uuid:member", Places),
     *several("restricted-models/", "int:model", RestrictedModels, "grant", "withdraw"),
     *several("aliases/", "uuid:alias", Aliases),
+    *several("assistants/", "uuid:assistant", Assistants, "rollback", "stop", "unchallenge"),
+    *several(_ASSISTANT_VERSIONS, "int:number", AssistantVersions, *_ASSISTANT_ACTS),
+    at(f"{_ASSISTANT_VERSIONS}<int:number>/send-back/", AssistantVersions, post="send_back"),
     *several("templates/", "uuid:template", Templates, "fill"),
     *several("templates/<uuid:template>/versions/", "int:number", TemplateVersions),
     *several(_POLICIES, "uuid:policy", DecisionPolicies, *_POLICY_ACTS),

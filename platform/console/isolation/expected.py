@@ -42,6 +42,8 @@ def _inside(*pages: ExpectedPage) -> tuple[ExpectedPage, ...]:
 
 _ANY_JOB = "console/jobs/<uuid:any_job>/"
 _BATCH = "console/batches/<uuid:any_batch>/"
+_ASSISTANT = "assistants/<uuid:assistant>/"
+_ASSISTANT_VERSION = _ASSISTANT + "versions/<int:number>/"
 _DATA_SET = "data-sets/<uuid:data_set>/"
 _DATA_SET_VERSION = _DATA_SET + "versions/<int:number>/"
 _ENGINE = "console/pools/engines/<uuid:engine>/"
@@ -208,6 +210,16 @@ PAGES: tuple[ExpectedPage, ...] = (
         ExpectedPage("evaluations/<uuid:evaluation>/cancellation/", acts=P.MANAGE_EVALUATIONS),
         ExpectedPage("evaluations/<uuid:evaluation>/removal/", acts=P.MANAGE_EVALUATIONS),
         ExpectedPage("evaluations/<uuid:evaluation>/file/", acts=P.VIEW_EVALUATIONS),
+        ExpectedPage("assistants/", sees=P.VIEW_ASSISTANTS),
+        ExpectedPage("assistants/addition/", sees=P.MANAGE_ASSISTANTS, acts=P.MANAGE_ASSISTANTS),
+        ExpectedPage(_ASSISTANT, sees=P.VIEW_ASSISTANTS),
+        ExpectedPage(_ASSISTANT + "edition/", sees=P.MANAGE_ASSISTANTS, acts=P.MANAGE_ASSISTANTS),
+        ExpectedPage(_ASSISTANT + "intent/", sees=P.MANAGE_ASSISTANTS, acts=P.MANAGE_ASSISTANTS),
+        ExpectedPage(_ASSISTANT + "switch/", acts=P.MANAGE_ASSISTANTS),
+        ExpectedPage(_ASSISTANT_VERSION + "live/", sees=P.VIEW_ASSISTANTS),
+        ExpectedPage(_ASSISTANT_VERSION + "attempt/", acts=P.VIEW_ASSISTANTS),
+        ExpectedPage(_ASSISTANT_VERSION + "review/", acts=P.APPROVE_ASSISTANTS),
+        ExpectedPage(_ASSISTANT_VERSION + "change/", acts=P.MANAGE_ASSISTANTS),
         ExpectedPage("templates/", sees=P.VIEW_TEMPLATES),
         ExpectedPage("templates/addition/", sees=P.MANAGE_TEMPLATES, acts=P.MANAGE_TEMPLATES),
         ExpectedPage("templates/<uuid:template>/", sees=P.VIEW_TEMPLATES),

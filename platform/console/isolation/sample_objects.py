@@ -26,7 +26,7 @@ from audit.models import (
 from audit.retention import legal_hold
 from audit.trail.partitions import erase_texts
 from audit.trail.record import act
-from console.isolation import sample_decision, sample_response
+from console.isolation import sample_assistant, sample_decision, sample_response
 from inference.batch.file_store import FileOwner, FileWriter
 from inference.chat import conversations
 from inference.data_sets import uploading
@@ -125,6 +125,7 @@ class Objects:
             "model": self._restricted,
             "template": self._template,
             "policy": self._policy,
+            "assistant": self._assistant,
             "adapter": self._adapter,
             "alias": self._alias,
             "task_set": self._task_set,
@@ -416,6 +417,12 @@ class Objects:
         spec = PolicySpec({}, self._secret, "mock", Thresholds(0.5, 0.9))
         written = Written(packed(spec), spec.model)
         return DecisionPolicy.create(self._tenant, name, written, by=BY).id
+
+    def _assistant(self) -> Any:
+        assert self.asked_with
+        name = f"a{next(_number)}"
+        own = self._tenant, name, self._secret, self.asked_with
+        return sample_assistant.create(*own, BY).pk
 
     def _adapter(self) -> Any:
         name = f"a{next(_number)}"

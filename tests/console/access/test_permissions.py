@@ -42,6 +42,7 @@ from tests.console.asked import refusal
 from tests.console.conftest import SignIn
 from tests.console.evaluations.reported import reported
 from tests.console.jobs.rows import a_checkpoint, a_job
+from tests.inference.assistants.rows import an_assistant
 from tests.inference.decisions.specs import payments
 
 ROLES = ("operator", "alice", "erin", "bob", "carol", "dave")
@@ -105,6 +106,19 @@ IN_TENANT: list[Row] = [
     ("post", "alias_addition", MANAGERS, 200),
     ("post", "alias_change", MANAGERS, 200),
     ("post", "alias_removal", MANAGERS, 302),
+    ("get", "assistants", SEE_TEMPLATES, 200),
+    ("get", "assistant_addition", WRITERS, 200),
+    ("post", "assistant_addition", WRITERS, 200),
+    ("get", "assistant", SEE_TEMPLATES, 200),
+    ("get", "assistant_live", SEE_TEMPLATES, 200),
+    ("get", "assistant_edition", WRITERS, 200),
+    ("post", "assistant_edition", WRITERS, 200),
+    ("get", "assistant_intent", WRITERS, 200),
+    ("post", "assistant_intent", WRITERS, 200),
+    ("post", "assistant_attempt", SEE_TEMPLATES, 200),
+    ("post", "assistant_review", APPROVERS, 404),  # without an act
+    ("post", "assistant_change", WRITERS, 404),
+    ("post", "assistant_switch", WRITERS, 404),
     ("get", "prompt_templates", SEE_TEMPLATES, 200),
     ("get", "prompt_template_addition", WRITERS, 200),
     ("post", "prompt_template_addition", WRITERS, 200),
@@ -281,6 +295,7 @@ ALSO_SHOWN |= {"tenant_settings", "text_search", "text_view", "audit_exports", "
 ALSO_SHOWN |= {"model_version_import", "people", "contests"}
 ALSO_SHOWN |= {"legal_holds", "prompt_template_addition", "prompt_template_edition"}
 ALSO_SHOWN |= {"decision_policy_addition", "decision_policy_version_addition"}
+ALSO_SHOWN |= {"assistant_addition", "assistant_edition", "assistant_intent"}
 ALSO_SHOWN |= {"task_set_addition", "evaluation_addition", "job_addition"}
 POST_ONLY = sorted({name for method, name, *_ in IN_TENANT if method == "post"} - ALSO_SHOWN)
 ELSEWHERE = {"home", "platform", "no_tenant", "sign_in", "sign_out", "welcome"}  # own tests
@@ -368,6 +383,7 @@ def targets(acme: Tenant) -> Targets:
         "prompt_template_trial": {**template, "number": 1},
         **{f"adapter{verb}": adapter for verb in ("", "_promotion", "_rollback", "_cancellation")},
         "adapter_removal": adapter,
+        **_assistant(acme, key),
         **dict.fromkeys(("alias_change", "alias_removal"), _alias(acme)),
         **_policy(acme),
         **_person(acme),
@@ -383,6 +399,15 @@ def targets(acme: Tenant) -> Targets:
         "refusal": {"refusal": refusal(acme, actor=key.actor).pk},
     }
     return objects
+
+
+def _assistant(tenant: Tenant, key: ApiKey) -> Targets:
+    assistant: dict[str, Any] = {"assistant": an_assistant(tenant, key).pk}
+    verbs = ("_live", "_attempt", "_review", "_change")
+    return {
+        **{f"assistant{verb}": assistant for verb in ("", "_edition", "_intent", "_switch")},
+        **{f"assistant{verb}": {**assistant, "number": 1} for verb in verbs},
+    }
 
 
 def _evaluations(tenant: Tenant) -> Targets:

@@ -24,6 +24,7 @@ from schemathesis.specs.openapi import checks
 
 from inference.decisions.spec import packed
 from inference.models import (
+    Assistant,
     DecisionPolicy,
     Engine,
     EvaluationGate,
@@ -43,6 +44,7 @@ from tenants.models.link import Purpose
 from tenants.models.quota_raise import QuotaRaise
 from tests.console.api.conftest import API, Enter, issued, operator_key
 from tests.console.evaluations.reported import reported
+from tests.inference.assistants.rows import an_assistant
 from tests.inference.decisions.specs import payments
 
 EXAMPLES = int(os.environ.get("FOREBAY_SCHEMATHESIS_EXAMPLES", "1"))
@@ -102,6 +104,7 @@ def places(alice: Member, bob: Member, operator: User) -> dict[str, str]:
         "invitation": str(Link.objects.get().pk),
         "refusal": f"ref_{refusal.pk.hex}",
         "model": str(model_access.restrict(tenant, "large", by="test").pk),
+        "assistant": str(_assistant(tenant).pk),
         "template": str(PromptTemplate.create(tenant, "greeting", prompt, by="test").pk),
         "policy": str(_policy(tenant).pk),
         "number": "1",
@@ -120,6 +123,10 @@ def places(alice: Member, bob: Member, operator: User) -> dict[str, str]:
 def _policy(tenant: Tenant) -> DecisionPolicy:
     written = Written(packed(payments()), "deepseek-r1")
     return DecisionPolicy.create(tenant, "payments", written, by="test")
+
+
+def _assistant(tenant: Tenant) -> Assistant:
+    return an_assistant(tenant, issued(tenant, ["inference"])[0])
 
 
 @pytest.fixture

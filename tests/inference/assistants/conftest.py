@@ -1,25 +1,15 @@
-"""A tenant before an engine whose vectors count words, so that sentences of an intent are near."""
+"""A tenant before an engine whose vectors count words."""
 
 import base64
 import struct
 from typing import Any
-from zlib import crc32
 
 import pytest
 
-from inference.assistants import sentences
+from tests.inference.assistants.word_vectors import DIMENSIONS, vector_of
 from tests.inference.vectors.conftest import House
 from tests.inference.vectors.conftest import engine as engine
 from tests.inference.vectors.conftest import house as house
-
-DIMENSIONS = 64
-
-
-def vector_of(text: str) -> list[float]:
-    vector = [0.01] * DIMENSIONS
-    for word in sentences.plain(text).split():
-        vector[crc32(word.encode()) % DIMENSIONS] += 1.0
-    return vector
 
 
 def answer_to(body: dict[str, Any]) -> dict[str, Any]:

@@ -5,8 +5,10 @@ from typing import Any
 
 import msgspec
 import pytest
+from asgiref.sync import ThreadSensitiveContext, sync_to_async
 from channels.db import database_sync_to_async
 from django.core.exceptions import ValidationError
+from django.db import connections
 
 from inference.api.assistants import building, driver, trying, writing
 from inference.assistants.faults import WrongSpec
@@ -36,9 +38,16 @@ async def created(house: House, spec: AssistantSpec = SPEC) -> AssistantVersion:
 
 async def driven(version: AssistantVersion) -> AssistantVersion:
     """As a task does it, in a thread without a loop."""
-    await asyncio.get_running_loop().run_in_executor(None, driver.build_due)
+    await asyncio.get_running_loop().run_in_executor(None, _drive)
     await in_database(version.refresh_from_db)()
     return version
+
+
+def _drive() -> None:
+    try:
+        driver.build_due()
+    finally:
+        connections.close_all()
 
 
 async def test_a_version_is_built_with_figures(words: House) -> None:
@@ -50,7 +59,7 @@ async def test_a_version_is_built_with_figures(words: House) -> None:
     assert {each["intent"] for each in version.figures["intents"]} == {
         intent.name for intent in SPEC.intents
     }
-    assert words.engine.portions == [48]
+    assert sum(words.engine.portions) == 48
     assert await in_database(Completion.objects.count)() == 1, "a request like any other"
 
 
@@ -66,6 +75,15 @@ async def test_a_sentence_is_tried(words: House) -> None:
     assert trial.is_sure
     assert trial.slots == {"order": "AB-1234"}
     assert len(trial.predictions) == trying.MOST_SHOWN
+
+
+async def test_a_sentence_is_tried_by_a_page(words: House) -> None:
+    """A page runs in Django's one thread for queries, which must not wait for itself."""
+    version = await driven(await created(words))
+    key = await a_key(words)
+    async with ThreadSensitiveContext():
+        trial = await sync_to_async(trying.try_now)(version, key, "refund my order please")
+    assert trial.predictions[0].intent == "refund"
 
 
 async def test_a_build_waits_while_the_engine_fails_and_goes_on(words: House) -> None:

@@ -1,0 +1,198 @@
+"""Assistants in the console: written as JSON and by fields, reviewed, promoted, tried."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+import pytest
+from django.test import Client
+from pytest_django.fixtures import Settings
+
+from audit.models import Event
+from inference import engines
+from inference.api.assistants import trying
+from inference.api.assistants.callers import Refused
+from inference.api.assistants.trying import Trial
+from inference.assistants.grouping import examples
+from inference.assistants.spec import packed
+from inference.assistants.training import cross_validated
+from inference.assistants.understanding import Classifier, Prediction
+from inference.models import Assistant, AssistantVersion
+from inference.models.assistants.assistant_version import Written
+from tenants.models import Member
+from tests.console.conftest import SignIn
+from tests.inference.assistants.shop import SHOP, SPEC_JSON
+from tests.inference.assistants.word_vectors import vector_of
+
+pytestmark = pytest.mark.django_db
+LIST = "/console/t/acme/assistants/"
+CLASSIFIER = Classifier("minilm", ["track", "refund"], [[1.0], [-1.0]], [0.0, 0.0])
+
+
+@pytest.fixture(autouse=True)
+def _models(settings: Settings) -> Iterator[None]:
+    settings.ENGINES = {"minilm": {"kind": "openai", "url": "http://127.0.0.1:9/v1"}}
+    engines.forget()
+    yield
+    engines.forget()
+
+
+@pytest.fixture
+def assistant(bob: Member) -> Assistant:
+    written = Written(packed(SHOP), "minilm", 48)
+    return Assistant.create(bob.tenant, "shop", written, by=bob.actor, caller=bob)
+
+
+def built(assistant: Assistant) -> AssistantVersion:
+    version = assistant.versions.get()
+    assert version.begin_build()
+    listed = examples(SHOP)
+    figures = cross_validated(listed, [vector_of(each.text) for each in listed], 0.6)
+    version.complete_build(CLASSIFIER, msgspec.to_builtins(figures), "")
+    return version
+
+
+def text(client: Client, path: str) -> str:
+    answer = client.get(path)
+    assert answer.status_code == 200
+    return answer.content.decode()
+
+
+def content(**changes: Any) -> str:
+    return json.dumps({**SPEC_JSON, **changes}, indent=1, ensure_ascii=False)
+
+
+def test_one_is_written_as_json(bob: Member, sign_in: SignIn) -> None:
+    client = sign_in(bob)
+    assert "No assistant yet" in text(client, LIST)
+    assert "opening_hours" in text(client, f"{LIST}addition/"), "an example to start from"
+    answer = client.post(f"{LIST}addition/", {"name": "shop", "spec": content()})
+    assistant = Assistant.objects.get()
+    assert answer.headers["Location"] == f"{LIST}{assistant.pk}/"
+    assert assistant.versions.get().spec == SHOP
+    page = text(client, answer.headers["Location"])
+    assert "Where is my order?" in page
+    assert "find_order" in page
+
+
+def test_faults_are_shown_with_their_lines(bob: Member, sign_in: SignIn) -> None:
+    client = sign_in(bob)
+    sent = content(embedding_model="gone")
+    line = next(n for n, text in enumerate(sent.splitlines(), 1) if '"embedding_model"' in text)
+    answer = client.post(f"{LIST}addition/", {"name": "shop", "spec": sent})
+    assert f"Line {line}, embedding_model: There is no such model." in answer.content.decode()
+    answer = client.post(f"{LIST}addition/", {"name": "shop", "spec": "{\n\n}}"})
+    assert "Line 3" in answer.content.decode()
+    assert not Assistant.objects.exists()
+
+
+def test_an_edit_is_a_version_of_what_was_seen(
+    assistant: Assistant, bob: Member, sign_in: SignIn
+) -> None:
+    client, path = sign_in(bob), f"{LIST}{assistant.pk}/edition/"
+    answer = client.post(path, {"seen": 1, "spec": content(tone="formal")})
+    assert answer.headers["Location"] == f"{LIST}{assistant.pk}/?version=2"
+    assert assistant.versions.get(number=2).spec.tone == "formal"
+    answer = client.post(path, {"seen": 1, "spec": content()})
+    assert "Version 2 has been written meanwhile" in answer.content.decode()
+
+
+def test_an_intent_is_edited_by_fields(assistant: Assistant, bob: Member, sign_in: SignIn) -> None:
+    client, path = sign_in(bob), f"{LIST}{assistant.pk}/intent/"
+    page = text(client, f"{path}?name=track")
+    assert "Where is my order?\nHas my parcel been sent?" in page
+    fields = {
+        "name": "track",
+        "rule": "action",
+        "action": "find_order",
+        "length": "short",
+        "title_en": "an order",
+        "title_zh": "订单",
+        "examples_en": "one\ntwo\n\nthree\nfour\nfour",
+        "examples_zh": "一\n二\n三\n四",
+        "reply_en": "It is {{status}}.",
+        "reply_zh": "",
+    }
+    client.post(f"{path}?name=track", fields)
+    intent = assistant.versions.get(number=2).spec.intents[0]
+    assert intent.examples["en"] == ["one", "two", "three", "four"]
+    assert intent.slots == SHOP.intents[0].slots, "they stay"
+    assert intent.rule.reply == {"en": "It is {{status}}."}
+    assert not intent.rule.confirm
+    answer = client.post(path, {**fields, "name": "Bad name", "examples_en": "one"})
+    page = answer.content.decode()
+    assert "A name has a small letter" in page
+    assert "Give at least 4 examples" in page
+    assert client.get(f"{path}?name=gone").status_code == 404
+
+
+def test_another_person_approves_and_it_answers(
+    assistant: Assistant, alice: Member, bob: Member, sign_in: SignIn
+) -> None:
+    built(assistant)
+    change, review = (f"{LIST}{assistant.pk}/versions/1/{page}/" for page in ("change", "review"))
+    author, other = sign_in(bob), sign_in(alice)
+    author.post(change, {"act": "submit"})
+    assert author.post(review, {"act": "approve"}).status_code == 403
+    other.post(review, {"act": "approve"})
+    author.post(change, {"act": "promote"})
+    assistant.refresh_from_db()
+    assert assistant.live == 1
+    page = text(author, f"{LIST}{assistant.pk}/")
+    assert "New dialogues get this version." in page
+    assert "How well it understands" in page
+    author.post(f"{LIST}{assistant.pk}/switch/", {"act": "stop"})
+    assistant.refresh_from_db()
+    assert assistant.live is None
+    assert author.post(change, {"act": "nonsense"}).status_code == 404
+    assert Event.objects.filter(action="assistant:promote").count() == 1
+
+
+def test_what_is_not_possible_says_why(assistant: Assistant, bob: Member, sign_in: SignIn) -> None:
+    client = sign_in(bob)
+    path = f"{LIST}{assistant.pk}/versions/1/change/"
+    page = client.post(path, {"act": "submit"}, follow=True).content.decode()
+    assert "It is not built" in page
+    page = client.post(path, {"act": "challenge", "share": "90"}, follow=True).content.decode()
+    assert "50" in page
+
+
+def test_the_progress_of_a_build_is_shown(
+    assistant: Assistant, bob: Member, sign_in: SignIn
+) -> None:
+    client, path = sign_in(bob), f"{LIST}{assistant.pk}/versions/1/live/"
+    assert 'value="0"' in text(client, path)
+    version = assistant.versions.get()
+    assert version.begin_build()
+    version.fail_build("model_not_found")
+    page = text(client, path)
+    assert "The embedding model is not served" in page
+    assert "hx-get" not in page, "nothing more to look for"
+
+
+def test_a_sentence_is_tried(
+    assistant: Assistant, bob: Member, sign_in: SignIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    built(assistant)
+    client, path = sign_in(bob), f"{LIST}{assistant.pk}/versions/1/attempt/"
+    trial = Trial([Prediction("track", 0.934), Prediction("refund", 0.05)], True, {"order": "AB-1"})
+    monkeypatch.setattr(trying, "try_now", lambda version, caller, text: trial)
+    page = client.post(path, {"text": "where is AB-1"}).content.decode()
+    assert "93.4 %" in page
+    assert "AB-1" in page
+
+    def refuse(*_arguments: Any) -> Trial:
+        raise Refused("model_not_found")
+
+    monkeypatch.setattr(trying, "try_now", refuse)
+    page = client.post(path, {"text": "where is AB-1"}).content.decode()
+    assert "The embedding model is not served" in page
+
+
+def test_those_of_another_tenant_are_not_there(
+    assistant: Assistant, charlie: Member, sign_in: SignIn
+) -> None:
+    client = sign_in(charlie)
+    assert client.get(f"/console/t/globex/assistants/{assistant.pk}/").status_code == 404
+    assert client.get(f"{LIST}{assistant.pk}/").status_code in (403, 404)

@@ -1,0 +1,29 @@
+"""The shop's assistant as rows."""
+
+import msgspec
+
+from inference.assistants.grouping import examples
+from inference.assistants.spec import packed
+from inference.assistants.training import cross_validated, train
+from inference.models import Assistant, AssistantVersion
+from inference.models.assistants.assistant_version import Written
+from tenants.models import ApiKey, Member, Tenant
+from tests.inference.assistants.shop import SHOP
+from tests.inference.assistants.word_vectors import vector_of
+
+
+def an_assistant(
+    tenant: Tenant, caller: ApiKey | Member, name: str = "shop", by: str = "test"
+) -> Assistant:
+    return Assistant.create(tenant, name, Written(packed(SHOP), "minilm", 48), by=by, caller=caller)
+
+
+def built(assistant: Assistant) -> AssistantVersion:
+    """Returns its latest version, built."""
+    version = assistant.versions.get(number=assistant.latest)
+    assert version.begin_build()
+    listed = examples(SHOP)
+    vectors = [vector_of(each.text) for each in listed]
+    figures = msgspec.to_builtins(cross_validated(listed, vectors, 0.6))
+    version.complete_build(train(listed, vectors, "minilm"), figures, "")
+    return version
