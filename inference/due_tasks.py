@@ -43,6 +43,9 @@ _EVALUATIONS = "exists (select from inference_evaluation where due_at <= now())"
 _TRIALS = "exists (select from inference_decisionpolicyversion where due_at <= now())"
 
 _ASSISTANTS = "exists (select from inference_assistantversion where due_at <= now())"
+_DIALOGUES = """
+    exists (select from inference_dialogueturn
+            where ended_at is null and leased_until <= now())"""
 _ABANDONED = """
     exists (select from inference_dialoguehandover
             where ended_at is null and taken_by <> '' and leased_until <= now())"""
@@ -114,6 +117,7 @@ IN_DATABASE = {
     "inference.build_assistants": _ASSISTANTS,
     "inference.try_policies": _TRIALS,
     "inference.explain_decisions": _EXPLANATIONS,
+    "inference.resume_dialogues": _DIALOGUES,
     "inference.forget_files": _FILES,
     "inference.return_dialogues": _ABANDONED,
     "inference.end_calls": _OVERDUE_CALLS,

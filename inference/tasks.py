@@ -23,6 +23,7 @@ from inference.data_sets import importing
 from inference.decisions import contest_clock
 from inference.dialogues.handing_over import return_abandoned
 from inference.dialogues.overdue_calls import end_overdue
+from inference.dialogues.resuming import resume_due
 from inference.energy.resting import balance
 from inference.jobs import background_validation
 from inference.jobs.driving import drive_due
@@ -43,6 +44,7 @@ from infrastructure.background import Background
 
 _adapters = Background("adapters", load_all)
 _assistants = Background("assistants", build_due)
+_dialogues = Background("dialogues", resume_due)
 _data_sets = Background("data-sets", importing.import_due, importing.AT_ONCE)
 _knowledge = Background("knowledge", drive_knowledge)
 _ending = threading.Event()  # a drain that begins now would miss it, and never end under load
@@ -129,6 +131,11 @@ def evaluate() -> None:
 @shared_task(name="inference.build_assistants", ignore_result=True)
 def build_assistants() -> None:
     _assistants.wake()
+
+
+@shared_task(name="inference.resume_dialogues", ignore_result=True)
+def resume_dialogues() -> None:
+    _dialogues.wake()
 
 
 @shared_task(name="inference.try_policies", ignore_result=True)

@@ -10,7 +10,8 @@ from django.db.models import QuerySet
 
 from inference.api.call import Call
 from inference.errors import NotFound
-from inference.models import Batch, Completion, Decision, File, Job, StoredResponse
+from inference.models import Batch, Completion, Decision, Dialogue, File, Job, StoredResponse
+from inference.models.assistants.dialogue import DialogueQuerySet
 from inference.models.batch import BatchQuerySet
 from inference.models.completion import CompletionQuerySet
 from inference.models.decisions.decision import DecisionQuerySet
@@ -27,13 +28,14 @@ T = TypeVar("T")
 Rows = TypeVar(
     "Rows",
     CompletionQuerySet,
+    DialogueQuerySet,
     FileQuerySet,
     BatchQuerySet,
     JobQuerySet,
     StoredResponseQuerySet,
     DecisionQuerySet,
 )
-Row = TypeVar("Row", Completion, File, Batch, Job, StoredResponse, Decision)
+Row = TypeVar("Row", Completion, File, Batch, Job, StoredResponse, Decision, Dialogue)
 
 
 def readable(rows: Rows, caller: Caller) -> Rows:

@@ -30,10 +30,10 @@ async def announce(dialogue_id: UUID) -> None:
     layer: Any = get_channel_layer()
     for _ in range(TRIES):
         try:
-            return await layer.group_send(group(dialogue_id), {"type": CHANGED})
+            await layer.group_send(group(dialogue_id), {"type": CHANGED})
+            return
         except (RedisError, OSError) as problem:
             log.warning("cannot tell the readers of %s: %s", dialogue_id, problem)
-    return None
 
 
 def announce_on_commit(dialogue_id: UUID) -> None:

@@ -32,6 +32,8 @@ from config.process_start import (
     unfollow_engines,
 )
 from inference.api import probes
+from inference.api.dialogues import routes as dialogues
+from inference.api.dialogues.socket import serve as serve_widget
 from inference.chat.urls import websocket_urlpatterns
 from inference.intake.context import Context
 
@@ -52,9 +54,16 @@ async def application(scope: Any, receive: Any, send: Any) -> None:
     if scope["type"] == "http":
         await _http(scope, receive, send)
     elif scope["type"] == "websocket":
-        await sockets(scope, receive, send)
+        await _websocket(scope, receive, send)
     else:
         await _lifespan(scope, receive, send)
+
+
+async def _websocket(scope: Any, receive: Any, send: Any) -> None:
+    if dialogue := dialogues.socket_of(scope["path"]):
+        await serve_widget(scope, receive, send, dialogue)
+    else:
+        await sockets(scope, receive, send)
 
 
 async def _http(scope: Any, receive: Any, send: Any) -> None:

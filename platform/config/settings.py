@@ -236,6 +236,8 @@ PRICE_FACTORS = {"batch": environment.fraction("FOREBAY_BATCH_PRICE_FACTOR", 0.5
 ADDRESS_PER_MINUTE = environment.number("FOREBAY_IP_PER_MINUTE", 100)
 # The limit on pages for people whose session this process does not know yet.
 PAGES_PER_MINUTE = environment.number("FOREBAY_PAGES_PER_MINUTE", 3 * ADDRESS_PER_MINUTE)
+# Sessions and messages of an address in widgets on pages of tenants.
+WIDGET_PER_MINUTE = environment.number("FOREBAY_WIDGET_PER_MINUTE", 30)
 
 # Energy (inference/energy, config/energy) ---------------------------------------------------------
 ENERGY_RESTS = environment.energy() in ("engines", "on")

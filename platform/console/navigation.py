@@ -44,6 +44,7 @@ IN_TENANT: tuple[Page, ...] = (
     ("chart-bar", "own_queue", _("Queue"), P.VIEW_REQUESTS),
     ("chart-bar", "batches", _("Batches"), P.VIEW_REQUESTS),
     ("key", "api_keys", _("API keys"), P.VIEW_KEYS),
+    ("key", "widget_keys", _("Widget keys"), P.VIEW_KEYS),
     ("key", "models", _("Models"), P.VIEW_TEAMS),
     ("key", "aliases", _("Aliases"), P.VIEW_TEAMS),
     ("cpu", "model_versions", _("Versions"), P.VIEW_MODELS),

@@ -1,7 +1,14 @@
 from django.urls import include, path
 
 from console import home
-from console.access import aliases, api_keys, operator_keys, roles, served_models
+from console.access import (
+    aliases,
+    api_keys,
+    operator_keys,
+    roles,
+    served_models,
+    widget_keys,
+)
 from console.account import invitations, one_time_link, sign_in
 from console.account import own_account as account
 from console.assistants import assistants
@@ -90,6 +97,14 @@ in_tenant = [
     path("models/withdrawal/", served_models.withdrawal, name="withdrawal"),
     path("usage/sessions/", sessions.sessions, name="sessions"),
     path("usage/sessions/export/", sessions.export_sessions, name="sessions_export"),
+    path("widget-keys/", widget_keys.widget_keys, name="widget_keys"),
+    path("widget-keys/addition/", widget_keys.addition, name="widget_key_addition"),
+    path("widget-keys/<uuid:widget_key>/change/", widget_keys.change, name="widget_key_change"),
+    path(
+        "widget-keys/<uuid:widget_key>/revocation/",
+        widget_keys.revocation,
+        name="widget_key_revocation",
+    ),
     path("aliases/", aliases.aliases, name="aliases"),
     path("aliases/addition/", aliases.addition, name="alias_addition"),
     path("aliases/<uuid:alias>/change/", aliases.change, name="alias_change"),

@@ -1,6 +1,7 @@
 """A tenant with one of everything, and the addresses of all its pages."""
 
 from datetime import timedelta
+from uuid import uuid4
 
 from django.utils import timezone
 
@@ -24,6 +25,7 @@ from inference.models import (
     Pool,
     PromptTemplate,
     VersionKind,
+    WidgetKey,
 )
 from inference.models.decisions.policy_version import Written
 from inference.registry.importing import import_file
@@ -89,6 +91,7 @@ LISTS = (
     "decisions/contests/",
     "assistants/",
     "assistants/addition/",
+    "widget-keys/",
     "templates/",
     "templates/addition/",
     "policies/",
@@ -143,6 +146,8 @@ def furnish(owner: Member) -> list[str]:
     policy = _policy(owner)
     for name, model in (("claude-sonnet-4-5", "mock"), ("a-name", "a-model-that-is-gone-by-now")):
         ModelAlias.create(tenant, name, model, by=by)
+    origins = ["https://shop-with-a-long-name.acme.example", "https://acme.example"]
+    WidgetKey.create(tenant, "the widget of the shop", uuid4(), key, origins, by=by)
     evaluation = reported(tenant)
     data_set = _data_set(owner)
     jobs = _jobs(owner, data_set)

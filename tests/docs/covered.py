@@ -49,6 +49,10 @@ _CONTEST = (
     "tests/inference/api/decisions/test_rights.py::test_a_contest_is_entered_decided_and_answered"
 )
 _ALIASES = "tests/config/command/operating/test_aliases.py::test_it_is_set_changed_and_removed"
+_DIALOGUES = (
+    "tests/inference/api/dialogues/test_dialogues.py::"
+    "test_an_assistant_greets_and_answers_by_its_rules"
+)
 _MODELS = "tests/config/command/operating/test_models_pages.py::"
 
 _QUICK_START = (
@@ -104,6 +108,7 @@ RULES: list[tuple[str, str]] = [
     ),
     (r"FOREBAY_ENGINES=engines.toml make manage ARGS='engines_drift'", _DRIFT),
     (r"curl \$URL/v1/chat/completions .*smollm2-135m:support.*", _ADAPTER),
+    (r"curl http://localhost:8000/v1/dialogues .*", _DIALOGUES),
     (r"curl (http://127.0.0.1:8000|http://HOST:8000|\$URL)/.*", RUN),
     (
         r"curl -X POST …/api/v1/deletion-requests/ .*",

@@ -26,6 +26,7 @@ from console.isolation.callers import NAMES, OPERATOR, ProofCaller
 from console.isolation.crawler import NOBODYS, PLAIN, Extent, Step, parameters, steps
 from console.isolation.proof import IsolationProof, prove
 from inference.api.anthropic import routes as anthropic
+from inference.api.dialogues import routes as dialogues
 from inference.api.ollama import routes as ollama
 from inference.api.openai import routes as openai
 from inference.api.responses import routes as responses
@@ -95,6 +96,8 @@ def test_the_table_has_every_address() -> None:
     assert set(expected.addresses()) == known
     v1 = {re.sub(r"[^/]*<[^>]+>", "{}", endpoint.path) for endpoint in expected.V1}
     routes = openai.ROUTES | anthropic.ROUTES | responses.ROUTES | ollama.ROUTES
+    # Sessions of widgets take no API key: tests/inference/api/dialogues/test_widget.py.
+    routes |= {path: each for path, each in dialogues.ROUTES.items() if "widget" not in path}
     assert {re.sub(r"{\w+}", "{}", path) for path in routes} <= v1
     assert {str(socket.pattern) for socket in websocket_urlpatterns} == set(expected.SOCKETS)
 

@@ -140,7 +140,7 @@ class Dialogue(models.Model):
 
     @property
     def subject_id(self) -> uuid.UUID:
-        return self.person.subject_id
+        return self.person_id
 
     @property
     def actor(self) -> str:

@@ -5,6 +5,7 @@ from typing import Any
 from config.http import document
 from inference.api.anthropic import routes as anthropic
 from inference.api.decisions import routes as decisions
+from inference.api.dialogues import routes as dialogues
 from inference.api.http.router import Router
 from inference.api.ollama import routes as ollama
 from inference.api.openai import routes as openai
@@ -14,6 +15,7 @@ ROUTERS: list[Router] = [
     anthropic.router,
     responses.router,
     decisions.router,
+    dialogues.router,
     openai.router,
     ollama.router,
 ]

@@ -12,6 +12,8 @@ from starlette.datastructures import MutableHeaders
 from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.staticfiles import StaticFiles
 
+_WIDGET = f"{settings.STATIC_URL}widget/"
+
 
 class _Files(StaticFiles):
     def get_directories(self, *_args: object, **_kwargs: object) -> list[Any]:
@@ -33,6 +35,9 @@ async def static_files(scope: Any, receive: Any, send: Any) -> None:
             headers["x-content-type-options"] = "nosniff"
             # Otherwise browsers would run old scripts beside new ones after an upgrade.
             headers["cache-control"] = "no-cache"
+            if scope["path"].startswith(_WIDGET):  # for pages of others, also with `integrity`
+                headers["access-control-allow-origin"] = "*"
+                headers["cross-origin-resource-policy"] = "cross-origin"
             if message["status"] == 405:
                 headers["allow"] = "GET, HEAD"
         await send(message)

@@ -55,6 +55,7 @@ WORK = (
     Work("inference.move_sleepers", 5, 5),
     Work("inference.evaluate", 2, 5),
     Work("inference.build_assistants", 2, 5),
+    Work("inference.resume_dialogues", 1, 5),
     Work("inference.return_dialogues", 1, 5),
     Work("inference.end_calls", 1, 5),
     Work("inference.try_policies", 1, 5),

@@ -195,6 +195,10 @@ PAGES: tuple[ExpectedPage, ...] = (
         ExpectedPage("models/withdrawal/", acts=P.MANAGE_TEAMS, bare=True),
         ExpectedPage("usage/sessions/", sees=P.VIEW_USAGE),
         ExpectedPage("usage/sessions/export/", sees=P.VIEW_USAGE),
+        ExpectedPage("widget-keys/", sees=P.VIEW_KEYS),
+        ExpectedPage("widget-keys/addition/", acts=P.MANAGE_KEYS),
+        ExpectedPage("widget-keys/<uuid:widget_key>/change/", acts=P.MANAGE_KEYS),
+        ExpectedPage("widget-keys/<uuid:widget_key>/revocation/", acts=P.MANAGE_KEYS),
         ExpectedPage("aliases/", sees=P.VIEW_TEAMS),
         ExpectedPage("aliases/addition/", acts=P.MANAGE_TEAMS),
         ExpectedPage("aliases/<uuid:alias>/change/", acts=P.MANAGE_TEAMS),
@@ -397,6 +401,16 @@ V1: tuple[Endpoint, ...] = (
     Endpoint("/v1/decisions/dec_<uuid:decision>/contest", "GET", Scope.INFERENCE, (200, 404)),
     Endpoint("/v1/decisions/dec_<uuid:decision>/contest", "POST", Scope.INFERENCE, (200, 404, 409)),
     Endpoint("/v1/decisions/dec_<uuid:decision>/explanation", "GET", Scope.INFERENCE, (200, 404)),
+    *(
+        Endpoint(f"/v1/dialogues{path}", method, Scope.INFERENCE, answers)
+        for path, method, answers in (  # 404 for keys that have not begun it
+            ("", "POST", (400,)),
+            ("/dlg_<uuid:dialogue>", "GET", (200, 404)),
+            ("/dlg_<uuid:dialogue>/messages", "GET", (200, 404)),
+            ("/dlg_<uuid:dialogue>/messages", "POST", (400, 404)),
+            ("/dlg_<uuid:dialogue>/close", "POST", (200, 404)),
+        )
+    ),
     Endpoint("/v1/embeddings", "POST", Scope.INFERENCE, (400,)),
     Endpoint("/v1/rerank", "POST", Scope.INFERENCE, (400,)),
     Endpoint("/v2/rerank", "POST", Scope.INFERENCE, (400,)),

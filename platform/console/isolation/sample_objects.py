@@ -41,6 +41,7 @@ from inference.models import (
     Adapter,
     Batch,
     BatchState,
+    Channel,
     Completion,
     Contest,
     Conversation,
@@ -52,6 +53,7 @@ from inference.models import (
     DataSetVersion,
     Decision,
     DecisionPolicy,
+    Dialogue,
     Evaluation,
     EvaluationState,
     FilePurpose,
@@ -68,7 +70,10 @@ from inference.models import (
     UsageDay,
     UsageHour,
     VersionKind,
+    WidgetKey,
 )
+from inference.models import Role as Author
+from inference.models.assistants.dialogue import Content as Words
 from inference.models.decisions.policy_version import Written
 from inference.templating.content import Content
 from tenants import model_access
@@ -128,6 +133,8 @@ class Objects:
             "assistant": self._assistant,
             "adapter": self._adapter,
             "alias": self._alias,
+            "dialogue": self._dialogue,
+            "widget_key": self._widget_key,
             "task_set": self._task_set,
             "evaluation": self._evaluation,
             "model_version": self._model_version,
@@ -433,6 +440,24 @@ class Objects:
     def _alias(self) -> Any:
         name = f"a{next(_number)}"
         return ModelAlias.create(self._tenant, name, self._secret, by=BY).id
+
+    def _dialogue(self) -> Any:
+        """Begin a dialogue with the key that the walk uses; a message has the secret word."""
+        dialogue = Dialogue.objects.create(
+            tenant=self._tenant,
+            api_key=self.asked_with,
+            person=Person.objects.of(self._tenant.pk, self._new_name()),
+            assistant_id=uuid4(),
+            version=1,
+            channel=Channel.API,
+            language="en",
+        )
+        dialogue.add(Author.PERSON, Words([self._secret]))
+        return dialogue.pk
+
+    def _widget_key(self) -> Any:
+        key, origins = ApiKey.issue(self._tenant, self._new_name(), by=BY)[0], ["https://a.example"]
+        return WidgetKey.create(self._tenant, self._secret, uuid4(), key, origins, by=BY).pk
 
     def _task_set(self) -> Any:
         name = self._new_name().replace(" ", "-").lower()

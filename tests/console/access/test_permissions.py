@@ -30,6 +30,7 @@ from inference.models import (
     ModelVersion,
     PromptTemplate,
     VersionKind,
+    WidgetKey,
 )
 from inference.models.decisions.policy_version import Written
 from inference.templating.content import Content
@@ -102,6 +103,10 @@ IN_TENANT: list[Row] = [
     ("post", "person_deletion", MANAGERS, 200),
     ("post", "person_export", READERS, 302),
     ("post", "person_export_download", READERS, 404),
+    ("get", "widget_keys", STAFF, 200),
+    ("post", "widget_key_addition", MAKERS, 200),
+    ("post", "widget_key_change", MAKERS, 200),
+    ("post", "widget_key_revocation", MAKERS, 302),
     ("get", "aliases", STAFF, 200),
     ("post", "alias_addition", MANAGERS, 200),
     ("post", "alias_change", MANAGERS, 200),
@@ -358,6 +363,12 @@ def _review(tenant: Tenant) -> Targets:
     return {f"review{verb}": {"review": contest.review_id} for verb in verbs}
 
 
+def _widget_key(tenant: Tenant, key: ApiKey) -> dict[str, uuid.UUID]:
+    origins = ["https://shop.example"]
+    row = WidgetKey.create(tenant, "shop", uuid.uuid4(), key, origins, by="t")
+    return {"widget_key": row.pk}
+
+
 @pytest.fixture
 def targets(acme: Tenant) -> Targets:
     """What the URLs that name an object point at."""
@@ -388,6 +399,7 @@ def targets(acme: Tenant) -> Targets:
         **_policy(acme),
         **_person(acme),
         **_review(acme),
+        **dict.fromkeys(("widget_key_change", "widget_key_revocation"), _widget_key(acme, key)),
         **_evaluations(acme),
         **_data_set(acme),
         **_job(acme),

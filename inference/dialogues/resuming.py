@@ -1,0 +1,50 @@
+"""Goes on with turns whose process died, or that waited for a server."""
+
+import asyncio
+import logging
+from uuid import UUID, uuid4
+
+from django.db import transaction
+from django.db.models import F
+from django.db.models.functions import Now
+
+from inference.dialogues.running import run
+from inference.intake.context import Context
+from inference.models import DialogueTurn
+from inference.models.assistants.dialogue import LEASE
+
+log = logging.getLogger(__name__)
+AT_ONCE = 20
+MOST_ATTEMPTS = 20  # at one turn
+
+
+def resume_due() -> None:
+    """Go on with what is due, in this thread. Two of these at once do no harm."""
+    if turns := _take():
+        asyncio.run(_resume(turns))
+
+
+def _take() -> list[tuple[UUID, UUID, UUID]]:
+    """Lease due turns. Returns the tenant, the turn and the lease of each."""
+    taken = list[tuple[UUID, UUID, UUID]]()
+    with transaction.atomic():
+        due = DialogueTurn.objects.due().order_by("leased_until")
+        for turn in due.select_for_update(skip_locked=True, of=("self",))[:AT_ONCE]:
+            lease = uuid4()
+            fields = {"lease": lease, "leased_until": Now() + LEASE, "attempts": F("attempts") + 1}
+            DialogueTurn.objects.filter(pk=turn.pk).update(**fields)
+            taken.append((turn.tenant_id, turn.pk, lease))
+    return taken
+
+
+async def _resume(turns: list[tuple[UUID, UUID, UUID]]) -> None:
+    context = await Context.open()
+    try:
+        ends = await asyncio.gather(
+            *(run(context, *turn) for turn in turns), return_exceptions=True
+        )
+        for (_tenant, turn, _lease), end in zip(turns, ends, strict=True):
+            if isinstance(end, Exception):
+                log.error("turn %s broke off", turn, exc_info=end)
+    finally:
+        await context.close()

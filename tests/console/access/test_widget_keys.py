@@ -1,0 +1,74 @@
+"""The page of widget keys: a line to paste, origins to change, and an end at once."""
+
+import re
+
+import pytest
+from django.test import Client
+
+from inference.models import WidgetKey
+from tenants.models import ApiKey, Member, Tenant
+from tests.console.conftest import SignIn
+from tests.inference.api.dialogues import helpdesk
+
+PAGE = "/console/t/acme/widget-keys/"
+ORIGIN = "https://shop.example"
+
+
+@pytest.fixture
+def client(alice: Member, sign_in: SignIn) -> Client:
+    return sign_in(alice)
+
+
+@pytest.fixture
+def key(acme: Tenant) -> ApiKey:
+    return ApiKey.issue(acme, "shop", by="test")[0]
+
+
+def made(client: Client, acme: Tenant, key: ApiKey, origins: str = ORIGIN) -> WidgetKey:
+    assistant = acme.assistants.first() or helpdesk.serve(acme, key)
+    form = {"name": "the shop", "assistant": assistant.pk, "api_key": key.pk, "origins": origins}
+    answer = client.post(f"{PAGE}addition/", form)
+    assert answer.status_code == 302, answer.content.decode()
+    return WidgetKey.objects.latest("created_at")
+
+
+def test_a_key_is_made_and_its_line_shown(client: Client, acme: Tenant, key: ApiKey) -> None:
+    row = made(client, acme, key, f"{ORIGIN}\nhttps://b.example")
+    page = client.get(PAGE).content.decode()
+    assert re.search(rf"/static/widget/widget.js&quot; data-key=&quot;{row.text}&quot;", page)
+    assert row.origins == ["https://b.example", ORIGIN]
+    assert row.api_key == key
+    assert "shop</dd>" in page
+
+
+@pytest.mark.parametrize("origins", ["", "shop.example", "https://shop.example/page", "*"])
+def test_wrong_origins_are_explained(
+    client: Client, acme: Tenant, key: ApiKey, origins: str
+) -> None:
+    assistant = helpdesk.serve(acme, key)
+    form = {"name": "x", "assistant": assistant.pk, "api_key": key.pk, "origins": origins}
+    answer = client.post(f"{PAGE}addition/", form)
+    assert answer.status_code == 200
+    assert "invalid-feedback" in answer.content.decode()
+    assert not WidgetKey.objects.exists()
+
+
+def test_origins_are_changed(client: Client, acme: Tenant, key: ApiKey) -> None:
+    row = made(client, acme, key)
+    assert client.post(f"{PAGE}{row.pk}/change/", {"origins": "no"}).status_code == 200
+    client.post(f"{PAGE}{row.pk}/change/", {"origins": "https://new.example"})
+    row.refresh_from_db()
+    assert row.origins == ["https://new.example"]
+
+
+def test_a_revoked_key_leaves_the_page(client: Client, acme: Tenant, key: ApiKey) -> None:
+    row = made(client, acme, key)
+    assert client.post(f"{PAGE}{row.pk}/revocation/").status_code == 302
+    assert row.text not in client.get(PAGE).content.decode()
+    assert client.post(f"{PAGE}{row.pk}/change/", {"origins": ORIGIN}).status_code == 404
+
+
+def test_a_key_whose_api_key_is_revoked_says_so(client: Client, acme: Tenant, key: ApiKey) -> None:
+    made(client, acme, key)
+    key.revoke(by="test")
+    assert "revoked or expired" in client.get(PAGE).content.decode()
