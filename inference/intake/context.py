@@ -39,6 +39,7 @@ class Context:
 
     def __init__(self) -> None:
         dsn = settings.DATABASE_URL
+        self.loop = asyncio.get_running_loop()
         self.redis = link_to(settings.REDIS_URL)
         self.database = ResilientConnection(settings.REQUESTS_DATABASE_URL)  # for probes
         self.authenticator = Authenticator(dsn)

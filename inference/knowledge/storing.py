@@ -17,7 +17,6 @@ from inference.knowledge import encryption, vectors, words
 from inference.knowledge.deleting import discard
 from inference.knowledge.embedding import Vector
 from inference.knowledge.encryption import Text
-from inference.knowledge.reading.reader import embedded_text
 from inference.knowledge.reading.section import Section
 from inference.knowledge.secrets import BaseSecrets
 from inference.models import Document, DocumentState, KnowledgeBase
@@ -51,7 +50,7 @@ def add(document: Document, passages: Sequence[Section], embedded: Sequence[Vect
         secrets, cipher = BaseSecrets.of(document.base), encryption.cipher_for(document)
         first = document.embedded - len(passages)
         for number, (passage, vector) in enumerate(zip(passages, embedded, strict=True), first):
-            counts = words.counted(embedded_text(passage))
+            counts = words.of_passage(passage.titles, passage.text)
             text = Text(passage.titles, passage.anchor, passage.text, passage.url)
             row = (
                 document.tenant_id,

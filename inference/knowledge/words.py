@@ -9,7 +9,8 @@ import unicodedata
 from collections import Counter
 
 LONGEST = 40  # characters of a word; the rest is cut off
-MOST = 2_000  # different words of a passage
+MOST = 2_000  # different words of a text
+TITLES = 2  # times that a word counts in the titles above a passage
 _CJK = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff"
 _RUN = re.compile(f"[{_CJK}]+|[^\\W_{_CJK}]+")
 _ENGLISH = """
@@ -29,6 +30,14 @@ def counted(text: str) -> Counter[str]:
     for run in _RUN.finditer(unicodedata.normalize("NFKC", text).lower()):
         counts.update(_of_run(run[0]))
     return Counter(dict(counts.most_common(MOST))) if len(counts) > MOST else counts
+
+
+def of_passage(titles: list[str], text: str) -> Counter[str]:
+    """Returns the words of a passage with those of the titles above it."""
+    counts = counted(text)
+    for word, count in counted("\n".join(titles)).items():
+        counts[word] += TITLES * count
+    return counts
 
 
 def _of_run(run: str) -> list[str]:

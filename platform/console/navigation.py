@@ -52,6 +52,7 @@ IN_TENANT: tuple[Page, ...] = (
     ("cpu", "jobs", _("Jobs"), P.VIEW_REQUESTS),
     ("cpu", "adapters", _("Adapters"), P.VIEW_ADAPTERS),
     ("pencil", "prompt_templates", _("Templates"), P.VIEW_TEMPLATES),
+    ("pencil", "knowledge_bases", _("Knowledge bases"), P.VIEW_KNOWLEDGE),
     ("pencil", "cache", _("Kept answers"), P.VIEW_USAGE),
     (
         "shield-check",

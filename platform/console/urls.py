@@ -23,6 +23,8 @@ from console.decisions import versions as policy_versions
 from console.evaluations import evaluations, gates, task_sets
 from console.jobs import creation as job_creation
 from console.jobs import pages as jobs
+from console.knowledge import documents
+from console.knowledge import pages as knowledge_bases
 from console.limits import limits, prices, quotas, reconciliations, refusals
 from console.people import members, teams
 from console.privacy import deletions, legal_holds, own_data, people, retention
@@ -53,6 +55,8 @@ _EVALUATION = "evaluations/<uuid:evaluation>/"
 _EXPORT = "audit/exports/<uuid:audit_export>/"
 _GATES = "console/pools/<uuid:pool>/gates/"
 _JOB = "jobs/<uuid:job>/"
+_KNOWLEDGE = "knowledge/<uuid:knowledge_base>/"
+_DOCUMENT = f"{_KNOWLEDGE}documents/<uuid:document>/"
 _OPERATOR_KEY = "console/operator-keys/<uuid:operator_key>/"
 _OWN_DATA = "account/data/<uuid:member>/"
 _OWN_EXPORT = f"{_OWN_DATA}export/<uuid:own_export>/"
@@ -154,6 +158,15 @@ in_tenant = [
         policy_versions.retirement,
         name="decision_policy_retirement",
     ),
+    path("knowledge/", knowledge_bases.bases, name="knowledge_bases"),
+    path("knowledge/addition/", knowledge_bases.addition, name="knowledge_addition"),
+    path(_KNOWLEDGE, knowledge_bases.base, name="knowledge_base"),
+    path(f"{_KNOWLEDGE}question/", knowledge_bases.question, name="knowledge_question"),
+    path(f"{_KNOWLEDGE}deletion/", knowledge_bases.deletion, name="knowledge_deletion"),
+    path(f"{_KNOWLEDGE}upload/", documents.upload, name="knowledge_upload"),
+    path(f"{_KNOWLEDGE}uploads/", documents.uploads, name="knowledge_uploads"),
+    path(f"{_DOCUMENT}pieces/", documents.pieces, name="knowledge_pieces"),
+    path(f"{_DOCUMENT}removal/", documents.removal, name="knowledge_removal"),
     path("adapters/", adapters.adapters, name="adapters"),
     path("adapters/addition/", adapters.addition, name="adapter_addition"),
     path(_ADAPTER, adapters.adapter, name="adapter"),

@@ -1,6 +1,7 @@
 """A tenant with one of everything, and the addresses of all its pages."""
 
 from datetime import timedelta
+from typing import Any
 from uuid import uuid4
 
 from django.utils import timezone
@@ -16,8 +17,10 @@ from inference.models import (
     DataSetNoticeKind,
     DataSetVersion,
     DecisionPolicy,
+    Document,
     Engine,
     Job,
+    KnowledgeBase,
     Model,
     ModelAlias,
     ModelFile,
@@ -105,6 +108,7 @@ LISTS = (
     "versions/import/",
     "cache/",
     "data-sets/",
+    "knowledge/",
     "jobs/",
     "jobs/addition/",
     "jobs/addition/?kind=quantise",
@@ -171,6 +175,7 @@ def furnish(owner: Member) -> list[str]:
         f"evaluations/{evaluation.pk}/",
         f"data-sets/{data_set.pk}/",
         f"data-sets/{data_set.pk}/versions/1/",
+        f"knowledge/{_knowledge(owner).pk}/",
         *(f"jobs/{job.pk}/" for job in jobs),
         f"quotas/{quota.pk}/",
         f"refusals/{found.pk}/",
@@ -243,6 +248,22 @@ def _adapter(owner: Member) -> Adapter:
     serve(adapter, versions[1])
     versions[1].mark("trained on data of a person who was erased", by="test")
     return adapter
+
+
+def _knowledge(owner: Member) -> KnowledgeBase:
+    """With a document that is being read, one that failed and one that is ready."""
+    name = "a-knowledge-base-with-quite-a-long-name-for-a-phone"
+    base = KnowledgeBase.create(owner.tenant, name, "mock", by=owner.actor)
+    states: dict[str, dict[str, Any]] = {
+        "embedding": {"passages": 9, "embedded": 4},
+        "ready": {"left_out": 2, "url": "https://acme.example/a"},
+        "failed": {"problem": "encoding"},
+    }
+    for state, fields in states.items():
+        of = {"tenant": owner.tenant, "base": base, "form": "markdown", "state": state}
+        path = f"a-folder/with-a-long-name-{state}-for-a-phone.md"
+        Document.objects.create(name=path, created_by="t", **of, **fields)
+    return base
 
 
 def _data_set(owner: Member) -> DataSet:

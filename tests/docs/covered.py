@@ -48,6 +48,9 @@ _POLICIES = (
 _CONTEST = (
     "tests/inference/api/decisions/test_rights.py::test_a_contest_is_entered_decided_and_answered"
 )
+_KNOWLEDGE = (
+    "tests/config/command/operating/test_knowledge.py::test_files_are_uploaded_shown_and_removed"
+)
 _ALIASES = "tests/config/command/operating/test_aliases.py::test_it_is_set_changed_and_removed"
 _DIALOGUES = (
     "tests/inference/api/dialogues/test_dialogues.py::"
@@ -84,6 +87,7 @@ RULES: list[tuple[str, str]] = [
     (r"forebay jobs create demo .*", _QUICK_START),
     (r"forebay adapters (create|promote) .*", _QUICK_START),
     (r"forebay aliases (set|list|remove) .*", _ALIASES),
+    (r"forebay knowledge (create|upload|search) .*", _KNOWLEDGE),
     (r"forebay policies (write|submit|promote|challenge|roll-back) .*", _POLICIES),
     (r"tar -czf var/pages.tar.gz .*|python3 -c 'import json, pathlib; .*", _QUICK_START),
     (r"forebay evaluate smollm2-135m:manual .*", _QUICK_START),

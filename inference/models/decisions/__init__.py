@@ -4,7 +4,6 @@ from inference.models.decisions.decision import (
     DecisionFeedback,
     DecisionOutcome,
     DecisionSource,
-    FallbackReason,
 )
 from inference.models.decisions.explanation import DecisionExplanation, ExplanationState
 from inference.models.decisions.policy import DecisionPolicy
@@ -22,7 +21,6 @@ __all__ = [
     "DecisionPolicyVersion",
     "DecisionSource",
     "ExplanationState",
-    "FallbackReason",
     "PolicyVersionState",
     "Review",
     "ReviewCause",

@@ -72,6 +72,9 @@ SUBCOMMANDS = {
     "data-sets": Subcommand(
         f"{_HERE}.data_sets", "data sets of a tenant, with its key", "COMMAND …"
     ),
+    "knowledge": Subcommand(
+        f"{_HERE}.knowledge", "knowledge bases of a tenant, with its key", "COMMAND …"
+    ),
     "servers": Subcommand(_PROCESSES, "the embedded PostgreSQL and Valkey alone, for a restore"),
     "postgres": Subcommand(
         f"{_HERE}.postgres", "pg_dump and the like, of the embedded PostgreSQL", "PROGRAM …"

@@ -22,6 +22,8 @@ from console.api.evaluations.gates import Gates
 from console.api.evaluations.task_sets import TaskSets
 from console.api.jobs.all_jobs import AllJobs
 from console.api.jobs.jobs import JobCheckpoints, JobEvents, JobMetrics, Jobs
+from console.api.knowledge.bases import KnowledgeBases
+from console.api.knowledge.documents import Documents
 from console.api.limits.limits import Limits, Tiers
 from console.api.limits.prices import Prices
 from console.api.limits.quotas import Notices, Quotas, Raises
@@ -59,6 +61,7 @@ _POLICY_VERSIONS = "decision-policies/<uuid:policy>/versions/"
 _POLICY_VERSION_ACTS = ("submit", "approve", "send_back", "retire", "calibrate")
 _ASSISTANT_VERSIONS = "assistants/<uuid:assistant>/versions/"
 _ASSISTANT_ACTS = ("submit", "approve", "retire", "rebuild", "promote", "challenge", "attempt")
+_DOCUMENTS = "knowledge-bases/<uuid:knowledge_base>/documents/"
 _VERSIONS = "data-sets/<uuid:data_set>/versions/"
 
 _VERBS = {
@@ -102,6 +105,8 @@ in_tenant: list[URLPattern | URLResolver] = [
     at("queue/", OwnQueue, get="show"),
     *several("data-sets/", "uuid:data_set", DataSets, "select"),
     *several(_VERSIONS, "int:number", DataSetVersions, "pieces", "finish", "samples", "file"),
+    *several("knowledge-bases/", "uuid:knowledge_base", KnowledgeBases, "search"),
+    *several(_DOCUMENTS, "uuid:document", Documents, "pieces", "finish", "content"),
     at("data-set-notices/", DataSetNotices, get="list"),
     at("conversation-use/", ConversationUses, get="show", patch="partial_update"),
     *several("batches/", "uuid:batch", Batches, "pause", "resume", "cancel"),

@@ -54,6 +54,8 @@ from inference.models import (
     Decision,
     DecisionPolicy,
     Dialogue,
+    Document,
+    DocumentPiece,
     Evaluation,
     EvaluationState,
     FilePurpose,
@@ -61,8 +63,11 @@ from inference.models import (
     JobCheckpoint,
     JobKind,
     JobState,
+    KnowledgeBase,
     ModelAlias,
     ModelFile,
+    Passage,
+    PassageWord,
     PromptTemplate,
     State,
     TaskSet,
@@ -145,6 +150,8 @@ class Objects:
             "job": self._job,
             "checkpoint": self._checkpoint,
             "data_set": self._data_set,
+            "knowledge_base": self._knowledge_base,
+            "document": self._document,
             "decision": self._decision,
             "person": self._person,
             "review": self._review,
@@ -498,6 +505,25 @@ class Objects:
 
     def _model_file(self) -> Any:
         return ModelFile.objects.filter(tenant=self._tenant).latest("pk").pk
+
+    def _knowledge_base(self) -> Any:
+        name = self._new_name().replace(" ", "-").lower()
+        return KnowledgeBase.create(self._tenant, name, self._secret, by=BY).id
+
+    def _document(self) -> Any:
+        """A document that is ready, with a passage, of a base of its own."""
+        base = KnowledgeBase.objects.get(pk=self._knowledge_base())
+        rows = {"tenant": self._tenant, "base": base}
+        document = Document.objects.create(
+            **rows, name=self._secret, form="text", state="ready", created_by=BY
+        )
+        nothing = {"number": 0, "data_key_id": uuid4(), "ciphertext": b""}
+        DocumentPiece.objects.create(tenant=self._tenant, document=document, size=0, **nothing)
+        passage = Passage.objects.create(
+            **rows, document=document, words=1, dimensions=1, **nothing
+        )
+        PassageWord.objects.create(tenant=self._tenant, passage=passage, word=1, count=1)
+        return document.id
 
     def _data_set(self) -> Any:
         """Make a data set with a version of one row."""

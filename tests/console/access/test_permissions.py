@@ -19,6 +19,7 @@ from console import urls
 from console.isolation import sample_decision
 from inference.data_sets import uploading
 from inference.decisions.spec import packed
+from inference.knowledge import uploading as knowledge_uploading
 from inference.models import (
     Adapter,
     Contest,
@@ -26,6 +27,8 @@ from inference.models import (
     DataSetFormat,
     Decision,
     DecisionPolicy,
+    DocumentFormat,
+    KnowledgeBase,
     ModelAlias,
     ModelVersion,
     PromptTemplate,
@@ -149,6 +152,15 @@ IN_TENANT: list[Row] = [
     ("post", "decision_policy_approval", APPROVERS, 302),
     ("post", "decision_policy_return", APPROVERS, 302),
     ("post", "decision_policy_retirement", WRITERS, 302),
+    ("get", "knowledge_bases", SEE_TEMPLATES, 200),
+    ("post", "knowledge_addition", WRITERS, 200),
+    ("get", "knowledge_base", SEE_TEMPLATES, 200),
+    ("post", "knowledge_question", SEE_TEMPLATES, 200),
+    ("post", "knowledge_upload", WRITERS, 200),
+    ("post", "knowledge_uploads", WRITERS, 409),
+    ("post", "knowledge_pieces", WRITERS, 400),
+    ("post", "knowledge_removal", WRITERS, 302),
+    ("post", "knowledge_deletion", WRITERS, 302),
     ("get", "adapters", STAFF, 200),
     ("post", "adapter_addition", MAKERS, 200),
     ("get", "adapter", STAFF, 200),
@@ -402,6 +414,7 @@ def targets(acme: Tenant) -> Targets:
         **dict.fromkeys(("widget_key_change", "widget_key_revocation"), _widget_key(acme, key)),
         **_evaluations(acme),
         **_data_set(acme),
+        **_knowledge(acme, key),
         **_job(acme),
         "cache_rule_drop": {"rule": CacheRule.set(acme, on=True, by="t").pk},
         "leaving": {**member, **team},
@@ -436,6 +449,19 @@ def _version(tenant: Tenant) -> dict[str, Any]:
     fields = {"tenant": tenant, "name": "own", "kind": VersionKind.BASE, "created_by": "t"}
     number = ModelVersion.objects.count() + 1
     return {"model_version": ModelVersion.objects.create(number=number, **fields).pk}
+
+
+def _knowledge(tenant: Tenant, key: ApiKey) -> Targets:
+    base = KnowledgeBase.create(tenant, "manual", "mock", by="t")
+    form = DocumentFormat.TEXT
+    document = knowledge_uploading.begin(base, "a.txt", form, caller=key, by="t")
+    named = {"knowledge_base": base.pk}
+    of_base = ("base", "question", "upload", "uploads", "deletion")
+    of_document = {**named, "document": document.pk}
+    return {
+        **{f"knowledge_{name}": named for name in of_base},
+        **{f"knowledge_{name}": of_document for name in ("pieces", "removal")},
+    }
 
 
 def _data_set(tenant: Tenant) -> Targets:

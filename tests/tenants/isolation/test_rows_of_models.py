@@ -16,14 +16,19 @@ from inference.models import (
     DataSet,
     DataSetNotice,
     DataSetVersion,
+    Document,
+    DocumentPiece,
     Evaluation,
     File,
     Job,
     JobCheckpoint,
     JobEvent,
     JobMetric,
+    KnowledgeBase,
     ModelFile,
     ModelVersion,
+    Passage,
+    PassageWord,
     TaskSet,
 )
 from inference.models.data_set import DataSetChunk
@@ -39,6 +44,7 @@ MODELS: list[type[models.Model]] = [
     *(DataSet, DataSetVersion, DataSetChunk, DataSetNotice),
     *(ModelVersion, ModelFile, ModelParent, ModelDataSet, Adapter),
     *(File, FileChunk, TaskSet, Evaluation),
+    *(KnowledgeBase, Document, DocumentPiece, Passage, PassageWord),
 ]
 
 
