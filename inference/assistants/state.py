@@ -54,7 +54,7 @@ class State(Frozen, frozen=True):
 
 
 class Say(Frozen, frozen=True, tag=True):
-    """Say the words of `key` (`phrases.py`), or of an intent's reply."""
+    """Say the words of `key` (`phrases.toml`), or of an intent's reply."""
 
     key: str
     values: Arguments = {}

@@ -12,7 +12,7 @@ from inference.assistants.spec import AssistantSpec, packed
 from inference.engines import adapters, engines_of
 from inference.engines.base import Engine
 from inference.intake.access import allowed
-from inference.models import Assistant, AssistantVersion
+from inference.models import Assistant, AssistantVersion, KnowledgeBase
 from inference.models.assistants.assistant_version import Written
 from tenants.models import ApiKey, Member, Tenant
 
@@ -76,6 +76,26 @@ def _missing(tenant: Tenant, spec: AssistantSpec) -> list[Fault]:
         faults.append(Fault("embedding_model", text))
     if spec.chat_model:
         faults += _chat_faults(tenant, spec.chat_model)
+    bases = KnowledgeBase.objects.present().filter(tenant=tenant)
+    if spec.knowledge and not bases.filter(pk=spec.knowledge).exists():
+        faults.append(Fault("knowledge", _("There is no such knowledge base in this tenant.")))
+    return faults + _action_faults(tenant, spec)
+
+
+def _action_faults(tenant: Tenant, spec: AssistantSpec) -> list[Fault]:
+    """Returns actions that the tenant lacks, and intents that do not ask for all of an action."""
+    rows = tenant.webhook_actions.filter(name__in=spec.actions)
+    required = {row.name: set(row.arguments.get("required", ())) for row in rows}
+    faults = [
+        Fault(f"actions.{number}", _("There is no such action in this tenant."))
+        for number, name in enumerate(spec.actions)
+        if name not in required
+    ]
+    for number, intent in enumerate(spec.intents):
+        always = {slot.name for slot in intent.slots if not slot.optional}
+        if missing := sorted(required.get(intent.rule.action, set()) - always):
+            text = _("The action needs these, which no slot asks for: %s.")
+            faults.append(Fault(f"intents.{number}.slots", text % ", ".join(missing)))
     return faults
 
 

@@ -169,11 +169,11 @@ def _done(
     acts: dict[str, Callable[[], object]],
     version: AssistantVersion | None = None,
 ) -> HttpResponse:
-    """Do an act, and show what came of it. Raises Http404 for one that does not exist."""
+    """Do the act that the form names, and show what came of it."""
     name = request.POST.get("act", "")
-    if name not in acts:
-        raise Http404
     try:
+        if name not in acts:
+            raise ValidationError(_("There is no such act."))
         acts[name]()
         messages.success(request, _("Done. It is on record."))
     except ValidationError as problem:

@@ -124,9 +124,9 @@ IN_TENANT: list[Row] = [
     ("get", "assistant_intent", WRITERS, 200),
     ("post", "assistant_intent", WRITERS, 200),
     ("post", "assistant_attempt", SEE_TEMPLATES, 200),
-    ("post", "assistant_review", APPROVERS, 404),  # without an act
-    ("post", "assistant_change", WRITERS, 404),
-    ("post", "assistant_switch", WRITERS, 404),
+    ("post", "assistant_review", APPROVERS, 302),
+    ("post", "assistant_change", WRITERS, 302),
+    ("post", "assistant_switch", WRITERS, 302),
     ("get", "prompt_templates", SEE_TEMPLATES, 200),
     ("get", "prompt_template_addition", WRITERS, 200),
     ("post", "prompt_template_addition", WRITERS, 200),

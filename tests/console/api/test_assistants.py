@@ -14,6 +14,7 @@ from inference.assistants.understanding import Classifier, Prediction
 from inference.models import Assistant
 from tenants.models import Member, Tenant
 from tests.console.api.conftest import Api, Enter, errors
+from tests.inference.assistants.rows import furnish
 from tests.inference.assistants.shop import SPEC_JSON
 
 pytestmark = pytest.mark.django_db
@@ -22,7 +23,8 @@ CLASSIFIER = Classifier("minilm", ["track", "refund"], [[1.0], [-1.0]], [0.0, 0.
 
 
 @pytest.fixture(autouse=True)
-def _models(settings: Settings) -> Iterator[None]:
+def _models(settings: Settings, acme: Tenant) -> Iterator[None]:
+    furnish(acme)
     settings.ENGINES = {"minilm": {"kind": "openai", "url": "http://127.0.0.1:9/v1"}}
     engines.forget()
     yield

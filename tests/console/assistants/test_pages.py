@@ -4,7 +4,6 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-import msgspec
 import pytest
 from django.test import Client
 from pytest_django.fixtures import Settings
@@ -14,24 +13,20 @@ from inference import engines
 from inference.api.assistants import trying
 from inference.api.assistants.callers import Refused
 from inference.api.assistants.trying import Trial
-from inference.assistants.grouping import examples
-from inference.assistants.spec import packed
-from inference.assistants.training import cross_validated
-from inference.assistants.understanding import Classifier, Prediction
-from inference.models import Assistant, AssistantVersion
-from inference.models.assistants.assistant_version import Written
-from tenants.models import Member
+from inference.assistants.understanding import Prediction
+from inference.models import Assistant
+from tenants.models import Member, Tenant
 from tests.console.conftest import SignIn
+from tests.inference.assistants.rows import an_assistant, built, furnish
 from tests.inference.assistants.shop import SHOP, SPEC_JSON
-from tests.inference.assistants.word_vectors import vector_of
 
 pytestmark = pytest.mark.django_db
 LIST = "/console/t/acme/assistants/"
-CLASSIFIER = Classifier("minilm", ["track", "refund"], [[1.0], [-1.0]], [0.0, 0.0])
 
 
 @pytest.fixture(autouse=True)
-def _models(settings: Settings) -> Iterator[None]:
+def _models(settings: Settings, acme: Tenant) -> Iterator[None]:
+    furnish(acme)
     settings.ENGINES = {"minilm": {"kind": "openai", "url": "http://127.0.0.1:9/v1"}}
     engines.forget()
     yield
@@ -40,17 +35,7 @@ def _models(settings: Settings) -> Iterator[None]:
 
 @pytest.fixture
 def assistant(bob: Member) -> Assistant:
-    written = Written(packed(SHOP), "minilm", 48)
-    return Assistant.create(bob.tenant, "shop", written, by=bob.actor, caller=bob)
-
-
-def built(assistant: Assistant) -> AssistantVersion:
-    version = assistant.versions.get()
-    assert version.begin_build()
-    listed = examples(SHOP)
-    figures = cross_validated(listed, [vector_of(each.text) for each in listed], 0.6)
-    version.complete_build(CLASSIFIER, msgspec.to_builtins(figures), "")
-    return version
+    return an_assistant(bob.tenant, bob, by=bob.actor)
 
 
 def text(client: Client, path: str) -> str:
@@ -145,7 +130,8 @@ def test_another_person_approves_and_it_answers(
     author.post(f"{LIST}{assistant.pk}/switch/", {"act": "stop"})
     assistant.refresh_from_db()
     assert assistant.live is None
-    assert author.post(change, {"act": "nonsense"}).status_code == 404
+    page = author.post(change, {"act": "nonsense"}, follow=True).content.decode()
+    assert "There is no such act." in page
     assert Event.objects.filter(action="assistant:promote").count() == 1
 
 

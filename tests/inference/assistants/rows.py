@@ -1,11 +1,13 @@
 """The shop's assistant as rows."""
 
+from uuid import uuid4
+
 import msgspec
 
 from inference.assistants.grouping import examples
 from inference.assistants.spec import packed
 from inference.assistants.training import cross_validated, train
-from inference.models import Assistant, AssistantVersion
+from inference.models import Assistant, AssistantVersion, KnowledgeBase, WebhookAction
 from inference.models.assistants.assistant_version import Written
 from tenants.models import ApiKey, Member, Tenant
 from tests.inference.assistants.shop import SHOP
@@ -16,6 +18,21 @@ def an_assistant(
     tenant: Tenant, caller: ApiKey | Member, name: str = "shop", by: str = "test"
 ) -> Assistant:
     return Assistant.create(tenant, name, Written(packed(SHOP), "minilm", 48), by=by, caller=caller)
+
+
+def furnish(tenant: Tenant) -> None:
+    """Make the knowledge base and the actions that the shop's spec names."""
+    own = {"tenant": tenant, "name": "manual", "model": "minilm", "created_by": "test"}
+    secret = {"data_key_id": uuid4(), "secret": b"-"}
+    KnowledgeBase.objects.create(pk=SHOP.knowledge, **own, **secret)
+    for name in SHOP.actions:
+        schema = {"type": "object", "properties": {"order": {"type": "string"}}}
+        arguments = {**schema, "required": ["order"]}
+        url = "https://shop.example/hook"
+        action = WebhookAction(
+            tenant=tenant, name=name, url=url, arguments=arguments, answer=schema
+        )
+        action.create("a secret of the shop", by="test")
 
 
 def built(assistant: Assistant) -> AssistantVersion:

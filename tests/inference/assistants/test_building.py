@@ -12,10 +12,11 @@ from django.db import connections
 
 from inference.api.assistants import building, driver, trying, writing
 from inference.assistants.faults import WrongSpec
-from inference.assistants.spec import AssistantSpec
+from inference.assistants.spec import AssistantSpec, Intent
 from inference.models import Assistant, AssistantVersion, Completion
 from inference.models.assistants.assistant_version import BuildState
 from tenants.models import ApiKey
+from tests.inference.assistants.rows import furnish
 from tests.inference.assistants.shop import SHOP
 from tests.inference.vectors.conftest import House
 from tests.inference.web import current
@@ -25,12 +26,17 @@ in_database = database_sync_to_async
 SPEC = msgspec.structs.replace(SHOP, embedding_model="vectors", sure=0.2)
 
 
+def without_slots(intent: Intent) -> Intent:
+    return msgspec.structs.replace(intent, slots=[])
+
+
 async def a_key(house: House) -> ApiKey:
     return (await in_database(ApiKey.issue)(house.tenant, "ci", by="test"))[0]
 
 
 async def created(house: House, spec: AssistantSpec = SPEC) -> AssistantVersion:
     key = await a_key(house)
+    await in_database(furnish)(house.tenant)
     create = in_database(writing.create)
     assistant = await create(house.tenant, "shop", spec, by=key.actor, caller=key)
     return await in_database(assistant.versions.select_related("assistant", "tenant").get)()
@@ -130,10 +136,13 @@ async def test_vectors_without_a_direction_are_refused(words: House) -> None:
         ({"embedding_model": "gone"}, "embedding_model"),
         ({"embedding_model": "chats"}, "embedding_model"),
         ({"chat_model": "gone"}, "chat_model"),
+        ({"knowledge": "00000000-0000-4000-8000-000000000000"}, "knowledge"),
+        ({"actions": [*SHOP.actions, "gone"]}, "actions.3"),
+        ({"intents": [without_slots(SHOP.intents[0]), *SHOP.intents[1:]]}, "intents.0.slots"),
     ],
 )
-async def test_models_that_the_tenant_lacks_are_faults(
-    words: House, fields: dict[str, str], path: str
+async def test_what_the_tenant_lacks_is_a_fault(
+    words: House, fields: dict[str, Any], path: str
 ) -> None:
     with pytest.raises(WrongSpec) as wrong:
         await created(words, msgspec.structs.replace(SPEC, **fields))
