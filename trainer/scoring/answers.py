@@ -29,6 +29,8 @@ class Reader:
         endings = [self.ids(_after(item.text, choice)) for choice in item.choices]
         longest = max(map(len, endings))
         prompt = self.ids(item.text)[-max(1, self.length - longest) :]
+        if longest == 1:
+            return self._of_next_token(prompt, [ending[0] for ending in endings])
         rows = [prompt + each + [0] * (longest - len(each)) for each in endings]
         logits = next_logits(self.model, torch.tensor(rows, device=self.device), bf16=self.bf16)
         spoken = logits[:, len(prompt) - 1 : -1].float().log_softmax(-1)
@@ -36,6 +38,12 @@ class Reader:
             sum(spoken[row, at, token].item() for at, token in enumerate(ending))
             for row, ending in enumerate(endings)
         ]
+
+    def _of_next_token(self, prompt: list[int], tokens: list[int]) -> list[float]:
+        """Reads the prompt once for choices of one token each."""
+        ids = torch.tensor([prompt], device=self.device)
+        spoken = next_logits(self.model, ids, bf16=self.bf16)[0, -1].float().log_softmax(-1)
+        return [spoken[token].item() for token in tokens]
 
     def continuation(self, prompt: str) -> str:
         """Returns the likeliest words after the prompt, up to the end of the line."""

@@ -18,7 +18,10 @@ from trainer.scoring.tasks import TaskSet, read_task_set
 
 
 def run(job: Job) -> dict[str, Any]:
-    """Scores `held_out` where there is one, else `train`; a calibrator is fitted on `train`."""
+    """Scores `held_out` where there is one, else `train`; a calibrator is fitted on `train`.
+
+    `scores.json` has each item's probability of the second of two choices.
+    """
     torch.set_num_threads(job.order.threads)
     train, held_out = job.order.train, job.order.held_out
     assert train is not None  # the table of kinds says so
@@ -34,6 +37,7 @@ def run(job: Job) -> dict[str, Any]:
     }
     if scores.chances and len(scores.chances) == len(task_set.items):
         report["scores"] = measures(scores.chances, _labels(task_set))
+        (job.order.output / "scores.json").write_text(json.dumps(scores.chances))
     if method is not None:
         calibrator = _calibrator(job, read_task_set(train), reader, method)
         report["calibrated"] = _measured(calibrator, scores, task_set)

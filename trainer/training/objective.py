@@ -14,9 +14,11 @@ Loss = Callable[[Any, Batch], Any]  # summed over the tokens that count
 
 
 def summed_cross_entropy(model: Any, batch: Batch) -> Any:
-    logits = model(input_ids=batch.ids, use_cache=False).logits
+    """Asks for logits only where some sequence counts: of a chat they are the larger part."""
+    counted = (batch.labels[:, 1:] != IGNORED).any(0).nonzero().flatten()
+    logits = model(input_ids=batch.ids, use_cache=False, logits_to_keep=counted).logits
     return cross_entropy(
-        logits[:, :-1].float().flatten(0, 1), batch.labels[:, 1:].flatten(),
+        logits.float().flatten(0, 1), batch.labels[:, counted + 1].flatten(),
         ignore_index=IGNORED, reduction="sum",
     )  # fmt: skip
 

@@ -72,6 +72,38 @@ def test_choices_are_ranked_by_their_likelihood(
     assert (report["kind"], report["items"]) == ("choices", 4)
 
 
+@pytest.mark.parametrize("choices", [["red", "blue"], ["green and red", "blue"]])
+def test_a_file_has_each_items_probability_of_the_second_of_two_choices(
+    trainer: WarmTrainer, taught: Path, tmp_path: Path, choices: list[str]
+) -> None:
+    items = [
+        {"prompt": "the river is", "choices": choices, "answer": 1},
+        {"prompt": "the river is", "choices": choices[::-1], "answer": 0},
+    ]
+    tasks = write(tmp_path / "tasks.jsonl", *items)
+    run = trainer.run(tmp_path, "score", base=str(taught), data={"train": str(tasks)})
+    one, other = json.loads((run.output / "scores.json").read_text())
+    assert one > 0.9
+    assert other == pytest.approx(1 - one, abs=1e-5)
+
+
+def test_choices_of_one_token_share_a_pass_over_the_prompt(
+    trainer: WarmTrainer, taught: Path, tmp_path: Path
+) -> None:
+    """Beside a longer choice, which has a pass of its own, both have the same likelihoods."""
+    ranks = []
+    for name, more in (("short", []), ("long", ["zebra"])):
+        items = [
+            {"prompt": f"{thing} ", "choices": ["a", "b", "t", *more], "answer": right}
+            for thing in COLOURS
+            for right in range(3)
+        ]
+        tasks = write(tmp_path / name / "tasks.jsonl", *items)
+        run = trainer.run(tmp_path / name, "score", base=str(taught), data={"train": str(tasks)})
+        ranks.append(run.result["figures"]["accuracy"]["value"])
+    assert ranks[0] == ranks[1] == pytest.approx(1 / 3)
+
+
 def test_an_exact_answer_is_the_rest_of_the_line(
     trainer: WarmTrainer, taught: Path, tmp_path: Path
 ) -> None:
