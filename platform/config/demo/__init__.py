@@ -1,0 +1,1 @@
+"""Made-up data for `forebay demo`, the same for the same seed."""
