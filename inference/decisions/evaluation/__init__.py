@@ -1,0 +1,1 @@
+"""Evaluation of a policy on labelled rows, without I/O: figures, intervals, costs, plots."""
