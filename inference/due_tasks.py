@@ -51,6 +51,10 @@ _ABANDONED = """
             where ended_at is null and taken_by <> '' and leased_until <= now())"""
 _OVERDUE_CALLS = """
     exists (select from inference_actioncall where state = 'sent' and deadline <= now())"""
+_POLICY_EVALUATIONS = """
+    exists (select from inference_policyevaluation
+            where state in ('queued', 'running') and due_at <= now()
+              and (leased_until is null or leased_until <= now()))"""
 
 _EXPLANATIONS = """
     exists (select from inference_decisionexplanation
@@ -118,6 +122,7 @@ IN_DATABASE = {
     "inference.try_policies": _TRIALS,
     "inference.explain_decisions": _EXPLANATIONS,
     "inference.resume_dialogues": _DIALOGUES,
+    "inference.evaluate_policies": _POLICY_EVALUATIONS,
     "inference.forget_files": _FILES,
     "inference.return_dialogues": _ABANDONED,
     "inference.end_calls": _OVERDUE_CALLS,

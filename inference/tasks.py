@@ -13,6 +13,7 @@ from inference import loop_heartbeats
 from inference.adapters.loading import load_all
 from inference.api.assistants.driver import build_due
 from inference.api.batch.driver import driver
+from inference.api.evaluations import policies as policy_evaluations
 from inference.api.evaluations.driver import drive_all as drive_evaluations
 from inference.api.explanations.driving import make_all
 from inference.api.knowledge.driver import drive as drive_knowledge
@@ -47,6 +48,7 @@ _assistants = Background("assistants", build_due)
 _dialogues = Background("dialogues", resume_due)
 _data_sets = Background("data-sets", importing.import_due, importing.AT_ONCE)
 _knowledge = Background("knowledge", drive_knowledge)
+_policy_evaluations = Background("policy-evaluations", policy_evaluations.drive_due)
 _ending = threading.Event()  # a drain that begins now would miss it, and never end under load
 _live: set[tuple[asyncio.AbstractEventLoop, Runners]] = set()
 _attended: set[str] = set()  # Celery queues of the engines that this worker serves
@@ -141,6 +143,9 @@ def resume_dialogues() -> None:
 @shared_task(name="inference.try_policies", ignore_result=True)
 def try_policies() -> None:
     drive_trials()
+@shared_task(name="inference.evaluate_policies", ignore_result=True)
+def evaluate_policies() -> None:
+    _policy_evaluations.wake()
 
 
 @shared_task(name="inference.explain_decisions", ignore_result=True)

@@ -21,7 +21,7 @@ from inference.intake.errors import KeyTaken, NotAdmitted
 from inference.intake.idempotency_claim import Claim
 from inference.intake.submission import Submission
 from inference.intake.submit import submit
-from inference.models import Completion, Evaluation, IdempotencyKey
+from inference.models import Completion, Evaluation, IdempotencyKey, PolicyEvaluation
 from tenants.authentication.authenticator import (
     AuthenticationUnavailable,
     TenantClosed,
@@ -54,7 +54,7 @@ class Refused(Exception):
 async def begin(context: Context, evaluation: Evaluation, content: Content) -> None:
     """Submit the sides that have no request yet, and note them on the row."""
     try:
-        caller = await _caller(context, evaluation)
+        caller = await caller_of(context, evaluation)
         for side, model, completion_id in evaluation.sides:
             if completion_id is None:
                 begun = await _submitted(context, evaluation, content, caller, side, model)
@@ -65,7 +65,7 @@ async def begin(context: Context, evaluation: Evaluation, content: Content) -> N
         await in_database(evaluation.fail)(refused.code)
 
 
-async def _caller(context: Context, evaluation: Evaluation) -> Caller:
+async def caller_of(context: Context, evaluation: Evaluation | PolicyEvaluation) -> Caller:
     """Returns the caller as it is now. Raises Wait, Refused."""
     key, member = evaluation.api_key, evaluation.member
     try:

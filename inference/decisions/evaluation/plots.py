@@ -21,9 +21,9 @@ def reliability(report: dict[str, Any], label: str, words: dict[str, str]) -> st
     parts = [*frame.axes(words["score"], words["rate"])]
     (x0, y0), (x1, y1) = frame.at(0, 0), frame.at(1, 1)
     parts.append(f'<line x1="{x0}" y1="{y0}" x2="{x1}" y2="{y1}" {_DASHES}/>')
-    for name, side in report["sides"].items():
+    for name, side in sides_of(report):
         parts += _reliability(frame, side["reliability"], COLOURS[name])
-    parts += _legend(list(report["sides"]), words, frame.width)
+    parts += _legend(sides_of(report), words, frame.width)
     return _svg(frame.width, label, parts)
 
 
@@ -33,7 +33,7 @@ def costs(report: dict[str, Any], label: str, words: dict[str, str]) -> str:
     `words` has those of the axes, `threshold` and `cost`.
     """
     never = report["never"]["cost"]
-    sides = report["sides"].items()
+    sides = sides_of(report)
     worst = max([never, *(min(p["cost"], 2 * never) for _n, s in sides for p in s["curve"])])
     frame = _Frame(WIDE, 1.0, max(worst, 1e-9) * 1.05)
     parts = [*frame.axes(words["threshold"], words["cost"])]
@@ -48,8 +48,13 @@ def costs(report: dict[str, Any], label: str, words: dict[str, str]) -> str:
             f'<line x1="{x}" y1="{top}" x2="{x}" y2="{frame.floor}" stroke="currentColor" '
             'stroke-opacity="0.4"/>'
         )
-    parts += _legend(list(report["sides"]), words, frame.width)
+    parts += _legend(sides, words, frame.width)
     return _svg(frame.width, label, parts)
+
+
+def sides_of(report: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    """Returns the sides in one order, which JSON in PostgreSQL does not keep."""
+    return [(name, report["sides"][name]) for name in COLOURS if name in report["sides"]]
 
 
 class _Frame:
@@ -98,8 +103,8 @@ def _line(points: Sequence[Point], colour: str) -> str:
     return f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="1.5"/>'
 
 
-def _legend(sides: Sequence[str], words: dict[str, str], width: int) -> Iterator[str]:
-    for number, name in enumerate(sides):
+def _legend(sides: Sequence[tuple[str, Any]], words: dict[str, str], width: int) -> Iterator[str]:
+    for number, (name, _side) in enumerate(sides):
         y = TOP + 12 + 16 * number
         yield (
             f'<text x="{width - RIGHT - 14}" y="{y}" text-anchor="end">'

@@ -60,6 +60,7 @@ WORK = (
     Work("inference.end_calls", 1, 5),
     Work("inference.try_policies", 1, 5),
     Work("inference.explain_decisions", 2, 5),
+    Work("inference.evaluate_policies", 2, 5),
     Work("audit.seal", 1, 5),
     Work("audit.tell_witnesses", 1, 2),
     Work("audit.delete", 2, 5),

@@ -1,0 +1,181 @@
+"""Drives evaluations of decision policies: asks for each row as the policy would, and ends them.
+
+The scores so far are on the row, so another process goes on where one has died.
+"""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import timedelta
+
+import orjson
+from channels.db import database_sync_to_async
+from django.core.exceptions import ValidationError
+from django.utils import timezone
+
+from audit.keys.keyring import Unreadable
+from inference.api.evaluations.submitting import (
+    COUNTED,
+    LEAST_WAIT_S,
+    ROUTE,
+    Refused,
+    Wait,
+    caller_of,
+)
+from inference.api.refusals import REFUSALS, as_error
+from inference.decisions import asking, evaluating, model_versions, policies
+from inference.decisions.calibration import Unfit
+from inference.decisions.evaluation.labelled_file import Row
+from inference.decisions.evaluation.report import NoFigures
+from inference.decisions.spec import CHAT, PolicySpec
+from inference.engines import engines_of
+from inference.intake.access import allowed
+from inference.intake.context import Context
+from inference.intake.errors import NotAdmitted
+from inference.intake.submission import Arrival, Options, read
+from inference.intake.submit import submit
+from inference.models import PolicyEvaluation, PolicyPurpose
+from inference.stream.frames import Frame, Kind
+from inference.validation.requests import Form
+from tenants.caller import Caller
+
+log = logging.getLogger(__name__)
+in_database = database_sync_to_async
+AT_ONCE = 8  # rows of an evaluation
+KLASS = "batch"  # gives way to requests that people wait for
+RENEW_S = 20.0
+
+
+def drive_due() -> None:
+    """Work on evaluations until none is due."""
+    while evaluation := PolicyEvaluation.objects.select_related(
+        "version__policy", "tenant", "api_key", "member"
+    ).claim():
+        asyncio.run(_drive(evaluation))
+
+
+async def _drive(evaluation: PolicyEvaluation) -> None:
+    context = await Context.open()
+    renewing = asyncio.create_task(_renew(evaluation))
+    try:
+        await _work(context, evaluation)
+    except Wait as wait:
+        await in_database(evaluation.wait)(timedelta(seconds=wait.seconds))
+    except Refused as refused:
+        await in_database(evaluation.fail)(refused.code)
+    finally:
+        renewing.cancel()
+        await context.close()
+
+
+async def _renew(evaluation: PolicyEvaluation) -> None:
+    while True:
+        await asyncio.sleep(RENEW_S)
+        with suppress(Exception):  # the next one may succeed; else another process goes on
+            await in_database(evaluation.renew)()
+
+
+async def _work(context: Context, evaluation: PolicyEvaluation) -> None:
+    """Raises Wait, Refused."""
+    spec, rows = await in_database(_contents)(evaluation)
+    caller = await caller_of(context, evaluation)
+    scores = list[float](evaluation.scores)
+    while len(scores) < len(rows):
+        portion = rows[len(scores) : len(scores) + AT_ONCE]
+        scores += await _scores(context, caller, evaluation, spec, portion)
+        if not await in_database(evaluation.note)(scores):
+            return  # cancelled
+    await in_database(_end)(evaluation, spec, rows, scores)
+
+
+def _contents(evaluation: PolicyEvaluation) -> tuple[PolicySpec, list[Row]]:
+    """Raises Refused."""
+    try:
+        return policies.spec_of(evaluation.version), evaluating.unpacked(evaluation.rows)
+    except Unreadable:
+        raise Refused("rows_gone") from None
+
+
+async def _scores(
+    context: Context,
+    caller: Caller,
+    evaluation: PolicyEvaluation,
+    spec: PolicySpec,
+    rows: Sequence[Row],
+) -> list[float]:
+    """Raises Wait, Refused."""
+    if model_versions.has_changed(caller.tenant_id, spec):
+        raise Refused("model_changed")
+    asked = (_score(context, caller, evaluation, spec, row) for row in rows)
+    scores = await asyncio.gather(*asked, return_exceptions=True)
+    for problem in scores:  # only once none of them is under way
+        if isinstance(problem, BaseException):
+            raise problem
+    return [score for score in scores if isinstance(score, float)]
+
+
+async def _score(
+    context: Context, caller: Caller, evaluation: PolicyEvaluation, spec: PolicySpec, row: Row
+) -> float:
+    """Returns the model's raw score of a row. Raises Wait, Refused."""
+    try:
+        engine = allowed.engine_for(caller, spec.model)
+        tokens = {t for each in engines_of(engine.config.name) for t in each.control_tokens}
+        body = asking.body_of(spec, row.input, tokens)
+        arrival = Arrival(ROUTE, address_counted_at=COUNTED)
+        form = Form.CHAT if spec.form == CHAT else Form.TEXT
+        options = Options(klass=KLASS, affinity=evaluation.version_id.hex)
+        submission = read(caller, body, len(orjson.dumps(body)), form, arrival, options)
+        answer = await submit(context, submission)
+    except NotAdmitted as refused:
+        if refused.admission.never_fits:
+            raise Refused(as_error(refused).code) from None
+        raise Wait(refused.admission.frees_in_ms / 1000) from None
+    except REFUSALS as refusal:
+        error = as_error(refusal)
+        if error.status == 429 or error.status >= 500:
+            raise Wait(error.retry_after or LEAST_WAIT_S) from None
+        raise Refused(error.code) from None
+    return _score_in(await answer.whole(), spec)
+
+
+def _score_in(frame: Frame, spec: PolicySpec) -> float:
+    if frame.kind == Kind.ERROR:
+        if frame.status == 429 or frame.status >= 500:
+            raise Wait(frame.retry_after or LEAST_WAIT_S)
+        raise Refused(str(orjson.loads(frame.body)["error"].get("code") or "refused"))
+    score = asking.score_in(frame.body, spec)
+    if score is None:
+        raise Refused("no_score")
+    return score
+
+
+def _end(
+    evaluation: PolicyEvaluation, spec: PolicySpec, rows: list[Row], scores: list[float]
+) -> None:
+    version, by = evaluation.version, evaluation.created_by
+    try:
+        if evaluation.purpose == PolicyPurpose.REPORT:
+            report = evaluating.report_of(spec, rows, scores, _about(evaluation, spec))
+            version.note_report(report, by=by)
+            evaluation.succeed(report)
+        else:
+            purpose = str(evaluation.purpose)
+            new = evaluating.fitted(spec, rows, scores, purpose, timezone.now())
+            evaluation.succeed(written=policies.write(version.policy, new, by=by).number)
+    except (Unfit, NoFigures, ValidationError) as problem:
+        log.warning("evaluation %s of a policy: %s", evaluation.pk, problem)
+        evaluation.fail("cannot_fit")
+
+
+def _about(evaluation: PolicyEvaluation, spec: PolicySpec) -> dict[str, object]:
+    return {
+        "evaluation": str(evaluation.pk),
+        "created_at": evaluation.created_at.isoformat(),
+        "policy": evaluation.version.policy.name,
+        "version": evaluation.version.number,
+        "model": spec.model,
+        "model_version": spec.model_version,
+        "calibration": spec.calibration.method if spec.calibration else None,
+    }
