@@ -67,21 +67,21 @@ def rows_of(spec: PolicySpec, file: File) -> list[Row]:
     try:
         return labelled_file.rows_in(file.data, file.label, file.group, types=types, check=problem)
     except BadFile as wrong:
-        raise ValidationError({"file": str(wrong)}) from None
+        raise ValidationError({"content": str(wrong)}) from None
 
 
 def _refuse_unfit(spec: PolicySpec, rows: Sequence[Row], purpose: str) -> None:
     """Refuse before any engine is asked what could come to nothing."""
     positives = sum(row.label for row in rows)
     if positives in (0, len(rows)):
-        raise ValidationError({"file": _("The file needs rows of both outcomes.")})
+        raise ValidationError({"content": _("The file needs rows of both outcomes.")})
     if purpose == PolicyPurpose.STACK and spec.tree is None:
         raise ValidationError({"purpose": _("This version has no tree to combine its model with.")})
     least = calibration.LEAST_ROWS
     if purpose == PolicyPurpose.ISOTONIC:
         least = calibration.LEAST_FOR_ISOTONIC
     if purpose != PolicyPurpose.REPORT and len(rows) < least:
-        raise ValidationError({"file": _("A fit like this needs at least %d rows.") % least})
+        raise ValidationError({"content": _("A fit like this needs at least %d rows.") % least})
 
 
 def report_of(

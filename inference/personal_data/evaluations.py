@@ -1,47 +1,65 @@
-"""Erasure, retention and export of the evaluations that a person began.
+"""Erasure, retention and export of the evaluations that a person began, of models and of policies.
 
-Their answers are requests of the person, which the eraser of texts takes. A report has figures of a
-model and no texts: it stays, under the person's pseudonym, for the gates that need it.
+Their answers are requests of the person, which the eraser of texts takes. A report has figures and
+no texts: it stays, under the person's pseudonym, for the gates and reviews that need it.
 """
 
 from collections.abc import Iterator
 from datetime import datetime
+from typing import Any
 from uuid import UUID
+
+from django.db.models import QuerySet
 
 from audit.erasure.erasers import Evidence
 from audit.exports.portability import Row
-from inference.models import Evaluation, EvaluationState
-from inference.models.evaluation import EvaluationQuerySet
+from inference.models import Evaluation, EvaluationState, PolicyEvaluation
 
-KINDS = {"evaluations": ("inference_evaluation", "created_at")}  # for data_classes.by_month
+KINDS = {  # for data_classes.by_month
+    "evaluations": ("inference_evaluation", "created_at"),
+    "policy_evaluations": ("inference_policyevaluation", "created_at"),
+}
 _EXPORTED = (
     *("id", "task_set_name", "task_set_number", "kind", "model", "against", "version"),
     *("against_version", "state", "error_code", "report", "created_at", "ended_at"),
+)
+_OF_POLICIES = (
+    *("id", "version__policy__name", "version__number", "purpose", "state", "error_code"),
+    *("total", "report", "written", "created_at", "ended_at"),
 )
 
 
 def erase(tenant_id: UUID, subject_id: UUID) -> Evidence:
     """Delete those without a report, also those under way."""
-    count, _by_table = _without_report(tenant_id, subject_id).delete()
-    return {"evaluations": count}
+    parts = _without_report(tenant_id, subject_id)
+    return {name: rows.delete()[0] for name, rows in parts.items()}
 
 
 def remaining(tenant_id: UUID, subject_id: UUID) -> int:
-    return _without_report(tenant_id, subject_id).count()
+    return sum(rows.count() for rows in _without_report(tenant_id, subject_id).values())
 
 
-def _without_report(tenant_id: UUID, subject_id: UUID) -> EvaluationQuerySet:
-    rows = Evaluation.objects.filter(tenant_id=tenant_id, subject_id=subject_id)
-    return rows.exclude(state=EvaluationState.SUCCEEDED)
+def _without_report(tenant_id: UUID, subject_id: UUID) -> dict[str, QuerySet[Any]]:
+    whose = {"tenant_id": tenant_id, "subject_id": subject_id}
+    done = EvaluationState.SUCCEEDED
+    return {
+        "evaluations": Evaluation.objects.filter(**whose).exclude(state=done),
+        "policy_evaluations": PolicyEvaluation.objects.filter(**whose).exclude(state=done),
+    }
 
 
 def erase_old(tenant_id: UUID, before: datetime, spare: frozenset[UUID]) -> int:
     """Delete evaluations that are over, with their reports."""
-    old = Evaluation.objects.over().filter(tenant_id=tenant_id, created_at__lt=before)
-    count, _by_table = old.exclude(subject_id__in=list(spare)).delete()
-    return count
+    old = {"tenant_id": tenant_id, "created_at__lt": before}
+    over = (
+        Evaluation.objects.over().filter(**old),
+        PolicyEvaluation.objects.over().filter(**old),
+    )
+    return sum(rows.exclude(subject_id__in=list(spare)).delete()[0] for rows in over)
 
 
 def exported(tenant_id: UUID, subject_id: UUID) -> Iterator[Row]:
-    rows = Evaluation.objects.filter(tenant_id=tenant_id, subject_id=subject_id)
-    yield from rows.order_by("created_at").values(*_EXPORTED)
+    whose = {"tenant_id": tenant_id, "subject_id": subject_id}
+    yield from Evaluation.objects.filter(**whose).order_by("created_at").values(*_EXPORTED)
+    rows = PolicyEvaluation.objects.filter(**whose).order_by("created_at")
+    yield from rows.values(*_OF_POLICIES)

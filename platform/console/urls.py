@@ -21,6 +21,7 @@ from console.decisions import contests, reviews
 from console.decisions import policies as decision_policies
 from console.decisions import versions as policy_versions
 from console.evaluations import evaluations, gates, task_sets
+from console.evaluations import policies as policy_evaluations
 from console.jobs import creation as job_creation
 from console.jobs import pages as jobs
 from console.knowledge import documents
@@ -52,6 +53,7 @@ _DATA_SET = "data-sets/<uuid:data_set>/"
 _DATA_SET_VERSION = f"{_DATA_SET}versions/<int:number>/"
 _ENGINE = "console/pools/engines/<uuid:engine>/"
 _EVALUATION = "evaluations/<uuid:evaluation>/"
+_POLICY_EVALUATION = "policy-evaluations/<uuid:policy_evaluation>/"
 _EXPORT = "audit/exports/<uuid:audit_export>/"
 _GATES = "console/pools/<uuid:pool>/gates/"
 _JOB = "jobs/<uuid:job>/"
@@ -185,6 +187,25 @@ in_tenant = [
     path(f"{_EVALUATION}cancellation/", evaluations.cancellation, name="evaluation_cancellation"),
     path(f"{_EVALUATION}removal/", evaluations.removal, name="evaluation_removal"),
     path(f"{_EVALUATION}file/", evaluations.file, name="evaluation_file"),
+    path("policy-evaluations/", policy_evaluations.evaluations, name="policy_evaluations"),
+    path(
+        "policy-evaluations/addition/",
+        policy_evaluations.addition,
+        name="policy_evaluation_addition",
+    ),
+    path(_POLICY_EVALUATION, policy_evaluations.evaluation, name="policy_evaluation"),
+    path(f"{_POLICY_EVALUATION}live/", policy_evaluations.live, name="policy_evaluation_live"),
+    path(
+        f"{_POLICY_EVALUATION}cancellation/",
+        policy_evaluations.cancellation,
+        name="policy_evaluation_cancellation",
+    ),
+    path(
+        f"{_POLICY_EVALUATION}removal/",
+        policy_evaluations.removal,
+        name="policy_evaluation_removal",
+    ),
+    path(f"{_POLICY_EVALUATION}file/", policy_evaluations.file, name="policy_evaluation_file"),
     path("versions/", registry.versions, name="model_versions"),
     path("versions/import/", registry.importing, name="model_version_import"),
     path("versions/uploads/", model_uploads.uploads, name="model_uploads"),

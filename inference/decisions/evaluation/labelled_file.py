@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import orjson
 
-LARGEST, LONGEST_LINE = 8 * 1024 * 1024, 64 * 1024  # bytes
+LARGEST, LONGEST_LINE = 1_000_000, 64 * 1024  # bytes
 MOST_ROWS, MOST_PROBLEMS = 5000, 10
 _YES = frozenset(("1", "1.0", "true", "yes", "positive"))
 _NO = frozenset(("0", "0.0", "false", "no", "negative"))
@@ -48,7 +48,7 @@ def rows_in(
     an input, or "".
     """
     if len(data) > LARGEST:
-        raise BadFile(f"The file is larger than {LARGEST // 1024 // 1024} MiB.")
+        raise BadFile(f"The file is larger than {LARGEST} bytes.")
     rows, problems = list[Row](), list[str]()
     for number, fields in _objects(data, types):
         try:

@@ -19,6 +19,7 @@ from console.api.decisions.reviews import Contests, Reviews
 from console.api.decisions.versions import DecisionPolicyVersions
 from console.api.evaluations.evaluations import Evaluations
 from console.api.evaluations.gates import Gates
+from console.api.evaluations.policies import PolicyEvaluations
 from console.api.evaluations.task_sets import TaskSets
 from console.api.jobs.all_jobs import AllJobs
 from console.api.jobs.jobs import JobCheckpoints, JobEvents, JobMetrics, Jobs
@@ -145,6 +146,8 @@ in_tenant: list[URLPattern | URLResolver] = [
     *several("task-sets/", "uuid:task_set", TaskSets),
     *several("evaluations/", "uuid:evaluation", Evaluations, "cancel"),
     at("evaluations/<uuid:evaluation>/report/", Evaluations, get="file"),
+    *several("policy-evaluations/", "uuid:policy_evaluation", PolicyEvaluations, "cancel"),
+    at("policy-evaluations/<uuid:policy_evaluation>/report/", PolicyEvaluations, get="file"),
     *several("model-versions/", "uuid:model_version", ModelVersions),
     at(_MODEL_FILES, ModelVersions, get="files"),
     at(f"{_MODEL_FILES}<int:model_file>/", ModelVersions, get="file"),

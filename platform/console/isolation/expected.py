@@ -226,6 +226,19 @@ PAGES: tuple[ExpectedPage, ...] = (
         ExpectedPage(_ASSISTANT_VERSION + "attempt/", acts=P.VIEW_ASSISTANTS),
         ExpectedPage(_ASSISTANT_VERSION + "review/", acts=P.APPROVE_ASSISTANTS),
         ExpectedPage(_ASSISTANT_VERSION + "change/", acts=P.MANAGE_ASSISTANTS),
+        ExpectedPage("policy-evaluations/", sees=P.VIEW_EVALUATIONS),
+        ExpectedPage(
+            "policy-evaluations/addition/", sees=P.MANAGE_EVALUATIONS, acts=P.MANAGE_EVALUATIONS
+        ),
+        ExpectedPage("policy-evaluations/<uuid:policy_evaluation>/", sees=P.VIEW_EVALUATIONS),
+        ExpectedPage("policy-evaluations/<uuid:policy_evaluation>/live/", sees=P.VIEW_EVALUATIONS),
+        ExpectedPage(
+            "policy-evaluations/<uuid:policy_evaluation>/cancellation/", acts=P.MANAGE_EVALUATIONS
+        ),
+        ExpectedPage(
+            "policy-evaluations/<uuid:policy_evaluation>/removal/", acts=P.MANAGE_EVALUATIONS
+        ),
+        ExpectedPage("policy-evaluations/<uuid:policy_evaluation>/file/", acts=P.VIEW_EVALUATIONS),
         ExpectedPage("templates/", sees=P.VIEW_TEMPLATES),
         ExpectedPage("templates/addition/", sees=P.MANAGE_TEMPLATES, acts=P.MANAGE_TEMPLATES),
         ExpectedPage("templates/<uuid:template>/", sees=P.VIEW_TEMPLATES),

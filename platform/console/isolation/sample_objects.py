@@ -68,6 +68,7 @@ from inference.models import (
     ModelFile,
     Passage,
     PassageWord,
+    PolicyEvaluation,
     PromptTemplate,
     State,
     TaskSet,
@@ -142,6 +143,7 @@ class Objects:
             "widget_key": self._widget_key,
             "task_set": self._task_set,
             "evaluation": self._evaluation,
+            "policy_evaluation": self._policy_evaluation,
             "model_version": self._model_version,
             "model_file": self._model_file,
             "rule": self._rule,
@@ -489,6 +491,20 @@ class Objects:
             state=EvaluationState.SUCCEEDED,
             total=1,
             report={"figures": [], "agreement": None, "candidate": None, "against": None},
+        ).id
+
+    def _policy_evaluation(self) -> Any:
+        """Make one that is over, of a policy with the tenant's secret word as its model."""
+        name = self._new_name().replace(" ", "-").lower()
+        written = Written(b"{}", self._secret, "")
+        policy = DecisionPolicy.create(self._tenant, name, written, by=BY)
+        return PolicyEvaluation.objects.create(
+            tenant=self._tenant,
+            version=policy.versions.get(),
+            subject_id=uuid4(),
+            created_by=BY,
+            state=EvaluationState.SUCCEEDED,
+            total=1,
         ).id
 
     def _model_version(self) -> Any:

@@ -44,6 +44,7 @@ from tenants.models.quota_raise import QuotaRaise
 from tenants.roles import Role
 from tests.console.asked import refusal
 from tests.console.conftest import SignIn
+from tests.console.evaluations.policy_reported import policy_reported
 from tests.console.evaluations.reported import reported
 from tests.console.jobs.rows import a_checkpoint, a_job
 from tests.inference.assistants.rows import an_assistant
@@ -181,6 +182,14 @@ IN_TENANT: list[Row] = [
     ("post", "evaluation_cancellation", WRITERS, 302),
     ("post", "evaluation_removal", WRITERS, 302),
     ("post", "evaluation_file", SEE_TEMPLATES, 200),
+    ("get", "policy_evaluations", SEE_TEMPLATES, 200),
+    ("get", "policy_evaluation_addition", WRITERS, 200),
+    ("post", "policy_evaluation_addition", WRITERS, 200),
+    ("get", "policy_evaluation", SEE_TEMPLATES, 200),
+    ("get", "policy_evaluation_live", SEE_TEMPLATES, 200),
+    ("post", "policy_evaluation_cancellation", WRITERS, 302),
+    ("post", "policy_evaluation_removal", WRITERS, 302),
+    ("post", "policy_evaluation_file", SEE_TEMPLATES, 200),
     ("get", "model_versions", SEE_VERSIONS, 200),
     ("get", "model_version", SEE_VERSIONS, 200),
     ("get", "model_version_import", WRITERS, 200),
@@ -314,6 +323,7 @@ ALSO_SHOWN |= {"legal_holds", "prompt_template_addition", "prompt_template_editi
 ALSO_SHOWN |= {"decision_policy_addition", "decision_policy_version_addition"}
 ALSO_SHOWN |= {"assistant_addition", "assistant_edition", "assistant_intent"}
 ALSO_SHOWN |= {"task_set_addition", "evaluation_addition", "job_addition"}
+ALSO_SHOWN |= {"policy_evaluation_addition"}
 POST_ONLY = sorted({name for method, name, *_ in IN_TENANT if method == "post"} - ALSO_SHOWN)
 ELSEWHERE = {"home", "platform", "no_tenant", "sign_in", "sign_out", "welcome"}  # own tests
 ELSEWHERE |= {"account", "session_end", "other_sessions_end", "all_check", "all_audit_event"}
@@ -442,7 +452,12 @@ def _evaluations(tenant: Tenant) -> Targets:
     return {
         **{f"evaluation{verb}": evaluation for verb in verbs},
         **{f"task_set{verb}": task_set for verb in ("", "_removal")},
+        **{f"policy_evaluation{verb}": _policy_evaluation(tenant) for verb in verbs},
     }
+
+
+def _policy_evaluation(tenant: Tenant) -> dict[str, Any]:
+    return {"policy_evaluation": policy_reported(tenant, f"p{uuid.uuid4().hex[:8]}").pk}
 
 
 def _version(tenant: Tenant) -> dict[str, Any]:

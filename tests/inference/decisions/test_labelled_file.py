@@ -56,7 +56,7 @@ def test_a_mark_of_byte_order_and_windows_line_ends_are_taken() -> None:
         ('{"fraud": 1}\n{"fraud"\n', "Line 2: It is no JSON object"),
         (b"amount,fraud\n\xff,1\n", "not UTF-8"),
         ("amount,fraud\n" + "5,1\n" * (MOST_ROWS + 1), "1 to 5000 rows"),
-        ("a" * (8 * 1024 * 1024 + 1), "larger than 8 MiB"),
+        ("a" * 1_000_001, "larger than 1000000 bytes"),
     ],
 )
 def test_a_file_that_cannot_be_taken_is_refused_with_its_lines(

@@ -29,6 +29,7 @@ from inference.models import (
     ModelVersion,
     Passage,
     PassageWord,
+    PolicyEvaluation,
     TaskSet,
 )
 from inference.models.data_set import DataSetChunk
@@ -45,6 +46,7 @@ MODELS: list[type[models.Model]] = [
     *(ModelVersion, ModelFile, ModelParent, ModelDataSet, Adapter),
     *(File, FileChunk, TaskSet, Evaluation),
     *(KnowledgeBase, Document, DocumentPiece, Passage, PassageWord),
+    *(File, FileChunk, TaskSet, Evaluation, PolicyEvaluation),
 ]
 
 

@@ -13,7 +13,6 @@ from django.db import connections
 
 from audit.models import Event
 from inference.api.evaluations import policies as driver
-from inference.api.evaluations import submitting
 from inference.decisions import evaluating, policies
 from inference.decisions.evaluating import File
 from inference.decisions.spec import of_json
@@ -68,11 +67,9 @@ def answer_of(body: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.fixture
-def version(engine: EngineServer, acme: Tenant, monkeypatch: pytest.MonkeyPatch) -> Any:
+def version(engine: EngineServer, acme: Tenant) -> Any:
     """Makes a version with these fields of its JSON form."""
     engine.beside = answer_of
-    monkeypatch.setattr(submitting, "LEAST_WAIT_S", 0.05)
-    monkeypatch.setattr(driver, "LEAST_WAIT_S", 0.05)
 
     async def make(**fields: Any) -> DecisionPolicyVersion:
         def create() -> DecisionPolicyVersion:
@@ -176,17 +173,16 @@ async def test_another_process_goes_on_where_one_has_died(
     assert len(engine.asked) == 20
 
 
-async def test_an_engine_that_fails_is_asked_again_later(
+async def test_a_failing_engine_makes_it_wait_with_its_rows(
     version: Any, engine: EngineServer
 ) -> None:
     engine.status = 500
     evaluation = await begun(await version())
     await drive()
     await in_database(evaluation.refresh_from_db)()
-    assert evaluation.state == EvaluationState.RUNNING
-    engine.status = 200
-    await ended(evaluation)
-    assert evaluation.state == "succeeded"
+    assert (evaluation.state, evaluation.error_code) == (EvaluationState.RUNNING, "")
+    assert evaluation.leased_until is None
+    assert evaluation.ciphertext
 
 
 async def test_an_answer_without_log_probabilities_ends_it_and_says_so(
