@@ -48,8 +48,8 @@ def begin(
     spec = spec_of(version)
     rows = rows_of(spec, file)
     _refuse_unfit(spec, rows, purpose)
-    more = {"by": by, "caller": caller}
-    return PolicyEvaluation.create(version, packed(rows), len(rows), purpose, **more)
+    content, count = packed(rows), len(rows)
+    return PolicyEvaluation.create(version, content, count, purpose, by=by, caller=caller)
 
 
 def rows_of(spec: PolicySpec, file: File) -> list[Row]:

@@ -18,7 +18,6 @@ from audit.keys.keyring import Unreadable
 from inference.api.evaluations.submitting import (
     COUNTED,
     LEAST_WAIT_S,
-    ROUTE,
     Refused,
     Wait,
     caller_of,
@@ -30,6 +29,7 @@ from inference.decisions.evaluation.labelled_file import Row
 from inference.decisions.evaluation.report import NoFigures
 from inference.decisions.spec import CHAT, PolicySpec
 from inference.engines import engines_of
+from inference.evaluation.asking import ROUTE
 from inference.intake.access import allowed
 from inference.intake.context import Context
 from inference.intake.errors import NotAdmitted

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 import orjson
+from django.utils.translation import gettext as _
 
 LARGEST, LONGEST_LINE = 1_000_000, 64 * 1024  # bytes
 MOST_ROWS, MOST_PROBLEMS = 5000, 10
@@ -48,19 +49,19 @@ def rows_in(
     an input, or "".
     """
     if len(data) > LARGEST:
-        raise BadFile(f"The file is larger than {LARGEST} bytes.")
+        raise BadFile(_("The file is larger than %d bytes.") % LARGEST)
     rows, problems = list[Row](), list[str]()
     for number, fields in _objects(data, types):
         try:
             rows.append(_row(fields, label, group, types, check))
         except _Wrong as problem:
-            problems.append(f"Line {number}: {problem}")
+            problems.append(_("Line %d: %s") % (number, problem))
         if len(problems) == MOST_PROBLEMS or len(rows) > MOST_ROWS:
             break
     if problems:
         raise BadFile(" ".join(problems))
     if not 1 <= len(rows) <= MOST_ROWS:
-        raise BadFile(f"A file has 1 to {MOST_ROWS} rows.")
+        raise BadFile(_("A file has 1 to %d rows.") % MOST_ROWS)
     return rows
 
 
@@ -77,16 +78,16 @@ def _row(
     if wrong := check(row):
         raise _Wrong(wrong)
     if group and group not in fields:
-        raise _Wrong(f"It lacks the column {group}.")
+        raise _Wrong(_("it lacks the column %s.") % group)
     return Row(row, _label(fields, label), str(fields.get(group, "")) if group else "")
 
 
 def _label(fields: dict[str, Any], name: str) -> int:
     if name not in fields:
-        raise _Wrong(f"It lacks the column {name}.")
+        raise _Wrong(_("it lacks the column %s.") % name)
     word = str(fields[name]).strip().lower()
     if word not in _YES | _NO:
-        raise _Wrong(f"{name} must be 1 or 0 (or yes or no, true or false).")
+        raise _Wrong(_("%s must be 1 or 0 (or yes or no, true or false).") % name)
     return int(word in _YES)
 
 
@@ -95,7 +96,7 @@ def _objects(data: bytes, types: Mapping[str, str]) -> Iterator[tuple[int, dict[
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise BadFile("The file is not UTF-8.") from None
+        raise BadFile(_("The file is not UTF-8.")) from None
     if text.lstrip().startswith("{"):
         yield from _json_lines(text)
     else:
@@ -110,7 +111,7 @@ def _json_lines(text: str) -> Iterator[tuple[int, dict[str, Any] | str]]:
             fields = orjson.loads(line) if len(line) <= LONGEST_LINE else None
         except orjson.JSONDecodeError:
             fields = None
-        yield number, fields if isinstance(fields, dict) else "It is no JSON object."
+        yield number, fields if isinstance(fields, dict) else _("it is no JSON object.")
 
 
 def _csv_lines(text: str, types: Mapping[str, str]) -> Iterator[tuple[int, dict[str, Any] | str]]:
@@ -118,11 +119,11 @@ def _csv_lines(text: str, types: Mapping[str, str]) -> Iterator[tuple[int, dict[
     try:
         for fields in reader:
             if None in fields or None in fields.values():
-                yield reader.line_num, "It has another number of columns than the header."
+                yield reader.line_num, _("it has another number of columns than the header.")
             else:
                 yield reader.line_num, _typed(fields, types)
     except csv.Error:
-        raise BadFile(f"Line {reader.line_num + 1} is no CSV.") from None
+        raise BadFile(_("Line %d: %s") % (reader.line_num + 1, _("it is no CSV."))) from None
 
 
 def _typed(fields: Mapping[str, str], types: Mapping[str, str]) -> dict[str, Any]:

@@ -71,8 +71,9 @@ class PolicyEvaluationForm(ConsoleForm):
         fields = self.cleaned_data
         assert request.member
         file = File(fields["content"].read(), fields["label"], fields["group"])
-        names = {"by": request.actor, "caller": request.member}
-        return evaluating.begin(fields["version"], file, fields["purpose"], **names)
+        version, purpose = fields["version"], fields["purpose"]
+        by, caller = request.actor, request.member
+        return evaluating.begin(version, file, purpose, by=by, caller=caller)
 
 
 @permitted(Permission.VIEW_EVALUATIONS)
@@ -88,8 +89,9 @@ def evaluations(request: TenantRequest) -> HttpResponse:
 @permitted(Permission.MANAGE_EVALUATIONS)
 def addition(request: TenantRequest) -> HttpResponse:
     is_post = request.method == "POST"
-    sent = (request.POST, request.FILES) if is_post else (None, None)
-    form = PolicyEvaluationForm(*sent, request.tenant)
+    form = PolicyEvaluationForm(
+        request.POST if is_post else None, request.FILES if is_post else None, request.tenant
+    )
     if not is_post and request.GET.get("version"):
         form.initial["version"] = request.GET["version"]
     if row := saved(form, lambda: form.begin(request)):

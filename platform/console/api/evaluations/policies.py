@@ -35,10 +35,10 @@ class NewPolicyEvaluation(Shape):
         trim_whitespace=False,
         help_text="CSV with a header, or a JSON object in each line.",
     )
-    label = s.CharField(
+    label_column = s.CharField(
         max_length=80, required=False, help_text="The column of what happened; else `label`."
     )
-    group = s.CharField(
+    group_column = s.CharField(
         max_length=80, required=False, help_text="The column of a card or the like."
     )
     EXAMPLE = {
@@ -46,8 +46,8 @@ class NewPolicyEvaluation(Shape):
         "version": 2,
         "purpose": "report",
         "content": "amount,card,fraud\n12,c1,0\n900,c2,1\n",
-        "label": "fraud",
-        "group": "card",
+        "label_column": "fraud",
+        "group_column": "card",
     }
 
 
@@ -105,10 +105,11 @@ class PolicyEvaluations(Resource):
         versions = DecisionPolicyVersion.objects.filter(tenant=self.url_tenant)
         named = {"policy__name": fields["policy"], "number": fields["version"]}
         version = self.named(versions.select_related("policy"), "version", text, **named)
-        columns = fields.get("label", evaluating.LABEL), fields.get("group", "")
+        columns = fields.get("label_column", evaluating.LABEL), fields.get("group_column", "")
         file, purpose = File(fields["content"].encode(), *columns), fields.get("purpose", "report")
-        names = {"by": self.actor, "caller": self._caller()}
-        return self.respond(evaluating.begin(version, file, purpose, **names), 201)
+        caller = self._caller()
+        row = evaluating.begin(version, file, purpose, by=self.actor, caller=caller)
+        return self.respond(row, 201)
 
     @Act(P.VIEW_EVALUATIONS, asks=PolicyFileQuestion, files=tuple(FORMATS.values()))
     def file(self, request: Any, **path: Any) -> HttpResponse:
