@@ -59,7 +59,7 @@ def _bin(reference: Distribution, value: Any, size: int) -> int:
     if reference.edges:
         if not _is_number(value):
             return 0
-        return 1 + sum(value >= edge for edge in reference.edges)
+        return 1 + sum(bool(value >= edge) for edge in reference.edges)
     if not isinstance(value, str):
         return 0
     return 1 + reference.words.index(value) if value in reference.words else size - 1

@@ -137,9 +137,12 @@ def _figures(rows: Labelled, scores: Sequence[float], thresholds: Thresholds) ->
 def _groups(rows: Labelled, scores: Sequence[float]) -> Of:
     def of(counts: Sequence[int] | None) -> float:
         chosen = [at for at in range(len(scores)) if counts is None or counts[at]]
-        columns = scores, rows.labels, rows.groups
-        parts = ([column[at] for at in chosen] for column in columns)
-        return ranking.precision_of_groups(*parts, most=GROUPS_AT)  # type: ignore[arg-type]
+        return ranking.precision_of_groups(
+            [scores[at] for at in chosen],
+            [rows.labels[at] for at in chosen],
+            [rows.groups[at] for at in chosen],
+            GROUPS_AT,
+        )
 
     return of
 
