@@ -59,6 +59,12 @@ _POLICY_EVALUATIONS = """
 _EXPLANATIONS = """
     exists (select from inference_decisionexplanation
             where state = 'making' and due_at <= now())"""
+# Once an hour for each policy that decides.
+_DRIFT = """
+    exists (select from inference_decisionpolicy p where p.champion is not null
+            and not exists (select from inference_policydrift d
+                            where d.policy_id = p.id and d.day >= current_date - 1
+                              and d.measured_at > now() - interval '1 hour'))"""
 
 _JOBS = """
     exists (select from inference_job where due_at <= now())
@@ -123,6 +129,7 @@ IN_DATABASE = {
     "inference.explain_decisions": _EXPLANATIONS,
     "inference.resume_dialogues": _DIALOGUES,
     "inference.evaluate_policies": _POLICY_EVALUATIONS,
+    "inference.measure_drift": _DRIFT,
     "inference.forget_files": _FILES,
     "inference.return_dialogues": _ABANDONED,
     "inference.end_calls": _OVERDUE_CALLS,

@@ -25,6 +25,7 @@ from inference.decisions import contest_clock
 from inference.dialogues.handing_over import return_abandoned
 from inference.dialogues.overdue_calls import end_overdue
 from inference.dialogues.resuming import resume_due
+from inference.decisions import drifting
 from inference.energy.resting import balance
 from inference.jobs import background_validation
 from inference.jobs.driving import drive_due
@@ -49,6 +50,7 @@ _dialogues = Background("dialogues", resume_due)
 _data_sets = Background("data-sets", importing.import_due, importing.AT_ONCE)
 _knowledge = Background("knowledge", drive_knowledge)
 _policy_evaluations = Background("policy-evaluations", policy_evaluations.drive_due)
+_drift = Background("drift", drifting.measure_all)
 _ending = threading.Event()  # a drain that begins now would miss it, and never end under load
 _live: set[tuple[asyncio.AbstractEventLoop, Runners]] = set()
 _attended: set[str] = set()  # Celery queues of the engines that this worker serves
@@ -156,6 +158,9 @@ def explain_decisions() -> None:
 @shared_task(name="inference.run_contest_clock", ignore_result=True)
 def run_contest_clock() -> None:
     contest_clock.run()
+@shared_task(name="inference.measure_drift", ignore_result=True)
+def measure_drift() -> None:
+    _drift.wake()
 
 
 @shared_task(name="inference.forget_files", ignore_result=True)

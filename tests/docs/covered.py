@@ -92,6 +92,10 @@ RULES: list[tuple[str, str]] = [
     (r"tar -czf var/pages.tar.gz .*|python3 -c 'import json, pathlib; .*", _QUICK_START),
     (r"forebay evaluate smollm2-135m:manual .*", _QUICK_START),
     (r"curl http://localhost:8000/v1/chat/completions .*smollm2-135m:manual.*", _QUICK_START),
+    (
+        r"forebay tree .*",
+        "tests/config/command/test_tree.py::test_it_prints_a_tree_that_a_policy_takes",
+    ),
     (r"forebay evaluate .*", _MODELS + "test_evaluation"),
     (r"forebay jobs (list|create|follow|pause) .*", _MODELS + "test_jobs"),
     (r"forebay data-sets (upload|show|report) .*", _MODELS + "test_data_sets"),

@@ -41,14 +41,15 @@ def rows_in(
     *,
     types: Mapping[str, str],
     check: Callable[[dict[str, Any]], str],
+    bounded: bool = True,
 ) -> list[Row]:
     """Returns the rows of a file. Raises BadFile.
 
     `label` and `group` name their columns. `types` has the JSON types of the inputs, by which a
     CSV's texts are read; columns that are neither are left out. `check` returns what is wrong with
-    an input, or "".
+    an input, or "". `bounded` is for files that others send.
     """
-    if len(data) > LARGEST:
+    if bounded and len(data) > LARGEST:
         raise BadFile(_("The file is larger than %d bytes.") % LARGEST)
     rows, problems = list[Row](), list[str]()
     for number, fields in _objects(data, types):
@@ -56,13 +57,19 @@ def rows_in(
             rows.append(_row(fields, label, group, types, check))
         except _Wrong as problem:
             problems.append(_("Line %d: %s") % (number, problem))
-        if len(problems) == MOST_PROBLEMS or len(rows) > MOST_ROWS:
+        if len(problems) == MOST_PROBLEMS or (bounded and len(rows) > MOST_ROWS):
             break
     if problems:
         raise BadFile(" ".join(problems))
-    if not 1 <= len(rows) <= MOST_ROWS:
+    if not rows or (bounded and len(rows) > MOST_ROWS):
         raise BadFile(_("A file has 1 to %d rows.") % MOST_ROWS)
     return rows
+
+
+def columns_of(data: bytes) -> list[str]:
+    """Returns the names of a file's columns, by its first line. Raises BadFile."""
+    first = next(_objects(data, {}), None)
+    return list(first[1]) if first and isinstance(first[1], dict) else []
 
 
 def _row(

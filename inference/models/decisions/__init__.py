@@ -7,6 +7,7 @@ from inference.models.decisions.decision import (
 )
 from inference.models.decisions.explanation import DecisionExplanation, ExplanationState
 from inference.models.decisions.policy import DecisionPolicy
+from inference.models.decisions.policy_drift import PolicyDrift
 from inference.models.decisions.policy_evaluation import PolicyEvaluation, PolicyPurpose
 from inference.models.decisions.policy_version import DecisionPolicyVersion, PolicyVersionState
 from inference.models.decisions.review import Review, ReviewCause, ReviewState
@@ -22,6 +23,7 @@ __all__ = [
     "DecisionPolicyVersion",
     "DecisionSource",
     "ExplanationState",
+    "PolicyDrift",
     "PolicyEvaluation",
     "PolicyPurpose",
     "PolicyVersionState",

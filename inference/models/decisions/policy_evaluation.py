@@ -196,7 +196,12 @@ class PolicyEvaluation(models.Model):
     def _end(self, state: EvaluationState, **fields: Any) -> bool:
         """End it, without its rows. Returns False if it was over."""
         rows = PolicyEvaluation.objects.under_way().filter(pk=self.pk)
-        gone: dict[str, Any] = {"ciphertext": None, "data_key_id": None, "scores": [], "leased_until": None}
+        gone: dict[str, Any] = {
+            "ciphertext": None,
+            "data_key_id": None,
+            "scores": [],
+            "leased_until": None,
+        }
         ended = rows.update(state=state, ended_at=timezone.now(), **gone, **fields)
         self.refresh_from_db()
         return bool(ended)

@@ -69,6 +69,9 @@ SUBCOMMANDS = {
     "evaluate": Subcommand(
         f"{_HERE}.evaluate", "a model by a file of tasks, with a tenant's key", "MODEL …"
     ),
+    "tree": Subcommand(
+        f"{_HERE}.tree", "a boosted tree for a decision policy, of labelled rows", "FILE …"
+    ),
     "data-sets": Subcommand(
         f"{_HERE}.data_sets", "data sets of a tenant, with its key", "COMMAND …"
     ),

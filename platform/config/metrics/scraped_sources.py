@@ -18,7 +18,7 @@ from django.conf import settings
 
 from audit import figures as of_audit
 from config.metrics import backups, gpus
-from inference.metrics import engines, jobs, lending, queues
+from inference.metrics import decisions, engines, jobs, lending, queues
 from inference.queue.client import client
 from infrastructure.metrics import Gauge, Label
 from infrastructure.redis import servers
@@ -65,11 +65,13 @@ class Database:
         of_audit.read(self._connection)
         of_tenants.read(self._connection)
         jobs.read(self._connection)
+        decisions.read(self._connection)
 
     def forget(self) -> None:
         of_audit.forget()
         of_tenants.forget()
         jobs.forget()
+        decisions.forget()
         connection, self._connection = self._connection, None
         if connection:
             connection.close()

@@ -61,6 +61,7 @@ WORK = (
     Work("inference.try_policies", 1, 5),
     Work("inference.explain_decisions", 2, 5),
     Work("inference.evaluate_policies", 2, 5),
+    Work("inference.measure_drift", 60, 60),
     Work("audit.seal", 1, 5),
     Work("audit.tell_witnesses", 1, 2),
     Work("audit.delete", 2, 5),

@@ -466,6 +466,10 @@ MAP: dict[str, dict[Data, str]] = {
         D.NONE: "id tenant base document number data_key_id ciphertext words dimensions"
     },
     "inference.PassageWord": {D.NONE: "pk tenant passage word count"},
+    # Figures of many people's decisions together: inference/decisions/drifting.py
+    "inference.PolicyDrift": {
+        D.NONE: "id tenant policy version_number day rows score_psi input_psi labelled "
+        "calibration_error mean_score rate measured_at",
     # Labelled rows under the tenant's key until they are scored; a report has figures alone.
     "inference.PolicyEvaluation": {
         D.PSEUDONYM: "api_key member subject_id created_by",

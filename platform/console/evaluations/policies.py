@@ -21,7 +21,12 @@ from console.trail.actors import Actors
 from inference.decisions import evaluating
 from inference.decisions.evaluating import File
 from inference.decisions.evaluation.labelled_file import LARGEST
-from inference.models import DecisionPolicyVersion, PolicyEvaluation, PolicyPurpose
+from inference.models import (
+    DecisionPolicyVersion,
+    PolicyDrift,
+    PolicyEvaluation,
+    PolicyPurpose,
+)
 from tenants.models import Tenant
 from tenants.roles import Permission
 
@@ -82,7 +87,8 @@ def evaluations(request: TenantRequest) -> HttpResponse:
     rows = rows.defer("report", "ciphertext", "version__ciphertext")
     shown = page(rows, "created_at", request.GET.get("cursor", ""))
     moving = any(not row.is_over for row in shown.rows)
-    context = {"page": shown, "moving": moving}
+    drift = PolicyDrift.objects.filter(tenant=request.tenant).latest_of_each()
+    context = {"page": shown, "moving": moving, "drift": drift.select_related("policy")}
     return render(request, "console/evaluations/policy_evaluations.html", context)
 
 

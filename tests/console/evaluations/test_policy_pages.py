@@ -1,13 +1,15 @@
 """Pages of evaluations of decision policies."""
 
 import json
+from datetime import timedelta
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
+from django.utils import timezone
 
 from audit.models import Event
-from inference.models import DecisionPolicyVersion, PolicyEvaluation
+from inference.models import DecisionPolicyVersion, PolicyDrift, PolicyEvaluation
 from tenants.models import Member, Tenant
 from tests.console.conftest import SignIn
 from tests.console.evaluations.policy_reported import policy_reported, policy_version
@@ -103,3 +105,19 @@ def test_one_under_way_is_cancelled_and_then_removed(client: Client, acme: Tenan
     assert (evaluation.state, evaluation.ciphertext) == ("cancelled", None)
     client.post(path(evaluation, "removal/"))
     assert not PolicyEvaluation.objects.exists()
+
+
+def test_the_days_drift_of_each_policy_is_on_the_page(client: Client, acme: Tenant) -> None:
+    policy = policy_version(acme, "payments", payments()).policy
+    now = timezone.now()
+    figures = {"rows": 400, "score_psi": 0.123, "input_psi": {"merchant": 0.4, "amount": 0.1}}
+    feedback = {"labelled": 300, "calibration_error": 0.05, "mean_score": 0.1, "rate": 0.15}
+    for day, more in ((now.date() - timedelta(days=1), {"score_psi": 0.9}), (now.date(), {})):
+        PolicyDrift.objects.create(
+            tenant=acme, policy=policy, version_number=1, day=day, measured_at=now,
+            **{**figures, **feedback, **more},
+        )  # fmt: skip
+    text = client.get("/console/t/acme/policy-evaluations/").content.decode()
+    assert "0.123" in text
+    assert "merchant: 0.400" in text
+    assert "0.900" not in text  # of the day before
