@@ -24,10 +24,18 @@ class CannotFit(Exception):
     """The tree cannot be fitted. The message is a sentence for people."""
 
 
-def fit(rows: Sequence[Mapping[str, Any]], labels: Sequence[int], *, seed: int = 0) -> Tree:
+def fit(
+    rows: Sequence[Mapping[str, Any]],
+    labels: Sequence[int],
+    *,
+    seed: int = 0,
+    rounds: int = 100,
+    leaves: int = 31,
+) -> Tree:
     """Returns a tree that scores rows as scikit-learn's own model does. Raises CannotFit.
 
-    Numbers and truth values are features; of each text the commonest values are one each.
+    Numbers and truth values are features; of each text the commonest values are one each. Fewer
+    `rounds` and `leaves` make it smaller.
     """
     if len(rows) < FEWEST_ROWS:
         raise CannotFit(f"A tree needs at least {FEWEST_ROWS} rows.")
@@ -41,7 +49,9 @@ def fit(rows: Sequence[Mapping[str, Any]], labels: Sequence[int], *, seed: int =
         ) from None
     features = features_of(rows)
     table = [[value_of(feature, row) for feature in features] for row in rows]
-    model = HistGradientBoostingClassifier(random_state=seed).fit(table, list(labels))
+    model = HistGradientBoostingClassifier(
+        random_state=seed, max_iter=rounds, max_leaf_nodes=leaves
+    ).fit(table, list(labels))
     about = {"rows": len(rows), "positives": sum(labels), "method": "HistGradientBoosting"}
     return Tree(features, _intercept(model), _trees(model), about)
 

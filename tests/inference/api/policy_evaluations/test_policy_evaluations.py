@@ -1,9 +1,7 @@
 """Labelled files put to versions of a decision policy, through queue, worker and engine."""
 
 import asyncio
-import math
 import random
-import re
 from typing import Any
 
 import pytest
@@ -18,6 +16,7 @@ from inference.decisions.evaluating import File
 from inference.decisions.spec import of_json
 from inference.models import DecisionPolicyVersion, EvaluationState, PolicyEvaluation, Usage
 from tenants.models import ApiKey, Tenant
+from tests.inference.api.policy_evaluations.engine_answers import answer_of, score_of
 from tests.inference.engine_server import EngineServer
 from tests.inference.running import until
 
@@ -45,25 +44,6 @@ def a_file(rows: int = 60, seed: int = 1) -> bytes:
         bad = int(chance.random() < (0.7 if amount > 50 else 0.1))
         lines.append(f'{amount},"Tea, Ltd",card-{number % 20},{bad}')
     return "\n".join(lines).encode()
-
-
-def score_of(amount: float) -> float:
-    return 0.05 + 0.9 * amount / 100
-
-
-def answer_of(body: dict[str, Any]) -> dict[str, Any]:
-    """Returns an answer whose `yes` is the likelier, the larger the amount of the prompt."""
-    words = re.search(r"Payment of ([\d.]+)", body["messages"][0]["content"])
-    assert words
-    yes = score_of(float(words[1]))
-    top = [{"token": t, "logprob": math.log(p)} for t, p in (("yes", yes), ("no", 1 - yes))]
-    choice = {
-        "index": 0, "finish_reason": "length", "message": {"role": "assistant", "content": "yes"},
-        "logprobs": {"content": [{**top[0], "top_logprobs": top}]},
-    }  # fmt: skip
-    usage = {"prompt_tokens": 20, "completion_tokens": 1, "total_tokens": 21}
-    head = {"id": "theirs", "object": "chat.completion", "created": 1, "model": "theirs"}
-    return {**head, "choices": [choice], "usage": usage}
 
 
 @pytest.fixture
