@@ -145,6 +145,8 @@ def resume_dialogues() -> None:
 @shared_task(name="inference.try_policies", ignore_result=True)
 def try_policies() -> None:
     drive_trials()
+
+
 @shared_task(name="inference.evaluate_policies", ignore_result=True)
 def evaluate_policies() -> None:
     _policy_evaluations.wake()

@@ -9,7 +9,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('inference', '0048_decision'),
+        ('inference', '0047_policy_trials'),
         ('tenants', '0024_person'),
     ]
 

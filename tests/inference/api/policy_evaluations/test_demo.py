@@ -8,12 +8,12 @@ import httpx
 import pytest
 from channels.db import database_sync_to_async
 from django.db import connections
-from inference.api.policy_trials import driver as trials
 
 from config.demo import fraud
 from config.demo.fraud import FraudDemo, Unready
 from config.demo.payment_inputs import Input
 from inference.api.evaluations import policies as evaluations
+from inference.api.policy_trials import driver as trials
 from inference.models import Decision, DecisionPolicy
 from tenants.models import ApiKey, Tenant
 from tests.inference.api.policy_evaluations.engine_answers import answer_of
