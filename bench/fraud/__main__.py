@@ -23,8 +23,8 @@ def main() -> None:
         model = None if options.without_model else _model(options, rows, folder, seed)
         scorers = results.scorers(rows, model)
         runs.append({name: results.figures(each, rows) for name, each in scorers.items()})
-        if model:
-            pages.write(folder, rows, scorers)
+        folder.mkdir(exist_ok=True)
+        pages.write(folder, rows, scorers)
     (options.folder / "figures.json").write_text(json.dumps(runs, indent=1))
     print(results.table(runs))
 
