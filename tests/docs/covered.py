@@ -93,6 +93,11 @@ RULES: list[tuple[str, str]] = [
     (r"forebay evaluate smollm2-135m:manual .*", _QUICK_START),
     (r"curl http://localhost:8000/v1/chat/completions .*smollm2-135m:manual.*", _QUICK_START),
     (
+        r"forebay demo fraud",
+        "tests/inference/api/policy_evaluations/test_demo.py::"
+        "test_it_makes_a_policy_that_decides_and_leaves_no_key_behind",
+    ),
+    (
         r"forebay tree .*",
         "tests/config/command/test_tree.py::test_it_prints_a_tree_that_a_policy_takes",
     ),
