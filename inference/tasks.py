@@ -21,11 +21,10 @@ from inference.api.policy_trials.driver import drive_all as drive_trials
 from inference.batch.file_store import forget_abandoned, forget_expired
 from inference.batch.windows import wake_resting_soon
 from inference.data_sets import importing
-from inference.decisions import contest_clock
+from inference.decisions import contest_clock, drifting
 from inference.dialogues.handing_over import return_abandoned
 from inference.dialogues.overdue_calls import end_overdue
 from inference.dialogues.resuming import resume_due
-from inference.decisions import drifting
 from inference.energy.resting import balance
 from inference.jobs import background_validation
 from inference.jobs.driving import drive_due
@@ -160,6 +159,8 @@ def explain_decisions() -> None:
 @shared_task(name="inference.run_contest_clock", ignore_result=True)
 def run_contest_clock() -> None:
     contest_clock.run()
+
+
 @shared_task(name="inference.measure_drift", ignore_result=True)
 def measure_drift() -> None:
     _drift.wake()

@@ -9,7 +9,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('inference', '0047_policy_trials'),
+        ('inference', '0051_reviews'),
         ('tenants', '0024_person'),
     ]
 

@@ -470,12 +470,14 @@ MAP: dict[str, dict[Data, str]] = {
     "inference.PolicyDrift": {
         D.NONE: "id tenant policy version_number day rows score_psi input_psi labelled "
         "calibration_error mean_score rate measured_at",
+    },
     # Labelled rows under the tenant's key until they are scored; a report has figures alone.
     "inference.PolicyEvaluation": {
         D.PSEUDONYM: "api_key member subject_id created_by",
         D.BEHAVIOUR: "purpose state error_code created_at ended_at",
         D.NONE: "id tenant version due_at leased_until total data_key_id ciphertext scores report "
         "written",
+    },
     # Texts of the tenant under its own key, as prompt templates are: inference/models/task_set.py
     "inference.TaskSet": {
         D.PSEUDONYM: "created_by",
