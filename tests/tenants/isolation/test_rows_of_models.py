@@ -44,9 +44,8 @@ MODELS: list[type[models.Model]] = [
     *(Job, JobCheckpoint, JobEvent, JobMetric),
     *(DataSet, DataSetVersion, DataSetChunk, DataSetNotice),
     *(ModelVersion, ModelFile, ModelParent, ModelDataSet, Adapter),
-    *(File, FileChunk, TaskSet, Evaluation),
-    *(KnowledgeBase, Document, DocumentPiece, Passage, PassageWord),
     *(File, FileChunk, TaskSet, Evaluation, PolicyEvaluation),
+    *(KnowledgeBase, Document, DocumentPiece, Passage, PassageWord),
 ]
 
 
