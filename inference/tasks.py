@@ -46,6 +46,7 @@ from infrastructure.background import Background
 _adapters = Background("adapters", load_all)
 _assistants = Background("assistants", build_due)
 _dialogues = Background("dialogues", resume_due)
+_explanations = Background("explanations", make_all)
 _data_sets = Background("data-sets", importing.import_due, importing.AT_ONCE)
 _knowledge = Background("knowledge", drive_knowledge)
 _policy_evaluations = Background("policy-evaluations", policy_evaluations.drive_due)
@@ -153,7 +154,7 @@ def evaluate_policies() -> None:
 
 @shared_task(name="inference.explain_decisions", ignore_result=True)
 def explain_decisions() -> None:
-    make_all()
+    _explanations.wake()
 
 
 @shared_task(name="inference.run_contest_clock", ignore_result=True)

@@ -32,6 +32,7 @@ SCOPES: dict[Scope, frozenset[P]] = {
             P.MANAGE_ADAPTERS,
             P.MANAGE_EVALUATIONS,
             P.MANAGE_DATA_SETS,
+            P.VIEW_PEOPLE,
             P.MANAGE_ACTIONS,
             P.MANAGE_POLICIES,
             P.MANAGE_KNOWLEDGE,

@@ -39,8 +39,8 @@ LOST = timedelta(hours=1)  # a killed job starts again until then; later it has 
 # A person's recorded acts other than requests: all of their own things, and some others. No holds,
 # which may be secret, and no reasons given by other people: only the details listed here.
 _OWN = (
-    *("api_key", "batch", "conversation", "data_set", "file", "knowledge", "link"),
-    *("member", "mfa", "response", "session"),
+    *("api_key", "batch", "contest", "conversation", "data_set", "decision", "file"),
+    *("knowledge", "link", "member", "mfa", "response", "session"),
 )
 ACTIONS = (
     *(action for action in Action if action.partition(":")[0] in (*_OWN, "texts")),
@@ -58,9 +58,9 @@ ACTIONS = (
     Action.TEAM_JOIN,
     Action.TEAM_LEAVE,
 )
-WORDS = """again asked batch bytes conversation count download due_at export factor factors file how
-    keys left limit member mode purpose refusal request response role route sessions tier used
-    why"""
+WORDS = """again asked batch bytes contest conversation count decision download due_at export factor
+    factors file how keys left limit member mode outcome policy purpose refusal request response
+    role route sessions state tier used version why"""
 OF_DETAIL = frozenset(WORDS.split())
 Row = dict[str, Any]
 

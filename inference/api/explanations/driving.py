@@ -21,7 +21,8 @@ from tenants.caller import Caller
 
 AT_ONCE = 20
 CLASS = "batch"  # decisions themselves go first
-LATER_S = 5.0
+LATER_S, BUSY_S = 5.0, 60.0
+PATIENCE_S = 90.0  # with engines that are busy; shorter than a lease
 
 
 def make_all() -> None:
@@ -35,10 +36,18 @@ def make_all() -> None:
 async def _make(rows: list[DecisionExplanation]) -> None:
     context = await Context.open()
     try:
-        for row in rows:
-            await _make_one(context, row)
+        await asyncio.gather(*(_make_in_time(context, row) for row in rows))
     finally:
         await context.close()
+
+
+async def _make_in_time(context: Context, row: DecisionExplanation) -> None:
+    """Make an explanation; if its engine is too busy, cancel that and look again later."""
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            await _make_one(context, row)
+    except TimeoutError:
+        await database_sync_to_async(row.wait)(BUSY_S)
 
 
 async def _make_one(context: Context, row: DecisionExplanation) -> None:

@@ -60,6 +60,9 @@ SUBCOMMANDS = {
     "aliases": Subcommand(
         f"{_HERE}.operating.aliases", f"names of tenants for models {_OPERATING}", "COMMAND …"
     ),
+    "people": Subcommand(
+        f"{_HERE}.operating.people", f"people who are no members {_OPERATING}", "COMMAND …"
+    ),
     "policies": Subcommand(
         f"{_HERE}.operating.policies", f"decision policies of tenants {_OPERATING}", "COMMAND …"
     ),

@@ -8,6 +8,7 @@ from django.contrib import messages
 from django.core.exceptions import ValidationError
 from django.http import Http404, HttpResponse, StreamingHttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
@@ -27,6 +28,11 @@ from tenants.models.person import LONGEST_REFERENCE
 from tenants.personal_data import people as records
 from tenants.roles import Permission
 from tenants.scope import tenant_scope
+
+_KINDS: dict[str, Promise] = {
+    "decisions": gettext_lazy("Decisions"),
+    "dialogues": gettext_lazy("Dialogues"),
+}
 
 
 class FindForm(ConsoleForm):
@@ -132,7 +138,9 @@ def _page(request: TenantRequest, person: Person, form: PersonDeletionForm) -> H
     requests = list(DeletionRequest.objects.filter(**owner).newest_first()[:10])
     context = {
         "person": person,
-        "stored": records.stored_rows(person),
+        "stored": [
+            (_KINDS.get(rows.name, rows.name), rows.count) for rows in records.stored_rows(person)
+        ],
         "lines": lines(requests, request.tenant),
         "hold": legal_hold.in_force(request.tenant.id, person.subject_id),
         "exports": portability.of_subject(**owner),

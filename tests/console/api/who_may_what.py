@@ -23,7 +23,7 @@ SECURITY = "owner operator"
 TEXTS = "owner auditor"  # who may read the texts of the trail
 T = "tenants/acme/"
 REVIEWS = "owner"
-FINDS = "owner admin auditor operator"
+FINDS = "owner admin auditor operator management:write"
 TABLE = {
     "GET me/": ALL,
     "GET tenants/": ALL,
