@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy as _
 
 _time_zone = lazy(get_current_timezone_name, str)
 MOST = 2**31 - 1  # the largest limit: PostgreSQL's integer
-BOXES = (forms.CheckboxInput, forms.CheckboxSelectMultiple)
+BOXES = (forms.CheckboxInput, forms.CheckboxSelectMultiple, forms.RadioSelect)
 
 
 class StyledField(BoundField):
