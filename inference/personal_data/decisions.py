@@ -38,14 +38,17 @@ def erase(tenant_id: UUID, subject_id: UUID) -> Evidence:
 
     Reviews that wait are over: nobody can read what they are about.
     """
-    ids = list(_about(tenant_id, subject_id).values_list("pk", flat=True))
-    about = {"tenant_id": tenant_id, "decision__in": ids}
+    decisions = _about(tenant_id, subject_id)
+    about = {"tenant_id": tenant_id, "decision__in": decisions.values("pk")}
     contests, _by_table = Contest.objects.filter(**about).delete()
     explanations, _by_table = DecisionExplanation.objects.filter(**about).delete()
     Review.objects.waiting().filter(**about).delete()
     Review.objects.filter(**about).update(ciphertext=None, data_key_id=None)
-    decisions = Decision.objects.filter(pk__in=ids).update(**_NOTHING)
-    return {"decisions": decisions, "contests": contests, "explanations": explanations}
+    return {
+        "decisions": decisions.update(**_NOTHING),
+        "contests": contests,
+        "explanations": explanations,
+    }
 
 
 def remaining(tenant_id: UUID, subject_id: UUID) -> int:
