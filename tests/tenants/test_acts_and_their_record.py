@@ -20,6 +20,8 @@ from inference.model_registry.promoting import promote
 from inference.models import (
     Adapter,
     AdapterPromotion,
+    Assistant,
+    AssistantVersion,
     DecisionPolicy,
     DecisionPolicyVersion,
     Engine,
@@ -47,6 +49,7 @@ from tenants.models.tier import TierPolicy
 from tenants.roles import Role
 from tests import people
 from tests.inference.adapters.rows import a_version, serve
+from tests.inference.assistants.rows import an_assistant, built, shop_content
 
 pytestmark = pytest.mark.django_db
 PASSWORD = "a forebay holds the river"
@@ -216,6 +219,43 @@ def _shadow(w: World) -> Callable[[], Any]:
     return partial(policy.run_in_shadow, version, by=BY)
 
 
+def _built(w: World, assistant: Assistant | None = None) -> AssistantVersion:
+    return built(assistant or an_assistant(w.acme, w.alice, by=w.alice.actor))
+
+
+def _submitted(w: World, assistant: Assistant | None = None) -> AssistantVersion:
+    version = _built(w, assistant)
+    version.submit(by=w.alice.actor)
+    return version
+
+
+def _answering(w: World, versions: int) -> Assistant:
+    """Returns an assistant with so many versions that were promoted, one after the other."""
+    assistant = an_assistant(w.acme, w.alice, by=w.alice.actor)
+    for number in range(1, versions + 1):
+        if number > 1:
+            assistant.write(shop_content(), by=w.alice.actor, caller=w.alice)
+        version = _submitted(w, assistant)
+        version.approve(by=BY)
+        assistant.promote(version, by=BY)
+    return assistant
+
+
+def _write_assistant(w: World) -> Callable[[], Any]:
+    assistant = an_assistant(w.acme, w.alice, by=w.alice.actor)
+    return partial(assistant.write, shop_content(), by=BY, caller=w.alice)
+
+
+def _promote_assistant(w: World) -> Callable[[], Any]:
+    assistant = _answering(w, 2)
+    return partial(assistant.promote, assistant.versions.get(number=1), by=BY)
+
+
+def _challenge_assistant(w: World) -> Callable[[], Any]:
+    assistant = _answering(w, 2)
+    return partial(assistant.challenge, assistant.versions.get(number=1), 0.1, by=BY)
+
+
 def _loading(w: World) -> AdapterPromotion:
     return _adapter(w).promote(a_version(w.acme, 3), by=BY)
 
@@ -320,6 +360,18 @@ ACTS: dict[Action, Act] = {
     Action.POLICY_STOP: lambda w: partial(_policy(w, 1).stop, by=BY),
     Action.POLICY_RETIRE: lambda w: partial(_draft(w).retire, by=BY),
     Action.POLICY_REMOVE: lambda w: partial(_policy(w).remove, by=BY),
+    Action.ASSISTANT_CREATE: lambda w: partial(an_assistant, w.acme, w.alice),
+    Action.ASSISTANT_WRITE: _write_assistant,
+    Action.ASSISTANT_BUILD: lambda w: partial(_built(w).rebuild, by=BY, caller=w.alice),
+    Action.ASSISTANT_SUBMIT: lambda w: partial(_built(w).submit, by=BY),
+    Action.ASSISTANT_APPROVE: lambda w: partial(_submitted(w).approve, by=BY),
+    Action.ASSISTANT_SEND_BACK: lambda w: partial(_submitted(w).send_back, by=BY),
+    Action.ASSISTANT_RETIRE: lambda w: partial(_built(w).retire, by=BY),
+    Action.ASSISTANT_PROMOTE: _promote_assistant,
+    Action.ASSISTANT_ROLLBACK: lambda w: partial(_answering(w, 2).roll_back, by=BY),
+    Action.ASSISTANT_CHALLENGE: _challenge_assistant,
+    Action.ASSISTANT_STOP: lambda w: partial(_answering(w, 1).stop, by=BY),
+    Action.ASSISTANT_REMOVE: lambda w: partial(_answering(w, 0).remove, by=BY),
     Action.TASK_SET_CREATE: lambda w: lambda: _task_set(w),
     Action.TASK_SET_DELETE: lambda w: partial(_task_set(w).remove, by=BY),
     Action.EVALUATION_CREATE: lambda w: partial(_evaluation, w, _task_set(w)),

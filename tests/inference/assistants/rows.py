@@ -14,10 +14,14 @@ from tests.inference.assistants.shop import SHOP
 from tests.inference.assistants.word_vectors import vector_of
 
 
+def shop_content() -> Written:
+    return Written(packed(SHOP), "minilm", 48)
+
+
 def an_assistant(
     tenant: Tenant, caller: ApiKey | Member, name: str = "shop", by: str = "test"
 ) -> Assistant:
-    return Assistant.create(tenant, name, Written(packed(SHOP), "minilm", 48), by=by, caller=caller)
+    return Assistant.create(tenant, name, shop_content(), by=by, caller=caller)
 
 
 def furnish(tenant: Tenant) -> None:
