@@ -18,7 +18,7 @@ HOLDS = "owner admin auditor operator"
 OPERATOR = "operator"
 READS = "owner admin developer auditor management:read"
 WRITES = "owner admin developer management:write"
-REVIEWS = "owner admin"
+APPROVES_TEXTS = "owner admin"  # versions of policies and assistants that others wrote
 SECURITY = "owner operator"
 TEXTS = "owner auditor"  # who may read the texts of the trail
 T = "tenants/acme/"
@@ -124,8 +124,8 @@ TABLE = {
     f"POST {T}decision-policies/{NIL}/versions/": WRITES,
     f"GET {T}decision-policies/{NIL}/versions/0/": READS,
     f"POST {T}decision-policies/{NIL}/versions/0/submit/": WRITES,
-    f"POST {T}decision-policies/{NIL}/versions/0/approve/": REVIEWS,
-    f"POST {T}decision-policies/{NIL}/versions/0/send_back/": REVIEWS,
+    f"POST {T}decision-policies/{NIL}/versions/0/approve/": APPROVES_TEXTS,
+    f"POST {T}decision-policies/{NIL}/versions/0/send_back/": APPROVES_TEXTS,
     f"POST {T}decision-policies/{NIL}/versions/0/retire/": WRITES,
     f"POST {T}decision-policies/{NIL}/versions/0/calibrate/": WRITES,
     f"GET {T}adapters/": SEES,
@@ -162,6 +162,24 @@ TABLE = {
     f"DELETE {T}model-versions/{NIL}/": WRITES,
     f"GET {T}model-versions/{NIL}/files/": WRITES,
     f"GET {T}model-versions/{NIL}/files/0/": WRITES,
+    f"GET {T}assistants/": READS,
+    f"POST {T}assistants/": WRITES,
+    f"GET {T}assistants/{NIL}/": READS,
+    f"DELETE {T}assistants/{NIL}/": WRITES,
+    f"POST {T}assistants/{NIL}/rollback/": WRITES,
+    f"POST {T}assistants/{NIL}/stop/": WRITES,
+    f"POST {T}assistants/{NIL}/unchallenge/": WRITES,
+    f"GET {T}assistants/{NIL}/versions/": READS,
+    f"POST {T}assistants/{NIL}/versions/": WRITES,
+    f"GET {T}assistants/{NIL}/versions/0/": READS,
+    f"POST {T}assistants/{NIL}/versions/0/submit/": WRITES,
+    f"POST {T}assistants/{NIL}/versions/0/approve/": APPROVES_TEXTS,
+    f"POST {T}assistants/{NIL}/versions/0/send-back/": APPROVES_TEXTS,
+    f"POST {T}assistants/{NIL}/versions/0/retire/": WRITES,
+    f"POST {T}assistants/{NIL}/versions/0/rebuild/": WRITES,
+    f"POST {T}assistants/{NIL}/versions/0/promote/": WRITES,
+    f"POST {T}assistants/{NIL}/versions/0/challenge/": WRITES,
+    f"POST {T}assistants/{NIL}/versions/0/attempt/": READS,
     f"GET {T}templates/": READS,
     f"POST {T}templates/": WRITES,
     f"GET {T}templates/{NIL}/": READS,
