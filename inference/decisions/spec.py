@@ -13,7 +13,7 @@ APPROVE, REVIEW, BLOCK = OUTCOMES = ("approve", "review", "block")
 CHAT, TEXT = "chat", "text"
 Outcome = Literal["approve", "review", "block"]
 Value = str | int | float | bool
-LONGEST = 8 * 1024 * 1024  # bytes of a packed one; most of it is the tree
+LONGEST = 2 * 1024 * 1024  # bytes of a packed one; most of it is the tree
 
 
 class Calibration(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):

@@ -24,28 +24,27 @@ def drive_all() -> None:
     """Try each version that is due. Two of these at once do no harm."""
     rows = DecisionPolicyVersion.objects.due()
     versions = list(rows.select_related("policy", "tenant", "trial_key", "trial_member")[:AT_ONCE])
-    for version in versions:
-        version.try_later(AGAIN)
-    if versions:
-        asyncio.run(_try(versions))
+    attempts = [(version, version.begin_trial(AGAIN)) for version in versions]
+    if attempts:
+        asyncio.run(_try(attempts))
 
 
-async def _try(versions: list[DecisionPolicyVersion]) -> None:
+async def _try(attempts: list[tuple[DecisionPolicyVersion, int]]) -> None:
     context = await Context.open()
     try:
-        await asyncio.gather(*(_end(context, version) for version in versions))
+        await asyncio.gather(*(_end(context, *attempt) for attempt in attempts))
     finally:
         await context.close()
 
 
-async def _end(context: Context, version: DecisionPolicyVersion) -> None:
+async def _end(context: Context, version: DecisionPolicyVersion, attempt: int) -> None:
     try:
         trial = await tried(context, version)
         await in_database(version.pass_trial)(trial)
     except Failed as failed:
         await in_database(version.fail_trial)(failed.problem, **failed.detail)
     except Wait as wait:
-        if (version.trial or {}).get("attempts", 0) >= MOST_ATTEMPTS:
+        if attempt >= MOST_ATTEMPTS:
             await in_database(version.fail_trial)(wait.problem)
         else:
             log.info("trial of %s waits: %s", version.pk, wait.problem)

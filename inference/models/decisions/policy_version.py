@@ -142,12 +142,18 @@ class DecisionPolicyVersion(models.Model):
             )
             self.record(Action.POLICY_SUBMIT, by)
 
-    def try_later(self, after: timedelta) -> None:
-        """Let another process try it if this one has not ended the trial by then."""
-        attempts = (self.trial or {}).get("attempts", 0) + 1
+    def begin_trial(self, within: timedelta) -> int:
+        """Returns the number of this attempt. If it has not ended by then, others try."""
+        attempts: int = (self.trial or {}).get("attempts", 0) + 1
         self.trial = {"attempts": attempts}
-        rows = DecisionPolicyVersion.objects.filter(pk=self.pk, state=S.TRIAL)
-        rows.update(due_at=Now() + after, trial=self.trial)
+        self._trials().update(due_at=Now() + within, trial=self.trial)
+        return attempts
+
+    def try_later(self, after: timedelta) -> None:
+        self._trials().update(due_at=Now() + after)
+
+    def _trials(self) -> PolicyVersionQuerySet:
+        return DecisionPolicyVersion.objects.filter(pk=self.pk, state=S.TRIAL)
 
     def pass_trial(self, trial: dict[str, Any]) -> None:
         """Let people review it: the model answers as it should."""

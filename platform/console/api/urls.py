@@ -59,7 +59,7 @@ app_name = "api"
 _POLICIES = "decision-policies/"
 _POLICY_ACTS = ("promote", "rollback", "challenge", "shadow", "stop")
 _POLICY_VERSIONS = "decision-policies/<uuid:policy>/versions/"
-_POLICY_VERSION_ACTS = ("submit", "approve", "send_back", "retire", "calibrate")
+_POLICY_VERSION_ACTS = ("submit", "approve", "retire", "calibrate")
 _ASSISTANT_VERSIONS = "assistants/<uuid:assistant>/versions/"
 _ASSISTANT_ACTS = ("submit", "approve", "retire", "rebuild", "promote", "challenge", "attempt")
 _DOCUMENTS = "knowledge-bases/<uuid:knowledge_base>/documents/"
@@ -140,6 +140,7 @@ in_tenant: list[URLPattern | URLResolver] = [
     *several("templates/<uuid:template>/versions/", "int:number", TemplateVersions),
     *several(_POLICIES, "uuid:policy", DecisionPolicies, *_POLICY_ACTS),
     *several(_POLICY_VERSIONS, "int:number", DecisionPolicyVersions, *_POLICY_VERSION_ACTS),
+    at(f"{_POLICY_VERSIONS}<int:number>/send-back/", DecisionPolicyVersions, post="send_back"),
     *several("adapters/", "uuid:adapter", Adapters, "promote", "rollback", "cancel"),
     at("adapters/<uuid:adapter>/usage/", Adapters, get="usage"),
     at("adapters/<uuid:adapter>/promotions/", Promotions, get="list"),

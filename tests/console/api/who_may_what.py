@@ -125,7 +125,7 @@ TABLE = {
     f"GET {T}decision-policies/{NIL}/versions/0/": READS,
     f"POST {T}decision-policies/{NIL}/versions/0/submit/": WRITES,
     f"POST {T}decision-policies/{NIL}/versions/0/approve/": APPROVES_TEXTS,
-    f"POST {T}decision-policies/{NIL}/versions/0/send_back/": APPROVES_TEXTS,
+    f"POST {T}decision-policies/{NIL}/versions/0/send-back/": APPROVES_TEXTS,
     f"POST {T}decision-policies/{NIL}/versions/0/retire/": WRITES,
     f"POST {T}decision-policies/{NIL}/versions/0/calibrate/": WRITES,
     f"GET {T}adapters/": SEES,
