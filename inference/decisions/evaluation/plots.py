@@ -4,8 +4,9 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 from xml.sax.saxutils import escape
 
-SIZE, LEFT, BOTTOM, TOP, RIGHT = 320, 46, 34, 12, 12
+SIZE, LEFT, BOTTOM, TOP, RIGHT = 320, 46, 34, 26, 12
 WIDE = 480
+_LATIN = 0x2E80  # letters from here on are as wide as they are high
 COLOURS = {"policy": "#066fd1", "model": "#0ca678", "tree": "#f59f00"}
 _FONT = 'font-family="system-ui, sans-serif" font-size="12"'
 _DASHES = 'stroke="#d63939" stroke-width="1.5" stroke-dasharray="3 2"'
@@ -23,7 +24,7 @@ def reliability(report: dict[str, Any], label: str, words: dict[str, str]) -> st
     parts.append(f'<line x1="{x0}" y1="{y0}" x2="{x1}" y2="{y1}" {_DASHES}/>')
     for name, side in sides_of(report):
         parts += _reliability(frame, side["reliability"], COLOURS[name])
-    parts += _legend(sides_of(report), words, frame.width)
+    parts += _legend(sides_of(report), words)
     return _svg(frame.width, label, parts)
 
 
@@ -48,7 +49,7 @@ def costs(report: dict[str, Any], label: str, words: dict[str, str]) -> str:
             f'<line x1="{x}" y1="{top}" x2="{x}" y2="{frame.floor}" stroke="currentColor" '
             'stroke-opacity="0.4"/>'
         )
-    parts += _legend(sides, words, frame.width)
+    parts += _legend(sides, words)
     return _svg(frame.width, label, parts)
 
 
@@ -103,15 +104,16 @@ def _line(points: Sequence[Point], colour: str) -> str:
     return f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="1.5"/>'
 
 
-def _legend(sides: Sequence[tuple[str, Any]], words: dict[str, str], width: int) -> Iterator[str]:
-    for number, (name, _side) in enumerate(sides):
-        y = TOP + 12 + 16 * number
+def _legend(sides: Sequence[tuple[str, Any]], words: dict[str, str]) -> Iterator[str]:
+    """Yields a row above the plane, where no point is."""
+    x = LEFT
+    for name, _side in sides:
+        word = words.get(name, name)
         yield (
-            f'<text x="{width - RIGHT - 14}" y="{y}" text-anchor="end">'
-            f"{escape(words.get(name, name))}</text>"
-            f'<rect x="{width - RIGHT - 10}" y="{y - 9}" width="10" height="10" '
-            f'fill="{COLOURS[name]}"/>'
+            f'<rect x="{x}" y="4" width="10" height="10" fill="{COLOURS[name]}"/>'
+            f'<text x="{x + 14}" y="13">{escape(word)}</text>'
         )
+        x += 14 + sum(12 if ord(letter) > _LATIN else 7 for letter in word) + 14
 
 
 def _svg(width: int, label: str, parts: Sequence[str]) -> str:
