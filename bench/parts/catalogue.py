@@ -108,6 +108,7 @@ PARTS = {
         "Messages and Responses beside chat completions", "front_ends.messages",
         timed(3, 4.0), timed(1, 2.0),
     ),
+    "decisions": Part("Decisions", "decisions", timed(5, 20.0), timed(1, 5.0)),
     "embeddings": Part("Embeddings", "embeddings", timed(7, 10.0), timed(2, 5.0)),
     "cache": Part(
         "Kept answers: a trace by Zipf's law", "cache_trace",

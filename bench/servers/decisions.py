@@ -1,4 +1,6 @@
-"""A decision policy on a running platform: `python -m bench.servers.decisions TENANT MODEL`.
+"""A decision policy on a running platform.
+
+    python -m bench.servers.decisions TENANT MODEL DEADLINE_MS
 
 It runs in a process of its own, with the environment of that platform.
 """
@@ -9,6 +11,7 @@ import sys
 from typing import Any
 
 import django
+from django.db import transaction
 
 from bench.servers.child import REPOSITORY
 from bench.servers.forebay import Forebay
@@ -25,17 +28,17 @@ SPEC: dict[str, Any] = {
     "Merchant: {{merchant}}\nAbroad: {{abroad}}\n\nIs it fraud? Answer yes or no.",
     "thresholds": {"review": 0.3, "block": 0.8},
     "fallback": {"kind": "outcome", "outcome": "review"},
-    "deadline_ms": 2_000,
 }
+DEADLINE_MS = 2_000
 
 
-def install(forebay: Forebay, tenant: str, model: str) -> None:
+def install(forebay: Forebay, tenant: str, model: str, deadline_ms: int = DEADLINE_MS) -> None:
     """Write the policy, and let it decide."""
-    command = [sys.executable, "-m", "bench.servers.decisions", tenant, model]
+    command = [sys.executable, "-m", "bench.servers.decisions", tenant, model, str(deadline_ms)]
     subprocess.run(command, cwd=REPOSITORY, env=forebay.env | forebay.running(), check=True)
 
 
-def main(tenant_name: str, model: str) -> None:
+def main(tenant_name: str, model: str, deadline_ms: str) -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
     os.environ.setdefault("FOREBAY_DATABASE_SCOPE", "system")
     django.setup()
@@ -46,9 +49,14 @@ def main(tenant_name: str, model: str) -> None:
 
     following.load_once()
     tenant = Tenant.objects.get(name=tenant_name)
-    policy = policies.create(tenant, POLICY, of_json(SPEC | {"model": model}), by="member:1")
+    spec = of_json(SPEC | {"model": model, "deadline_ms": int(deadline_ms)})
+    policy = policies.create(tenant, POLICY, spec, by="member:1")
     version = policy.versions.get()
-    version.submit({}, by="member:1")
+    key = tenant.api_keys.first()
+    assert key
+    with transaction.atomic():  # no process of the platform tries it meanwhile
+        version.submit(by="member:1", caller=key)
+        version.pass_trial({})
     version.approve(by="member:2")
     policies.promote(version, by="member:2")
 

@@ -19,6 +19,8 @@ REASONS = (
     *("request_timeout", "request_too_large", "method_not_allowed", "not_found", "not_kept"),
     *("model_not_found", "stream_not_found", "request_not_found", "template_not_found"),
     *("file_not_found", "batch_not_found", "upload_not_found", "address_not_fetched"),
+    *("policy_not_found", "decision_not_found"),
+    *("invalid_input", "missing_input", "unknown_input"),
     *("item_not_found", "previous_response_not_found", "previous_response_not_completed"),
     *("response_not_in_background", "response_not_streamed", "no_summary"),
     *("file_in_use", "file_gone", "conflict"),

@@ -25,14 +25,12 @@ from inference.intake.answer_stream import AnswerStream
 from inference.intake.errors import EnginesPaused, NotAdmitted, OutOfService, QueueFull
 from inference.intake.idempotency_claim import Claim
 from inference.intake.submission import Options, Submission
+from inference.models import FallbackReason as Why
 from inference.stream.frames import Frame, Kind
 from inference.validation.requests import Form
 from inference.validation.schemas import Body
 from tenants.caller import Caller
 
-LATE, REFUSED, FAILED, NO_SCORE = "engine_late", "engine_refused", "engine_failed", "no_score"
-QUEUE_FULL, PAUSED, AWAY = "queue_full", "engine_paused", "out_of_service"
-LIMIT, CHANGED, NOT_SERVED = "limit_reached", "model_changed", "model_not_served"
 # Limits that hold for decisions too: their fallback costs a commit. Others, such as tokens and
 # quotas, end in the fallback.
 _OF_REQUESTS = ("ip", "rate", "key_rate")
@@ -79,7 +77,7 @@ async def score(
     """
     try:
         if model_versions.has_changed(caller.tenant_id, version.spec):
-            raise NoAnswer(CHANGED)
+            raise NoAnswer(Why.CHANGED)
         tokens = control_tokens(caller, version.spec.model)
         body = asking.body_of(version.spec, input, tokens)
         submission = await _submission(call, caller, version, body, request)
@@ -119,7 +117,7 @@ async def _submission(
             raise BadRequest(what, code=problem.code, param="input") from None
         if problem.param and problem.param.startswith("x-forebay"):
             raise
-        raise NoAnswer(REFUSED) from None
+        raise NoAnswer(Why.REFUSED) from None
     except (NoSuchModel, ApiError) as problem:
         raise _no_answer(problem) from None
 
@@ -128,7 +126,7 @@ def _no_answer(problem: NoSuchModel | ApiError) -> Exception:
     """Returns what to raise: a model that is hidden from the caller is no fault of an engine."""
     if isinstance(problem, NoSuchModel) and problem.hidden:
         return problem
-    return NoAnswer(NOT_SERVED)
+    return NoAnswer(Why.NOT_SERVED)
 
 
 # The answer ---------------------------------------------------------------------------------------
@@ -142,12 +140,12 @@ async def _asked(
     except TimeoutError:
         if answer.order.outlives_reader and not isinstance(answer, Replay):
             call.context.cancellation.cancel(answer.order)
-        return Scored(reason=LATE, completion_id=completion_id)
+        return Scored(reason=Why.LATE, completion_id=completion_id)
     call.tell_frame(frame)
     if frame.kind == Kind.ERROR:
         return Scored(reason=_reason(frame), completion_id=completion_id)
     raw = asking.score_in(frame.body, version.spec)
-    return Scored(raw, "" if raw is not None else NO_SCORE, completion_id)
+    return Scored(raw, "" if raw is not None else Why.NO_SCORE, completion_id)
 
 
 async def _begun(call: Call, submission: Submission, clock: Clock) -> AnswerStream:
@@ -157,21 +155,21 @@ async def _begun(call: Call, submission: Submission, clock: Clock) -> AnswerStre
         return await asyncio.wait_for(asyncio.shield(submitting), clock.asking_s)
     except TimeoutError:
         call.context.background.run(_give_up(submitting))
-        raise NoAnswer(LATE) from None
+        raise NoAnswer(Why.LATE) from None
     except asyncio.CancelledError:
         call.context.background.run(_give_up(submitting))
         raise
     except QueueFull:
-        raise NoAnswer(QUEUE_FULL) from None
+        raise NoAnswer(Why.QUEUE_FULL) from None
     except EnginesPaused:
-        raise NoAnswer(PAUSED) from None
+        raise NoAnswer(Why.PAUSED) from None
     except OutOfService:
-        raise NoAnswer(AWAY) from None
+        raise NoAnswer(Why.AWAY) from None
     except NotAdmitted as refused:
         if refused.admission.tier in _OF_REQUESTS:
             raise
         call.at_admission = False  # it counts as a request all the same
-        raise NoAnswer(LIMIT) from None
+        raise NoAnswer(Why.LIMIT) from None
 
 
 async def _give_up(submitting: asyncio.Task[AnswerStream]) -> None:
@@ -197,8 +195,8 @@ def _reason(frame: Frame) -> str:
     if error.get("code") == "idempotency_answer_gone":
         raise Conflict(error.get("message", ""), code=error["code"])
     if error.get("code") == "deadline_exceeded":
-        return LATE
-    return FAILED if frame.status >= 500 else REFUSED
+        return Why.LATE
+    return Why.FAILED if frame.status >= 500 else Why.REFUSED
 
 
 def _error(frame: Frame) -> dict[str, str]:

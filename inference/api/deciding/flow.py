@@ -14,9 +14,10 @@ from inference.api.deciding.requests import DecisionRequest
 from inference.api.idempotency import REPLAYED
 from inference.api.ownership import in_scope
 from inference.decisions.serving import Serving, serving
-from inference.errors import Conflict
+from inference.errors import Conflict, NotFound
 from inference.intake.errors import OutOfService
 from inference.intake.idempotency_claim import Claim
+from inference.metrics import decided as metrics
 from inference.models import Decision
 from inference.models.decisions.decision import Content
 from tenants.caller import Caller
@@ -38,19 +39,31 @@ async def decide(call: Call, caller: Caller, request: DecisionRequest) -> Decide
     decision cannot be put on record within the deadline.
     """
     claim = earlier.claim_of(request)
-    if claim:
-        claim, decision = await earlier.look_up(caller, claim)
-        if decision:
-            return await _replayed(call, caller, decision)
-    policy = await serving(call.context, caller.tenant_id, request.policy)
+    try:
+        policy = await serving(call.context, caller.tenant_id, request.policy)
+    except NotFound:
+        if claim is None:
+            raise
+        _claim, decision = await earlier.look_up(caller, claim)
+        if decision is None:
+            raise
+        return await _replayed(call, caller, decision)  # by a policy that has been stopped
     deciding = asyncio.ensure_future(_decide(call, caller, request, policy, claim))
-    return await asyncio.shield(deciding)  # a client that leaves has its decision on record
+    try:
+        return await asyncio.shield(deciding)
+    except asyncio.CancelledError:  # the client left: its decision gets on record all the same
+        call.context.background.run(deciding)
+        raise
 
 
 async def _decide(
     call: Call, caller: Caller, request: DecisionRequest, policy: Serving, claim: Claim | None
 ) -> Decided:
     clock = Clock(request.began, policy.champion.spec.deadline_ms, request.time_limit_s)
+    if claim:
+        claim, earlier_one = await clock.in_time(earlier.look_up(caller, claim))
+        if earlier_one:
+            return await _replayed(call, caller, earlier_one)
     subject = await clock.in_time(people.of(caller.tenant_id, request.person))
     version = policy.version_for(_stick(policy, subject.id))
     clock = Clock(request.began, version.spec.deadline_ms, request.time_limit_s)
@@ -67,6 +80,7 @@ async def _decide(
     if decided is None:
         return await _of_key(call, caller, claim)
     decision, content = decided
+    metrics.decided(decision)
     if decision.fallback_reason:
         call.headers.append((FALLBACK, decision.fallback_reason.encode()))
     shadow.begin(call, matter, decision.pk)

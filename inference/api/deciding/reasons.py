@@ -7,23 +7,23 @@ request, from further prompts.
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from inference.api.deciding import asking
 from inference.decisions import scoring
 from inference.decisions.scoring import RULES, TREE, Verdict
 from inference.decisions.spec import BLOCK, REVIEW, PolicySpec, Rule
+from inference.models import FallbackReason as Why
 from inference.models.decisions.decision import Reason
 
 FALLBACK = {
-    asking.LATE: "The model had not answered when the policy's deadline came.",
-    asking.REFUSED: "The model's engine refused the request.",
-    asking.FAILED: "The model's engine failed.",
-    asking.NO_SCORE: "The model's answer has neither of the policy's labels.",
-    asking.QUEUE_FULL: "Too many requests waited for the model.",
-    asking.PAUSED: "The model's engines are paused after repeated failures.",
-    asking.AWAY: "The platform could not take a request to the model.",
-    asking.LIMIT: "A limit or a quota had no room for a request to the model.",
-    asking.CHANGED: "Another version of the model serves than the one that the policy is for.",
-    asking.NOT_SERVED: "The policy's model is not served.",
+    Why.LATE: "The model had not answered when the policy's deadline came.",
+    Why.REFUSED: "The model's engine refused the request.",
+    Why.FAILED: "The model's engine failed.",
+    Why.NO_SCORE: "The model's answer has neither of the policy's labels.",
+    Why.QUEUE_FULL: "Too many requests waited for the model.",
+    Why.PAUSED: "The model's engines are paused after repeated failures.",
+    Why.AWAY: "The platform could not take a request to the model.",
+    Why.LIMIT: "A limit or a quota had no room for a request to the model.",
+    Why.CHANGED: "Another version of the model serves than the one that the policy is for.",
+    Why.NOT_SERVED: "The policy's model is not served.",
 }
 _TESTS = {
     "at_least": "at least",
@@ -43,7 +43,7 @@ def _of(
     verdict: Verdict, spec: PolicySpec, input: Mapping[str, Any], reason: str
 ) -> Iterator[Reason]:
     if reason:
-        yield Reason(reason, FALLBACK[reason])
+        yield Reason(reason, FALLBACK[Why(reason)])
     if verdict.source == RULES:
         yield _rule(spec, input, verdict.outcome)
     elif verdict.score is not None:

@@ -80,7 +80,7 @@ def _record(
         review_at=spec.thresholds.review,
         block_at=spec.thresholds.block,
         source=verdict.source,
-        fallback_reason=scored.reason,
+        fallback_reason=str(scored.reason),
         deadline_ms=spec.deadline_ms,
         latency_ms=clock.took_ms,
         completion_id=scored.completion_id,

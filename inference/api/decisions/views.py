@@ -31,7 +31,7 @@ async def create(request: Request) -> None:
     body = requests.checked(requests.parsed(raw))
     options = Options.of(request.header_or_none)
     try:
-        asked = DecisionRequest(
+        wanted = DecisionRequest(
             **body,
             began=began,
             length=len(raw),
@@ -39,7 +39,7 @@ async def create(request: Request) -> None:
             requested_class=options.requested_class,
             requested_residency=options.requested_residency,
         )
-        decided = await flow.decide(call, caller, asked)
+        decided = await flow.decide(call, caller, wanted)
     finally:
         call.release_body()
     await request.answer_json(answers.of(decided.decision, decided.content))

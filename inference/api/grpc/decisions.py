@@ -14,9 +14,10 @@ from tenants.caller import Caller
 async def decide(rpc: Rpc, caller: Caller, request: pb.DecideRequest) -> pb.Decision:
     """Decide within the policy's deadline, or the call's if that is earlier."""
     began, options = asyncio.get_running_loop().time(), Options.of(rpc.header)
-    body = {"policy": request.policy, "person": request.person}
-    body = requests.checked(body | {"input": requests.parsed_input(request.input)})
-    asked = DecisionRequest(
+    input = requests.parsed_input(request.input)
+    sent = {"policy": request.policy, "person": request.person, "input": input}
+    body = requests.checked(sent)
+    wanted = DecisionRequest(
         **body,
         began=began,
         length=request.ByteSize(),
@@ -26,7 +27,7 @@ async def decide(rpc: Rpc, caller: Caller, request: pb.DecideRequest) -> pb.Deci
         time_limit_s=rpc.time_left_s,
     )
     try:
-        return _message(await flow.decide(rpc.call, caller, asked))
+        return _message(await flow.decide(rpc.call, caller, wanted))
     finally:
         rpc.call.release_body()
 

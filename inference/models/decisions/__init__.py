@@ -4,6 +4,7 @@ from inference.models.decisions.decision import (
     DecisionFeedback,
     DecisionOutcome,
     DecisionSource,
+    FallbackReason,
 )
 from inference.models.decisions.explanation import DecisionExplanation, ExplanationState
 from inference.models.decisions.policy import DecisionPolicy
@@ -23,6 +24,7 @@ __all__ = [
     "DecisionPolicyVersion",
     "DecisionSource",
     "ExplanationState",
+    "FallbackReason",
     "PolicyDrift",
     "PolicyEvaluation",
     "PolicyPurpose",

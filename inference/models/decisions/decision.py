@@ -35,6 +35,21 @@ class DecisionSource(models.TextChoices):
     RULES = "rules", _("Rules")
 
 
+class FallbackReason(models.TextChoices):
+    """Why a policy's fallback decided."""
+
+    LATE = "engine_late", _("The model was late")
+    REFUSED = "engine_refused", _("The engine refused")
+    FAILED = "engine_failed", _("The engine failed")
+    NO_SCORE = "no_score", _("The answer has no score")
+    QUEUE_FULL = "queue_full", _("Too many requests waited")
+    PAUSED = "engine_paused", _("The engines are paused")
+    AWAY = "out_of_service", _("The platform took no request")
+    LIMIT = "limit_reached", _("A limit or a quota had no room")
+    CHANGED = "model_changed", _("Another version of the model serves")
+    NOT_SERVED = "model_not_served", _("The model is not served")
+
+
 class DecisionFeedback(models.TextChoices):
     """What really happened; positive is what the policy looks for, such as a fraud."""
 
@@ -78,7 +93,7 @@ class Decision(models.Model):
     block_at = models.FloatField()
     source = models.CharField(max_length=8, choices=DecisionSource)
     # Why the policy's fallback decided; "": it did not.
-    fallback_reason = models.CharField(max_length=LONGEST_CODE, default="")
+    fallback_reason = models.CharField(max_length=LONGEST_CODE, choices=FallbackReason, default="")
     deadline_ms = models.PositiveIntegerField()
     latency_ms = models.PositiveIntegerField()  # until the decision was written
     completion_id = models.UUIDField(null=True)  # a bare id: retention ends earlier there

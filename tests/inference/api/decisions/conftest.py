@@ -11,7 +11,7 @@ from channels.db import database_sync_to_async
 from inference.decisions import policies
 from inference.decisions.spec import PolicySpec, of_json
 from inference.models import DecisionPolicy, DecisionPolicyVersion
-from tenants.models import Tenant
+from tenants.models import ApiKey, Tenant
 from tests.inference.api.decisions.asking import POLICY, SPEC
 from tests.inference.engine_server import EngineServer
 
@@ -50,7 +50,9 @@ def promoted(tenant: Tenant, spec: PolicySpec, name: str = POLICY) -> DecisionPo
 
 
 def approved(version: DecisionPolicyVersion) -> DecisionPolicyVersion:
-    version.submit({}, by="member:1")
+    key, _text = ApiKey.issue(version.tenant, "policies", by="test")
+    version.submit(by="member:1", caller=key)
+    version.pass_trial({})
     version.approve(by="member:2")
     return version
 

@@ -9,8 +9,10 @@ import httpx
 import pytest
 from channels.db import database_sync_to_async
 
+from inference.api import idempotency
 from inference.api.deciding import asking, clock
-from inference.errors import error_body
+from inference.decisions import model_versions
+from inference.errors import Unauthorized, error_body
 from inference.intake.context import Context
 from inference.intake.errors import EnginesPaused, NotAdmitted, QueueFull
 from inference.models import Completion, Decision, State
@@ -125,7 +127,7 @@ async def test_no_room_for_a_request(
 
         raise problem("small", 3) if problem is EnginesPaused else problem(pools_of("small"), 3)
 
-    monkeypatch.setattr(asking.idempotency, "submit", full)
+    monkeypatch.setattr(idempotency, "submit", full)
     decision = await decided(client)
     assert (decision["fallback"], decision["completion"]) == (reason, None)
     assert engine.asked == []
@@ -136,7 +138,7 @@ async def test_another_version_of_the_model_does_not_score(
     promote: Promote, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await promote()
-    monkeypatch.setattr(asking.model_versions, "has_changed", lambda *_: True)
+    monkeypatch.setattr(model_versions, "has_changed", lambda *_: True)
     assert (await decided(client))["fallback"] == "model_changed"
 
 
@@ -153,7 +155,7 @@ async def test_limits_of_requests_hold_and_others_end_in_the_fallback(
     async def refuse(*_: Any) -> Any:
         raise NotAdmitted(Admission(tier, limit=10, used=10, frees_in_ms=1000, asked=1))
 
-    monkeypatch.setattr(asking.idempotency, "submit", refuse)
+    monkeypatch.setattr(idempotency, "submit", refuse)
     answer = await decide(client)
     assert answer.status_code == status
     if status == 200:
@@ -178,7 +180,7 @@ async def test_without_a_record_there_is_no_answer(
 
 def test_a_caller_whose_access_ended_gets_no_fallback() -> None:
     lost = Frame(b"", 99, 1, Kind.ERROR, error_body("revoked", "access_revoked", 401), 401)
-    with pytest.raises(asking.Unauthorized) as problem:
+    with pytest.raises(Unauthorized) as problem:
         asking._reason(lost)
     assert problem.value.code == "access_revoked"
 

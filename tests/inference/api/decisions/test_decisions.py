@@ -63,6 +63,7 @@ async def test_a_decision_is_on_record_under_its_persons_key(
             person = Person.objects.known(acme.pk, "customer-1")
         assert person
         assert row.person_id == person.pk
+        assert row.completion_id
         assert row.content.input == INPUT
         assert b"Corner shop" not in bytes(row.ciphertext)
         event = Event.objects.get(action="decision:make")
