@@ -22,7 +22,13 @@ from inference.errors import ApiError, BadRequest, Conflict, Forbidden, Unauthor
 from inference.intake.access import allowed
 from inference.intake.access.allowed import NoSuchModel
 from inference.intake.answer_stream import AnswerStream
-from inference.intake.errors import EnginesPaused, NotAdmitted, OutOfService, QueueFull
+from inference.intake.errors import (
+    EnginesPaused,
+    KeyTaken,
+    NotAdmitted,
+    OutOfService,
+    QueueFull,
+)
 from inference.intake.idempotency_claim import Claim
 from inference.intake.submission import Options, Submission
 from inference.models import FallbackReason as Why
@@ -150,7 +156,7 @@ async def _asked(
 
 async def _begun(call: Call, submission: Submission, clock: Clock) -> AnswerStream:
     """Submit, in a task of its own: at the deadline it is never left half done."""
-    submitting = asyncio.ensure_future(idempotency.submit(call, submission))
+    submitting = asyncio.ensure_future(_submitted(call, submission))
     try:
         return await asyncio.wait_for(asyncio.shield(submitting), clock.asking_s)
     except TimeoutError:
@@ -170,6 +176,17 @@ async def _begun(call: Call, submission: Submission, clock: Clock) -> AnswerStre
             raise
         call.at_admission = False  # it counts as a request all the same
         raise NoAnswer(Why.LIMIT) from None
+
+
+async def _submitted(call: Call, submission: Submission) -> AnswerStream:
+    """Submit. Only a key that is taken is looked up: its request may have been lost before."""
+    try:
+        return await call.submit(submission)
+    except KeyTaken:
+        answer = await idempotency.submit(call, submission)
+        # The model's answer is an earlier one, the decision is not.
+        call.headers = [line for line in call.headers if line != idempotency.REPLAYED]
+        return answer
 
 
 async def _give_up(submitting: asyncio.Task[AnswerStream]) -> None:

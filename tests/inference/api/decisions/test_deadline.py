@@ -9,7 +9,7 @@ import httpx
 import pytest
 from channels.db import database_sync_to_async
 
-from inference.api import idempotency
+from inference.api.call import Call
 from inference.api.deciding import asking, clock
 from inference.decisions import model_versions
 from inference.errors import Unauthorized, error_body
@@ -127,7 +127,7 @@ async def test_no_room_for_a_request(
 
         raise problem("small", 3) if problem is EnginesPaused else problem(pools_of("small"), 3)
 
-    monkeypatch.setattr(idempotency, "submit", full)
+    monkeypatch.setattr(Call, "submit", full)
     decision = await decided(client)
     assert (decision["fallback"], decision["completion"]) == (reason, None)
     assert engine.asked == []
@@ -155,7 +155,7 @@ async def test_limits_of_requests_hold_and_others_end_in_the_fallback(
     async def refuse(*_: Any) -> Any:
         raise NotAdmitted(Admission(tier, limit=10, used=10, frees_in_ms=1000, asked=1))
 
-    monkeypatch.setattr(idempotency, "submit", refuse)
+    monkeypatch.setattr(Call, "submit", refuse)
     answer = await decide(client)
     assert answer.status_code == status
     if status == 200:

@@ -71,6 +71,7 @@ async def test_what_was_lost_before_the_record_is_decided_by_the_same_answer(
     scores(0.99)
     answer = await decide(client, key=KEY)
     assert (answer.json()["outcome"], answer.json()["fallback"]) == ("approve", None)
+    assert "x-forebay-replayed" not in answer.headers
     assert await made() == (1, 1, 1)
 
 

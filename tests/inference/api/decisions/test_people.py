@@ -52,7 +52,7 @@ async def test_an_erasure_takes_the_person_and_the_texts_and_leaves_figures(
     assert "reasons" not in shown
 
 
-async def test_a_known_person_costs_no_query(acme: Tenant) -> None:
+async def test_a_known_person_costs_no_query(acme: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
     people = People()
     first = await people.of(acme.pk, "customer-9")
 
@@ -67,7 +67,7 @@ async def test_a_known_person_costs_no_query(acme: Tenant) -> None:
     async def fails(*_: Any) -> Any:
         raise AssertionError("asked again")
 
-    people._read = fails  # type: ignore[method-assign]
+    monkeypatch.setattr(people, "_read", fails)
     assert await people.of(acme.pk, "customer-9") == first
     keyring.forget(first.cipher.key_id)  # as after an erasure
     with pytest.raises(AssertionError):

@@ -1,14 +1,17 @@
 """Champion, challenger and shadow."""
 
 import asyncio
+from typing import Any
 from uuid import UUID
 
 import httpx
+import pytest
 from channels.db import database_sync_to_async
 
 from inference.decisions import policies
 from inference.decisions.spec import of_json
 from inference.models import Decision, DecisionPolicy, DecisionPolicyVersion, Usage
+from inference.queue import prefix_hashes
 from tests.inference.api.decisions.asking import SPEC, decided
 from tests.inference.api.decisions.conftest import Promote, approved
 from tests.inference.engine_server import EngineServer
@@ -74,3 +77,21 @@ async def _noted(decision_id: str) -> Decision:
             if row.shadow_version_id:
                 return row
             await asyncio.sleep(0.05)
+
+
+async def test_decisions_of_a_version_prefer_one_engine(
+    promote: Promote, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its cache has the beginning of the template, which no other part of their prompts shares."""
+    preferred = list[str]()
+
+    def note(*_: Any, affinity: str = "", **__: Any) -> str:
+        preferred.append(affinity)
+        return ""
+
+    policy = await promote()
+    monkeypatch.setattr(prefix_hashes, "of", note)
+    for number in range(2):
+        await decided(client, person=f"customer-{number}")
+    version = await in_database(policy.versions.get)()
+    assert preferred == [version.pk.hex] * 2
