@@ -79,6 +79,7 @@ _FILES = {
     "text/html": _TEXT,
     "application/x-ndjson": _TEXT,
     "application/octet-stream": _TEXT,
+    "application/zip": _TEXT,
     "application/json": _JSON,
 }
 _NEEDS: dict[Need, str] = {
