@@ -241,6 +241,7 @@
         over = event.event === "end";
         take(event.event, event.data, event.id);
       };
+      socket.onerror = () => reject(new Error("refused")); // all that a page's policy brings
       socket.onclose = () => (over ? resolve(true) : reject(new Error("closed")));
     });
   }

@@ -10,6 +10,7 @@ from console.api.access.aliases import Aliases
 from console.api.access.keys import Keys
 from console.api.access.operator_keys import OperatorKeys
 from console.api.access.restricted_models import RestrictedModels
+from console.api.access.widget_keys import WidgetKeys
 from console.api.assistants.assistants import Assistants
 from console.api.assistants.versions import AssistantVersions
 from console.api.data_sets.sets import ConversationUses, DataSetNotices, DataSets
@@ -133,6 +134,7 @@ in_tenant: list[URLPattern | URLResolver] = [
     *several("teams/<uuid:team>/places/", "uuid:member", Places),
     *several("restricted-models/", "int:model", RestrictedModels, "grant", "withdraw"),
     *several("aliases/", "uuid:alias", Aliases),
+    *several("widget-keys/", "uuid:widget_key", WidgetKeys),
     *several("assistants/", "uuid:assistant", Assistants, "rollback", "stop", "unchallenge"),
     *several(_ASSISTANT_VERSIONS, "int:number", AssistantVersions, *_ASSISTANT_ACTS),
     at(f"{_ASSISTANT_VERSIONS}<int:number>/send-back/", AssistantVersions, post="send_back"),

@@ -2,12 +2,14 @@
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
 import httpx
 import pytest
 
+from inference.dialogues import receiving, stepping
 from inference.intake.context import Context
 from tenants.models import ApiKey, Tenant
 from tests.inference.api.conftest import client_of, in_database
@@ -45,7 +47,11 @@ class Helpdesk:
 
 
 @pytest.fixture
-async def desk(context: Context, engine: EngineServer, acme: Tenant) -> AsyncIterator[Helpdesk]:
+async def desk(
+    context: Context, engine: EngineServer, acme: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Helpdesk]:
+    monkeypatch.setattr(receiving, "DEADLINE", timedelta(minutes=10))  # on a busy machine
+    monkeypatch.setattr(stepping, "EMBED_S", 300.0)
     engine.beside = helpdesk.embedded
     async with await client_of(acme) as client:
         key = await in_database(ApiKey.objects.get)(tenant=acme)

@@ -45,6 +45,11 @@ async def killed(context: Context, turn: DialogueTurn) -> None:
     assert turn.lease
     with pytest.raises(Killed):
         await running.run(context, turn.tenant_id, turn.pk, turn.lease)
+    await lapsed()
+
+
+async def lapsed() -> None:
+    """Let the lease end."""
     await in_database(DialogueTurn.objects.update)(leased_until=now() - timedelta(seconds=1))
 
 
