@@ -17,7 +17,7 @@ async def test_a_reader_wakes_with_a_change_of_its_dialogue_alone(valkey: object
     own, other = uuid4(), uuid4()
     async with watching(own) as wait:
         await asyncio.wait_for(wait(FOREVER_S), 10)  # it hears from now on
-        waiting = asyncio.create_task(wait(FOREVER_S))
+        waiting = asyncio.ensure_future(wait(FOREVER_S))
         await announce(other)
         await asyncio.sleep(0.2)
         assert not waiting.done()

@@ -215,7 +215,7 @@ async def test_nobody_else_finds_it(desk: Helpdesk, globex: Tenant) -> None:
                 ("POST", "/close"),
             ):
                 body = {"text": "hi"} if path == "/messages" else {}
-                content = {"json": body} if method == "POST" else {}
+                content: dict[str, Any] = {"json": body} if method == "POST" else {}
                 answer = await other.request(method, f"/v1/dialogues/{dialogue}{path}", **content)
                 assert answer.status_code == 404, (method, path)
 

@@ -9,6 +9,7 @@ from uuid import uuid4
 import pytest
 from django.utils.timezone import now
 
+from inference.actions import calling
 from inference.actions.result import ActionResult
 from inference.dialogues import receiving, resuming, running, stepping
 from inference.dialogues.scoped import in_tenant
@@ -112,7 +113,7 @@ async def test_an_action_is_asked_once(
             raise Killed
         return ActionResult(CallState.UNKNOWN, "order_state")  # as its row says after a kill
 
-    monkeypatch.setattr(stepping.calling, "call", call)
+    monkeypatch.setattr(calling, "call", call)
     await killed(context, turn)
     assert (await in_database(DialogueTurn.objects.get)()).step == TurnStep.ACTING
     over = await resumed(context)

@@ -19,8 +19,8 @@ from inference.models import (
     DialogueTurn,
     TurnStep,
 )
+from inference.models.assistants.assistant_version import Written
 from tests.inference.api.conftest import in_database
-from tests.inference.api.dialogues import helpdesk
 from tests.inference.api.dialogues.conftest import Helpdesk
 from tests.inference.engine_server import EngineServer
 
@@ -58,6 +58,7 @@ async def worded(desk: Helpdesk, engine: EngineServer, monkeypatch: pytest.Monke
 
 def _change(**changes: Any) -> None:
     version = AssistantVersion.objects.get()
+    assert version.api_key
     changed = structs.replace(version.spec, **changes)
     again = AssistantVersion.of(
         version.assistant, _written(changed), by="member:1", caller=version.api_key
@@ -67,7 +68,7 @@ def _change(**changes: Any) -> None:
 
 
 def _written(spec: specs.AssistantSpec) -> Any:
-    return helpdesk.Written(specs.packed(spec), spec.embedding_model, 8)
+    return Written(specs.packed(spec), spec.embedding_model, 8)
 
 
 def events_in(text: str) -> Events:

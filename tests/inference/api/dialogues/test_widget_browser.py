@@ -6,14 +6,13 @@ import hashlib
 import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import pytest
-from django.conf import settings
 from playwright.async_api import BrowserContext, Locator, async_playwright, expect
 from playwright.async_api import Page as Tab
 
+from config.environment import PROJECT
 from inference.api.dialogues import origins
 from inference.api.http.cors import KnownOrigins
 from inference.models import Dialogue, Role, WidgetKey
@@ -30,7 +29,7 @@ pytestmark = [
     pytest.mark.slow(seconds=30),
     chromium.needed,
 ]
-SCRIPT = Path(settings.BASE_DIR) / "static" / "widget" / "widget.js"
+SCRIPT = PROJECT / "static" / "widget" / "widget.js"
 
 
 @dataclass

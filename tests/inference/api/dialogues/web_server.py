@@ -31,7 +31,6 @@ async def running(app: Any, port: int = 0) -> AsyncIterator[str]:
     """Yields the URL of the application."""
     config = uvicorn.Config(app, "127.0.0.1", port, lifespan="off", log_level="warning")
     server = uvicorn.Server(config)
-    server.install_signal_handlers = lambda: None  # type: ignore[method-assign]
     serving = asyncio.create_task(server.serve())
     while not server.started:
         await asyncio.sleep(0.02)
