@@ -63,7 +63,7 @@ PLAIN: dict[str, Any] = {
     **dict.fromkeys(
         ("served_model", "pool", "engine", "replacement", "gate", "any_batch", "any_job"), NOBODYS
     ),
-    **dict.fromkeys(("own_export", "operator_key"), NOBODYS),
+    **dict.fromkeys(("own_export", "person_export", "operator_key"), NOBODYS),
 }
 IN, OUT = frozenset({200, 201, 204, 302, 303, 400, 409, 410, 422, 428}), frozenset({401})
 HIDDEN, DENIED, ANY = frozenset({404}), frozenset({403}), frozenset(range(200, 500))
