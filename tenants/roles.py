@@ -18,6 +18,7 @@ class Role(models.TextChoices):
     DEVELOPER = "developer", _("Developer")
     AUDITOR = "auditor", _("Auditor")
     REVIEWER = "reviewer", _("Reviewer")
+    AGENT = "agent", _("Agent")
     MEMBER = "member", _("Member")
 
 
@@ -120,6 +121,7 @@ PERMISSIONS: dict[Role, frozenset[Permission]] = {
     Role.DEVELOPER: SEES_ALL | _MAKES | {P.CHAT},
     Role.AUDITOR: SEES_ALL | _PROOF,
     Role.REVIEWER: frozenset({P.VIEW_DECISIONS, P.REVIEW_DECISIONS, P.VIEW_PEOPLE}),
+    Role.AGENT: frozenset({P.ANSWER_DIALOGUES}),
     Role.MEMBER: frozenset({P.CHAT}),
 }
 DUTIES: dict[Permission, Duty] = {
@@ -153,6 +155,7 @@ DUTY_OF: dict[Role, Duty | None] = {
     Role.DEVELOPER: Duty.SYSTEM,
     Role.AUDITOR: Duty.AUDIT,
     Role.REVIEWER: None,
+    Role.AGENT: None,
     Role.MEMBER: None,
 }
 # The permissions of a platform operator inside a tenant. Operators are no members: they do not chat

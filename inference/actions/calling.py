@@ -10,7 +10,7 @@ turn returns the first one's outcome and sends nothing, also after a kill in bet
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, ParamSpec, Protocol, TypeVar
 from uuid import UUID
@@ -270,7 +270,7 @@ def _new(dialogue: InDialogue, action: WebhookAction | None, **fields: Any) -> A
     )
 
 
-def _in_tenant(dialogue: InDialogue, do: Callable[P, T]) -> Any:
+def _in_tenant(dialogue: InDialogue, do: Callable[P, T]) -> Callable[P, Coroutine[Any, Any, T]]:
     """Run it in a thread, in a transaction that sees the dialogue's tenant."""
 
     def scoped(*args: P.args, **kwargs: P.kwargs) -> T:

@@ -66,9 +66,10 @@ def _check_pattern(pattern: str) -> None:
     risky = _GROUP_REPEATED.search(pattern) or _BACK_REFERENCE.search(pattern)
     if len(pattern) > LONGEST_PATTERN or risky or open_ones > 1:
         text = _(
-            "The pattern %s is too costly: at most %d characters, one * or +, no repeated group."
+            "The pattern %(pattern)s is too costly: at most %(most)d characters, one * or +, no "
+            "repeated group."
         )
-        raise ValidationError(text % (pattern[:60], LONGEST_PATTERN))
+        raise ValidationError(text % {"pattern": pattern[:60], "most": LONGEST_PATTERN})
     try:
         re.compile(pattern)
     except re.error:

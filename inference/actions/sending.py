@@ -9,6 +9,7 @@ import aiohttp
 import orjson
 
 from inference.actions import addresses, schemas
+from inference.engines.transport.networks import AddressRefused
 from inference.models.assistants.action_call import CallState
 from infrastructure import outgoing_tls
 
@@ -118,7 +119,7 @@ def _parsed(raw: bytes) -> dict[str, Any] | None:
 
 def _why_not_sent(problem: Exception) -> str:
     if isinstance(problem, aiohttp.ClientConnectorError):
-        if isinstance(problem.os_error, addresses.AddressRefused):
+        if isinstance(problem.os_error, AddressRefused):
             return "address_refused"
         return "tls" if isinstance(problem, aiohttp.ClientSSLError) else "unreachable"
     return "tls" if isinstance(problem, outgoing_tls.WrongFiles) else "unreachable"

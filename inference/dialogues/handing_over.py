@@ -190,7 +190,7 @@ def _finish(dialogue: Dialogue, status: DialogueStatus, ending: HandOverEnd) -> 
 def _supersede_turn(dialogue: Dialogue) -> None:
     """End the assistant's turn, whose process notices at its next step."""
     for turn in dialogue.turns.open().select_related("answer"):
-        if turn.answer:
+        if turn.answer_id:
             DialogueMessage.objects.filter(pk=turn.answer_id).update(whole=True)
         fields = {"step": TurnStep.SUPERSEDED, "ended_at": timezone.now()}
         cleared = {"data_key_id": None, "ciphertext": None}

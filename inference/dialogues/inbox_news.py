@@ -22,10 +22,10 @@ async def tell(tenant_id: UUID) -> None:
     layer: Any = get_channel_layer()
     for _ in range(TRIES):
         try:
-            return await layer.group_send(group(tenant_id), {"type": CHANGED})
+            await layer.group_send(group(tenant_id), {"type": CHANGED})
+            return
         except (RedisError, OSError) as problem:
             log.warning("cannot tell the inboxes of %s: %s", tenant_id, problem)
-    return None
 
 
 def tell_on_commit(tenant_id: UUID) -> None:

@@ -23,6 +23,8 @@ def end_overdue() -> int:
 
 
 def _hand_over(call: ActionCall) -> None:
+    if call.dialogue_id is None:
+        return
     rows = Dialogue.objects.filter(pk=call.dialogue_id, tenant_id=call.tenant_id)
     dialogue = rows.select_related("person").first()
     if dialogue is None:

@@ -26,7 +26,9 @@ def first_page(member: Member) -> str:
     """Returns the name of the first console page that the member may see; "" if there is none."""
     if member.may(Permission.VIEW_USAGE):
         return "console:overview"
-    return "console:reviews" if member.may(Permission.VIEW_DECISIONS) else ""
+    if member.may(Permission.VIEW_DECISIONS):
+        return "console:reviews"
+    return "console:inbox" if member.may(Permission.ANSWER_DIALOGUES) else ""
 
 
 def landing(user: User) -> str:

@@ -16,11 +16,13 @@ from django.utils.translation import pgettext_lazy
 
 from console.authorization import ConsoleRequest
 from console.home import CHAT, first_page
+from inference.models import Dialogue, DialogueStatus
 from tenants.models import Member, Tenant
 from tenants.roles import Permission
 
 P = Permission
 Page = tuple[str, str, Promise, Permission | None]  # section, URL name, label, needed permission
+SERVICE = "message-circle"
 SECTIONS: dict[str, Promise] = {  # by icon
     "gauge": _("Overview"),
     "building": _("Tenants"),
@@ -29,7 +31,8 @@ SECTIONS: dict[str, Promise] = {  # by icon
     "key": _("Access"),
     "pencil": _("Prompts"),
     "shield-check": _("Decisions"),
-    "message-circle": _("Assistants"),
+    SERVICE: _("Assistants"),
+    "scale": _("Evaluations"),
     "users": _("People"),
     "adjustments": _("Limits"),
     "shield": _("Audit"),
@@ -62,9 +65,13 @@ IN_TENANT: tuple[Page, ...] = (
     ("shield-check", "policy_evaluations", _("Evaluations"), P.VIEW_EVALUATIONS),
     ("shield-check", "reviews", _("Reviews"), P.VIEW_DECISIONS),
     ("shield-check", "contests", _("Contests"), P.VIEW_DECISIONS),
-    ("message-circle", "assistants", _("Assistants"), P.VIEW_ASSISTANTS),
-    ("message-circle", "knowledge_bases", _("Knowledge bases"), P.VIEW_KNOWLEDGE),
-    ("message-circle", "widget_keys", _("Widget keys"), P.VIEW_KEYS),
+    (SERVICE, "inbox", _("Inbox"), P.ANSWER_DIALOGUES),
+    (SERVICE, "assistants", _("Assistants"), P.VIEW_ASSISTANTS),
+    (SERVICE, "knowledge_bases", _("Knowledge bases"), P.VIEW_KNOWLEDGE),
+    (SERVICE, "actions", pgettext_lazy("of assistants", "Actions"), P.VIEW_ACTIONS),
+    (SERVICE, "widget_keys", _("Widget keys"), P.VIEW_KEYS),
+    ("scale", "evaluations", _("Evaluations"), P.VIEW_EVALUATIONS),
+    ("scale", "task_sets", _("Task sets"), P.VIEW_EVALUATIONS),
     ("users", "members", _("Members"), P.VIEW_MEMBERS),
     ("users", "teams", _("Teams"), P.VIEW_TEAMS),
     ("users", "roles", _("Roles"), P.VIEW_MEMBERS),
@@ -114,6 +121,7 @@ class MenuEntry:
     label: str
     here: bool
     icon: str = ""
+    badge: int = 0  # what waits behind it
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,13 +142,23 @@ def menu(request: ConsoleRequest) -> Menu:
         (url for _s, url, _l in pages if request.path.startswith(url)), key=len, default=""
     )
     sections, row = [], []
+    waiting = _waiting(request)
     for icon, group in groupby(pages, itemgetter(0)):
         links = [MenuEntry(url, label, url == present) for _section, url, label in group]
         here = any(link.here for link in links)
-        sections.append(MenuEntry(links[0].url, str(SECTIONS[icon]), here, icon))
+        badge = waiting if icon == SERVICE else 0
+        sections.append(MenuEntry(links[0].url, str(SECTIONS[icon]), here, icon, badge))
         if here and len(links) > 1:
             row = links
     return Menu(sections, row)
+
+
+def _waiting(request: ConsoleRequest) -> int:
+    """Returns how many dialogues wait for a member, for those who may answer them."""
+    tenant: Tenant | None = getattr(request, "tenant", None)
+    if tenant is None or P.ANSWER_DIALOGUES not in request.permissions:
+        return 0
+    return Dialogue.objects.filter(tenant=tenant, status=DialogueStatus.WAITING).count()
 
 
 def destinations(request: ConsoleRequest) -> Destinations:

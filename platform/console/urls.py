@@ -11,6 +11,7 @@ from console.access import (
 )
 from console.account import invitations, one_time_link, sign_in
 from console.account import own_account as account
+from console.actions import pages as actions
 from console.assistants import assistants
 from console.backups import page as backups
 from console.compliance import pages as compliance
@@ -22,6 +23,7 @@ from console.decisions import policies as decision_policies
 from console.decisions import versions as policy_versions
 from console.evaluations import evaluations, gates, task_sets
 from console.evaluations import policies as policy_evaluations
+from console.inbox import pages as inbox
 from console.jobs import creation as job_creation
 from console.jobs import pages as jobs
 from console.knowledge import documents
@@ -76,6 +78,9 @@ _TEMPLATE = "templates/<uuid:template>/"
 _VERSION = "versions/<uuid:model_version>/"
 _TRIAL = f"{_TEMPLATE}versions/<int:number>/trial/"
 
+_ACTION = "actions/<uuid:action>/"
+_DIALOGUE = "inbox/<uuid:dialogue>/"
+
 in_tenant = [
     path("", overview.overview, name="overview"),
     path("live/", overview.live, name="live"),
@@ -125,6 +130,27 @@ in_tenant = [
     path(f"{_ASSISTANT_VERSION}attempt/", assistants.attempt, name="assistant_attempt"),
     path(f"{_ASSISTANT_VERSION}review/", assistants.review, name="assistant_review"),
     path(f"{_ASSISTANT_VERSION}change/", assistants.change, name="assistant_change"),
+    path("inbox/", inbox.inbox, name="inbox"),
+    path("inbox/list/", inbox.inbox_list, name="inbox_list"),
+    path("inbox/calls/", inbox.unsettled, name="unsettled_calls"),
+    path("inbox/calls/<uuid:call>/", actions.call, name="action_call"),
+    path("inbox/calls/<uuid:call>/settlement/", inbox.settlement, name="call_settlement"),
+    path(_DIALOGUE, inbox.dialogue, name="inbox_dialogue"),
+    path(f"{_DIALOGUE}live/", inbox.live, name="inbox_live"),
+    path(f"{_DIALOGUE}taking/", inbox.taking, name="inbox_taking"),
+    path(f"{_DIALOGUE}return/", inbox.return_, name="inbox_return"),
+    path(f"{_DIALOGUE}resolution/", inbox.resolution, name="inbox_resolution"),
+    path(f"{_DIALOGUE}transfer/", inbox.transfer, name="inbox_transfer"),
+    path(f"{_DIALOGUE}reply/", inbox.reply, name="inbox_reply"),
+    path(f"{_DIALOGUE}note/", inbox.note, name="inbox_note"),
+    path("actions/", actions.actions, name="actions"),
+    path("actions/addition/", actions.addition, name="action_addition"),
+    path("actions/calls/", actions.calls, name="action_calls"),
+    path(_ACTION, actions.action, name="action"),
+    path(f"{_ACTION}edition/", actions.edition, name="action_edition"),
+    path(f"{_ACTION}rotation/", actions.rotation, name="action_rotation"),
+    path(f"{_ACTION}removal/", actions.removal, name="action_removal"),
+    path(f"{_ACTION}trial/", actions.trial, name="action_trial"),
     path("templates/", prompt_templates.templates, name="prompt_templates"),
     path("templates/addition/", prompt_templates.addition, name="prompt_template_addition"),
     path(_TEMPLATE, prompt_templates.template, name="prompt_template"),

@@ -14,7 +14,7 @@ from tenants.scope import person_scope
 REQUIRED, OPTIONAL = "required", "optional"
 # Roles that manage a tenant, or may read its people's prompts under any profile: a tenant's profile
 # can change, and the duty must not begin after the texts have become readable.
-BOUND_ROLES = {Role.OWNER, Role.ADMIN, Role.REVIEWER}.union(*map(readers, Profile))
+BOUND_ROLES = {Role.OWNER, Role.ADMIN, Role.REVIEWER, Role.AGENT}.union(*map(readers, Profile))
 FACTORS = (Authenticator.Type.TOTP, Authenticator.Type.WEBAUTHN)
 
 

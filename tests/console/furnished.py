@@ -4,10 +4,12 @@ from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
+from django.db import transaction
 from django.utils import timezone
 
 from inference.data_sets import importing, uploading
 from inference.decisions.spec import packed
+from inference.dialogues import handing_over
 from inference.models import (
     Adapter,
     ConversationUse,
@@ -54,10 +56,13 @@ from tenants.operator_scopes import OperatorScope
 from tenants.roles import Role
 from tests.console.asked import completion, refusal
 from tests.console.evaluations.reported import reported
+from tests.console.inbox.rows import a_call
 from tests.console.jobs.rows import a_checkpoint, a_job, learned
+from tests.inference.actions.conftest import new_action
 from tests.inference.adapters.rows import a_version, serve
 from tests.inference.assistants.rows import an_assistant, built
 from tests.inference.decisions.specs import payments
+from tests.inference.dialogues.rows import a_dialogue
 
 IN_PLATFORM = (
     "/console/",
@@ -95,6 +100,11 @@ LISTS = (
     "assistants/",
     "assistants/addition/",
     "widget-keys/",
+    "inbox/",
+    "inbox/calls/",
+    "actions/",
+    "actions/addition/",
+    "actions/calls/",
     "templates/",
     "templates/addition/",
     "policies/",
@@ -171,6 +181,7 @@ def furnish(owner: Member) -> list[str]:
         f"templates/{template.pk}/edition/",
         f"adapters/{adapter.pk}/",
         *(f"policies/{policy.pk}/{page}" for page in ("", "versions/1/", "versions/2/addition/")),
+        *_service(owner),
         f"task-sets/{evaluation.task_set_id}/",
         f"evaluations/{evaluation.pk}/",
         f"data-sets/{data_set.pk}/",
@@ -181,6 +192,27 @@ def furnish(owner: Member) -> list[str]:
         f"refusals/{found.pk}/",
     ]
     return [inside + page for page in (*LISTS, *details)]
+
+
+def _service(owner: Member) -> list[str]:
+    """A dialogue that a member has, one that waits, an action and its call. Returns their pages."""
+    dialogue = a_dialogue(owner.tenant, "Where is my order with-a-number-that-is-long-for-a-phone?")
+    handing_over.take_over(dialogue, owner)
+    handing_over.reply(dialogue, "I look.", by=owner.actor)
+    handing_over.note(dialogue, "A loyal customer.", by=owner.actor)
+    with transaction.atomic():
+        waiting = a_dialogue(owner.tenant, "A human, please", person="customer 2")
+        handing_over.hand_over(waiting, "asked", by=owner.actor)
+    url = "https://shop.example.com/an-address-with-quite-a-long-path-for-a-phone"
+    action, _secret = new_action(owner.tenant, url)
+    call = a_call(owner.tenant, action=action, dialogue_id=dialogue.pk)
+    return [
+        f"inbox/{dialogue.pk}/",
+        f"inbox/{waiting.pk}/",
+        f"inbox/calls/{call.pk}/",
+        f"actions/{action.pk}/",
+        f"actions/{action.pk}/edition/",
+    ]
 
 
 def _version(owner: Member) -> ModelVersion:

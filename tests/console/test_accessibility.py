@@ -72,6 +72,8 @@ ELSEWHERE = {
     "console/t/<slug:tenant>/jobs/addition/estimate/": "a part of a page",
     "console/t/<slug:tenant>/jobs/<uuid:job>/curves/": "for the page's script",
     "console/t/<slug:tenant>/queue/live/": "a part of a page",
+    "console/t/<slug:tenant>/inbox/list/": "a part of a page",
+    "console/t/<slug:tenant>/inbox/<uuid:dialogue>/live/": "a part of a page",
     "console/t/<slug:tenant>/chart/": "a part of a page",
     "console/t/<slug:tenant>/shares/": "a part of a page",
     "console/t/<slug:tenant>/usage/export/": "a file",

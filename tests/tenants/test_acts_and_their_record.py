@@ -18,10 +18,12 @@ from audit.models import Event
 from inference.evaluation.content import Content, Item, Kind
 from inference.model_registry.promoting import promote
 from inference.models import (
+    ActionCall,
     Adapter,
     AdapterPromotion,
     Assistant,
     AssistantVersion,
+    CallState,
     DecisionPolicy,
     DecisionPolicyVersion,
     Engine,
@@ -37,6 +39,7 @@ from inference.models import (
     Replacement,
     TaskSet,
     VersionKind,
+    WebhookAction,
 )
 from inference.models.decisions.policy_version import Written
 from inference.registry.versions import proposed
@@ -48,6 +51,8 @@ from tenants.models.restricted_model import RestrictedModel
 from tenants.models.tier import TierPolicy
 from tenants.roles import Role
 from tests import people
+from tests.console.inbox.rows import a_call
+from tests.inference.actions.conftest import new_action
 from tests.inference.adapters.rows import a_version, serve
 from tests.inference.assistants.rows import an_assistant, built, shop_content
 
@@ -256,6 +261,19 @@ def _challenge_assistant(w: World) -> Callable[[], Any]:
     return partial(assistant.challenge, assistant.versions.get(number=1), 0.1, by=BY)
 
 
+def _webhook(w: World) -> WebhookAction:
+    return new_action(w.acme, "https://shop.example.com/")[0]
+
+
+def _sent_call(w: World) -> ActionCall:
+    return a_call(w.acme, CallState.SENT)
+
+
+def _question(w: World) -> ActionCall:
+    """Whether to call an action that moves money."""
+    return a_call(w.acme, CallState.PROPOSED)
+
+
 def _loading(w: World) -> AdapterPromotion:
     return _adapter(w).promote(a_version(w.acme, 3), by=BY)
 
@@ -343,6 +361,16 @@ ACTS: dict[Action, Act] = {
     Action.ADAPTER_FAIL: lambda w: partial(_loading(w).fail, "no memory", by=BY),
     Action.ADAPTER_CANCEL: lambda w: partial(_loading(w).cancel, by=BY),
     Action.ADAPTER_REMOVE: lambda w: partial(_adapter(w).remove, by=BY),
+    Action.ACTION_CREATE: lambda w: lambda: _webhook(w),
+    Action.ACTION_CHANGE: lambda w: partial(_webhook(w).change, timeout_s=5, by=BY),
+    Action.ACTION_ROTATE: lambda w: partial(
+        _webhook(w).rotate, "whsec_x", timedelta(hours=1), by=BY
+    ),
+    Action.ACTION_REMOVE: lambda w: partial(_webhook(w).remove, by=BY),
+    Action.ACTION_CONFIRM: lambda w: partial(_question(w).confirm, uuid4(), by=BY),
+    Action.ACTION_CALL: lambda w: partial(_question(w).send, uuid4(), 5, by=BY),
+    Action.ACTION_END: lambda w: partial(_sent_call(w).end, CallState.SUCCEEDED, answer={}),
+    Action.ACTION_SETTLE: lambda w: partial(a_call(w.acme).settle, "done", by=BY),
     Action.ALIAS_CREATE: lambda w: lambda: _alias(w),
     Action.ALIAS_CHANGE: lambda w: partial(_alias(w).change, "large", by=BY),
     Action.ALIAS_REMOVE: lambda w: partial(_alias(w).remove, by=BY),
@@ -426,9 +454,11 @@ ACTS: dict[Action, Act] = {
 SUBJECTS = {"tenant", "tier", "member", "team", "model", "api_key", "quota", "raise", "price"}
 SUBJECTS |= {"link", "operator", "pool", "engine", "adapter", "task_set", "evaluation", "gate"}
 SUBJECTS |= {"job", "alias", "policy"}
+SUBJECTS |= {"job", "alias", "action"}
 SUBJECTS |= {"model_version"}
 # Of the platform and of pages, not of a verb on a model.
 ELSEWHERE = {
+    Action.ACTION_READ,
     Action.ADAPTER_REFUSE,
     Action.ENGINE_BREAKER,
     Action.EVALUATION_EXPORT,
@@ -450,6 +480,7 @@ def everything() -> dict[str, list[Any]]:
         *(Model, Pool, Engine, Adapter, AdapterPromotion, Job),
         *(TaskSet, Evaluation, EvaluationGate, ModelVersion, ModelAlias),
         *(DecisionPolicy, DecisionPolicyVersion),
+        *(WebhookAction, ActionCall),
         Group,
     ]
     return {m._meta.label: list(m._default_manager.order_by("pk").values()) for m in models}

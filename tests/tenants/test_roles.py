@@ -49,6 +49,10 @@ def test_reviewers_see_and_review_decisions_and_nothing_else() -> None:
     }
 
 
+def test_agents_answer_dialogues_and_nothing_else() -> None:
+    assert [p for p in Permission if may(Role.AGENT, p)] == [Permission.ANSWER_DIALOGUES]
+
+
 def test_auditors_look_and_keep_and_touch_nothing() -> None:
     theirs = {p for p in Permission if may(Role.AUDITOR, p)}
     more = {p for p in theirs if not p.endswith(":view")}

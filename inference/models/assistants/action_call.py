@@ -145,7 +145,7 @@ class ActionCall(models.Model):
         """Returns the answer, {} without one. Raises Unreadable, MasterKeyUnavailable."""
         return self._decrypted(self.answer_ciphertext, b"answer") if self.answer_ciphertext else {}
 
-    def _decrypted(self, ciphertext: bytes, field: bytes) -> Values:
+    def _decrypted(self, ciphertext: bytes | memoryview, field: bytes) -> Values:
         clear = keyring.by_id_now(self.data_key_id).decrypt(bytes(ciphertext), self._aad(field))
         values: Values = orjson.loads(clear)
         return values

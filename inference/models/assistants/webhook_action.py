@@ -135,7 +135,7 @@ class WebhookAction(models.Model):
         self.data_key_id = cipher.key_id
         self.secret = cipher.encrypt(secret.encode(), self._aad)
 
-    def _decrypted(self, key_id: uuid.UUID, secret: bytes) -> str:
+    def _decrypted(self, key_id: uuid.UUID, secret: bytes | memoryview) -> str:
         return keyring.by_id_now(key_id).decrypt(bytes(secret), self._aad).decode()
 
     @property

@@ -11,6 +11,7 @@ from console.api.access.keys import Keys
 from console.api.access.operator_keys import OperatorKeys
 from console.api.access.restricted_models import RestrictedModels
 from console.api.access.widget_keys import WidgetKeys
+from console.api.actions import ActionCalls, Actions
 from console.api.assistants.assistants import Assistants
 from console.api.assistants.versions import AssistantVersions
 from console.api.data_sets.sets import ConversationUses, DataSetNotices, DataSets
@@ -138,6 +139,10 @@ in_tenant: list[URLPattern | URLResolver] = [
     *several("assistants/", "uuid:assistant", Assistants, "rollback", "stop", "unchallenge"),
     *several(_ASSISTANT_VERSIONS, "int:number", AssistantVersions, *_ASSISTANT_ACTS),
     at(f"{_ASSISTANT_VERSIONS}<int:number>/send-back/", AssistantVersions, post="send_back"),
+    at("actions/calls/", ActionCalls, get="list"),
+    at("actions/calls/<uuid:call>/", ActionCalls, get="retrieve"),
+    at("actions/calls/<uuid:call>/settle/", ActionCalls, post="settle"),
+    *several("actions/", "uuid:action", Actions, "rotate", "test"),
     *several("templates/", "uuid:template", Templates, "fill"),
     *several("templates/<uuid:template>/versions/", "int:number", TemplateVersions),
     *several(_POLICIES, "uuid:policy", DecisionPolicies, *_POLICY_ACTS),

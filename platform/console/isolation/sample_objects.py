@@ -27,6 +27,7 @@ from audit.retention import legal_hold
 from audit.trail.partitions import erase_texts
 from audit.trail.record import act
 from console.isolation import sample_assistant, sample_decision, sample_response
+from inference.actions import definitions
 from inference.batch.file_store import FileOwner, FileWriter
 from inference.chat import conversations
 from inference.data_sets import uploading
@@ -38,6 +39,7 @@ from inference.evaluation.content import Item, Kind
 from inference.model_registry import uploading as model_uploading
 from inference.model_registry.registering import register
 from inference.models import (
+    ActionCall,
     Adapter,
     Batch,
     BatchState,
@@ -141,6 +143,8 @@ class Objects:
             "alias": self._alias,
             "dialogue": self._dialogue,
             "widget_key": self._widget_key,
+            "action": self._webhook_action,
+            "call": self._action_call,
             "task_set": self._task_set,
             "evaluation": self._evaluation,
             "policy_evaluation": self._policy_evaluation,
@@ -445,6 +449,30 @@ class Objects:
         return Adapter.objects.create(
             tenant=self._tenant, base=self._secret, name=name, created_by=BY
         ).id
+
+    def _webhook_action(self) -> Any:
+        action, _secret = definitions.create(
+            self._tenant,
+            by=BY,
+            name=f"a{next(_number)}",
+            url=f"https://shop.example.com/{next(_number)}",
+            arguments=definitions.ANYTHING,
+            answer=definitions.ANYTHING,
+            description={"en": self._secret},
+        )
+        return action.pk
+
+    def _action_call(self) -> Any:
+        call = ActionCall(
+            tenant=self._tenant,
+            action_name=f"a{next(_number)}",
+            revision=1,
+            moves_money=False,
+            subject_id=uuid4(),
+            created_by=BY,
+        )
+        call.encrypt({"text": self._secret})
+        return call.refuse("sample", None, by=BY).pk
 
     def _alias(self) -> Any:
         name = f"a{next(_number)}"

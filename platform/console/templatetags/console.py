@@ -1,5 +1,6 @@
 """Filters and tags of all templates."""
 
+import json
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
@@ -188,3 +189,9 @@ def open_deletions(request: ConsoleRequest) -> dict[str, int]:
 def second_factor_optional() -> bool:
     """Returns whether FOREBAY_MFA=optional; every page of the console shows a bar then."""
     return bool(settings.SECOND_FACTOR == "optional")
+
+
+@register.filter
+def json_lines(value: Any) -> str:
+    """Returns a value as indented JSON."""
+    return json.dumps(value, indent=2, ensure_ascii=False)

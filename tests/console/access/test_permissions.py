@@ -46,9 +46,12 @@ from tests.console.asked import refusal
 from tests.console.conftest import SignIn
 from tests.console.evaluations.policy_reported import policy_reported
 from tests.console.evaluations.reported import reported
+from tests.console.inbox.rows import a_call
 from tests.console.jobs.rows import a_checkpoint, a_job
+from tests.inference.actions.conftest import new_action
 from tests.inference.assistants.rows import an_assistant
 from tests.inference.decisions.specs import payments
+from tests.inference.dialogues.rows import a_dialogue
 
 ROLES = ("operator", "alice", "erin", "bob", "carol", "dave")
 EVERYBODY = frozenset(ROLES)
@@ -59,6 +62,7 @@ MANAGERS = OWNERS | {"erin"}
 AUDITORS = MANAGERS | {"carol"}
 OWNER = frozenset({"alice"})
 READERS = frozenset({"alice", "carol"})
+AGENTS = frozenset({"alice"})
 MAKERS = MANAGERS | {"bob"}
 WRITERS = frozenset({"alice", "erin", "bob"})
 APPROVERS = frozenset({"alice", "erin"})
@@ -111,6 +115,29 @@ IN_TENANT: list[Row] = [
     ("post", "widget_key_addition", MAKERS, 200),
     ("post", "widget_key_change", MAKERS, 200),
     ("post", "widget_key_revocation", MAKERS, 302),
+    ("get", "inbox", AGENTS, 200),
+    ("get", "inbox_list", AGENTS, 200),
+    ("get", "inbox_dialogue", AGENTS, 200),
+    ("get", "inbox_live", AGENTS, 200),
+    ("post", "inbox_taking", AGENTS, 302),
+    ("post", "inbox_return", AGENTS, 302),
+    ("post", "inbox_resolution", AGENTS, 302),
+    ("post", "inbox_transfer", AGENTS, 200),
+    ("post", "inbox_reply", AGENTS, 422),
+    ("post", "inbox_note", AGENTS, 422),
+    ("get", "unsettled_calls", AGENTS, 200),
+    ("get", "action_call", AGENTS, 200),
+    ("post", "call_settlement", AGENTS, 302),
+    ("get", "actions", STAFF, 200),
+    ("get", "action_calls", STAFF, 200),
+    ("get", "action", STAFF, 200),
+    ("get", "action_addition", WRITERS, 200),
+    ("post", "action_addition", WRITERS, 200),
+    ("get", "action_edition", WRITERS, 200),
+    ("post", "action_edition", WRITERS, 200),
+    ("post", "action_rotation", WRITERS, 200),
+    ("post", "action_trial", WRITERS, 200),
+    ("post", "action_removal", WRITERS, 302),
     ("get", "aliases", STAFF, 200),
     ("post", "alias_addition", MANAGERS, 200),
     ("post", "alias_change", MANAGERS, 200),
@@ -319,6 +346,7 @@ PLATFORM: list[Row] = [
 ALSO_SHOWN = {"api_keys", "api_key", "teams", "team", "limits", "quotas", "quota"}
 ALSO_SHOWN |= {"tenant_settings", "text_search", "text_view", "audit_exports", "retention"}
 ALSO_SHOWN |= {"model_version_import", "people", "contests"}
+ALSO_SHOWN |= {"model_version_import", "action_addition", "action_edition"}
 ALSO_SHOWN |= {"legal_holds", "prompt_template_addition", "prompt_template_edition"}
 ALSO_SHOWN |= {"decision_policy_addition", "decision_policy_version_addition"}
 ALSO_SHOWN |= {"assistant_addition", "assistant_edition", "assistant_intent"}
@@ -391,6 +419,21 @@ def _widget_key(tenant: Tenant, key: ApiKey) -> dict[str, uuid.UUID]:
     return {"widget_key": row.pk}
 
 
+def _service(tenant: Tenant) -> Targets:
+    action, _secret = new_action(tenant, "https://shop.example.com/")
+    call = a_call(tenant)
+    dialogue = {"dialogue": a_dialogue(tenant, "Hello").pk}
+    verbs = ("dialogue", "live", "taking", "return", "resolution", "transfer", "reply", "note")
+    return {
+        **{f"inbox_{verb}": dialogue for verb in verbs},
+        **{name: {"call": call.pk} for name in ("action_call", "call_settlement")},
+        **{
+            f"action{verb}": {"action": action.pk}
+            for verb in ("", "_edition", "_rotation", "_trial", "_removal")
+        },
+    }
+
+
 @pytest.fixture
 def targets(acme: Tenant) -> Targets:
     """What the URLs that name an object point at."""
@@ -422,6 +465,7 @@ def targets(acme: Tenant) -> Targets:
         **_person(acme),
         **_review(acme),
         **dict.fromkeys(("widget_key_change", "widget_key_revocation"), _widget_key(acme, key)),
+        **_service(acme),
         **_evaluations(acme),
         **_data_set(acme),
         **_knowledge(acme, key),

@@ -24,7 +24,7 @@ def work() -> None:
     wish = json.loads(os.environ["DYING"])
     settings.ACTION_HOSTS = ["localhost"]
     _lay(*wish["at"].split())
-    ids = {name: UUID(wish["dialogue"][name]) for name in ("tenant_id", "id", "subject_id")}
+    ids: Any = {n: UUID(wish["dialogue"][n]) for n in ("tenant_id", "id", "subject_id")}
     asyncio.run(_call(Dialogue(**ids), UUID(wish["turn"]), wish["action"], wish["arguments"]))
 
 

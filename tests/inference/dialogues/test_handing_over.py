@@ -276,4 +276,4 @@ def test_states_agree_in_every_order(hands: type[Hands]) -> None:
         stateful_step_count=12,
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
     )
-    run_state_machine_as_test(hands, settings=some)  # type: ignore[no-untyped-call]
+    run_state_machine_as_test(hands, settings=some)

@@ -1,0 +1,21 @@
+"""Reasons of hand-overs in words."""
+
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+REASONS: dict[str, Promise] = {
+    "asked": _("The person asked for a human"),
+    "taken_over": _("A member took it over"),
+    "action_unknown": _("Nobody knows whether an action was done"),
+    "action_failed": _("An action failed"),
+    "unavailable": _("The assistant's model did not answer"),
+    "not_understood": _("The assistant did not understand the person"),
+    "rule": _("The assistant's rule for this question"),
+    "turn_limit": _("The dialogue took many turns"),
+    "action_refused": _("A service refused an action"),
+}
+
+
+def reason_text(code: str) -> str:
+    """Returns the words of a reason, and the code itself where it has none."""
+    return str(REASONS.get(code, code))

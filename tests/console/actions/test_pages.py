@@ -1,0 +1,124 @@
+"""Actions on their pages: created, changed, tried, their secret replaced, removed."""
+
+import json
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from inference.models import ActionCall, CallState, WebhookAction
+from tenants.models import Member, Tenant
+from tests.console.conftest import SignIn
+from tests.console.inbox.rows import a_call
+from tests.inference.actions.conftest import ANSWER, ARGUMENTS, new_action, service
+from tests.inference.actions.webhook_server import Service
+
+__all__ = ["service"]
+ACTIONS = "/console/t/acme/actions/"
+FIELDS = {
+    "name": "order_state",
+    "url": "https://shop.example.com/",
+    "arguments": json.dumps(ARGUMENTS),
+    "answer": json.dumps(ANSWER),
+    "timeout_s": "5",
+    "description_en": "Looks up an order",
+    "on_success_en": "Order {{order}}: {{state}}.",
+}
+
+
+@pytest.fixture
+def client(bob: Member, sign_in: SignIn) -> Client:
+    return sign_in(bob)
+
+
+@pytest.mark.django_db
+def test_it_is_created_and_its_secret_shown_once(client: Client, acme: Tenant) -> None:
+    answer = client.post(f"{ACTIONS}addition/", FIELDS)
+    action = WebhookAction.objects.get()
+    assert "whsec_" in answer.content.decode()
+    assert (action.description, action.on_success) == (
+        {"en": "Looks up an order"},
+        {"en": "Order {{order}}: {{state}}."},
+    )
+    page = client.get(f"{ACTIONS}{action.pk}/").content.decode()
+    assert "Looks up an order" in page
+    assert "whsec_" not in page
+    assert "order_state" in client.get(ACTIONS).content.decode()
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("field", "value", "problem"),
+    [
+        ("url", "http://shop.example.com/", "must begin with https://"),
+        ("arguments", "{", "This is not JSON."),
+        ("arguments", "[]", "This must be a JSON object."),
+        ("arguments", '{"a": NaN}', "This is not JSON."),
+        ("answer", '{"type": "array"}', "must be an object"),
+        ("on_success_en", "{{nothing}}", "have a field nothing"),
+        ("name", "Order State", "lower-case"),
+    ],
+)
+def test_what_is_wrong_is_said(
+    client: Client, acme: Tenant, field: str, value: str, problem: str
+) -> None:
+    answer = client.post(f"{ACTIONS}addition/", {**FIELDS, field: value})
+    assert problem in answer.content.decode()
+    assert not WebhookAction.objects.exists()
+
+
+@pytest.mark.django_db
+def test_it_is_changed_rotated_and_removed(client: Client, acme: Tenant) -> None:
+    action, secret = new_action(acme, "https://shop.example.com/")
+    path = f"{ACTIONS}{action.pk}/"
+    assert client.post(f"{path}edition/", {**FIELDS, "timeout_s": "7"}).status_code == 302
+    action.refresh_from_db()
+    assert (action.timeout_s, action.enabled, action.revision) == (7, False, 2)
+    shown = client.post(f"{path}rotation/", {"overlap_hours": "24"}).content.decode()
+    assert "whsec_" in shown
+    assert secret not in shown
+    assert client.post(f"{path}removal/").status_code == 302
+    assert not WebhookAction.objects.exists()
+
+
+@pytest.mark.django_db
+def test_calls_are_listed_without_texts(client: Client, acme: Tenant) -> None:
+    a_call(acme)
+    a_call(acme, CallState.SUCCEEDED)
+    page = client.get(f"{ACTIONS}calls/?state=unknown").content.decode()
+    assert "Outcome unknown" in page
+    assert "A-1" not in page
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_test_sends_one_marked_request(
+    client: Client, acme: Tenant, bob: Member, service: Service
+) -> None:
+    action, _secret = new_action(acme, service.url)
+    path = f"{ACTIONS}{action.pk}/trial/"
+    shown = client.post(path, {"trial-arguments": '{"order": "A-1"}'}).content.decode()
+    assert "Order A-1: sent." in shown
+    [body] = service.bodies
+    assert (body["test"], body["dialogue"]) == (True, None)
+    call = ActionCall.objects.get()
+    assert (call.state, call.subject_id) == (CallState.SUCCEEDED, bob.subject_id)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_test_that_moves_money_needs_a_yes(
+    client: Client, acme: Tenant, service: Service
+) -> None:
+    action, _secret = new_action(acme, service.url, moves_money=True)
+    path, fields = f"{ACTIONS}{action.pk}/trial/", {"trial-arguments": '{"order": "A-1"}'}
+    assert "not_confirmed" in client.post(path, fields).content.decode()
+    assert not service.delivered
+    client.post(path, {**fields, "trial-confirmed": "on"})
+    assert len(service.delivered) == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_test_of_a_service_that_is_away_says_so(client: Client, acme: Tenant) -> None:
+    action, _secret = new_action(acme, "https://shop.invalid/")
+    path = f"{ACTIONS}{action.pk}/trial/"
+    shown: Any = client.post(path, {"trial-arguments": '{"order": "A-1"}'}).content.decode()
+    assert "unreachable" in shown

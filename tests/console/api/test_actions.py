@@ -1,0 +1,70 @@
+"""Actions over the management API: created, changed, tried, rotated, removed; calls settled."""
+
+import pytest
+
+from inference.models import WebhookAction
+from tenants.models import Member, Tenant
+from tests.console.api.conftest import Api, Enter, errors
+from tests.console.inbox.rows import a_call
+from tests.inference.actions.conftest import ANSWER, ARGUMENTS, service
+from tests.inference.actions.webhook_server import Service
+
+__all__ = ["service"]
+LIST = "tenants/acme/actions/"
+FIELDS = {
+    "name": "order_state",
+    "url": "https://shop.example.com/",
+    "arguments": ARGUMENTS,
+    "answer": ANSWER,
+}
+
+
+@pytest.fixture
+def api(acme: Tenant, with_key: Enter) -> Api:
+    return with_key(acme, ["management:read", "management:write"])
+
+
+@pytest.mark.django_db
+def test_it_is_created_changed_rotated_and_removed(api: Api, acme: Tenant) -> None:
+    created = api.post(LIST, **FIELDS)
+    assert created.status_code == 201, created.content
+    assert created.json()["secret"].startswith("whsec_")
+    path = created.headers["Location"]
+    shown = api.get(path)
+    assert "secret" not in shown.json()
+    changed = api.patch(path, shown.headers["ETag"], timeout_s=5, enabled=False)
+    assert (changed.json()["timeout_s"], changed.json()["revision"]) == (5, 2)
+    rotated = api.post(f"{path}rotate/", overlap_hours=1)
+    assert rotated.json()["secret"] != created.json()["secret"]
+    assert rotated.json()["former_until"]
+    assert [row["name"] for row in api.get(LIST).json()["results"]] == ["order_state"]
+    assert api.delete(path, api.get(path).headers["ETag"]).status_code == 204
+    assert not WebhookAction.objects.exists()
+
+
+@pytest.mark.django_db
+def test_what_is_wrong_is_said_beside_its_field(api: Api, acme: Tenant) -> None:
+    answer = api.post(LIST, **{**FIELDS, "url": "https://10.0.0.1/"})
+    assert answer.status_code == 400
+    assert list(errors(answer)) == ["url"]
+    assert api.post(LIST, **FIELDS).status_code == 201
+    assert api.post(LIST, **FIELDS).status_code == 409
+
+
+@pytest.mark.django_db
+def test_a_person_settles_a_call(acme: Tenant, alice: Member, enter: Enter) -> None:
+    call, api = a_call(acme), enter(alice)
+    path = f"{LIST}calls/{call.pk}/"
+    assert api.get(path).json()["state"] == "unknown"
+    assert api.post(f"{path}settle/", settled_as="not_done").json()["settled_as"] == "not_done"
+    assert api.post(f"{path}settle/", settled_as="done").status_code == 400
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_test_sends_one_request(api: Api, acme: Tenant, service: Service) -> None:
+    path = api.post(LIST, **{**FIELDS, "url": service.url}).headers["Location"]
+    outcome = api.post(f"{path}test/", arguments={"order": "A-1"}).json()
+    assert (outcome["state"], outcome["answer"]["state"]) == ("succeeded", "sent")
+    assert len(service.delivered) == 1
+    refused = api.post(f"{path}test/", arguments={"order": "?"}).json()
+    assert (refused["state"], refused["reason"]) == ("not_sent", "arguments")
