@@ -5,6 +5,8 @@ the audit trail's sealer waiting. So do the keys of a deleted base's documents. 
 the tenant keeps all of them.
 """
 
+from datetime import timedelta
+
 from django.db import transaction
 from django.utils import timezone
 
@@ -25,6 +27,7 @@ from tenants.scope import tenant_scope
 
 __all__ = ["OnHold", "delete", "remove"]
 AT_ONCE = 500  # passages of one transaction
+HELD_FOR = timedelta(hours=1)  # until it is looked at again whether a legal hold keeps rows
 
 
 def remove(document: Document, *, by: str) -> None:
@@ -48,9 +51,13 @@ def delete(base: KnowledgeBase, *, by: str) -> None:
 
 
 def discard(document: Document) -> None:
-    """Have nobody find the document, and destroy its key, in the open transaction."""
+    """Have nobody find the document, and destroy its key, in the open transaction.
+
+    A legal hold keeps the key of an upload that is given up, and its rows, until its release.
+    """
     storage_limit.release(document)
-    encryption.destroy_key(document)
+    if not _is_held(document):
+        encryption.destroy_key(document)
     gone = {"state": DocumentState.GONE, "due_at": timezone.now(), "leased_until": None}
     Document.objects.filter(pk=document.pk).update(**gone)
 
@@ -59,12 +66,20 @@ def purge() -> None:
     """Delete the rows of documents and bases that are gone."""
     gone = Document.objects.filter(state=DocumentState.GONE)
     for document in gone.order_by("due_at").iterator():
+        if _is_held(document):
+            later = timezone.now() + HELD_FOR
+            Document.objects.filter(pk=document.pk).update(due_at=later)
+            continue
         encryption.destroy_key(document)
         while _purge_some(document):
             pass
     for base in KnowledgeBase.objects.exclude(deleted_at=None).filter(documents=None):
         with tenant_scope(base.tenant_id):
             base.delete()
+
+
+def _is_held(document: Document) -> bool:
+    return legal_hold.in_force(document.tenant_id, document.id) is not None
 
 
 def _purge_some(document: Document) -> bool:

@@ -116,6 +116,7 @@ class Objects:
         self._standing: dict[str, Any] = {}
         self._team_beside: Team | None = None  # made for the same address
         self._job_beside: Any = None
+        self._base_beside: Any = None
         self._kinds: dict[str, Callable[[], Any]] = {
             "key": self._key,
             "team": self._team,
@@ -175,8 +176,8 @@ class Objects:
             self._rolled_up(table)
 
     def begin_address(self) -> None:
-        """Forget the team and the job of an earlier address, which may be deleted."""
-        self._team_beside = self._job_beside = None
+        """Forget the objects that an earlier address named, which may be deleted."""
+        self._team_beside = self._job_beside = self._base_beside = None
 
     def standing(self, kind: str) -> Any:
         """Returns the id of the object that is there from the beginning."""
@@ -552,14 +553,18 @@ class Objects:
 
     def _knowledge_base(self) -> Any:
         name = self._new_name().replace(" ", "-").lower()
-        return KnowledgeBase.create(self._tenant, name, self._secret, by=BY).id
+        base = KnowledgeBase.create(self._tenant, name, self._secret, by=BY)
+        self._base_beside = base.id
+        return base.id
 
     def _document(self) -> Any:
-        """A document that is ready, with a passage, of a base of its own."""
-        base = KnowledgeBase.objects.get(pk=self._knowledge_base())
-        rows = {"tenant": self._tenant, "base": base}
+        """Make one that is ready, of the base of the same address, if there is one."""
+        base_id = self._base_beside or self._standing.get("knowledge_base")
+        base_id = base_id or self._knowledge_base()
+        rows = {"tenant": self._tenant, "base_id": base_id}
+        name = f"{self._secret} {next(_number)}"
         document = Document.objects.create(
-            **rows, name=self._secret, form="text", state="ready", created_by=BY
+            **rows, name=name, form="text", state="ready", created_by=BY
         )
         nothing = {"number": 0, "data_key_id": uuid4(), "ciphertext": b""}
         DocumentPiece.objects.create(tenant=self._tenant, document=document, size=0, **nothing)

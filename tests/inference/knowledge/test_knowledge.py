@@ -1,6 +1,8 @@
 """Documents of a knowledge base: uploaded, embedded in the background, found, replaced, deleted."""
 
+import asyncio
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -9,6 +11,8 @@ from django.db import connection
 from pytest_django.fixtures import Settings
 
 from audit.keys.keyring import Unreadable
+from inference.api.knowledge.asking import ask_from_thread
+from inference.errors import ApiError, Unavailable
 from inference.knowledge import creating, deleting, uploading
 from inference.knowledge.storage_limit import BaseFull, StorageFull, TooLarge
 from inference.models import (
@@ -18,7 +22,9 @@ from inference.models import (
     Passage,
     PassageWord,
 )
+from tenants.models import ApiKey, Quota
 from tests.inference.knowledge.conftest import Library, answer_to, drive, purge
+from tests.inference.web import current
 
 pytestmark = pytest.mark.django_db(transaction=True)
 in_database = database_sync_to_async
@@ -54,6 +60,27 @@ async def test_chinese_is_found_by_its_characters(library: Library) -> None:
     assert best.titles == ["退货", "密码"]
     best, *_others = await library.search("收到商品后几天内可以退？")
     assert best.titles == ["退货"]
+
+
+async def test_a_page_asks_from_its_thread_as_a_request_of_its_reader(library: Library) -> None:
+    await library.add("returns.md", RETURNS)
+    ask = partial(ask_from_thread, current(), library.key, library.base, "express parcels", 1)
+    loop = asyncio.get_running_loop()
+    (best,) = await loop.run_in_executor(None, ask)
+    assert best.titles == ["Returns", "Fees"]
+    usages = await library.house.usages()
+    assert len(usages) == 2, "the document's, and the question's"
+    house = library.house
+    quota = {"unit": "requests", "window": "day", "limit": 1}
+    await in_database(Quota.set)(house.tenant, by="test", **quota)
+    with pytest.raises(ApiError):
+        for _ in range(3):
+            await loop.run_in_executor(None, ask)
+
+
+def test_without_a_process_for_requests_a_question_says_so() -> None:
+    with pytest.raises(Unavailable):
+        ask_from_thread(None, ApiKey(), KnowledgeBase(), "question")
 
 
 async def test_the_source_has_the_address_and_the_anchor(library: Library) -> None:

@@ -1,0 +1,105 @@
+"""Every act on a knowledge base and its event stand or fall together; holds refuse deletion."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.db import DatabaseError
+from django.utils import timezone
+
+from audit.models import Event
+from audit.retention import legal_hold
+from audit.retention.legal_hold import OnHold
+from inference.knowledge import deleting, uploading
+from inference.models import Document, DocumentFormat, KnowledgeBase
+from inference.personal_data import knowledge
+from tenants.models import ApiKey, Tenant
+
+pytestmark = pytest.mark.django_db
+BY = "test"
+
+
+@pytest.fixture
+def base(acme: Tenant) -> KnowledgeBase:
+    return KnowledgeBase.create(acme, "manual", "mock", by=BY)
+
+
+@pytest.fixture
+def document(base: KnowledgeBase) -> Document:
+    """One that is ready."""
+    row = stored(base, "a.md", b"# A\none")
+    Document.objects.filter(pk=row.pk).update(state="ready")
+    row.refresh_from_db()
+    return row
+
+
+def stored(base: KnowledgeBase, name: str, content: bytes) -> Document:
+    key, _ = ApiKey.issue(base.tenant, "writer", by=BY)
+    return uploading.store(base, name, DocumentFormat.MARKDOWN, content, caller=key, by=BY)
+
+
+Act = Callable[[KnowledgeBase, Document], Any]
+ACTS: dict[str, Act] = {
+    "knowledge:create": lambda base, _d: KnowledgeBase.create(base.tenant, "b", "mock", by=BY),
+    "knowledge:add": lambda base, _document: stored(base, "b.md", b"# B\ntwo"),
+    "knowledge:remove": lambda _base, document: deleting.remove(document, by=BY),
+    "knowledge:delete": lambda base, _document: deleting.delete(base, by=BY),
+}
+
+
+@pytest.mark.parametrize("action", ACTS)
+def test_it_is_on_record(base: KnowledgeBase, document: Document, action: str) -> None:
+    before = Event.objects.filter(action=action).count()
+    ACTS[action](base, document)
+    assert Event.objects.filter(action=action).count() == before + 1
+
+
+@pytest.mark.parametrize("action", ["knowledge:create", "knowledge:remove", "knowledge:delete"])
+def test_what_cannot_be_put_on_record_is_not_done(
+    base: KnowledgeBase, document: Document, action: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(**_fields: Any) -> None:
+        raise DatabaseError("no room for another event")
+
+    before = rows()
+    monkeypatch.setattr(Event.objects, "create", full)
+    with pytest.raises(DatabaseError, match="no room"):
+        ACTS[action](base, document)
+    assert rows() == before
+
+
+def rows() -> list[Any]:
+    models = (KnowledgeBase, Document)
+    return [list(model.objects.order_by("pk").values()) for model in models]
+
+
+def test_a_legal_hold_refuses_deletion_and_replacement(
+    base: KnowledgeBase, document: Document
+) -> None:
+    until = timezone.now() + timedelta(days=30)
+    hold = legal_hold.request(base.tenant_id, by="user:1", reason="a court asks", expires_at=until)
+    legal_hold.approve(hold, by="user:2")
+    with pytest.raises(OnHold):
+        deleting.remove(document, by=BY)
+    with pytest.raises(OnHold):
+        deleting.delete(base, by=BY)
+    with pytest.raises(OnHold):
+        stored(base, document.name, b"# A\nanother")
+    assert stored(base, "b.md", b"# B\ntwo").state == "waiting"
+    deleting.purge()
+    assert Document.objects.filter(state="gone").count() == 1, "the upload that was refused"
+
+
+def test_retention_deletes_what_was_uploaded_before(
+    base: KnowledgeBase, document: Document
+) -> None:
+    now = timezone.now()
+    assert knowledge.erase_old(base.tenant_id, now - timedelta(days=1), frozenset()) == 0
+    assert knowledge.erase_old(base.tenant_id, now + timedelta(days=1), frozenset()) == 1
+    document.refresh_from_db()
+    assert document.state == "gone"
+    deleting.purge()
+    assert not Document.objects.exists()
+    base.refresh_from_db()
+    assert base.stored_bytes == 0
