@@ -46,6 +46,7 @@ def measure_all() -> None:
 
 def measure(policy: DecisionPolicy) -> PolicyDrift:
     """Raises MasterKeyUnavailable."""
+    assert policy.champion is not None
     version = policy.versions.get(number=policy.champion)
     decided = Decision.objects.filter(version=version, fallback_reason="").exclude(score=None)
     recent = list(decided.order_by("-created_at")[:MOST])

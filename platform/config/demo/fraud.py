@@ -93,6 +93,7 @@ class FraudDemo:
         file = File(as_csv(rows), "fraud", "")
         begin = partial(evaluating.begin, by=AUTHOR, caller=self.key)
         number = self._ended(begin(first, file, "stack")).written
+        assert number is not None  # it has succeeded
         version = first.policy.versions.get(number=number)
         self._ended(begin(version, file, "report"))
         self.tell("Its report is there; its rows are those of the fit: take others for yours.")

@@ -76,6 +76,7 @@ async def test_it_makes_a_policy_that_decides_and_leaves_no_key_behind(
     policy = await in_database(DecisionPolicy.objects.get)(name="demo-payments")
     assert policy.champion == 2
     version = await in_database(policy.versions.get)(number=2)
+    assert version.report
     assert version.report["sides"]["policy"]["figures"]["auc"]["value"] > 0.8
     rows = await in_database(lambda: list(Decision.objects.all()))()
     assert len(rows) == 8
