@@ -55,6 +55,7 @@ from tenants.models.quota_raise import QuotaRaise
 from tenants.operator_scopes import OperatorScope
 from tenants.roles import Role
 from tests.console.asked import completion, refusal
+from tests.console.evaluations.policy_reported import policy_reported
 from tests.console.evaluations.reported import reported
 from tests.console.inbox.rows import a_call
 from tests.console.jobs.rows import a_checkpoint, a_job, learned
@@ -114,6 +115,8 @@ LISTS = (
     "task-sets/addition/",
     "evaluations/",
     "evaluations/addition/",
+    "policy-evaluations/",
+    "policy-evaluations/addition/",
     "versions/",
     "versions/import/",
     "cache/",
@@ -163,6 +166,7 @@ def furnish(owner: Member) -> list[str]:
     origins = ["https://shop-with-a-long-name.acme.example", "https://acme.example"]
     WidgetKey.create(tenant, "the widget of the shop", uuid4(), key, origins, by=by)
     evaluation = reported(tenant)
+    of_policy = policy_reported(tenant, "card-payments-of-the-whole-group")
     data_set = _data_set(owner)
     jobs = _jobs(owner, data_set)
     CacheRule.set(tenant, on=True, model="a-model-with-quite-a-long-name", by=by, api_key=key)
@@ -184,6 +188,7 @@ def furnish(owner: Member) -> list[str]:
         *_service(owner),
         f"task-sets/{evaluation.task_set_id}/",
         f"evaluations/{evaluation.pk}/",
+        f"policy-evaluations/{of_policy.pk}/",
         f"data-sets/{data_set.pk}/",
         f"data-sets/{data_set.pk}/versions/1/",
         f"knowledge/{_knowledge(owner).pk}/",

@@ -69,6 +69,9 @@ ELSEWHERE = {
     "console/refusals/find/": "leads on",
     "console/t/<slug:tenant>/live/": "a part of a page",
     "console/t/<slug:tenant>/evaluations/<uuid:evaluation>/live/": "a part of a page",
+    "console/t/<slug:tenant>/policy-evaluations/<uuid:policy_evaluation>/live/": (
+        "a part of a page"
+    ),
     "console/t/<slug:tenant>/jobs/addition/estimate/": "a part of a page",
     "console/t/<slug:tenant>/jobs/<uuid:job>/curves/": "for the page's script",
     "console/t/<slug:tenant>/queue/live/": "a part of a page",
