@@ -92,8 +92,9 @@ def _inputs(decisions: Iterable[Decision]) -> Iterable[dict[str, Any]]:
 
 
 def _reference(version: DecisionPolicyVersion) -> dict[str, Distribution]:
-    """Returns the distributions of the version's evaluation; {} without one."""
-    distributions = (version.report or {}).get("distributions", {})
+    """Returns the distributions of the version's evaluation; {} without one, or of few rows."""
+    report = version.report or {}
+    distributions = report.get("distributions", {}) if report.get("rows", 0) >= FEWEST else {}
     return msgspec.convert(distributions, dict[str, Distribution])
 
 

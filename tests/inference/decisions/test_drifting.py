@@ -9,15 +9,17 @@ from uuid import uuid4
 import pytest
 from django.db import connection
 from django.utils import timezone
+from msgspec import to_builtins
 
 from audit.keys.keyring import keyring
 from inference.decisions import drifting
+from inference.decisions.evaluation.drift import distribution_of
 from inference.metrics import decisions as metrics
 from inference.models import Decision, DecisionPolicy, PolicyDrift
 from inference.models.decisions.decision import Content, aad
 from infrastructure.metrics import registry
 from tenants.models import Person, Tenant
-from tests.console.evaluations.policy_reported import policy_reported
+from tests.console.evaluations.policy_reported import policy_reported, scored_rows
 
 pytestmark = pytest.mark.django_db
 Inputs = Callable[[float], dict[str, Any]]
@@ -27,9 +29,20 @@ Inputs = Callable[[float], dict[str, Any]]
 def policy(acme: Tenant) -> DecisionPolicy:
     """A policy whose first version was evaluated, and decides."""
     version = policy_reported(acme).version
+    assert version.report
+    version.report |= {"rows": 2000, "distributions": _distributions(2000)}
+    version.save(update_fields=["report"])
     DecisionPolicy.objects.filter(pk=version.policy_id).update(champion=1)
     version.policy.refresh_from_db()
     return version.policy
+
+
+def _distributions(count: int) -> dict[str, Any]:
+    rows, scores = scored_rows(count)
+    columns: dict[str, list[Any]] = {"score": scores}
+    for name in ("amount", "merchant", "country", "abroad"):
+        columns[f"input.{name}"] = [row.input.get(name) for row in rows]
+    return {name: to_builtins(distribution_of(values)) for name, values in columns.items()}
 
 
 def usual(score: float) -> dict[str, Any]:
@@ -103,8 +116,11 @@ def test_few_decisions_say_nothing_and_a_day_has_one_row(policy: DecisionPolicy)
     assert (row.labelled, row.calibration_error) == (20, None)
 
 
-def test_a_policy_without_an_evaluation_has_no_reference(policy: DecisionPolicy) -> None:
-    policy.versions.update(report=None)
+@pytest.mark.parametrize("report", [None, {"rows": 60, "distributions": {"score": {}}}])
+def test_without_an_evaluation_of_many_rows_there_is_no_reference(
+    policy: DecisionPolicy, report: dict[str, Any] | None
+) -> None:
+    policy.versions.update(report=report)
     decide(policy, 220)
     row = drifting.measure(policy)
     assert (row.rows, row.score_psi, row.input_psi) == (220, None, {})
