@@ -51,7 +51,25 @@ def test_an_action_with_money_runs_after_a_yes_to_its_arguments() -> None:
     )
 
 
-@pytest.mark.parametrize("text", ["no", "不用了", "No, thanks!", "never mind", "算了"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "yes",
+        "Yes please!",
+        "sure, go ahead",
+        "yes, that's correct",
+        "ok thanks",
+        "好的，麻烦了",
+        "是的没错",
+    ],
+)
+def test_a_plain_yes_has_many_forms(text: str) -> None:
+    assert confirmed().hear(text) == Act("refund", ARGUMENTS, 1, True, "refund")
+
+
+@pytest.mark.parametrize(
+    "text", ["no", "不用了", "No, thanks!", "never mind", "算了", "no, please don't", "先不用"]
+)
 def test_a_no_to_a_confirmation_does_nothing(text: str) -> None:
     dialogue = confirmed()
     assert dialogue.hear(text) == Say("cancelled")
@@ -59,7 +77,22 @@ def test_a_no_to_a_confirmation_does_nothing(text: str) -> None:
     assert dialogue.state.intent == ""
 
 
-@pytest.mark.parametrize("text", ["yes?", "well, perhaps", "yes and no", "对吗", "why", "", "🙂"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "yes?",
+        "well, perhaps",
+        "yes and no",
+        "I am not sure",
+        "not fine",
+        "不同意吗",
+        "不需要确认",
+        "对吗",
+        "why",
+        "",
+        "🙂",
+    ],
+)
 def test_what_is_no_plain_yes_confirms_nothing(text: str) -> None:
     dialogue = confirmed()
     assert dialogue.hear(text) == Confirm("refund", ARGUMENTS, "refund")
