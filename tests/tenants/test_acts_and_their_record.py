@@ -453,8 +453,7 @@ ACTS: dict[Action, Act] = {
 }
 SUBJECTS = {"tenant", "tier", "member", "team", "model", "api_key", "quota", "raise", "price"}
 SUBJECTS |= {"link", "operator", "pool", "engine", "adapter", "task_set", "evaluation", "gate"}
-SUBJECTS |= {"job", "alias", "policy"}
-SUBJECTS |= {"job", "alias", "action"}
+SUBJECTS |= {"job", "alias", "policy", "action", "assistant"}
 SUBJECTS |= {"model_version"}
 # Of the platform and of pages, not of a verb on a model.
 ELSEWHERE = {
