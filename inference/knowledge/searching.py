@@ -19,8 +19,8 @@ from tenants.scope import tenant_scope
 
 CANDIDATES = 60  # of each measure
 MOST_WORDS = 32  # of a question: the rarest of them
-FREQUENT = 20_000  # passages with a word; how many more have it does not matter
-LOOKED_AT = 40_000  # passages with one of the words, at most
+FREQUENT = 10_000  # passages with a word; how many more have it does not matter
+LOOKED_AT = 10_000  # passages with one of the words, at most
 _READY = f"join inference_document d on d.id = p.document_id and d.state = '{DocumentState.READY}'"
 _NEAREST = f"""
     select p.id from inference_passage p {_READY}
@@ -31,12 +31,15 @@ _HAVING = f"""
     select asked.word, (select count(*) from (
         select from inference_passageword w where w.word = asked.word limit {FREQUENT}) w)
     from unnest(%s::bigint[]) asked(word)"""
+# The best are chosen before their documents are looked at; a few more, as some may not be ready.
 _SHARING = f"""
-    select w.passage_id from unnest(%(words)s::bigint[], %(weights)s::float[]) asked(word, weight)
-    join inference_passageword w on w.word = asked.word
-    join inference_passage p on p.id = w.passage_id {_READY}
-    group by w.passage_id order by sum(asked.weight * w.count / (w.count + 1.2)) desc, 1
-    limit %(most)s"""
+    select p.id from (
+        select w.passage_id, sum(asked.weight * w.count / (w.count + 1.2::float)) as score
+        from unnest(%(words)s::bigint[], %(weights)s::float[]) asked(word, weight)
+        join inference_passageword w on w.word = asked.word
+        group by w.passage_id order by score desc, 1 limit 4 * %(most)s) best
+    join inference_passage p on p.id = best.passage_id {_READY}
+    order by best.score desc, 1 limit %(most)s"""
 _LIKENESS = """
     select id, words, -(embedding <#> %s::halfvec) from inference_passage where id = any(%s)"""
 _COUNTS = """
