@@ -34,7 +34,9 @@ class WorkClass:
     ageing_s: float | None = None  # each time so long without a turn it ranks one class higher
     has_headroom: bool = False  # slots are left free for its next requests (queue/limits.py)
     preemptible: bool = False  # gives its slot to a waiting higher class, and resumes later
-    checkpoints: bool = False  # goes on after its last step, on any worker (worker/handlers/job.py)
+    checkpoints: bool = (
+        False  # goes on after its last step, on any worker (worker/handlers/stepwise.py)
+    )
     most_waiting: int = 50_000  # requests in a pool's queue
     longest_wait_s: float = 600  # expected wait of a request that joins
     for_clients: bool = False  # clients with a higher class may choose it

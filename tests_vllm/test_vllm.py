@@ -16,7 +16,7 @@ from inference.engines.kinds.vllm import VllmEngine
 from inference.engines.load import Load
 from inference.engines.transport.session import EngineSession
 from inference.order import Order, OrderAdapter
-from inference.record.consumption import MOST_TIMES
+from inference.record.parked import MOST_TIMES
 from inference.stream.frames import Kind
 from inference.worker.handlers.choices import Choices
 from inference.worker.run.run import Run

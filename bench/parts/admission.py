@@ -12,7 +12,7 @@ import uvloop
 from channels.db import database_sync_to_async as in_database
 
 from bench.figures import Aim, Spread, difference, median, paragraphs, table, tell
-from bench.parts import tenants_with_quotas as tenants
+from bench.parts import many_tenants as tenants
 from bench.parts.admission_path import STEPS, BarePath, Path, Times, make_bare_functions
 from bench.servers import machine
 

@@ -15,7 +15,7 @@ from inference import classes
 from inference.order import Item
 from inference.queue import fair_queue
 from inference.queue.fair_queue import FairQueue, Popped, prefix
-from inference.record.consumption import MOST_TIMES
+from inference.record.parked import MOST_TIMES
 
 SCRIPTS = (fair_queue.ENQUEUE, fair_queue.POP, fair_queue.END_LEASE)
 BESIDE = (fair_queue.PARK, fair_queue.CHARGE)

@@ -16,7 +16,7 @@ from inference.intake.background import Background
 from inference.log_context import about
 from inference.order import Order
 from inference.queue.fair_queue import FairQueue
-from inference.record import consumption, limit_usage
+from inference.record import limit_usage, parked
 from inference.record.statements import Outcome, settled_row
 from infrastructure.redis.link import RedisGone, RedisLink
 from tenants.rate_limits.held_slots import release
@@ -70,7 +70,7 @@ class Cancellation:
         try:
             if waiting := await self._out_of_queue(order, if_it_waits=True):
                 await self.settle_unstarted(waiting, CANCELLED)
-                await consumption.forget(self._redis, order)
+                await parked.forget(self._redis, order)
         except (RedisGone, StoreUnavailable) as problem:
             what = "request %s is not taken out of the queue: %s"
             log.warning(what, order.id, problem, extra=about(order.id, order.tenant_id))
@@ -99,11 +99,11 @@ class Cancellation:
 
     async def _settle_waiting(self, order: Order) -> None:
         """Settle a cancelled request, which may have run before it was preempted."""
-        before = await consumption.taken(self._redis, order)
-        if before == consumption.NEVER:
+        before = await parked.taken(self._redis, order)
+        if before == parked.NEVER:
             return await self.settle_unstarted(order, CANCELLED)
         await self.settle_unstarted(order, before.ended(CANCELLED))
-        return await consumption.forget(self._redis, order)
+        return await parked.forget(self._redis, order)
 
     async def settle_unstarted(self, order: Order, outcome: Outcome) -> None:
         await self._record(order, outcome)

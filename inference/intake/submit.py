@@ -44,7 +44,7 @@ async def submit(
     _check(submission, submission.caller)
     order = await draft(context, submission)
     try:
-        answer, replay = await _record(context, submission, order)
+        answer, replay = await _admit_and_record(context, submission, order)
         order = answer.order
     except NotAdmitted as refused:
         raise refusals.not_admitted(
@@ -117,7 +117,7 @@ def undo(context: Context, admitted: Admitted) -> None:
     context.background.run(context.limits.rate.undo(admitted.ask, admitted.counted_at))
 
 
-async def _record(
+async def _admit_and_record(
     context: Context, submission: Submission, order: Order
 ) -> tuple[AnswerStream, CachedReplay | None]:
     with step("admit"):

@@ -15,7 +15,7 @@ from redis.exceptions import RedisError
 
 from audit.keys.keyring import Barred, Unreadable
 from audit.keys.master_keys.errors import MasterKeyUnavailable
-from inference.jobs import access, ordering, validation
+from inference.jobs import access, orders, validation
 from inference.jobs.on_host.endings import PAUSING, passes
 from inference.jobs.on_host.progress import note
 from inference.models import Completion, Job, JobState, Usage
@@ -67,7 +67,7 @@ def drive(pk: UUID, validate: Validate = validation.validate) -> None:
         waits = _settle(job)
         began = _go_on(job, waits=waits)
     if began:
-        ordering.enqueue(job)
+        orders.enqueue(job)
     elif job.order_id and job.state not in UNDER_WAY:
         _take_out(job.order_id)
 
@@ -146,7 +146,7 @@ def _began(job: Job) -> bool:
         job.pause(by=PLATFORM, reason=problem)
         return False
     try:
-        refusal = ordering.begin(job)
+        refusal = orders.begin(job)
     except (Barred, Unreadable):
         job.fail("erased", [{"code": "erased", "message": _words("erased")}])
         return False

@@ -15,7 +15,7 @@ from inference.models import Completion
 from inference.order import Order
 from inference.queue import fair_queue
 from inference.queue.client import client
-from inference.record import consumption, limit_usage, statements
+from inference.record import limit_usage, parked, statements
 from inference.record.recorded_requests import recorded_order
 from inference.record.statements import Outcome
 from tenants.quotas.charge import Charge
@@ -80,8 +80,8 @@ def _served_by(completion: Completion, order: Order) -> Order:
 
 
 def _close(completion: Completion, order: Order, outcome: Outcome, cipher: Cipher | None) -> None:
-    before = consumption.taken_now(order)
-    if before != consumption.NEVER:
+    before = parked.taken_now(order)
+    if before != parked.NEVER:
         outcome = before.ended(outcome)
     row = statements.settled_row(order, outcome, cipher, time.time())
     row["klass"] = completion.klass  # an operator may have lowered it
@@ -93,5 +93,5 @@ def _close(completion: Completion, order: Order, outcome: Outcome, cipher: Ciphe
         limit_usage.slot(order), limit_usage.reserved_tokens(order), used
     )
     client().register_script(RELEASE.text)(keys=keys, args=args)
-    if before != consumption.NEVER:
-        consumption.forget_now(order)
+    if before != parked.NEVER:
+        parked.forget_now(order)

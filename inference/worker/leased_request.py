@@ -25,7 +25,7 @@ from inference.models import Checkpoint, Completion, Usage
 from inference.order import Item, Order, unpacked
 from inference.queue import prefix_hashes
 from inference.record import limit_usage, statements
-from inference.record.consumption import NEVER, forget, read
+from inference.record.parked import NEVER, forget, read
 from inference.record.statements import Outcome, key_id
 from inference.stream import frames
 from inference.stream.frames import unseen
@@ -104,8 +104,6 @@ class LeasedRequest:
         if order.route == classes.JOB:  # its body is none of an engine's
             return order
         own = parts.engine.body_form
-        if order.route == classes.JOB:  # its body is for the trainer
-            return order
         return order if (_body_form(order) or own) == own else parts.engine.adopted(order)
 
     async def _record_leaving(self) -> None:

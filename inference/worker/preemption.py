@@ -11,7 +11,7 @@ from collections.abc import Callable
 from inference import classes
 from inference.order import Item, Order
 from inference.queue.fair_queue import FairQueue
-from inference.record.consumption import Parked, keep
+from inference.record.parked import Parked, keep
 from inference.worker.run.run import Run
 from infrastructure.redis.link import TROUBLE, RedisLink
 

@@ -14,7 +14,7 @@ from bench.simulate.day import simulated
 from bench.simulate.pool import SimulatedPool
 from bench.simulate.report import ClassDay, SimulationReport, section
 from bench.simulate.virtual_link import VirtualLink
-from inference.record.consumption import MOST_TIMES
+from inference.record.parked import MOST_TIMES
 
 SMALL = {"tenants": 12, "engines": 2, "hours": 2, "pools": 2}
 LOWER = ("batch", "finetune", "preprocess")

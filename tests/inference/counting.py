@@ -14,7 +14,7 @@ from inference.engines.transport.session import EngineSession
 from inference.order import Order
 from inference.record.work_units import WorkUnits
 from inference.worker import handlers
-from inference.worker.handlers.job import Job
+from inference.worker.handlers.stepwise import Job
 from tests.inference.orders import an_order
 
 COUNT = WorkClass(

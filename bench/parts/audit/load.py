@@ -14,7 +14,7 @@ from channels.db import database_sync_to_async as in_database
 
 from audit.keys.keyring import keyring
 from bench.figures import Aim, Spread, cell, median, paragraphs, table, tell
-from bench.parts import tenants_with_quotas as tenants
+from bench.parts import many_tenants as tenants
 from bench.parts.audit.path import RecordPath, make_old_completions, orders
 from bench.parts.audit.sealing import COMMAND, Sealed, Sealer
 from bench.servers import machine

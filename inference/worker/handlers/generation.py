@@ -26,7 +26,7 @@ from inference.engines.transport.session import EngineSession
 from inference.metrics.work import Gaps
 from inference.order import Order
 from inference.reasoning import Said, as_one_text
-from inference.record.consumption import MOST_TIMES, Parked
+from inference.record.parked import MOST_TIMES, Parked
 from inference.record.statements import Outcome
 from inference.stream.frames import Frame, Kind
 from inference.stream.writer import Pace, Writer

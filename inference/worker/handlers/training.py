@@ -27,7 +27,7 @@ from inference.models import Job as JobRow
 from inference.pool_policy import Lending
 from inference.record.work_units import WorkUnits
 from inference.stream.writer import Writer
-from inference.worker.handlers.job import Job
+from inference.worker.handlers.stepwise import Job
 from inference.worker.run.run import Run
 from inference.worker.run.state import ParksHere
 from infrastructure.objects.content import Damaged

@@ -8,7 +8,7 @@ from channels.db import database_sync_to_async
 from audit.keys.keyring import Cipher
 from inference.models import Checkpoint
 from inference.order import Order
-from inference.record.consumption import Parked, at_checkpoint
+from inference.record.parked import Parked, at_checkpoint
 from inference.record.work_units import WorkUnits
 
 LARGEST_STATE = 16 * 1024 * 1024  # bytes; larger things belong in files (inference/batch)

@@ -33,7 +33,7 @@ from inference.errors import Cancelled
 from inference.local_only import local_only_reason
 from inference.metrics import work
 from inference.order import Item, Order
-from inference.record.consumption import Parked
+from inference.record.parked import Parked
 from inference.record.settling import settle
 from inference.record.statements import Outcome, milliseconds, settled_row
 from inference.record.work_units import WorkUnits
@@ -239,15 +239,15 @@ class Run:
     async def _measured_work(self, session: EngineSession, writer: Writer) -> EngineFailed | None:
         """Do the work, and add the energy that it took."""
         if not (meter := self.services.energy):
-            return await self._failure_of_work(session, writer)
+            return await self._done_or_failed(session, writer)
         mark = meter.begin()
         try:
-            return await self._failure_of_work(session, writer)
+            return await self._done_or_failed(session, writer)
         finally:
             if (taken := meter.end(mark)) is not None:
                 self.millijoules = (self.millijoules or 0) + taken
 
-    async def _failure_of_work(self, session: EngineSession, writer: Writer) -> EngineFailed | None:
+    async def _done_or_failed(self, session: EngineSession, writer: Writer) -> EngineFailed | None:
         """Do the work. Return None when nothing failed, or it was cancelled."""
         if self._attempts > classes.of(self.order.klass, self.order.route).most_attempts:
             return WorkerLost(500, "every worker that ran this died")

@@ -11,7 +11,7 @@ from inference.engines import Pool
 from inference.engines.base import Engine, EngineFailed, EngineFull
 from inference.errors import error_body
 from inference.order import Item, Order
-from inference.record.consumption import NEVER, Parked
+from inference.record.parked import NEVER, Parked
 from inference.stream import frames
 from inference.stream.frames import Frame, Kind
 from inference.worker.guard import Guard

@@ -14,7 +14,7 @@ from console.jobs.forms import JobForm
 from console.jobs.owner import of_member
 from console.quota_lines import QuotaLine, lines
 from console.reported_acts import saved
-from inference.jobs import bases, creating, ordering
+from inference.jobs import bases, creating, orders
 from inference.jobs.planning.estimating import Estimate
 from inference.jobs.planning.estimating import estimate as estimate_of
 from inference.jobs.planning.plans import Plan
@@ -110,4 +110,4 @@ def _price(request: TenantRequest, plan: Plan, pool: str) -> float | None:
         place = bases.place(str(plan.base or ""), may_use, pool)
     except JobRefused:
         return None
-    return ordering.gpu_price(Job(kind=plan.kind, model=place.model, pool=place.pool))
+    return orders.gpu_price(Job(kind=plan.kind, model=place.model, pool=place.pool))

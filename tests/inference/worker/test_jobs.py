@@ -22,7 +22,7 @@ from inference.order import Order
 from inference.queue.fair_queue import prefix
 from inference.queue.queues import FairQueues
 from inference.record import settle_unrun, statements
-from inference.record.consumption import Parked
+from inference.record.parked import Parked
 from inference.record.statements import Outcome
 from inference.record.work_units import WorkUnits
 from inference.worker import handlers

@@ -25,7 +25,7 @@ from inference.order import Order
 from inference.queue.client import client
 from inference.queue.fair_queue import TAKE_OUT, prefix
 from inference.record import settle_unrun, statements
-from inference.record.consumption import MOST_TIMES, Parked
+from inference.record.parked import MOST_TIMES, Parked
 from inference.stream import frames
 from inference.stream.frames import Frame, Kind
 from inference.stream.reader_buffer import ReaderBuffer
