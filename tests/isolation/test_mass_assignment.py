@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from django.db.models import QuerySet
 
-from console.isolation.crawler import parameters
+from console.isolation.crawler import NOBODYS, parameters
 from console.isolation.expected import PAGES, ExpectedPage
 from console.isolation.proof import rows_of
 from console.isolation.throwaway_tenants import Stage
@@ -56,6 +56,8 @@ def test_no_form_takes_what_it_does_not_show(
 def _parameter(stage: Stage, name: str) -> str:
     if name == "number":  # of a version: the first
         return "1"
+    if name == "person_export":  # of nothing: there is none without its file
+        return str(NOBODYS)
     if name == "upload":  # nobody but its beginner may add to one
         owner = stage.own.people[Role.OWNER].member
         assert owner
