@@ -465,7 +465,7 @@ MAP: dict[str, dict[Data, str]] = {
     "inference.Passage": {
         D.NONE: "id tenant base document number data_key_id ciphertext words dimensions"
     },
-    "inference.PassageWord": {D.NONE: "pk tenant passage word count"},
+    "inference.PassageWord": {D.NONE: "tenant passage word count"},
     # Figures of many people's decisions together: inference/decisions/drifting.py
     "inference.PolicyDrift": {
         D.NONE: "id tenant policy version_number day rows score_psi input_psi labelled "
