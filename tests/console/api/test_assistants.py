@@ -69,7 +69,8 @@ def test_faults_are_told_by_their_paths(api: Api) -> None:
     assert errors(api.post(LIST, name="shop", spec={**SPEC_JSON, "sure": "x"})).keys() == {
         "spec.sure"
     }
-    for wrong in ([], 7, "text", {}):
+    wrong_types: list[Any] = [[], 7, "text", {}]
+    for wrong in wrong_types:
         assert errors(api.post(LIST, name="shop", spec=wrong)).keys() == {"spec"}
     answer = api.post(LIST, name="shop", spec={**SPEC_JSON, "embedding_model": "gone"})
     assert errors(answer).keys() == {"spec.embedding_model"}
