@@ -63,7 +63,7 @@ from tests.inference.actions.conftest import new_action
 from tests.inference.adapters.rows import a_version, serve
 from tests.inference.assistants.rows import an_assistant, built
 from tests.inference.decisions.specs import payments
-from tests.inference.dialogues.rows import a_dialogue
+from tests.inference.dialogues.rows import a_dialogue, apart
 
 IN_PLATFORM = (
     "/console/",
@@ -185,7 +185,7 @@ def furnish(owner: Member) -> list[str]:
         f"templates/{template.pk}/edition/",
         f"adapters/{adapter.pk}/",
         *(f"policies/{policy.pk}/{page}" for page in ("", "versions/1/", "versions/2/addition/")),
-        *_service(owner),
+        *apart(lambda: _service(owner)),
         f"task-sets/{evaluation.task_set_id}/",
         f"evaluations/{evaluation.pk}/",
         f"policy-evaluations/{of_policy.pk}/",

@@ -13,7 +13,7 @@ from inference.models import Dialogue, DialogueStatus, Role
 from inference.models.assistants.dialogue import Content
 from tenants.models import Member
 from tests import chromium
-from tests.inference.dialogues.rows import a_dialogue
+from tests.inference.dialogues.rows import a_dialogue, apart
 
 pytestmark = [
     pytest.mark.browser,
@@ -63,7 +63,7 @@ def test_a_member_answers_live_by_keyboard(
     sign_in_page("alice@acme.example")
     page.goto(INBOX)
     expect(page.get_by_text("Nobody waits")).to_be_visible()
-    dialogue = hand_over(alice, "I want a human")
+    dialogue = apart(lambda: hand_over(alice, "I want a human"))
     news.tell("inbox")
     line = page.locator(".inbox-line")
     expect(line).to_have_count(1, timeout=20_000)
@@ -80,7 +80,7 @@ def test_a_member_answers_live_by_keyboard(
     expect(page).to_have_title(re.compile(r"^[^(]"))
 
     reply.fill("Hello, I am Alice.")
-    says(dialogue, "My order is lost")
+    apart(lambda: says(dialogue, "My order is lost"))
     news.tell("dialogue", dialogue=str(dialogue.pk))
     expect(page.get_by_text("My order is lost")).to_be_visible(timeout=20_000)
     expect(reply).to_have_value("Hello, I am Alice.")
@@ -99,7 +99,8 @@ def test_a_member_answers_live_by_keyboard(
 
 def test_it_fits_a_phone(alice: Member, page: Page, news: News, sign_in_page: Any) -> None:
     page.set_viewport_size({"width": 390, "height": 844})
-    dialogue = hand_over(alice, "Where is my order with-a-number-that-is-long-for-a-phone-" * 3)
+    text = "Where is my order with-a-number-that-is-long-for-a-phone-" * 3
+    dialogue = apart(lambda: hand_over(alice, text))
     sign_in_page("alice@acme.example")
     for path in (INBOX, f"{INBOX}{dialogue.pk}/"):
         page.goto(path)

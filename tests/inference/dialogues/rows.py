@@ -1,8 +1,12 @@
 """Dialogues as rows, for tests that need no model."""
 
-from typing import Any
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
 from uuid import uuid4
 
+from django.db import connection
 from django.utils import timezone
 
 from inference.assistants import state as states
@@ -10,6 +14,25 @@ from inference.assistants.state import State
 from inference.models import Dialogue, DialogueMessage, DialogueTurn, Role
 from inference.models.assistants.dialogue import Channel, Content
 from tenants.models import Person, Tenant
+
+T = TypeVar("T")
+
+
+def apart(do: Callable[[], T]) -> T:
+    """Run it where no event loop runs: Playwright's runs in the thread of browser tests."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return do()
+
+    def closing() -> T:
+        try:
+            return do()
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(closing).result()
 
 
 def a_dialogue(tenant: Tenant, *texts: str, person: str = "customer 1", **fields: Any) -> Dialogue:
