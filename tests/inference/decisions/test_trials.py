@@ -210,7 +210,7 @@ async def real(trials: Trials, server: str, pool: str, settings: Settings) -> As
         yield trials
 
 
-@pytest.mark.slow(60)
+@pytest.mark.slow(seconds=60)
 async def test_a_real_engine_names_the_tokens_of_the_labels(real: Trials) -> None:
     template = "Question: is a payment of {{amount}} high? Answer with yes or no.\nAnswer:"
     submitted = await real.submitted(form="text", template=template)
@@ -220,7 +220,7 @@ async def test_a_real_engine_names_the_tokens_of_the_labels(real: Trials) -> Non
     assert 0 < shown["score"] < 1
 
 
-@pytest.mark.slow(60)
+@pytest.mark.slow(seconds=60)
 async def test_a_label_of_several_tokens_is_refused(real: Trials) -> None:
     shown = await real.ended(await real.submitted(form="text", positive="fraudulently"))
     assert shown["problem"] == "label_of_several_tokens"

@@ -71,8 +71,8 @@ async def test_a_page_asks_from_its_thread_as_a_request_of_its_reader(library: L
     usages = await library.house.usages()
     assert len(usages) == 2, "the document's, and the question's"
     house = library.house
-    quota = {"unit": "requests", "window": "day", "limit": 1}
-    await in_database(Quota.set)(house.tenant, by="test", **quota)
+    one = partial(Quota.set, unit="requests", window="day", limit=1, by="test")
+    await in_database(one)(house.tenant)
     with pytest.raises(ApiError):
         for _ in range(3):
             await loop.run_in_executor(None, ask)
