@@ -46,9 +46,9 @@ class Migration(migrations.Migration):
                 ('created_at', models.DateTimeField()),
                 ('api_key', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to='tenants.apikey')),
                 ('person', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='decisions', to='tenants.person')),
-                ('shadow_version', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='inference.decisionpolicyversion')),
+                ('shadow_version', models.ForeignKey(null=True, on_delete=django.db.models.deletion.RESTRICT, related_name='+', to='inference.decisionpolicyversion')),
                 ('tenant', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='decisions', to='tenants.tenant')),
-                ('version', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='decisions', to='inference.decisionpolicyversion')),
+                ('version', models.ForeignKey(on_delete=django.db.models.deletion.RESTRICT, related_name='decisions', to='inference.decisionpolicyversion')),
             ],
             options={
                 'indexes': [models.Index(fields=['tenant', '-created_at', '-id'], name='decision_tenant_created'), models.Index(fields=['version', '-created_at'], name='decision_version_created')],

@@ -81,7 +81,7 @@ class Decision(models.Model):
     api_key = models.ForeignKey(ApiKey, models.SET_NULL, null=True, related_name="+")
     person = models.ForeignKey(Person, models.SET_NULL, null=True, related_name="decisions")
     version = models.ForeignKey(
-        "inference.DecisionPolicyVersion", models.PROTECT, related_name="decisions"
+        "inference.DecisionPolicyVersion", models.RESTRICT, related_name="decisions"
     )
     policy_name = models.CharField(max_length=80)
     version_number = models.PositiveIntegerField()
@@ -107,7 +107,7 @@ class Decision(models.Model):
     final = models.CharField(max_length=8, choices=DecisionOutcome, db_default="", default="")
     decided_at = models.DateTimeField(null=True)  # by a human, who said `final`
     shadow_version = models.ForeignKey(
-        "inference.DecisionPolicyVersion", models.PROTECT, null=True, related_name="+"
+        "inference.DecisionPolicyVersion", models.RESTRICT, null=True, related_name="+"
     )
     shadow_score = models.FloatField(null=True)
     shadow_raw_score = models.FloatField(null=True)
