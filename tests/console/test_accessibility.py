@@ -72,6 +72,9 @@ ELSEWHERE = {
     "console/t/<slug:tenant>/policy-evaluations/<uuid:policy_evaluation>/live/": (
         "a part of a page"
     ),
+    "console/t/<slug:tenant>/assistants/<uuid:assistant>/versions/<int:number>/live/": (
+        "a part of a page"
+    ),
     "console/t/<slug:tenant>/jobs/addition/estimate/": "a part of a page",
     "console/t/<slug:tenant>/jobs/<uuid:job>/curves/": "for the page's script",
     "console/t/<slug:tenant>/queue/live/": "a part of a page",

@@ -36,8 +36,8 @@ UNREADABLE = Conflict(
 async def contest(request: Request, decision_id: str) -> None:
     """Enter a contest: a human reviews the decision again."""
     caller = await charged_caller(request, Scope.INFERENCE)
-    statement = _statement(parsed(await request.body()))
     decision = await own_decision(request, caller, decision_id)
+    statement = _statement(parsed(await request.body()))
     begin = partial(_begin, decision, statement, caller.actor)
     await request.answer_json(await in_scope(caller.tenant_id, begin))
 

@@ -66,8 +66,8 @@ async def listed(request: Request) -> None:
 async def outcome(request: Request, decision_id: str) -> None:
     """Note what really happened."""
     caller = await charged_caller(request, Scope.INFERENCE)
-    feedback = _feedback(parsed(await request.body()))
     decision = await own_decision(request, caller, decision_id)
+    feedback = _feedback(parsed(await request.body()))
     where = network(request.call.client_ip)
     give = partial(decision.give_feedback, feedback, by=caller.actor, client_net=where)
     await in_scope(caller.tenant_id, give)

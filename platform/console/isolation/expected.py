@@ -446,7 +446,7 @@ V1: tuple[Endpoint, ...] = (
     Endpoint("/v1/decisions/dec_<uuid:decision>", "GET", Scope.INFERENCE, (200, 404)),
     Endpoint("/v1/decisions/dec_<uuid:decision>/outcome", "POST", Scope.INFERENCE, (400,)),
     Endpoint("/v1/decisions/dec_<uuid:decision>/contest", "GET", Scope.INFERENCE, (200, 404)),
-    Endpoint("/v1/decisions/dec_<uuid:decision>/contest", "POST", Scope.INFERENCE, (200, 404, 409)),
+    Endpoint("/v1/decisions/dec_<uuid:decision>/contest", "POST", Scope.INFERENCE, (400,)),
     Endpoint("/v1/decisions/dec_<uuid:decision>/explanation", "GET", Scope.INFERENCE, (200, 404)),
     *(
         Endpoint(f"/v1/dialogues{path}", method, Scope.INFERENCE, answers)

@@ -33,9 +33,11 @@ from inference.chat import conversations
 from inference.data_sets import uploading
 from inference.data_sets.chunks import RowWriter
 from inference.data_sets.rows import Row
+from inference.decisions.evaluation.report import Labelled, build
 from inference.decisions.spec import PolicySpec, Thresholds, packed
 from inference.evaluation.content import Content as Tasks
 from inference.evaluation.content import Item, Kind
+from inference.knowledge.encryption import encrypt_piece
 from inference.model_registry import uploading as model_uploading
 from inference.model_registry.registering import register
 from inference.models import (
@@ -533,7 +535,8 @@ class Objects:
             subject_id=uuid4(),
             created_by=BY,
             state=EvaluationState.SUCCEEDED,
-            total=1,
+            total=2,
+            report=build({}, Labelled([0, 1]), {"policy": [0.2, 0.8]}, Thresholds(0.3, 0.6)),
         ).id
 
     def _model_version(self) -> Any:
@@ -567,7 +570,9 @@ class Objects:
             **rows, name=name, form="text", state="ready", created_by=BY
         )
         nothing = {"number": 0, "data_key_id": uuid4(), "ciphertext": b""}
-        DocumentPiece.objects.create(tenant=self._tenant, document=document, size=0, **nothing)
+        piece = DocumentPiece(tenant=self._tenant, document=document, number=0)
+        encrypt_piece(piece, self._secret.encode())
+        piece.save(force_insert=True)
         passage = Passage.objects.create(
             **rows, document=document, words=1, dimensions=1, **nothing
         )

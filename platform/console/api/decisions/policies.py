@@ -109,6 +109,7 @@ class DecisionPolicies(Resource):
     @Act(P.MANAGE_POLICIES, takes=_Promotion)
     def promote(self, request: Any, **path: Any) -> Response:
         """Let an approved version decide, in all processes within a second."""
+        self.row()  # before the body: whose policy is not found hears that
         version = self._version(self.body()["version"])
         policies.promote(version, by=self.actor)
         return self.respond(self.row())
@@ -116,9 +117,9 @@ class DecisionPolicies(Resource):
     @Act(P.MANAGE_POLICIES, takes=_Challenge)
     def challenge(self, request: Any, **path: Any) -> Response:
         """Let an approved version decide a share of the requests; `null` ends that."""
-        fields = self.body()
+        policy, fields = self.row(), self.body()
         if fields["version"] is None:
-            self.row().challenge(None, 0.0, by=self.actor)
+            policy.challenge(None, 0.0, by=self.actor)
         else:
             version = self._version(fields["version"])
             policies.challenge(version, fields.get("share", 0.0), by=self.actor)
@@ -130,9 +131,9 @@ class DecisionPolicies(Resource):
 
         Its answer is recorded with the decision, and changes none.
         """
-        number = self.body()["version"]
+        policy, number = self.row(), self.body()["version"]
         if number is None:
-            self.row().run_in_shadow(None, by=self.actor)
+            policy.run_in_shadow(None, by=self.actor)
         else:
             policies.run_in_shadow(self._version(number), by=self.actor)
         return self.respond(self.row())

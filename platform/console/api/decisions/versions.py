@@ -113,8 +113,8 @@ class DecisionPolicyVersions(Resource):
     @Act(P.MANAGE_POLICIES, takes=NewPolicyVersion, gives=PolicyVersionShape)
     def create(self, request: Any, **path: Any) -> Response:
         """Write a version of a decision policy, a draft."""
-        spec = spec_in(self.body()["spec"])
-        version = policies.write(self._policy(), spec, by=self.actor)
+        policy, spec = self._policy(), spec_in(self.body()["spec"])
+        version = policies.write(policy, spec, by=self.actor)
         return self._whole(version, request.path)
 
     @Act(P.MANAGE_POLICIES, gives=PolicyVersionShape)
@@ -137,7 +137,7 @@ class DecisionPolicyVersions(Resource):
         Take rows at the rate at which the event happens in production, and other ones than those
         by which the model was trained or is tested.
         """
-        fields, version = self.body(), self.row()
+        version, fields = self.row(), self.body()
         origin = {"model": version.model, "model_version": version.model_version}
         try:
             rows = fields["scores"], fields["labels"]

@@ -12,6 +12,7 @@ from rest_framework import serializers as s
 from rest_framework.response import Response
 
 from audit.actions import Action
+from audit.keys.keyring import Unreadable
 from console.api.acts import Act, filters, listing, showing
 from console.api.knowledge.bases import caller_of
 from console.api.problem import Problem, bad_request, not_found
@@ -144,7 +145,10 @@ class Documents(Resource):
     def content(self, request: Any, **path: Any) -> HttpResponse:
         """Download a document as it was uploaded. This is on record."""
         document = self.row()
-        body = uploading.content(document)
+        try:
+            body = uploading.content(document)
+        except Unreadable:  # it is being deleted
+            raise not_found() from None
         document.record(Action.KNOWLEDGE_READ, self.actor)
         answer = HttpResponse(body, content_type="application/octet-stream")
         answer["Content-Disposition"] = f'attachment; filename="{document.pk}.{document.form}"'
