@@ -73,8 +73,8 @@ def scored(ask: Ask, number: int, finish: str) -> bytes:
     else:
         likely = {row["token"]: row["logprob"] for row in rows}
         logprobs = {"tokens": [text], "token_logprobs": [top["logprob"]], "top_logprobs": [likely]}
-    said = {"message": {"role": "assistant", "content": text}} if ask.chat else {"text": text}
-    choice = {"index": 0, "logprobs": logprobs, "finish_reason": finish, **said}
+    message = {"message": {"role": "assistant", "content": text}} if ask.chat else {"text": text}
+    choice = {"index": 0, "logprobs": logprobs, "finish_reason": finish, **message}
     kind = ("chatcmpl", "chat.completion") if ask.chat else ("cmpl", "text_completion")
     head = {"id": f"{kind[0]}-{number:012d}", "object": kind[1], "created": int(time.time())}
     body = {**head, "model": ask.model, "choices": [choice], "usage": usage(1)}

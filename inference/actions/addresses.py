@@ -1,4 +1,4 @@
-"""Where an action's request may go: https to public addresses, and to what the operator names.
+"""Addresses to which an action's request may go: https and public, or named by the operator.
 
 Checked when the URL is set, and once more for the address of each connection, since a name may lead
 elsewhere by then. A host in FOREBAY_ACTION_HOSTS may have an address in our networks; at this

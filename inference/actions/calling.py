@@ -37,7 +37,7 @@ _under_way: set[asyncio.Task[ActionResult]] = set()  # a loop has weak reference
 
 
 class InDialogue(Protocol):
-    """What a call needs of a dialogue."""
+    """The facts of a dialogue that a call needs."""
 
     @property
     def id(self) -> UUID: ...

@@ -1,4 +1,4 @@
-"""What may be in a spec, as far as the spec alone shows it."""
+"""Checks of a spec that need nothing but the spec."""
 
 import math
 import re

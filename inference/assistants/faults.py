@@ -1,4 +1,4 @@
-"""What is wrong with a spec, and where: as a path, and as a line of its JSON text."""
+"""Faults of a spec, each with its path and the line of its JSON text."""
 
 import json
 import re

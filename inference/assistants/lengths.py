@@ -1,4 +1,4 @@
-"""How long an answer is: by its intent, the channel, and what the person wishes."""
+"""The length of an answer, by its intent, the channel, and the person's wish."""
 
 import re
 

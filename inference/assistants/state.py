@@ -1,4 +1,4 @@
-"""What an assistant remembers of a dialogue, and the steps that it takes."""
+"""The memory of an assistant in a dialogue, and the steps that it takes."""
 
 from typing import Literal
 
@@ -14,7 +14,7 @@ class Frozen(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Pending(Frozen, frozen=True):
-    """What the assistant waits for.
+    """The input that the assistant waits for.
 
     `slot`: a value of the slot. `confirm`: a yes to the action with these arguments. `clarify`: one
     of the intents `options`. `acting`: the result of the action. `searching`: the passages.
@@ -115,7 +115,7 @@ Step = Say | Ask | Confirm | Act | Search | HandOver | Done | Wait
 
 
 class Result(Frozen, frozen=True):
-    """What came of the action with this number.
+    """The result of the action with this number.
 
     `refused`: the other side says no, nothing was done. `failed`: nothing was done. `unknown`: it
     may have been done, and is never tried again.

@@ -1,4 +1,4 @@
-"""Whether an answer's figures, names, links and dates stand in its sources.
+"""Looks for an answer's figures, names, links and dates in its sources.
 
 It is a check of what can be checked by rules. It does not see a sentence that turns a meaning round
 with the sources' own words.

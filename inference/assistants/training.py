@@ -28,7 +28,7 @@ _STEPS, _MEMORY, _FLAT = 300, 10, 1e-5
 
 
 class AtThreshold(msgspec.Struct, frozen=True):
-    """What a threshold of *sure* would mean: the share of messages, and how many are right."""
+    """A threshold of *sure*: its share of messages, and the share of these that is right."""
 
     threshold: float
     share: float

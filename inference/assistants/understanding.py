@@ -1,4 +1,4 @@
-"""What a message wants: a multinomial logistic regression over its embedding.
+"""The intent of a message: a multinomial logistic regression over its embedding.
 
 `classify` is plain Python, for web processes. `training.py` makes classifiers.
 """

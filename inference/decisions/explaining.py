@@ -18,7 +18,7 @@ ASKING = (MODEL, STACK)  # sources whose score needs the model
 
 
 class Effect(msgspec.Struct, frozen=True):
-    """What the policy says with the neutral value in the place of the input's."""
+    """The policy's answer with the neutral value in the place of the input's."""
 
     input: str
     value: Value
@@ -46,7 +46,7 @@ class Explanation(msgspec.Struct, frozen=True):
 
 
 class Recorded(msgspec.Struct, frozen=True):
-    """What is on record of a decision."""
+    """A decision as it is on record."""
 
     outcome: str
     source: str

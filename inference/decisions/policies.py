@@ -1,4 +1,4 @@
-"""What people do with decision policies, after the checks of what they write."""
+"""Acts of people on decision policies, after the checks of their texts."""
 
 from typing import Any
 from uuid import UUID

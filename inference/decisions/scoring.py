@@ -1,4 +1,4 @@
-"""From a model's answer to an outcome.
+"""Turns a model's answer into an outcome.
 
 The score comes from the log-probabilities of the first token, never from a number in the text: a
 text of one token cannot hold `0.83`, and a model that writes `0.9` was asked for a word, not for a

@@ -37,7 +37,7 @@ class Calibration(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknow
 
 
 class Thresholds(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """From which probability an input is reviewed or blocked, and what each mistake costs."""
+    """Probabilities from which an input is reviewed or blocked, and the cost of each mistake."""
 
     review: float
     block: float
@@ -56,7 +56,7 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Fallback(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
-    """What decides if the model does not answer in time.
+    """The rule that decides if the model does not answer in time.
 
     The first rule that holds decides; where none does, and for the kind `outcome`, `outcome`.
     """

@@ -1,4 +1,4 @@
-"""What the steps of a turn came to, from which another process goes on."""
+"""Results of a turn's steps, from which another process goes on."""
 
 import msgspec
 

@@ -53,12 +53,12 @@ class Wording:
         except KeyTaken:
             yield await self._recorded()
             return
-        self.completion_id, said = answer.order.id, Said("")
+        self.completion_id, draft = answer.order.id, Said("")
         async for frame in answer.frames():
             if frame is None:
                 continue
-            said = _more(said, frame)
-            if text := _shown(said, over=frame.final):
+            draft = _more(draft, frame)
+            if text := _shown(draft, over=frame.final):
                 yield text
 
     def _submission(self, model: str, messages: list[dict[str, str]]) -> Submission:
@@ -73,8 +73,8 @@ class Wording:
     async def _recorded(self) -> str:
         """Returns the text of the request that another process submitted. Raises NotWorded."""
         while True:
-            self.completion_id, said, is_over = await database_sync_to_async(self._look)()
-            if text := _shown(said, over=True):
+            self.completion_id, draft, is_over = await database_sync_to_async(self._look)()
+            if text := _shown(draft, over=True):
                 return text
             if is_over:
                 raise NotWorded
@@ -98,17 +98,17 @@ def _said_in(completion: Completion) -> Said:
     return said_of(answer) if answer else NOTHING
 
 
-def _more(said: Said, frame: Frame) -> Said:
+def _more(draft: Said, frame: Frame) -> Said:
     """Returns the text with that of a frame. Raises NotWorded."""
     if frame.kind == Kind.ERROR:
         raise NotWorded
     words = said_in_all(split(frame.body))
-    return Said(said.text + words.text, said.reasoning + words.reasoning)
+    return Said(draft.text + words.text, draft.reasoning + words.reasoning)
 
 
-def _shown(said: Said, *, over: bool) -> str:
+def _shown(draft: Said, *, over: bool) -> str:
     """Returns the text without the model's reasoning."""
-    if said.text.lstrip().startswith(OPENS) or over:
-        text = parted(said).text
+    if draft.text.lstrip().startswith(OPENS) or over:
+        text = parted(draft).text
         return "" if text.lstrip().startswith(OPENS) else text
-    return said.text
+    return draft.text

@@ -14,7 +14,7 @@ WORDS_SHARE = 1.0  # weight of the words beside the vectors
 
 
 class Weights(NamedTuple):
-    """What the words of a question count for in a base, and its passages' mean length."""
+    """The weights of a question's words in a base, and its passages' mean length."""
 
     by_word: Mapping[int, float]
     mean_words: float

@@ -1,4 +1,4 @@
-"""What a base's secret makes unreadable: vectors, words and digests. All of it goes with its key.
+"""A base's secret, and what it makes unreadable: vectors, words, digests. All goes with its key.
 
 Texts are encrypted under a key of their document (inference/knowledge/encryption.py).
 """

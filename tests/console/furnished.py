@@ -254,7 +254,7 @@ def _template(owner: Member) -> PromptTemplate:
 
 
 def _policy(owner: Member) -> DecisionPolicy:
-    """With a version whose trial failed, and one that decides."""
+    """Make a policy with a version whose trial failed, and one that decides."""
     fitted = {"method": "platt", "slope": 1.2, "intercept": -3.0, "rows": 900, "positives": 30}
     fitted |= {"model": "deepseek-r1", "model_version": "v1", "fitted_at": "2026-11-30T00:00:00Z"}
     rule = {"input": "amount", "test": "at_least", "value": 500, "outcome": "review"}
@@ -288,7 +288,7 @@ def _adapter(owner: Member) -> Adapter:
 
 
 def _knowledge(owner: Member) -> KnowledgeBase:
-    """With a document that is being read, one that failed and one that is ready."""
+    """Make a base with a document that is being read, one that failed and one that is ready."""
     name = "a-knowledge-base-with-quite-a-long-name-for-a-phone"
     base = KnowledgeBase.create(owner.tenant, name, "mock", by=owner.actor)
     states: dict[str, dict[str, Any]] = {

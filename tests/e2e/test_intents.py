@@ -1,4 +1,4 @@
-"""How well an assistant's classifier understands sentences of templates that it never saw.
+"""An assistant's classifier understands sentences of templates that it never saw.
 
 `make soak` runs it. The figures of docs/scenarios/customer-service.md are from here.
 """

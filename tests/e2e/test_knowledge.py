@@ -35,9 +35,9 @@ SCOPES = ("inference", "management:read", "management:write")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     """Its model is `minilm`."""
     folder = tmp_path_factory.mktemp("trained")
-    given = os.environ.get("FOREBAY_TEST_SENTENCE_MODEL")  # a GGUF that was made before
-    file = Path(given) if given else folder / "minilm.gguf"
-    if not given:
+    ready = os.environ.get("FOREBAY_TEST_SENTENCE_MODEL")  # a GGUF that was made before
+    file = Path(ready) if ready else folder / "minilm.gguf"
+    if not ready:
         sentence_model.write(sentence_model.fetched(folder), file)
     launch = {"kind": "llama_cpp", "slots": 2, "launch": {"model": str(file)}}
     platform = Platform(folder, {"minilm": launch})

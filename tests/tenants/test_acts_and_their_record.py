@@ -271,7 +271,7 @@ def _sent_call(w: World) -> ActionCall:
 
 
 def _question(w: World) -> ActionCall:
-    """Whether to call an action that moves money."""
+    """Returns whether to call an action that moves money."""
     return a_call(w.acme, CallState.PROPOSED)
 
 

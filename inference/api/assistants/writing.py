@@ -1,4 +1,4 @@
-"""What people do with versions of assistants, after the checks of what they write."""
+"""Acts of people on versions of assistants, after the checks of their texts."""
 
 from uuid import UUID
 

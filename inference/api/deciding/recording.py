@@ -27,7 +27,7 @@ from tenants.caller import Caller
 
 
 class Matter(NamedTuple):
-    """What a decision is about, and who decides: all but the model's answer."""
+    """The matter of a decision and whoever decides: all but the model's answer."""
 
     policy: Serving
     version: PolicyInForce

@@ -1,4 +1,4 @@
-"""Who asks: a program with an API key, or a visitor with a widget's token."""
+"""Callers: a program with an API key, or a visitor with a widget's token."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""What happens in a dialogue, as events that a reader can go on with after any of them.
+"""Events of a dialogue. A reader can go on after any of them.
 
 An event's id says how far its reader has come: `4` has message 4 whole, `4.2` has two sentences of
 it. They follow from the rows, so that every process gives the same ones, as often as it is asked.
@@ -32,7 +32,7 @@ class Event:
 
 @dataclass(slots=True)
 class Cursor:
-    """How far a reader has come: `parts` sentences of message `number`, all of it if None."""
+    """The position of a reader: `parts` sentences of message `number`, all of it if None."""
 
     number: int = 0
     parts: int | None = None
@@ -50,7 +50,7 @@ class Cursor:
 
 @dataclass
 class Look:
-    """What is new since a cursor, which it moves."""
+    """Returns the events after a cursor, and moves it."""
 
     events: list[Event] = field(default_factory=list)
     status: str = ""
@@ -116,9 +116,9 @@ class Feed:
             parts = message.content.parts
         except Unreadable:
             return []
-        given = (cursor.parts or 0) if is_same else 0
-        cursor.number, cursor.parts = message.number, max(given, len(parts))
-        return [_delta(message, n, parts[n]) for n in range(given, len(parts))]
+        first = (cursor.parts or 0) if is_same else 0
+        cursor.number, cursor.parts = message.number, max(first, len(parts))
+        return [_delta(message, n, parts[n]) for n in range(first, len(parts))]
 
     def _of_status(self, status: str) -> list[Event]:
         if status == self._status:

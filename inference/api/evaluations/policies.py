@@ -107,8 +107,8 @@ async def _scores(
     """Raises Wait, Refused."""
     if model_versions.has_changed(caller.tenant_id, spec):
         raise Refused("model_changed")
-    asked = (_score(context, caller, evaluation, spec, row) for row in rows)
-    scores = await asyncio.gather(*asked, return_exceptions=True)
+    scoring = (_score(context, caller, evaluation, spec, row) for row in rows)
+    scores = await asyncio.gather(*scoring, return_exceptions=True)
     for problem in scores:  # only once none of them is under way
         if isinstance(problem, BaseException):
             raise problem

@@ -1,4 +1,4 @@
-"""What decisions cost: outcomes at two thresholds, and the cost of each single threshold."""
+"""Costs of decisions: outcomes at two thresholds, and the cost of each single threshold."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass

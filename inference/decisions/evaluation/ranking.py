@@ -13,7 +13,7 @@ MOST_FALSE_ALARMS = 0.01
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What is known from the highest score down to this one."""
+    """Counts from the highest score down to this one."""
 
     score: float
     hits: int  # positives so far

@@ -58,7 +58,7 @@ UNDER_WAY = (B.QUEUED, B.BUILDING)
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What a version says: packed, its embedding model, and the number of its examples."""
+    """The content of a version: packed, its embedding model, and the number of its examples."""
 
     spec: bytes
     embedding_model: str

@@ -65,7 +65,7 @@ class Source(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Content(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What a message says. Sentences of an answer come one after the other."""
+    """The content of a message. Sentences of an answer come one after the other."""
 
     parts: list[str] = []
     sources: list[Source] = []

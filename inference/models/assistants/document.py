@@ -173,7 +173,7 @@ class Passage(models.Model):
 
 
 class PassageWord(models.Model):
-    """How often a passage has a word. The word is a keyed hash: no two bases have it alike.
+    """A word of a passage and its count. It is a keyed hash: no two bases have it alike.
 
     It is a table, and no array with an inverted index, because row security keeps PostgreSQL from
     such indexes: only operators that leak nothing, such as `=` of numbers, use one beside a policy.

@@ -45,7 +45,7 @@ class ContestState(models.TextChoices):
 
 
 class ContestTexts(msgspec.Struct, frozen=True):
-    """What the person wrote, and what they are told; encrypted under the key of the decision."""
+    """The person's text and the answer to it, encrypted under the key of the decision."""
 
     statement: str = ""
     answer: str = ""

@@ -51,7 +51,7 @@ class FallbackReason(models.TextChoices):
 
 
 class DecisionFeedback(models.TextChoices):
-    """What really happened; positive is what the policy looks for, such as a fraud."""
+    """The true event; positive is the one that the policy looks for, such as a fraud."""
 
     POSITIVE = "positive", _("It was what the policy looks for")
     NEGATIVE = "negative", _("It was not")

@@ -1,4 +1,4 @@
-"""How far a policy's decisions have moved from what its version was evaluated on: a row a day.
+"""The distance of a policy's decisions from the rows of its evaluation: a row a day.
 
 Figures alone: no input and no person is in them.
 """

@@ -53,7 +53,7 @@ class PolicyVersionQuerySet(models.QuerySet["DecisionPolicyVersion"]):
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What a version says: packed, and the model that it was made for."""
+    """The content of a version: packed, and the model that it was made for."""
 
     spec: bytes
     model: str

@@ -66,7 +66,7 @@ class FinalOutcome(models.TextChoices):
 
 
 class Reasons(msgspec.Struct, frozen=True):
-    """What reviewers wrote, encrypted under the key of the decision."""
+    """The reviewers' texts, encrypted under the key of the decision."""
 
     first: str = ""
     second: str = ""

@@ -37,8 +37,8 @@ def test_a_fraud_is_known_after_seven_days_for_twenty_eight(later: int, known: i
 def test_an_input_has_nothing_of_its_own_fraud_and_nothing_later() -> None:
     past = [payment(day, 20) for day in range(5)]
     alone = inputs_of([*past, payment(5, 60)])[-1]
-    told = inputs_of([*past, payment(5, 60, Fraud.STOLEN_CARD), payment(6, 900)])[5]
-    assert alone == told
+    inputs = inputs_of([*past, payment(5, 60, Fraud.STOLEN_CARD), payment(6, 900)])[5]
+    assert alone == inputs
     assert alone["times_usual"] == 3.0
     assert (alone["payments_today"], alone["hour"], alone["weekend"]) == (0, 13, 1)
 

@@ -134,8 +134,8 @@ def test_programs_ask_by_reference(person: Person, api: Api) -> None:
     assert api.post(f"{T}people/find/", reference="customer 1").status_code == 404
     wrong = api.post(f"{T}people/find/", reference="two\nlines")
     assert wrong.status_code == 400
-    asked = api.post(f"{T}deletion-requests/", person=REFERENCE, mode="restrict")
-    assert asked.json()["subject"] == str(person.pk)
+    request = api.post(f"{T}deletion-requests/", person=REFERENCE, mode="restrict")
+    assert request.json()["subject"] == str(person.pk)
     assert api.post(f"{T}deletion-requests/", person="x", mode="erase").status_code == 404
     expires_at = (timezone.now() + timedelta(days=30)).isoformat()
     held = api.post(f"{T}holds/", person=REFERENCE, reason="a case", expires_at=expires_at)

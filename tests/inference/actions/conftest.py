@@ -23,7 +23,7 @@ ANSWER = {"type": "object", "properties": {"state": {"type": "string"}}, "requir
 
 @dataclass(frozen=True)
 class Dialogue:
-    """What a call needs of a dialogue."""
+    """The facts of a dialogue that a call needs."""
 
     tenant_id: UUID
     id: UUID = field(default_factory=uuid4)

@@ -43,7 +43,7 @@ async def created(house: House, spec: AssistantSpec = SPEC) -> AssistantVersion:
 
 
 async def driven(version: AssistantVersion) -> AssistantVersion:
-    """As a task does it, in a thread without a loop."""
+    """Run in a thread without a loop, as a task does."""
     await asyncio.get_running_loop().run_in_executor(None, _drive)
     await in_database(version.refresh_from_db)()
     return version

@@ -1,4 +1,4 @@
-"""What may be in a spec, and how a person hears of what may not: a path, a line, a sentence."""
+"""Faults of a spec reach a person as a path, a line and a sentence."""
 
 import json
 from typing import Any

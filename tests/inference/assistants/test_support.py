@@ -1,4 +1,4 @@
-"""What an answer asserts has to stand in its sources."""
+"""Assertions of an answer have to stand in its sources."""
 
 import pytest
 

@@ -76,12 +76,12 @@ def test_temperature_is_recovered(temperature: float) -> None:
 @settings(max_examples=50, deadline=None)
 @given(st.integers(0, 10_000), st.lists(RATES, min_size=2, max_size=50))
 def test_temperature_keeps_the_order_of_scores(seed: int, probes: list[float]) -> None:
-    found = fitted("temperature", *rows(seed, 200, 0.7, 0.0))
-    values = [calibration.apply(found, p) for p in sorted(probes)]
+    fit = fitted("temperature", *rows(seed, 200, 0.7, 0.0))
+    values = [calibration.apply(fit, p) for p in sorted(probes)]
     assert values == sorted(values)
     distinct = sorted({round(p, 3) for p in probes if 0.01 < p < 0.99})
-    applied = [calibration.apply(found, p) for p in distinct]
-    assert all(a < b for a, b in pairwise(applied)) or found.temperature > 20
+    applied = [calibration.apply(fit, p) for p in distinct]
+    assert all(a < b for a, b in pairwise(applied)) or fit.temperature > 20
 
 
 @settings(max_examples=40, deadline=None)
@@ -119,10 +119,10 @@ def test_on_rows_of_its_own_a_calibration_is_close_to_the_truth(method: str) -> 
 
 def test_a_calibration_names_what_it_was_fitted_on() -> None:
     scores, labels = rows(6, 100, 1.0, 0.0)
-    found = fitted("temperature", scores, labels)
-    assert (found.model, found.model_version, found.rows) == ("m", "1", 100)
-    assert found.positives == sum(labels)
-    assert found.fitted_at == "2026-11-30T00:00:00+00:00"
+    fit = fitted("temperature", scores, labels)
+    assert (fit.model, fit.model_version, fit.rows) == ("m", "1", 100)
+    assert fit.positives == sum(labels)
+    assert fit.fitted_at == "2026-11-30T00:00:00+00:00"
 
 
 @pytest.mark.parametrize(
@@ -146,6 +146,6 @@ def test_rows_that_fit_nothing(
 @pytest.mark.parametrize("method", ["temperature", "platt", "isotonic"])
 def test_equal_and_extreme_scores_do_no_harm(method: str) -> None:
     for scores in ([0.5] * 600, [0.0, 1.0] * 300):
-        found = fitted(method, scores, [True, False] * 300)
-        assert 0 < calibration.apply(found, 0.0) < 1
-        assert 0 < calibration.apply(found, 1.0) < 1
+        fit = fitted(method, scores, [True, False] * 300)
+        assert 0 < calibration.apply(fit, 0.0) < 1
+        assert 0 < calibration.apply(fit, 1.0) < 1

@@ -1,4 +1,4 @@
-"""What moved a score: every figure is one that the policy gave, in both languages."""
+"""Explanations of a score: every figure is one that the policy gave, in both languages."""
 
 from typing import Any
 

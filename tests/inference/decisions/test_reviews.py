@@ -256,8 +256,8 @@ def test_an_erasure_leaves_outcomes_without_a_person(acme: Tenant) -> None:
             _content = row.content
     assert not Contest.objects.exists()
     assert not decision.reviews.exists()
-    kept = review_of(closed)
-    assert (kept.outcome, kept.decided_by, kept.ciphertext) == ("block", RITA, None)
+    remaining = review_of(closed)
+    assert (remaining.outcome, remaining.decided_by, remaining.ciphertext) == ("block", RITA, None)
     assert review_of(other).state == ReviewState.OPEN
     other.refresh_from_db()
     assert other.content.input["merchant"] == "Watches"

@@ -53,7 +53,7 @@ class Trials:
         return version
 
     async def drive(self) -> None:
-        """As a task does it, in a thread without a loop."""
+        """Run in a thread without a loop, as a task does."""
         await asyncio.get_running_loop().run_in_executor(None, _drive)
 
     async def ended(self, version: DecisionPolicyVersion) -> dict[str, Any]:

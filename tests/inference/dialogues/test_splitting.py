@@ -35,10 +35,10 @@ def test_the_last_sentence_waits_for_what_follows(text: str) -> None:
 )
 def test_pieces_in_any_size_give_the_sentences_of_the_whole(text: str) -> None:
     for size in range(1, len(text)):
-        given, rest = list[str](), ""
+        pieces, rest = list[str](), ""
         for start in range(0, len(text), size):
             whole, rest = sentences(rest + text[start : start + size], over=False)
-            given += whole
-        given += sentences(rest, over=True)[0]
-        assert "".join(given) == text
-        assert given == sentences(text, over=True)[0]
+            pieces += whole
+        pieces += sentences(rest, over=True)[0]
+        assert "".join(pieces) == text
+        assert pieces == sentences(text, over=True)[0]

@@ -91,7 +91,7 @@ class Library:
 
 
 async def drive() -> None:
-    """As a task does it, in a thread without a loop."""
+    """Run in a thread without a loop, as a task does."""
     await asyncio.get_running_loop().run_in_executor(None, _drive)
 
 

@@ -182,16 +182,16 @@ async def test_the_same_content_is_not_embedded_twice(library: Library) -> None:
 
 async def test_a_deleted_document_is_found_no_more(library: Library) -> None:
     document = await library.add("returns.md", RETURNS)
-    kept = await library.add("accounts.md", PASSWORDS)
+    other = await library.add("accounts.md", PASSWORDS)
     await in_database(deleting.remove)(document, by="test")
     results = await library.search("express parcels", most=50)
     assert {result.name for result in results} == {"accounts.md"}
     with pytest.raises(Unreadable):
         await in_database(uploading.content)(document)
-    assert await in_database(uploading.content)(kept) == PASSWORDS.encode()
+    assert await in_database(uploading.content)(other) == PASSWORDS.encode()
     await purge()
     for model in (Passage, DocumentPiece):
-        assert await in_database(model.objects.exclude(document=kept).count)() == 0
+        assert await in_database(model.objects.exclude(document=other).count)() == 0
     await in_database(library.base.refresh_from_db)()
     assert library.base.stored_bytes == len(PASSWORDS)
 

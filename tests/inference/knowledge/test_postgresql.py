@@ -1,4 +1,4 @@
-"""What PostgreSQL lets a search do: without pgvector, and with the role of requests."""
+"""Searches in PostgreSQL: without pgvector, and with the role of requests."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

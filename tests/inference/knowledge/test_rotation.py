@@ -33,7 +33,7 @@ def test_inner_products_stay(one: int, other: int, length: int) -> None:
 
 
 def test_a_vector_says_nothing_of_itself_before() -> None:
-    """As far as two random directions of so many dimensions are from each other."""
+    """Returns the distance of two random directions of so many dimensions."""
     vectors = [unit_vector(seed, 384) for seed in range(200)]
     likeness = [product(vector, rotated(vector, KEY)) for vector in vectors]
     assert abs(sum(likeness) / len(likeness)) < 0.02

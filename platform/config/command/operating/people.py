@@ -35,8 +35,8 @@ def _person(link: ApiClient, typed: Namespace) -> Row:
     """Returns the person. Raises Trouble if nobody is known by the reference."""
     if typed.reference == STDIN:
         typed.reference = sys.stdin.readline().rstrip("\n")
-    found = link.send("POST", f"{_path(typed)}people/find/", {"reference": typed.reference})
-    return found.body or {}
+    person = link.send("POST", f"{_path(typed)}people/find/", {"reference": typed.reference})
+    return person.body or {}
 
 
 def _find(link: ApiClient, typed: Namespace) -> Result:

@@ -25,8 +25,8 @@ async def made() -> tuple[int, int, int]:
     """Returns the numbers of decisions, their events, and requests to the model."""
     events = Event.objects.filter(action="decision:make")
     rows = Decision.objects.all(), events, Completion.objects.all()
-    decisions, told, completions = [await in_database(each.count)() for each in rows]
-    return decisions, told, completions
+    decisions, answers, completions = [await in_database(each.count)() for each in rows]
+    return decisions, answers, completions
 
 
 async def test_a_key_has_one_decision(
@@ -58,7 +58,7 @@ async def test_what_was_lost_before_the_record_is_decided_by_the_same_answer(
     scores: Callable[[float], None],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """As if the process had died between the engine's answer and the record."""
+    """Die between the engine's answer and the record."""
 
     async def dies(_: Any) -> None:
         raise StoreUnavailable("gone")

@@ -69,21 +69,21 @@ async def test_an_explanation_names_what_moved_the_score_and_is_made_once(
     await promote(neutral=NEUTRAL)
     engine.beside = likely_abroad
     decision = await decided(client, input=ABROAD)
-    told = await explained(client, decision, language="en")
-    assert (told["state"], told["score"], told["not_examined"]) == (
+    explanation = await explained(client, decision, language="en")
+    assert (explanation["state"], explanation["score"], explanation["not_examined"]) == (
         "ready",
         pytest.approx(0.7),
         ["merchant"],
     )
-    first, second = told["inputs"]
+    first, second = explanation["inputs"]
     assert (first["input"], first["value"], first["neutral"]) == ("abroad", True, False)
     assert first["effect"] == pytest.approx(0.6)
     assert (second["input"], second["effect"]) == ("amount", pytest.approx(0))
-    assert "“abroad” = true raised it" in " ".join(told["sentences"])
-    asked = len(engine.asked)
+    assert "“abroad” = true raised it" in " ".join(explanation["sentences"])
+    requests = len(engine.asked)
     chinese = await explained(client, decision, language="zh")
     assert "使其升高" in " ".join(chinese["sentences"])
-    assert len(engine.asked) == asked
+    assert len(engine.asked) == requests
     wrong = await client.get(f"{PATH}/{decision['id']}/explanation?language=fr")
     assert (wrong.status_code, wrong.json()["error"]["param"]) == (400, "language")
 
@@ -95,9 +95,9 @@ async def test_a_policy_that_asks_in_texts_has_all_prompts_in_one_order(
     engine.beside = likely_abroad
     decision = await decided(client, input=ABROAD)
     before = await in_database(Completion.objects.count)()
-    told = await explained(client, decision)
-    assert told["inputs"][0]["input"] == "abroad"
-    assert told["inputs"][0]["effect"] == pytest.approx(0.6)
+    explanation = await explained(client, decision)
+    assert explanation["inputs"][0]["input"] == "abroad"
+    assert explanation["inputs"][0]["effect"] == pytest.approx(0.6)
     assert await in_database(Completion.objects.count)() == before + 1
 
 
@@ -105,10 +105,10 @@ async def test_without_neutral_values_nothing_is_claimed(
     policy: DecisionPolicy, client: httpx.AsyncClient, engine: EngineServer
 ) -> None:
     engine.beside = likely_abroad
-    told = await explained(client, await decided(client, input=ABROAD))
-    assert told["inputs"] == []
-    assert told["not_examined"] == [*ABROAD]
-    assert "No single input" in " ".join(told["sentences"])
+    explanation = await explained(client, await decided(client, input=ABROAD))
+    assert explanation["inputs"] == []
+    assert explanation["not_examined"] == [*ABROAD]
+    assert "No single input" in " ".join(explanation["sentences"])
 
 
 async def test_an_explanation_that_failed_is_made_when_asked_again(
@@ -118,8 +118,12 @@ async def test_an_explanation_that_failed_is_made_when_asked_again(
     engine.beside = likely_abroad
     decision = await decided(client, input=ABROAD)
     engine.beside = lambda body: {**answer_of(body, 0.5), "choices": _without_logprobs(body)}
-    told = await explained(client, decision)
-    assert (told["state"], told["problem"], told["sentences"]) == ("failed", "no_score", [])
+    explanation = await explained(client, decision)
+    assert (explanation["state"], explanation["problem"], explanation["sentences"]) == (
+        "failed",
+        "no_score",
+        [],
+    )
     engine.beside = likely_abroad
     assert (await explained(client, decision))["state"] == "ready"
 
@@ -159,9 +163,9 @@ async def test_a_contest_is_entered_decided_and_answered(
         row.decide("approve", "You were right", by="member:1")
 
     await in_database(review)()
-    told = (await client.get(path)).json()
-    assert (told["state"], told["answer"]) == ("changed", "You were right")
-    assert told["final_outcome"] == "approve"
+    explanation = (await client.get(path)).json()
+    assert (explanation["state"], explanation["answer"]) == ("changed", "You were right")
+    assert explanation["final_outcome"] == "approve"
     shown = (await client.get(f"{PATH}/{decision['id']}")).json()
     assert shown["final_outcome"] == "approve"
 

@@ -74,13 +74,13 @@ async def test_a_kill_at_any_step_leaves_one_answer_of_one_request(
     """It dies at the first durable write, then at the second, and so on."""
     engine.words = ["It costs ", "5 euros. ", "Ask for ", "more. ", "Thank you."]
     turn = await begun_turn(worded, "What does it cost?")
-    left = [writes]
+    remaining = [writes]
     durably = running.TurnRun._durably
 
     async def dying(self: Any, *arguments: Any, **more: Any) -> None:
-        if left[0] == 0:
+        if remaining[0] == 0:
             raise Killed
-        left[0] -= 1
+        remaining[0] -= 1
         await durably(self, *arguments, **more)
 
     monkeypatch.setattr(running.TurnRun, "_durably", dying)

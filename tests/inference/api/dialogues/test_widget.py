@@ -108,8 +108,8 @@ async def test_a_token_opens_nothing_else(site: Site) -> None:
         assert answer.status_code == 401, path
     own = await site.desk.begin()
     assert (await site.page.get(f"/v1/dialogues/{own['id']}")).status_code == 404
-    asked = await site.page.post("/v1/dialogues", json={"assistant": "shop", "person": "x"})
-    assert (asked.status_code, asked.json()["error"]["code"]) == (400, "unknown_field")
+    response = await site.page.post("/v1/dialogues", json={"assistant": "shop", "person": "x"})
+    assert (response.status_code, response.json()["error"]["code"]) == (400, "unknown_field")
 
 
 async def test_visitors_do_not_see_each_other(site: Site) -> None:

@@ -45,10 +45,10 @@ class ThroughClient:
         return fields
 
 
-def _run(tenant: str, decisions: ThroughClient, told: list[str]) -> None:
+def _run(tenant: str, decisions: ThroughClient, lines: list[str]) -> None:
     try:
         shown = FraudDemo.of(tenant, None, decisions)
-        shown.tell = told.append
+        shown.tell = lines.append
         shown.run(8)
     finally:
         connections.close_all()
@@ -67,8 +67,8 @@ async def test_it_makes_a_policy_that_decides_and_leaves_no_key_behind(
 ) -> None:
     monkeypatch.setattr(fraud, "LOOK_EVERY_S", 0.1)
     engine.beside = answer_of
-    loop, told = asyncio.get_running_loop(), list[str]()
-    running = loop.run_in_executor(None, _run, "acme", ThroughClient(client, loop), told)
+    loop, lines = asyncio.get_running_loop(), list[str]()
+    running = loop.run_in_executor(None, _run, "acme", ThroughClient(client, loop), lines)
     while not running.done():
         await loop.run_in_executor(None, _drive)
         await asyncio.sleep(0.05)
@@ -84,7 +84,7 @@ async def test_it_makes_a_policy_that_decides_and_leaves_no_key_behind(
     assert all(row.score is not None and not math.isnan(row.score) for row in rows)
     live = ApiKey.objects.live().filter(name="demo-payments")
     assert not await in_database(live.exists)()
-    assert "policy-evaluations" in told[-1]
+    assert "policy-evaluations" in lines[-1]
 
 
 async def test_a_tenant_that_is_not_there_is_said(engine: EngineServer) -> None:
