@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from django.contrib.postgres.fields import ArrayField
 from django.core.exceptions import ValidationError
 from django.db import models, transaction
 from django.db.models.functions import Now
@@ -27,6 +26,7 @@ from inference.assistants import understanding
 from inference.assistants.spec import AssistantSpec
 from inference.assistants.understanding import Classifier
 from inference.models.served import LONGEST_NAME
+from inference.models.versions.reviewed import ReviewedVersion, people_behind
 from tenants.models import ApiKey, Member, Tenant
 from tenants.models.model_changes import lock
 
@@ -71,11 +71,13 @@ class AssistantVersionQuerySet(models.QuerySet["AssistantVersion"]):
         return self.filter(due_at__lte=Now())
 
 
-class AssistantVersion(models.Model):
+class AssistantVersion(ReviewedVersion):
     """`figures` are those of the classifier (inference/assistants/training.py).
 
     `embedding_version` is the version of the model's engines that embedded the examples.
     """
+
+    unapproved = gettext_lazy("Only an approved version may answer: send it to review.")
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="+", db_index=False)
@@ -86,15 +88,6 @@ class AssistantVersion(models.Model):
     data_key_id = models.UUIDField()
     ciphertext = models.BinaryField()
     state = models.CharField(max_length=10, choices=VersionState, default=S.DRAFT)
-    created_by = models.CharField(max_length=LONGEST_ACTOR)
-    # The people who wrote it or sent it to review: none of them approves it.
-    authors = ArrayField(models.CharField(max_length=LONGEST_ACTOR), default=list, blank=True)
-    reviewed_by = models.CharField(max_length=LONGEST_ACTOR, default="", blank=True)
-    created_at = models.DateTimeField(auto_now_add=True)
-    reviewed_at = models.DateTimeField(null=True, blank=True)
-    promoted_at = models.DateTimeField(null=True, blank=True)  # None after a roll-back, too
-    served_at = models.DateTimeField(null=True, blank=True)  # it first answered
-    # Its build
     api_key = models.ForeignKey(ApiKey, models.SET_NULL, null=True, related_name="+")
     member = models.ForeignKey(Member, models.SET_NULL, null=True, related_name="+")
     build = models.CharField(max_length=10, choices=BuildState, default=B.QUEUED)
@@ -135,7 +128,7 @@ class AssistantVersion(models.Model):
             assistant=assistant,
             number=assistant.latest,
             created_by=by,
-            authors=_people(assistant.tenant, by),
+            authors=people_behind(assistant.tenant, by),
             embedding_model=written.embedding_model,
             examples=written.examples,
         )
@@ -253,7 +246,7 @@ class AssistantVersion(models.Model):
             self._enter(S.IN_REVIEW, S.DRAFT)
             if self.build != B.BUILT:
                 raise ValidationError(_("It is not built: its examples are not learnt yet."))
-            self.authors = list(dict.fromkeys([*self.authors, *_people(self.tenant, by)]))
+            self.authors = list(dict.fromkeys([*self.authors, *people_behind(self.tenant, by)]))
             self.save(update_fields=["state", "authors"])
             self.record(Action.ASSISTANT_SUBMIT, by)
 
@@ -286,34 +279,5 @@ class AssistantVersion(models.Model):
             self.save(update_fields=["state"])
             self.record(Action.ASSISTANT_RETIRE, by)
 
-    def refuse_unapproved(self) -> None:
-        """Lock it. Raises ValidationError for one that was not approved."""
-        lock(self)
-        if self.state != S.APPROVED:
-            raise ValidationError(_("Only an approved version may answer: send it to review."))
-
-    def _enter(self, state: VersionState, *before: VersionState) -> None:
-        lock(self)
-        if self.state not in before:
-            now = S(self.state).label
-            raise ValidationError(_("This is not possible now: the version is in state %s.") % now)
-        self.state = state
-
-    def note_use(self) -> None:
-        self.served_at = self.served_at or timezone.now()
-        self.save(update_fields=["served_at"])
-
-    def note_promotion(self) -> None:
-        self.promoted_at = timezone.now()
-        self.served_at = self.served_at or self.promoted_at
-        self.save(update_fields=["served_at", "promoted_at"])
-
     def record(self, action: Action, by: str, **detail: Any) -> None:
         self.assistant.record(action, by, version=self.number, **detail)
-
-
-def _people(tenant: Tenant, by: str) -> list[str]:
-    """Returns the people behind an actor: of a key those who made, widened or rotated it."""
-    kind, _colon, number = by.partition(":")
-    key: ApiKey | None = tenant.api_keys.filter(pk=number).first() if kind == "key" else None
-    return [by, *key.grantors] if key else [by]

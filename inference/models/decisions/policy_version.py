@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from django.contrib.postgres.fields import ArrayField
 from django.core.exceptions import ValidationError
 from django.db import models, transaction
 from django.db.models import Q
@@ -24,6 +23,7 @@ from audit.actions import Action
 from audit.keys.keyring import keyring
 from audit.trail.record import act
 from inference.models.served import LONGEST_NAME
+from inference.models.versions.reviewed import ReviewedVersion, people_behind
 from tenants.models import ApiKey, Member, Tenant
 from tenants.models.model_changes import lock
 
@@ -60,12 +60,14 @@ class Written:
     model_version: str = ""
 
 
-class DecisionPolicyVersion(models.Model):
+class DecisionPolicyVersion(ReviewedVersion):
     """`trial` is what its trial showed before the review, `report` its evaluation: figures.
 
     A trial asks the model once, with the limits of who sent the version to review
     (inference/api/policy_trials).
     """
+
+    unapproved = gettext_lazy("Only an approved version may decide: send it to review.")
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="+", db_index=False)
@@ -83,14 +85,6 @@ class DecisionPolicyVersion(models.Model):
     trial_member = models.ForeignKey(Member, models.SET_NULL, null=True, related_name="+")
     due_at = models.DateTimeField(null=True, blank=True)  # of its trial; None: never
     report = models.JSONField(null=True, blank=True)
-    created_by = models.CharField(max_length=LONGEST_ACTOR)
-    # The people who wrote it or sent it to review: none of them approves it.
-    authors = ArrayField(models.CharField(max_length=LONGEST_ACTOR), default=list, blank=True)
-    reviewed_by = models.CharField(max_length=LONGEST_ACTOR, default="", blank=True)
-    created_at = models.DateTimeField(auto_now_add=True)
-    reviewed_at = models.DateTimeField(null=True, blank=True)
-    promoted_at = models.DateTimeField(null=True, blank=True)  # None after a roll-back, too
-    served_at = models.DateTimeField(null=True, blank=True)  # it first had a part in decisions
 
     objects: ClassVar[PolicyVersionQuerySet] = PolicyVersionQuerySet.as_manager()  # type: ignore[assignment]
 
@@ -115,7 +109,7 @@ class DecisionPolicyVersion(models.Model):
             model=written.model,
             model_version=written.model_version,
             created_by=by,
-            authors=_people(policy.tenant, by),
+            authors=people_behind(policy.tenant, by),
         )
         cipher = keyring.of_subject_now(policy.tenant_id, None)
         version.data_key_id = cipher.key_id
@@ -136,7 +130,7 @@ class DecisionPolicyVersion(models.Model):
             self.trial, self.due_at = {}, timezone.now()
             self.trial_key = caller if isinstance(caller, ApiKey) else None
             self.trial_member = caller if isinstance(caller, Member) else None
-            self.authors = list(dict.fromkeys([*self.authors, *_people(self.tenant, by)]))
+            self.authors = list(dict.fromkeys([*self.authors, *people_behind(self.tenant, by)]))
             self.save(
                 update_fields=["state", "trial", "due_at", "trial_key", "trial_member", "authors"]
             )
@@ -205,29 +199,7 @@ class DecisionPolicyVersion(models.Model):
             self.save(update_fields=["state", "due_at"])
             self.record(Action.POLICY_RETIRE, by)
 
-    def refuse_unapproved(self) -> None:
-        """Lock it. Raises ValidationError for one that was not approved."""
-        lock(self)
-        if self.state != S.APPROVED:
-            raise ValidationError(_("Only an approved version may decide: send it to review."))
-
-    def _enter(self, state: PolicyVersionState, *before: PolicyVersionState) -> None:
-        lock(self)
-        if self.state not in before:
-            now = S(self.state).label
-            raise ValidationError(_("This is not possible now: the version is in state %s.") % now)
-        self.state = state
-
     # Use -----------------------------------------------------------------------------------------
-    def note_use(self) -> None:
-        self.served_at = self.served_at or timezone.now()
-        self.save(update_fields=["served_at"])
-
-    def note_promotion(self) -> None:
-        self.promoted_at = timezone.now()
-        self.served_at = self.served_at or self.promoted_at
-        self.save(update_fields=["served_at", "promoted_at"])
-
     def note_report(self, report: dict[str, Any], *, by: str) -> None:
         """Keep the figures of an evaluation; an earlier one's are replaced."""
         with transaction.atomic():
@@ -244,10 +216,3 @@ class DecisionPolicyVersion(models.Model):
     def _aad(self) -> bytes:
         owner = self.tenant_id.bytes + self.policy_id.bytes
         return b"inference_decisionpolicyversion|%b|%d" % (owner, self.number)
-
-
-def _people(tenant: Tenant, by: str) -> list[str]:
-    """Returns the people behind an actor: of a key those who made, widened or rotated it."""
-    kind, _colon, number = by.partition(":")
-    key: ApiKey | None = tenant.api_keys.filter(pk=number).first() if kind == "key" else None
-    return [by, *key.grantors] if key else [by]
