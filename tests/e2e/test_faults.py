@@ -267,7 +267,7 @@ def test_a_killed_worker_finishes_whole_answers(
     killed_at = time.monotonic()
     for thread in threads:
         thread.join(40)
-    assert time.monotonic() - killed_at < 15  # lease, sweep, new worker, 1.5 s of engine
+    assert time.monotonic() - killed_at < 30  # restarts in a row wait longer each time
     assert [answer.status for answer in asked] == [200] * 5
     for answer in asked:
         (usage,) = Record(hurt, answer.request_id).usage()

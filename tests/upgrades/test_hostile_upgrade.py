@@ -104,11 +104,10 @@ def test_no_request_keeps_an_upgrade_waiting(acme: Tenant) -> None:
 
 # An upgrade that was interrupted ----------------------------------------------------------------
 def newer_migrations(executor: MigrationExecutor) -> list[Migration]:
-    """Returns those since the last release that make tables, in the order in which they run."""
+    """Returns those since the last release, in the order in which they run."""
     newer = {(each.app_label, each.name) for each in since_the_release(executor.loader)}
     plan = executor.migration_plan(executor.loader.graph.leaf_nodes(), clean_start=True)
-    migrations = [each for each, _ in plan if (each.app_label, each.name) in newer]
-    return [each for each in migrations if tables_of(each)]
+    return [each for each, _ in plan if (each.app_label, each.name) in newer]
 
 
 def tables_of(migration: Migration) -> list[str]:
@@ -116,8 +115,8 @@ def tables_of(migration: Migration) -> list[str]:
     return [f"{migration.app_label}_{each.name_lower}" for each in made]
 
 
-def made_anew(executor: MigrationExecutor, migration: Migration) -> None:
-    """Run a migration of tables once more, and nothing of what follows all migrations."""
+def made_anew(executor: MigrationExecutor, migration: Migration, made: list[str]) -> None:
+    """Run a migration's part in the tables that are made anew once more, and nothing after it."""
     state = executor.loader.project_state((migration.app_label, migration.name), at_end=False)
     with connection.schema_editor() as editor:
         for table in tables_of(migration):
@@ -125,14 +124,15 @@ def made_anew(executor: MigrationExecutor, migration: Migration) -> None:
         for operation in migration.operations:
             before = state.clone()
             operation.state_forwards(migration.app_label, state)
-            if isinstance(operation, CreateModel) or _completes(operation, migration):
+            if isinstance(operation, CreateModel) or _completes(operation, migration, made):
                 operation.database_forwards(migration.app_label, editor, before, state)
 
 
-def _completes(operation: Operation, migration: Migration) -> bool:
-    """Returns whether it adds a field to a table of the same migration."""
-    made = {each.name_lower for each in migration.operations if isinstance(each, CreateModel)}
-    return isinstance(operation, AddField) and operation.model_name_lower in made
+def _completes(operation: Operation, migration: Migration, made: list[str]) -> bool:
+    """Returns whether it adds a field to a table that is made anew."""
+    if not isinstance(operation, AddField):
+        return False
+    return f"{migration.app_label}_{operation.model_name_lower}" in made
 
 
 def test_half_an_upgrade_opens_no_new_table_and_a_whole_one_guards_it(acme: Tenant) -> None:
@@ -141,10 +141,10 @@ def test_half_an_upgrade_opens_no_new_table_and_a_whole_one_guards_it(acme: Tena
         with administrator():
             executor = MigrationExecutor(connection)
             migrations = newer_migrations(executor)
+            tables = [table for each in migrations for table in tables_of(each)]
+            assert tables
             for migration in migrations:
-                made_anew(executor, migration)
-        tables = [table for each in migrations for table in tables_of(each)]
-        assert tables
+                made_anew(executor, migration, tables)
         for role in ROLES.values():
             with role():
                 for table in tables:

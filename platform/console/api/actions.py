@@ -100,16 +100,15 @@ class SecretShape(ActionShape):
     EXAMPLE = {**ActionShape.EXAMPLE, "secret": _SECRET}
 
 
-_Overlap = shape_of(
-    "ActionRotation",
-    overlap_hours=s.IntegerField(
+class ActionRotation(Shape):
+    overlap_hours = s.IntegerField(
         required=False,
         default=24,
         min_value=0,
         max_value=LONGEST_OVERLAP.days * 24,
         help_text="The former secret signs too for so long.",
-    ),
-)
+    )
+    EXAMPLE = {"overlap_hours": 24}
 
 
 class ActionTest(Shape):
@@ -165,7 +164,7 @@ class Actions(Resource):
         row, fields = self.row_to_change(), self.body()
         return self.respond(definitions.change(row, by=self.actor, **fields) if fields else row)
 
-    @Act(P.MANAGE_ACTIONS, takes=_Overlap, gives=SecretShape)
+    @Act(P.MANAGE_ACTIONS, takes=ActionRotation, gives=SecretShape)
     def rotate(self, request: Any, **path: Any) -> Response:
         """Replace an action's secret. For some hours requests have signatures of both."""
         row, overlap = self.row(), timedelta(hours=self.body()["overlap_hours"])

@@ -224,12 +224,12 @@ def test_or_theirs_who_have_left(erin: Member, dave: Member, sign_in: SignIn) ->
     assert (found.state, found.subject_id) == (State.APPROVED, subject)
     assert str(subject) in client.get(LIST).content.decode()
     page = client.post(LIST, {"whose": str(uuid4()), "mode": "erase"})
-    assert "No member or key matches" in page.content.decode()
+    assert "No member, key or person matches" in page.content.decode()
 
 
 def test_of_nobody_there(erin: Member, charlie: Member, sign_in: SignIn) -> None:
     page = sign_in(erin).post(LIST, {"whose": "charlie@globex.example", "mode": "erase"})
-    assert "No member or key matches" in page.content.decode()
+    assert "No member, key or person matches" in page.content.decode()
     assert not DeletionRequest.objects.exists()
 
 

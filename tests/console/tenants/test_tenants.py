@@ -56,7 +56,7 @@ def test_the_list_counts_people_and_live_keys(
         key, _ = ApiKey.issue(alice.tenant, name, by="test")
     key.revoke(by="test")
     listed = sign_in(operator).get(TENANTS).context["page"].object_list
-    counts = [(tenant.name, tenant.people, tenant.keys) for tenant in listed]
+    counts = [(tenant.name, tenant.member_count, tenant.keys) for tenant in listed]
     assert counts == [("acme", 2, 1), ("globex", 0, 0)]
 
 

@@ -275,7 +275,7 @@ async def test_a_database_that_is_away_is_no_mistake_of_ours(
     def away(_: Caller) -> UUID:
         raise OperationalError("the connection is lost")
 
-    monkeypatch.setattr(idempotency, "_owner", away)
+    monkeypatch.setattr(idempotency, "owner_of", away)
     with pytest.raises(OutOfService):
         await idempotency.submit(
             Call(contexts[0], ROUTE, ""), submission(caller, Claim.of("k", ROUTE, BODY))

@@ -16,6 +16,7 @@ from inference.decisions import policies
 from inference.intake import enqueue
 from inference.models import DecisionPolicyVersion, Usage
 from inference.worker import runner
+from inference.worker.handlers import asking
 from tenants.models import ApiKey, Tenant
 from tests.inference.decisions.specs import payments
 from tests.inference.evaluation.conftest import bundled_model, served
@@ -148,8 +149,10 @@ async def test_one_label_is_enough(trials: Trials, engine: VectorEngine) -> None
 
 
 async def test_an_engine_that_is_away_is_asked_some_times(
-    trials: Trials, engine: VectorEngine
+    trials: Trials, engine: VectorEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(driver, "MOST_ATTEMPTS", 2)
+    monkeypatch.setattr(asking, "ENGINE_PATIENCE_S", 0.5)
     engine.status = 503
     engine.answer = lambda _body: {"error": {"message": "loading"}}
     shown = await trials.ended(version := await trials.submitted())

@@ -96,10 +96,11 @@ def test_whatever_is_not_the_same_is_told(
 ) -> None:
     a_day(acme)
     quota = Quota.set(acme, unit="tokens", window="month", limit=10**6, by="test")
+    november = datetime(2026, 11, 1, tzinfo=UTC)
     with connection.cursor() as cursor:
         cursor.execute(
             "select tenants_open_counter(%s, %s, %s)",
-            [quota.id, datetime(2026, 11, 1, tzinfo=UTC), datetime(2026, 12, 1, tzinfo=UTC)],
+            [quota.id, november, datetime(2026, 12, 1, tzinfo=UTC)],
         )
     assert reconciliation.reconcile(acme, DAY).difference == 0
     if where == "usage":
@@ -108,7 +109,7 @@ def test_whatever_is_not_the_same_is_told(
         with unguarded():
             LedgerEntry.objects.filter(kind="settle")[0].delete()
     else:
-        counter = QuotaCounter.objects.get(quota=quota)
+        counter = QuotaCounter.objects.get(quota=quota, starts=november)
         QuotaCounter.objects.filter(pk=counter.pk).update(**{where: getattr(counter, where) + 1})
     with caplog.at_level(logging.ERROR):
         found = reconciliation.reconcile(acme, DAY)
