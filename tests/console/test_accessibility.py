@@ -309,7 +309,7 @@ def test_axe_finds_nothing_for_an_owner(
     stranger.page.get_by_role("button", name="Sign in", exact=True).click()
     stranger.page.wait_for_url("**/login/second-factor/")
     stranger.look()
-    assert inspector.found + stranger.found == []
+    assert not inspector.found + stranger.found, "\n".join(inspector.found + stranger.found)
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
