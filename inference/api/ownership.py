@@ -5,7 +5,6 @@ from functools import partial
 from typing import Any, ParamSpec, TypeVar
 from uuid import UUID
 
-from channels.db import database_sync_to_async
 from django.db.models import QuerySet
 
 from inference.api.call import Call
@@ -19,6 +18,7 @@ from inference.models.file import FileQuerySet
 from inference.models.job import JobQuerySet
 from inference.models.stored_response import StoredResponseQuerySet
 from infrastructure.postgres.repeated_transaction import transact
+from infrastructure.postgres.request_threads import in_request_thread
 from tenants.accounts import locked_texts
 from tenants.caller import Caller
 from tenants.scope import tenant_scope
@@ -69,7 +69,7 @@ def _first(caller: Caller, rows: Any, pk: UUID | None) -> Any:
 async def in_scope(tenant_id: UUID, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """Run it in a thread, in a transaction that sees this tenant."""
     transaction = partial(tenant_scope, tenant_id), partial(work, *args, **kwargs)
-    return await database_sync_to_async(transact)(*transaction)
+    return await in_request_thread(transact)(*transaction)
 
 
 async def read_in_scope(
@@ -77,4 +77,4 @@ async def read_in_scope(
 ) -> T:
     """Run what only reads, as `in_scope` does, and again also if its end was cut off."""
     transaction = partial(tenant_scope, tenant_id), partial(work, *args, **kwargs)
-    return await database_sync_to_async(transact)(*transaction, reads=True)
+    return await in_request_thread(transact)(*transaction, reads=True)

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from channels.db import database_sync_to_async
 from django.db import DatabaseError
 from django.db.migrations.recorder import MigrationRecorder
 from django.db.models import Min
@@ -13,6 +12,7 @@ from inference.engines.aliases import AliasInForce
 from inference.engines.base import Engine
 from inference.intake.access import allowed
 from inference.intake.errors import OutOfService
+from infrastructure.postgres.request_threads import in_request_thread
 from tenants.caller import Caller
 
 
@@ -70,7 +70,7 @@ async def _installed_at() -> int:
     """
     if not _known:
         try:
-            _known.append(await database_sync_to_async(_first_migration)())
+            _known.append(await in_request_thread(_first_migration)())
         except DatabaseError:
             raise OutOfService("the database does not answer") from None
     return _known[0]

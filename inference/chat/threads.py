@@ -9,9 +9,8 @@ from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any, ParamSpec, TypeVar
 
-from channels.db import database_sync_to_async
-
 from infrastructure.postgres.repeated_transaction import transact
+from infrastructure.postgres.request_threads import in_request_thread
 from tenants.models import Member, User
 from tenants.scope import person_scope, tenant_scope
 
@@ -37,4 +36,4 @@ def _scoped(
     def scoped(*args: P.args, **kwargs: P.kwargs) -> T:
         return transact(scope, partial(look, *args, **kwargs), reads=reads)
 
-    return database_sync_to_async(scoped, thread_sensitive=False)
+    return in_request_thread(scoped)

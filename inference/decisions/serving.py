@@ -12,7 +12,6 @@ from functools import cached_property
 from uuid import UUID
 from weakref import WeakKeyDictionary
 
-from channels.db import database_sync_to_async
 from django.db import DatabaseError
 
 from audit.keys.cipher import Unreadable
@@ -24,6 +23,7 @@ from inference.errors import NotFound
 from inference.intake.context import Context
 from inference.intake.errors import OutOfService
 from inference.models import DecisionPolicy, DecisionPolicyVersion
+from infrastructure.postgres.request_threads import in_request_thread
 from tenants.authentication.authenticator import CACHE_S, REMEMBERED_S
 from tenants.authentication.invalidation import Changes
 from tenants.scope import tenant_scope
@@ -130,7 +130,7 @@ class _Policies:
 _of_context: WeakKeyDictionary[Context, _Policies] = WeakKeyDictionary()
 
 
-@database_sync_to_async
+@in_request_thread
 def _read(tenant_id: UUID, name: str) -> Serving | None:
     with tenant_scope(tenant_id):
         policy = DecisionPolicy.objects.filter(tenant_id=tenant_id, name=name).first()

@@ -4,8 +4,7 @@ from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 from uuid import UUID
 
-from channels.db import database_sync_to_async
-
+from infrastructure.postgres.request_threads import in_request_thread
 from tenants.scope import tenant_scope
 
 P = ParamSpec("P")
@@ -17,4 +16,4 @@ async def in_tenant(tenant_id: UUID, work: Callable[P, T], *args: P.args, **kwar
         with tenant_scope(tenant_id):
             return work(*args, **kwargs)
 
-    return await database_sync_to_async(scoped, thread_sensitive=False)()
+    return await in_request_thread(scoped)()

@@ -3,7 +3,6 @@
 import time
 from collections.abc import AsyncGenerator
 
-from channels.db import database_sync_to_async
 from django.db import DatabaseError
 
 from audit.keys.keyring import Unreadable, keyring
@@ -17,6 +16,7 @@ from inference.record import statements
 from inference.stream import frames
 from inference.stream.frames import Frame, Kind, error_frame
 from inference.stream.reader_buffer import ReaderBuffer
+from infrastructure.postgres.request_threads import in_request_thread
 from infrastructure.redis.link import RedisGone
 from tenants.quotas.ledger_answer import Verdict
 from tenants.rate_limits.admission import Admission
@@ -127,7 +127,7 @@ async def recover(context: Context, order: Order, buffer: ReaderBuffer) -> None:
     if order.stream:
         await _from_history(context, order, buffer)
     if not buffer.finished:
-        frame = await database_sync_to_async(_recorded)(order, buffer.last)
+        frame = await in_request_thread(_recorded)(order, buffer.last)
         if frame:
             buffer.put(frame)
     if not buffer.finished and time.time() > order.deadline + OVERTIME_S:

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from channels.db import database_sync_to_async
 from django.conf import settings
 from django.db import DatabaseError
 
@@ -25,6 +24,7 @@ from inference.models.prompt_template import NAME, PromptTemplate, PromptTemplat
 from inference.templating.content import Content
 from inference.templating.variables import WrongVariable
 from inference.validation.schemas import Body
+from infrastructure.postgres.request_threads import in_request_thread
 from tenants.authentication.authenticator import CACHE_S, REMEMBERED_S
 from tenants.authentication.invalidation import Changes
 from tenants.caller import Caller
@@ -177,7 +177,7 @@ def _no_such(key: Key) -> NotFound:
     return NotFound(f"there is no {what}", code="template_not_found", param=FIELD)
 
 
-@database_sync_to_async
+@in_request_thread
 def _read(key: Key) -> tuple[str, int, Content] | None:
     """Returns name, number and content. Raises Unreadable, MasterKeyUnavailable."""
     tenant_id, name, number = key
@@ -188,7 +188,7 @@ def _read(key: Key) -> tuple[str, int, Content] | None:
         return (name, version.number, version.content) if version else None
 
 
-@database_sync_to_async
+@in_request_thread
 def _read_names(tenant_id: UUID) -> dict[str, int]:
     with tenant_scope(tenant_id):
         templates = PromptTemplate.objects.filter(tenant_id=tenant_id)

@@ -6,8 +6,6 @@ Only the passages that are returned are decrypted.
 from typing import NamedTuple
 from uuid import UUID
 
-from channels.db import database_sync_to_async
-
 from inference.knowledge import encryption, ranking, vectors, words
 from inference.knowledge.embedding import Vector
 from inference.knowledge.encryption import Text
@@ -15,6 +13,7 @@ from inference.knowledge.ranking import Weights
 from inference.knowledge.secrets import BaseSecrets
 from inference.models import Document, DocumentState, KnowledgeBase, Passage
 from infrastructure.postgres.queries import rows
+from infrastructure.postgres.request_threads import in_request_thread
 from tenants.scope import tenant_scope
 
 CANDIDATES = 60  # of each measure
@@ -76,7 +75,7 @@ async def search(
     `vector` is the question's, by the base's model. Raises Unreadable, MasterKeyUnavailable,
     django.db.Error.
     """
-    return await database_sync_to_async(search_now)(base_id, tenant_id, query, vector, most)
+    return await in_request_thread(search_now)(base_id, tenant_id, query, vector, most)
 
 
 def search_now(

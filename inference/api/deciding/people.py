@@ -9,7 +9,6 @@ from collections import OrderedDict
 from typing import NamedTuple
 from uuid import UUID
 
-from channels.db import database_sync_to_async
 from django.core.exceptions import ValidationError
 from django.db import DatabaseError
 
@@ -18,6 +17,7 @@ from audit.keys.master_keys.errors import MasterKeyUnavailable
 from inference.errors import BadRequest, Conflict
 from inference.intake.access.revocation import RESTRICTED
 from inference.intake.errors import OutOfService
+from infrastructure.postgres.request_threads import in_request_thread
 from tenants.models import Person
 from tenants.scope import tenant_scope
 
@@ -59,7 +59,7 @@ class People:
 
     async def _read(self, tenant_id: UUID, reference: str) -> Subject:
         try:
-            return await database_sync_to_async(_subject)(tenant_id, reference)
+            return await in_request_thread(_subject)(tenant_id, reference)
         except ValidationError as problem:
             raise BadRequest(f"`person`: {problem.messages[0]}", param="person") from None
         except Barred:

@@ -5,7 +5,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from uuid import UUID, uuid4
 
-from channels.db import database_sync_to_async
 from django.conf import settings
 
 from inference.api.call import Call
@@ -20,6 +19,7 @@ from inference.errors import Forbidden, NotFound, Unauthorized, Unavailable
 from inference.intake.limits.concurrency import EVERYBODY
 from inference.intake.refusals import not_admitted
 from inference.models import Dialogue
+from infrastructure.postgres.request_threads import in_request_thread
 from tenants.caller import Caller
 from tenants.rate_limits.admission import Ask
 from tenants.rate_limits.client_address import counted
@@ -64,7 +64,7 @@ def bearer(request: Request) -> str:
 
 async def visiting(call: Call, token: str, origin: str) -> Party:
     """Returns the party of a visitor's token. Raises Unauthorized, Forbidden, OutOfService."""
-    visitor = await database_sync_to_async(visitors.of_token)(token, origin)
+    visitor = await in_request_thread(visitors.of_token)(token, origin)
     return Party(await caller_for(call, visitor), visitor)
 
 

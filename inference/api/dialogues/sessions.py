@@ -2,8 +2,6 @@
 
 import time
 
-from channels.db import database_sync_to_async
-
 from inference.api.dialogues import callers, fields, visitors
 from inference.api.dialogues.callers import caller_for
 from inference.api.http.request import Request
@@ -11,6 +9,7 @@ from inference.dialogues import versions
 from inference.dialogues.scoped import in_tenant
 from inference.errors import NotFound
 from inference.validation import requests
+from infrastructure.postgres.request_threads import in_request_thread
 
 
 async def create(request: Request) -> None:
@@ -19,7 +18,7 @@ async def create(request: Request) -> None:
     body = requests.parsed(await request.body())
     fields.check(body, fields.SESSION)
     token = body.get("token") or ""
-    admitted = database_sync_to_async(visitors.admitted)
+    admitted = in_request_thread(visitors.admitted)
     visitor = await admitted(body["key"], request.origin, token)
     caller = await caller_for(request.call, visitor)
     await request.call.charge(caller)

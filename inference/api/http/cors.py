@@ -9,12 +9,12 @@ import re
 from collections.abc import Callable
 from contextlib import suppress
 
-from channels.db import database_sync_to_async
 from django.conf import settings
 from django.db import Error
 
 from inference.api.http.request import Request
 from inference.errors import Forbidden, Headers
+from infrastructure.postgres.request_threads import in_request_thread
 from tenants.caller import Caller
 from tenants.models import Tenant
 from tenants.scope import system_scope
@@ -80,7 +80,7 @@ class KnownOrigins:
     """Origins that are looked up every few seconds, and no oftener. An outage keeps the last."""
 
     def __init__(self, look_up: Callable[[], frozenset[str]]) -> None:
-        self._look_up = database_sync_to_async(look_up)
+        self._look_up = in_request_thread(look_up)
         self._known = frozenset[str]()
         self._looked_up_at = float("-inf")
         self._lookup: asyncio.Task[frozenset[str]] | None = None

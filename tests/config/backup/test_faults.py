@@ -381,8 +381,8 @@ def test_a_base_backup_that_takes_long_keeps_the_log_that_it_needs(
 
         repository = Slow(open_store(str(place)), server.cluster().system, key)
         assert bases.take(repository, server.cluster()).ends > 0
-        slots = server.rows("select slot_name from pg_replication_slots")
-        assert slots == [], "nothing keeps log after it"
+        # Its slot is temporary, and goes a moment after its connection.
+        eventually(lambda: not server.rows("select 1 from pg_replication_slots"), 30)
 
 
 class SlowSource:
