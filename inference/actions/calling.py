@@ -16,7 +16,6 @@ from typing import Any, ParamSpec, Protocol, TypeVar
 from uuid import UUID
 
 import orjson
-from channels.db import database_sync_to_async
 from django.db import DatabaseError, IntegrityError, transaction
 from django.utils import timezone
 
@@ -25,6 +24,7 @@ from inference.actions.result import ActionResult
 from inference.actions.sending import Delivery, Outcome, send
 from inference.models import ActionCall, CallState, WebhookAction
 from inference.models.assistants.action_call import OUTCOMES, packed
+from infrastructure.postgres.request_threads import in_request_thread
 from tenants.scope import tenant_scope
 
 log = logging.getLogger(__name__)
@@ -277,4 +277,4 @@ def _in_tenant(dialogue: InDialogue, do: Callable[P, T]) -> Callable[P, Coroutin
         with tenant_scope(dialogue.tenant_id):
             return do(*args, **kwargs)
 
-    return database_sync_to_async(scoped, thread_sensitive=False)
+    return in_request_thread(scoped)

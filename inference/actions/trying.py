@@ -4,13 +4,13 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from channels.db import database_sync_to_async
 from django.utils import timezone
 
 from inference.actions.calling import arguments_problem, delivery_of, note_now, result_of
 from inference.actions.result import ActionResult
 from inference.actions.sending import Delivery, send
 from inference.models import ActionCall, WebhookAction
+from infrastructure.postgres.request_threads import in_request_thread
 from tenants.scope import tenant_scope
 
 LONGEST_S = 10  # a page waits for it
@@ -72,4 +72,4 @@ async def _apart(trial: Trial, do: Any, *args: Any) -> Any:
         with tenant_scope(trial.tenant_id):
             return do(*args)
 
-    return await database_sync_to_async(scoped, thread_sensitive=False)()
+    return await in_request_thread(scoped)()

@@ -10,7 +10,6 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from channels.db import database_sync_to_async
 from django.utils import timezone
 from pytest_django.fixtures import Settings
 
@@ -18,6 +17,7 @@ from audit.models import Event
 from inference.actions import calling
 from inference.models import ActionCall, CallState, WebhookAction
 from inference.models.assistants.action_call import CONFIRMED_FOR
+from infrastructure.postgres.request_threads import in_request_thread
 from tenants.models import Tenant
 from tests.inference.actions.conftest import Dialogue, new_action
 from tests.inference.actions.webhook_server import Service
@@ -27,7 +27,7 @@ GOOD = {"order": "A-1"}
 
 
 def in_database(do: Any) -> Any:
-    return database_sync_to_async(do, thread_sensitive=False)
+    return in_request_thread(do)
 
 
 @pytest.fixture(autouse=True)

@@ -10,13 +10,13 @@ from urllib.parse import urlsplit
 from uuid import uuid4
 
 import pytest
-from channels.db import database_sync_to_async
 from django.db import connection
 from django.utils import timezone
 
 from config.environment import PROJECT
 from inference.actions import calling
 from inference.models import ActionCall, CallState
+from infrastructure.postgres.request_threads import in_request_thread
 from tenants.models import Tenant
 from tests.inference.actions.conftest import Dialogue, new_action
 from tests.inference.actions.webhook_server import Service
@@ -34,7 +34,7 @@ CALLING = "inference.actions.calling"
 
 
 def in_database(do: Any) -> Any:
-    return database_sync_to_async(do, thread_sensitive=False)
+    return in_request_thread(do)
 
 
 def dies(dialogue: Dialogue, turn: Any, at: str) -> None:
