@@ -12,8 +12,6 @@ from typing import Any
 import orjson
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import SchemaError
 
 Schema = dict[str, Any]
 LARGEST, DEEPEST = 32 * 1024, 12  # bytes and levels of a schema
@@ -32,6 +30,10 @@ def check(schema: Any) -> None:
         raise ValidationError(_("The schema is longer than %d bytes.") % LARGEST)
     for node, depth in _nodes(schema):
         _check_node(node, depth)
+    # Imported here: it takes a start 0.1 s, with its checkers of formats a whole one.
+    from jsonschema import Draft202012Validator
+    from jsonschema.exceptions import SchemaError
+
     try:
         Draft202012Validator.check_schema(schema)
     except SchemaError as problem:
@@ -42,6 +44,8 @@ def check(schema: Any) -> None:
 
 def problem(schema: Schema, value: Any) -> str:
     """Returns where and by which rule the value differs, "" if it fits. The value is not quoted."""
+    from jsonschema import Draft202012Validator
+
     if not isinstance(value, dict):
         return "$: object"
     errors = Draft202012Validator(schema).iter_errors(value)

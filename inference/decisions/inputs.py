@@ -2,18 +2,18 @@
 
 import math
 from collections.abc import Collection, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import ValidationError as Mismatch
-from jsonschema.exceptions import best_match
 
 from inference.decisions.spec import PolicySpec, Value
 from inference.errors import BadRequest
 from inference.templating import variables
 from inference.templating.content import Content
 from inference.templating.variables import Variable, WrongVariable
+
+if TYPE_CHECKING:
+    from jsonschema.exceptions import ValidationError as Mismatch
 
 LARGEST = 256 * 1024  # characters of all values together, each as often as it is inserted
 FIELD = "input"
@@ -23,8 +23,12 @@ class InputCheck:
     """The compiled schema of a policy's input."""
 
     def __init__(self, spec: PolicySpec) -> None:
+        # Imported here: it takes a start 0.1 s, with its checkers of formats a whole one.
+        from jsonschema import Draft202012Validator
+        from jsonschema.exceptions import best_match
+
         schema = {**spec.input_schema, "additionalProperties": False}
-        self._validator = Draft202012Validator(schema)
+        self._validator, self._best_match = Draft202012Validator(schema), best_match
         self._defaults = {
             name: schema["default"] for name, schema in spec.inputs.items() if "default" in schema
         }
@@ -36,11 +40,11 @@ class InputCheck:
             raise BadRequest(f"`{FIELD}` must be an object with {self._names}", param=FIELD)
         for name, value in input.items():
             _check_value(name, value)
-        if problem := best_match(self._validator.iter_errors(input)):
+        if problem := self._best_match(self._validator.iter_errors(input)):
             raise self._refusal(problem)
         return {**self._defaults, **input}
 
-    def _refusal(self, problem: Mismatch) -> BadRequest:
+    def _refusal(self, problem: "Mismatch") -> BadRequest:
         """Returns the error in words of our own: the library's quote the value."""
         if problem.validator == "required":
             missing = next(name for name in problem.validator_value if name not in problem.instance)
