@@ -64,6 +64,14 @@ class Replay(AnswerStream):
                             return
             yield await self._from_record()
 
+    async def whole(self) -> Frame:
+        """Returns the final frame. Raises as `frames` does."""
+        async with aclosing(self.frames()) as frames:
+            async for frame in frames:
+                if frame and frame.final:
+                    return frame
+        raise ReaderGone
+
     def give_up(self) -> None:
         """Do nothing: another stream runs it."""
 

@@ -83,4 +83,4 @@ def _problem(name: str, schema: Any, *, required: bool) -> str:
 def _fits(value: Any, schema: dict[str, Any]) -> bool:
     from jsonschema import Draft202012Validator
 
-    return Draft202012Validator(schema).is_valid(value)
+    return bool(Draft202012Validator(schema).is_valid(value))

@@ -248,6 +248,8 @@ def test_an_engine_that_comes_back_in_time_is_waited_for(hurt: Platform, engine:
     assert asked[0].status_code == 200
 
 
+@pytest.mark.soak("ollama")
+@pytest.mark.soak("responses")
 @pytest.mark.soak("grpc")
 def test_a_killed_worker_finishes_whole_answers(
     hurt: Platform, engine: Mock, front: FrontEnd
@@ -275,6 +277,8 @@ def test_a_killed_worker_finishes_whole_answers(
     settled_exactly_once(hurt)
 
 
+@pytest.mark.soak("messages")
+@pytest.mark.soak("rest")
 @pytest.mark.soak("grpc")
 def test_a_killed_worker_in_the_middle_of_a_stream(
     hurt: Platform, engine: Mock, front: FrontEnd
@@ -330,6 +334,8 @@ def test_a_killed_worker_ends_a_stream_of_several_answers_with_an_error(
     settled_exactly_once(hurt)
 
 
+@pytest.mark.soak("messages")
+@pytest.mark.soak("ollama")
 @pytest.mark.soak("grpc")
 def test_a_killed_front_end_leaves_no_loose_ends(
     hurt: Platform, engine: Mock, front: FrontEnd
@@ -343,6 +349,9 @@ def test_a_killed_front_end_leaves_no_loose_ends(
     settled_exactly_once(hurt)
 
 
+@pytest.mark.soak("messages")
+@pytest.mark.soak("ollama")
+@pytest.mark.soak("responses")
 @pytest.mark.soak("grpc")
 def test_an_idempotency_key_outlives_front_end_worker_and_redis(
     hurt: Platform, engine: Mock, front: FrontEnd
@@ -535,6 +544,9 @@ def has_begun(engine: Mock, before: int) -> bool:
 
 
 @pytest.mark.soak("chat_stream")
+@pytest.mark.soak("messages")
+@pytest.mark.soak("ollama")
+@pytest.mark.soak("rest")
 @pytest.mark.soak("grpc")
 @pytest.mark.timeout(120 + 20 * TWINS)  # for each, a worker and a web process start anew
 @pytest.mark.parametrize(("how", "kills_worker"), [("chat", True), ("chat_stream", False)])

@@ -135,6 +135,8 @@ def settled_once(platform: Platform, reader: Reader, mock: Mock) -> None:
     assert len(record.usage()) == 1
 
 
+@pytest.mark.soak("messages")
+@pytest.mark.soak("responses")
 @pytest.mark.soak("grpc")
 @pytest.mark.slow(seconds=20)
 def test_a_revoked_keys_streams_end(
@@ -187,6 +189,8 @@ def test_a_suspended_tenants_streams_end_and_it_comes_back(
         eventually(lambda: asking.chat().status == 200, 3)
 
 
+@pytest.mark.soak("ollama")
+@pytest.mark.soak("rest")
 @pytest.mark.soak("grpc")
 @pytest.mark.slow(seconds=15)
 def test_a_stream_that_is_read_again_ends_too(

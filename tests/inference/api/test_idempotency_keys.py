@@ -21,7 +21,7 @@ from inference import engines
 from inference.api import idempotency
 from inference.api.call import Call
 from inference.errors import Conflict, KeyReused
-from inference.intake import enqueue
+from inference.intake import answer_stream, enqueue
 from inference.intake import submit as submitting
 from inference.intake.answer_stream import AnswerStream
 from inference.intake.context import Context
@@ -33,6 +33,7 @@ from inference.models.idempotency_key import KEPT
 from inference.record import statements
 from inference.record.recorded_requests import recorded_order
 from inference.record.statements import Outcome
+from inference.stream.frames import Kind
 from inference.tasks import forget_keys
 from tenants.caller import Caller, QuotaRef
 from tenants.models import LedgerEntry, Quota, Tenant
@@ -257,6 +258,19 @@ async def test_a_stream_that_an_earlier_version_recorded_as_text(
     (frame,) = [frame async for frame in replay.frames() if frame]
     assert frame.status == 409
     assert b"an earlier version recorded it" in frame.body
+
+
+@pytest.mark.timeout(30)
+async def test_an_answer_in_one_piece_comes_from_the_record_at_once(
+    contexts: tuple[Context, Context], caller: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(answer_stream, "LOOK_AROUND_S", 3600)
+    await submitting.submit(contexts[0], submission(caller, await ready(caller), stream=False))
+    await in_database(_settle)(b'{"a": 1}')
+    again = submission(caller, Claim.of("k", ROUTE, BODY))
+    replay = await idempotency.submit(Call(contexts[1], ROUTE, ""), again)
+    frame = await replay.whole()
+    assert (frame.kind, frame.body) == (Kind.BODY, b'{"a": 1}')
 
 
 def _settle(response: bytes) -> None:

@@ -220,22 +220,22 @@ async def test_a_checkpoint_that_cannot_be_stored_is_tried_again(
 async def test_a_job_pauses_where_its_gpu_time_is_used_up_and_goes_on_with_more(
     works: Works, settings: Settings
 ) -> None:
-    settings.JOB_ORDER_GPU_S = 20
+    settings.JOB_ORDER_GPU_S = 8
     quota = await in_database(Quota.set)(
-        works.bench.acme, unit="gpu_seconds", window="day", limit=20, by="test"
+        works.bench.acme, unit="gpu_seconds", window="day", limit=8, by="test"
     )
-    job = await works.create(steps=200, step_s=0.2, save_every=5)
+    job = await works.create(steps=70, step_s=0.2, save_every=5)
     works.start()
     job = await works.reaches(job, "paused", order=False, seconds=120)
     assert job.reason == "quota"
     assert "GPU-seconds" in job.problems[0]["message"]
-    assert 0 < job.gpu_ms <= 20_000, "never more than was set aside"
+    assert 0 < job.gpu_ms <= 8_000, "never more than was set aside"
     balance = await in_database(quota.balance)()
     assert (balance.used, balance.reserved) == (-(-job.gpu_ms // 1000), 0)
     await in_database(quota.change)(500, by="test")
     await works.act(job, "resume")
     job = await works.reaches(job, "succeeded", seconds=120)
-    assert works.steps() == list(range(1, 201))
+    assert works.steps() == list(range(1, 71))
     assert job.gpu_ms == (await works.bill())[0]
 
 
