@@ -3,13 +3,21 @@
 from typing import Any
 
 import msgspec
+import orjson
 
 from inference.codec.events import DONE
 
 
 class Function(msgspec.Struct):
     name: str | None = None
-    arguments: str | None = None
+    arguments: Any = None
+
+    @property
+    def text(self) -> str:
+        """Returns its arguments as JSON, also of an engine that sends them as an object."""
+        if self.arguments is None or isinstance(self.arguments, str):
+            return self.arguments or ""
+        return orjson.dumps(self.arguments).decode()
 
 
 class ToolCall(msgspec.Struct):

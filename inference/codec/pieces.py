@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 
 from inference.codec.events import DONE, parsed
+from inference.codec.tool_calls import is_another
 
 Json = dict[str, Any]
 _NEVER_SPLIT = ("role", "id", "type", "index", "name", "finish_reason")  # complete in one piece
@@ -45,12 +46,20 @@ def of_answer(answer: bytes, *, include_usage: bool) -> Iterator[bytes]:
         head["object"] = _CHUNK
     for choice in whole["choices"]:
         delta = _renamed(choice, "message", "delta")
+        _number_calls(delta.get("delta"))
         yield _event(head, [{**delta, "finish_reason": None}])
         nothing: Json = {"delta": {}} if "delta" in delta else {"text": ""}
         end = {"index": delta.get("index", 0), **nothing}
-        yield _event(head, [{**end, "finish_reason": choice.get("finish_reason")}])
+        yield _event(head, [{**end, "finish_reason": choice.get("finish_reason") or "stop"}])
     if include_usage:
-        yield _event({**head, "usage": whole["usage"]}, [])
+        yield _event({**head, "usage": whole.get("usage")}, [])
+
+
+def _number_calls(delta: Any) -> None:
+    """Number the calls of tools, as clients join their pieces: a whole answer has no numbers."""
+    calls = delta.get("tool_calls") if isinstance(delta, dict) else None
+    for number, call in enumerate(_objects(calls)):
+        call["index"] = number
 
 
 def _event(head: Json, choices: list[Json]) -> bytes:
@@ -95,11 +104,31 @@ def _joined(before: Any, more: Any, name: str = "") -> Any:
 
 
 def _joined_calls(before: list[Json], more: list[Json]) -> list[Json]:
-    calls = {_number(call, n): call for n, call in enumerate(before)}
-    for call in more:
-        number = _number(call, len(calls))
-        calls[number] = _joined(calls.get(number), call)
-    return [calls[number] for number in sorted(calls)]
+    calls = list(before)
+    for piece in more:
+        place = _place(calls, piece)
+        if place == len(calls):
+            calls.append(piece)
+        else:
+            calls[place] = _joined(calls[place], piece)
+    return sorted(calls, key=lambda call: _number(call, 0))
+
+
+def _place(calls: list[Json], piece: Json) -> int:
+    """Returns the place of the call that the piece belongs to."""
+    index = piece.get("index")
+    for place in reversed(range(len(calls))):
+        if calls[place].get("index") == index:
+            return len(calls) if is_another(index, _named(calls[place]), _named(piece)) else place
+    return len(calls)
+
+
+def _named(call: Json) -> tuple[str, str]:
+    """Returns the id and the name of a call; "" for what is missing."""
+    function = call.get("function")
+    name = function.get("name") if isinstance(function, dict) else ""
+    identity = call.get("id")
+    return str(identity or ""), str(name or "")
 
 
 def own_body(recorded: bytes, answer_id: str, model: str, cached_tokens: int) -> bytes:

@@ -13,6 +13,7 @@ from inference.api.anthropic import answers, errors
 from inference.api.anthropic.answers import SIGNATURE, Json, Stop, Thoughts
 from inference.codec.chunks import NO_CHUNK, Choice, Function, ToolCall, decoded
 from inference.codec.events import split
+from inference.codec.tool_calls import CallsInTurn
 from inference.errors import Cancelled
 from inference.order import Order
 from inference.stream.frames import Frame, Kind
@@ -53,6 +54,7 @@ class EventWriter:
         self._begun = False
         self._block, self._index = "", -1  # the open block's type, and its number
         self._call: int | None = None  # the number of the open call
+        self._calls = CallsInTurn()
         self._pieces: list[str] = []  # of the open block, in this frame
         self._stop: Stop | None = None
         self._usage: Any = None
@@ -98,9 +100,10 @@ class EventWriter:
                 self._grow(_THINKING, thought)
             if text := delta.content or delta.refusal:
                 self._grow(_TEXT, text)
-            for call in delta.tool_calls or ():
-                self._grow_call(call)
+            for piece in delta.tool_calls or ():
+                self._grow_calls(self._calls.take(piece))
         if choice.finish_reason:
+            self._grow_calls(self._calls.rest())
             self._stop = Stop(choice.finish_reason, choice.stop_reason or choice.matched_stop)
 
     def _begin(self, model: Any) -> None:
@@ -118,14 +121,18 @@ class EventWriter:
         if block != _THINKING or self._thoughts is Thoughts.SHOWN:
             self._pieces.append(text)
 
+    def _grow_calls(self, pieces: list[ToolCall]) -> None:
+        for piece in pieces:
+            self._grow_call(piece)
+
     def _grow_call(self, call: ToolCall) -> None:
         function, number = call.function or Function(), call.index or 0
         if self._block != _TOOL or number != self._call:
             self._call, self._has_calls = number, True
             identity = call.id or f"toolu_{number}"
             self._open(_TOOL, {"id": identity, "name": function.name or "", "input": {}})
-        if function.arguments:
-            self._pieces.append(function.arguments)
+        if text := function.text:
+            self._pieces.append(text)
 
     def _open(self, block: str, fields: Json) -> None:
         self._close()

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from inference.codec.chunks import Choice, Delta, Function, decoded
+from inference.codec.tool_calls import NumberedCall, NumberedCalls
 
 Json = dict[str, Any]
 INVALID_ARGUMENTS = "INVALID_JSON"  # the name of arguments that are no object
@@ -16,12 +17,6 @@ class Piece(NamedTuple):
     text: str = ""
     thinking: str = ""
     logprobs: tuple[Any, ...] = ()
-
-
-class _Call:
-    def __init__(self) -> None:
-        self.identity, self.name = "", ""
-        self.arguments: list[str] = []
 
 
 class ChunkReader:
@@ -37,7 +32,7 @@ class ChunkReader:
         self._texts: list[str] = []
         self._thoughts: list[str] = []
         self._logprobs: list[Any] = []
-        self._calls: dict[int, _Call] = {}
+        self._calls = NumberedCalls()
 
     def read(self, events: list[bytes]) -> None:
         for chunk in decoded(events):
@@ -55,7 +50,8 @@ class ChunkReader:
     @property
     def calls(self) -> list[Json]:
         """Returns the calls of tools. They are whole at the end."""
-        return [_written(call, n) for n, (_, call) in enumerate(sorted(self._calls.items()))]
+        in_order = sorted(self._calls.all, key=lambda call: call.index)
+        return [_written(call, number) for number, call in enumerate(in_order)]
 
     def _read_choice(self, choice: Choice) -> None:
         if choice.text:
@@ -78,17 +74,13 @@ class ChunkReader:
             self._add(self._thoughts if self._shows_thinking else [], thought)
         if text := delta.content or delta.refusal:
             self._add(self._texts, text)
-        for place, piece in enumerate(delta.tool_calls or ()):
+        for piece in delta.tool_calls or ():
             self.has_begun = True
-            number = place if piece.index is None else piece.index
-            call = self._calls.setdefault(number, _Call())
-            function = piece.function or Function()
-            call.identity = call.identity or piece.id or ""
-            call.name = call.name or function.name or ""
-            call.arguments.append(function.arguments or "")
+            call = self._calls.of(piece)
+            call.arguments.append((piece.function or Function()).text)
 
 
-def _written(call: _Call, number: int) -> Json:
+def _written(call: NumberedCall, number: int) -> Json:
     text = "".join(call.arguments)
     function = {"index": number, "name": call.name, "arguments": _object(text)}
     return {"id": call.identity or f"call_{number + 1}", "function": function}

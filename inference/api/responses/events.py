@@ -13,6 +13,7 @@ from inference.api.responses.open_items import OpenCall, OpenItem, OpenMessage, 
 from inference.api.responses.output import CANCELLED, COMPLETED, FAILED, IN_PROGRESS, Shape
 from inference.codec.chunks import Choice, Function, ToolCall, decoded
 from inference.codec.events import split
+from inference.codec.tool_calls import CallsInTurn
 from inference.errors import Cancelled
 from inference.stream.frames import Frame, Kind
 from inference.validation.schemas import Body
@@ -35,6 +36,7 @@ class EventWriter:
         self._events: list[bytes] = []  # of this frame
         self._sequence, self._chunk = 0, 0  # numbers of the next event, and of this chunk
         self._item: OpenItem | None = None
+        self._calls = CallsInTurn()
         self._output: list[Body] = []  # the finished items
         self._finish_reason = ""
         self._usage: object = None
@@ -119,21 +121,26 @@ class EventWriter:
                 self._open(OpenMessage).grow(delta.content, choice.logprobs)
             if delta.refusal:
                 self._open(OpenMessage).refuse(delta.refusal)
-            for call in delta.tool_calls or ():
-                self._call(call)
+            for piece in delta.tool_calls or ():
+                self._grow_calls(self._calls.take(piece))
         if choice.finish_reason:
+            self._grow_calls(self._calls.rest())
             self._finish_reason = choice.finish_reason
+
+    def _grow_calls(self, pieces: list[ToolCall]) -> None:
+        for piece in pieces:
+            self._call(piece)
 
     def _call(self, call: ToolCall) -> None:
         function, number = call.function or Function(), call.index or 0
         item = self._item
-        if not isinstance(item, OpenCall) or not item.goes_on(number, call.id):
+        if not isinstance(item, OpenCall) or item.number != number:
             self._close(COMPLETED)
             own = output.call_of(self._shape, len(self._output), call.id, function.name)
             item = OpenCall(self, len(self._output), own, number)
             self._item = item
-        if function.arguments:
-            item.grow(function.arguments)
+        if text := function.text:
+            item.grow(text)
 
     # Items ---------------------------------------------------------------------------------------
     def _open(self, kind: type[Item]) -> Item:

@@ -134,11 +134,7 @@ class OpenCall(OpenItem):
 
     def __init__(self, events: Events, index: int, call: Call, number: int) -> None:
         super().__init__(events, index, call.item(IN_PROGRESS, ""))
-        self._call, self._number = call, number
-
-    def goes_on(self, number: int, call_id: str | None) -> bool:
-        """Returns whether a piece is of this call. Some engines number none, and name each."""
-        return number == self._number and call_id in (None, "", self._call.call_id)
+        self._call, self.number = call, number
 
     def grow(self, arguments: str) -> None:
         self._pieces.append(arguments)
