@@ -83,7 +83,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     outlives its reader and the reader's deadline, so that it can be replayed. `klass` is set by a
     front end with its own class; otherwise plan and route decide, or a client's `requested_class`.
     `prompt` is the filled template that the body names. `affinity` is any text that requests of one
-    conversation share: its engine is preferred where their prompts do not tell.
+    conversation share: its engine is preferred where their prompts do not tell. `client_body` is
+    what the client sent, where the front end has made the body from it.
     """
 
     streamed: bool = False
@@ -96,6 +97,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     cache: str | None = None
     affinity: str = ""
     session: str | None = None  # as its client calls it
+    client_body: Body | None = None
 
     @classmethod
     def of(cls, header: Callable[[str], str | None], **more: Any) -> "Options":
@@ -128,7 +130,7 @@ def read(
     bound_caller = allowed.bound_to_residency(caller, options.requested_residency)
     klass = options.klass or work_class(caller, arrival.route, options.requested_class)
     # The checks below fill in defaults.
-    original = body if options.idempotency_key is None else dict(body)
+    original = options.client_body or (body if options.idempotency_key is None else dict(body))
     if options.prompt:
         body = options.prompt.put_into(body)
         length = len(orjson.dumps(body))
@@ -143,7 +145,7 @@ def read(
     claim = _claim(original, arrival, options, klass)  # hashes the body: after the checks
     if options.streamed:
         body |= {"stream": True, "stream_options": {"include_usage": True}}
-    session = sessions.of(caller, options.session, body)
+    session = sessions.of(caller, options.session, (options.client_body or {}) | body)
     affinity = options.affinity or (session.hex if session else "")
     includes_usage = bool((body.get("stream_options") or {}).get("include_usage"))
     chat = form is Form.CHAT

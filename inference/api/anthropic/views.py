@@ -26,9 +26,10 @@ async def messages(request: Request) -> None:
     caller, raw, call = await caller_of(request), await request.body(), request.call
     if _MEDIA not in raw:
         body_length.check(caller, raw)
-    chat = requests.chat(caller, parsed(raw))
+    sent = parsed(raw)
+    chat = requests.chat(caller, sent)
     streamed = bool(chat.body.get("stream"))
-    options = Options.of(request.header_or_none, streamed=streamed)
+    options = Options.of(request.header_or_none, streamed=streamed, client_body=sent)
     submission = await call.read(caller, chat.body, len(raw), Form.CHAT, options)
     try:
         answer = await idempotency.submit(call, submission)

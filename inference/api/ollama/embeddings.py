@@ -43,7 +43,7 @@ async def _embed(
     request: Request, caller: Caller, present: Body, length: int, timing: Timing, write: Writer
 ) -> None:
     call, body = request.call, requests.embed(caller, present)
-    options = Options.of(request.header_or_none)
+    options = Options.of(request.header_or_none, client_body=present)
     submission = await call.read(caller, body, length, Form.EMBEDDINGS, options)
     try:
         answer = await idempotency.submit(call, submission)

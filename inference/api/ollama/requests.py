@@ -26,6 +26,7 @@ class ModelRequest(NamedTuple):
     shape: Shape
     is_streamed: bool
     shows_thinking: bool
+    client_body: Body
 
 
 def chat(caller: Caller, present: Body) -> ModelRequest:
@@ -69,7 +70,8 @@ def _request(body: Body, form: Form, shape: Shape, present: Body) -> ModelReques
     streamed = present.get("stream", True)
     if streamed:
         body["stream"] = True  # an idempotency key is for one way to answer
-    return ModelRequest(body, form, shape, streamed, present.get("think") is not False)
+    shows_thinking = present.get("think") is not False
+    return ModelRequest(body, form, shape, streamed, shows_thinking, present)
 
 
 def _common(present: Body, engine: Engine) -> Body:

@@ -107,8 +107,8 @@ async def check_model(request: Request, caller: Caller, name: str) -> None:
 async def _answer(
     request: Request, caller: Caller, model_request: ModelRequest, length: int, timing: Timing
 ) -> None:
-    body, form, shape, is_streamed, shows_thinking = model_request
-    options = Options.of(request.header_or_none, streamed=is_streamed)
+    body, form, shape, is_streamed, shows_thinking, sent = model_request
+    options = Options.of(request.header_or_none, streamed=is_streamed, client_body=sent)
     submission = await request.call.read(caller, body, length, form, options)
     try:
         answer = await idempotency.submit(request.call, submission)

@@ -32,7 +32,7 @@ async def create(request: Request) -> None:
     streams, alone = bool(present.get("stream")), bool(present.get("background"))
     if alone and not chat.head["store"]:
         raise BadRequest("`background` needs `store`: true", param="background")
-    options = Options.of(request.header_or_none, streamed=streams)
+    options = Options.of(request.header_or_none, streamed=streams, client_body=present)
     submission = await _submission(request, caller, chat, options)
     if chat.head["store"]:
         submission = structs.replace(submission, stored=_stored(chat, alone=alone))
@@ -57,9 +57,9 @@ async def input_tokens(request: Request) -> None:
 async def compact(request: Request) -> None:
     """Answer the user's messages and the model's summary of all others."""
     caller = await caller_of(request)
-    chat, _ = await _read(request, caller, fields.OF_COMPACTION)
+    chat, present = await _read(request, caller, fields.OF_COMPACTION)
     chat = chat._replace(body=compaction.body_of(chat.body))
-    options = Options.of(request.header_or_none)
+    options = Options.of(request.header_or_none, client_body=present)
     answer = await _submit(request, await _submission(request, caller, chat, options))
     frame = await whole(request, answer)
     if frame.kind == Kind.ERROR:

@@ -7,7 +7,9 @@ from uuid import UUID
 import httpx
 import pytest
 from channels.db import database_sync_to_async
+from pytest_django.fixtures import Settings
 
+from inference.intake import sessions as sessions_of_requests
 from inference.models import Usage
 from inference.personal_data import erasure
 from inference.usage import sessions
@@ -65,6 +67,17 @@ async def test_streams_and_messages_have_it_too(client: httpx.AsyncClient) -> No
     message = await client.post("/v1/messages", json=body)
     assert message.status_code == 200, message.text
     assert message.headers["x-forebay-session"] == streamed.headers["x-forebay-session"]
+
+
+async def test_a_field_of_a_response_names_it_where_the_operator_says_so(
+    client: httpx.AsyncClient, settings: Settings
+) -> None:
+    settings.SESSION_FIELDS = (sessions_of_requests.CACHE_KEY,)
+    body = {"model": "small", "input": "hi", "prompt_cache_key": NAME}
+    response = await client.post("/v1/responses", json=body)
+    assert response.status_code == 200, response.text
+    chat = await ask(client, None, prompt_cache_key=NAME)
+    assert response.headers["x-forebay-session"] == chat.headers["x-forebay-session"]
 
 
 async def test_over_its_quota_the_refusal_is_the_sessions_and_another_goes_on(
