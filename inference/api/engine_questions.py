@@ -9,7 +9,7 @@ import aiohttp
 from inference.engines.base import UNREADABLE, Engine
 from inference.engines.health import reachability
 from inference.engines.transport.session import EngineSession
-from inference.errors import NotFound, Unavailable
+from inference.errors import ApiError, BadRequest, NotFound, Unavailable
 from inference.intake.limits.concurrency import ConcurrencyLimit
 from inference.intake.route import open_to
 from inference.intake.submission import Submission
@@ -17,13 +17,17 @@ from inference.intake.submission import Submission
 log = logging.getLogger(__name__)
 AT_ONCE = 16  # of a tenant in this process: an engine's tokenizer is shared by all
 _questions = ConcurrencyLimit(4 * AT_ONCE)
+_REFUSED = (400, 422)  # statuses of an engine for a prompt
 T = TypeVar("T")
 
 
 async def answer_of(
     submission: Submission, ask: Callable[[Engine, EngineSession], Awaitable[T]]
 ) -> T:
-    """Returns what an engine of the model says. Raises NotFound, Unavailable, `ask` its own."""
+    """Returns what an engine of the model says.
+
+    Raises BadRequest for a prompt that the engine refuses; NotFound, Unavailable; `ask` its own.
+    """
     engine, owner = _engine(submission), submission.caller.tenant_id
     if _questions.enter((owner, AT_ONCE)) is not None:
         raise Unavailable("too many prompts are counted here; try again", retry_after=1)
@@ -31,11 +35,18 @@ async def answer_of(
         async with EngineSession() as session:
             return await ask(engine, session)
     except (aiohttp.ClientError, TimeoutError, *UNREADABLE) as problem:
-        log.warning("%s: no answer about tokens: %s", engine.config.id, type(problem).__name__)
-        what = "the engine did not count this prompt; try again"
-        raise Unavailable(what, code="engine_unavailable", retry_after=2) from None
+        raise _failure(engine, problem) from None
     finally:
         _questions.leave(owner)
+
+
+def _failure(engine: Engine, problem: Exception) -> ApiError:
+    if isinstance(problem, aiohttp.ClientResponseError) and problem.status in _REFUSED:
+        what = "the model's engine does not take this prompt: its template may refuse it"
+        return BadRequest(what, code="unsupported_value")
+    log.warning("%s: no answer about tokens: %s", engine.config.id, type(problem).__name__)
+    what = "the engine did not count this prompt; try again"
+    return Unavailable(what, code="engine_unavailable", retry_after=2)
 
 
 def _engine(submission: Submission) -> Engine:

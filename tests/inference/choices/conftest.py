@@ -41,6 +41,7 @@ class ChoiceEngine:
         self.goes_on = asyncio.Event()  # in the middle of each answer
         self.goes_on.set()
         self.vocabulary = {1: "Paris", 2: " is", 3: " big"}
+        self.template_refuses = False  # a chat whose tokens are asked for
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
         if request.method != "POST":
@@ -58,6 +59,8 @@ class ChoiceEngine:
             return web.Response()
 
     def _of_tokens(self, path: str, body: dict[str, Any]) -> web.Response:
+        if self.template_refuses:
+            return web.json_response({"error": "roles must alternate"}, status=400)
         if path.endswith("/detokenize"):
             if any(token not in self.vocabulary for token in body["tokens"]):
                 return web.json_response({"error": "out of range"}, status=400)

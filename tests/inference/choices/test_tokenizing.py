@@ -65,6 +65,16 @@ async def test_what_is_refused(
     assert (answer.status_code, answer.json()["error"]["param"]) == (400, param)
 
 
+@pytest.mark.parametrize("path", ["/v1/tokenize", "/v1/messages/count_tokens"])
+async def test_a_chat_that_the_template_refuses_is_the_clients_fault(
+    house: House, client: httpx.AsyncClient, path: str
+) -> None:
+    house.engine.template_refuses = True
+    answer = await client.post(path, json={"model": "small", "messages": HI})
+    assert answer.status_code == 400, answer.text
+    assert "does not take this prompt" in answer.json()["error"]["message"]
+
+
 async def test_it_is_a_request_and_no_record(house: House, acme: Tenant) -> None:
     limits = {"requests_per_minute": 2, "burst": 2}
     await in_database(Tenant.objects.filter(pk=acme.pk).update)(**limits)
