@@ -5,6 +5,8 @@ from collections.abc import Awaitable, Callable, Hashable, Iterator
 from contextlib import contextmanager
 from uuid import UUID
 
+from django.db.models import Exists, OuterRef
+
 from inference.api import ownership
 from inference.api.call import Call
 from inference.api.ownership import read_in_scope
@@ -12,7 +14,7 @@ from inference.errors import Cancelled, NotFound, Unavailable, error_body
 from inference.intake.access.revocation import refusal
 from inference.intake.limits.concurrency import EVERYBODY
 from inference.intake.refusals import not_admitted
-from inference.models import Completion
+from inference.models import Completion, StoredResponse
 from inference.models.completion import State
 from inference.stream.cursor import follow
 from inference.stream.frames import Frame, Kind
@@ -29,7 +31,8 @@ async def own(call: Call, caller: Caller, completion_id: str) -> Completion:
     refusal = NotFound("there is no such stream")
     if (pk := parsed_id(completion_id)) is None:
         raise refusal
-    streams = Completion.objects.filter(stream=True)
+    deleted = StoredResponse.objects.filter(pk=OuterRef("pk")).exclude(deleted_at=None)
+    streams = Completion.objects.filter(~Exists(deleted), stream=True)
     return await ownership.own(call, caller, streams, pk, refusal, "stream_not_found")
 
 

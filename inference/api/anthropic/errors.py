@@ -20,6 +20,14 @@ _TYPES = {
     504: "timeout_error",
     529: "overloaded_error",
 }
+# Fields of the chat that a request becomes, and what they are here.
+_NAMES = (
+    (re.compile(r"(?<=\])\.function\.parameters"), ".input_schema"),
+    (re.compile(r"(?<=\])\.function(?=\.)"), ""),
+    (re.compile(r"response_format\.json_schema"), "output_config.format"),
+    (re.compile("response_format"), "output_config.format"),
+    (re.compile("reasoning_effort"), "output_config.effort"),
+)
 _TOO_LONG = "context_length_exceeded"
 _COUNTS = re.compile(r"context length is (\d+) tokens\..*resulted in (\d+) tokens", re.DOTALL)
 
@@ -50,8 +58,15 @@ def type_of(status: int) -> str:
 def _written(inner: dict[str, Any], status: int, request_id: str) -> bytes:
     if inner.get("code") == _TOO_LONG:
         inner["message"] = _too_long(inner["message"])
-    error = {**inner, "type": type_of(status)}
+    own = {name: _renamed(inner[name]) for name in ("message", "param") if inner.get(name)}
+    error = {**inner, **own, "type": type_of(status)}
     return orjson.dumps({"type": "error", "error": error, "request_id": request_id or None})
+
+
+def _renamed(text: str) -> str:
+    for pattern, own in _NAMES:
+        text = pattern.sub(own, text)
+    return text
 
 
 def _too_long(message: str) -> str:

@@ -1,5 +1,6 @@
 """Turns a request into the body of a chat, which `inference/validation` checks."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -209,6 +210,9 @@ _NAMES = {
     "template": "prompt",
     "variables": "prompt.variables",
 }
+_FUNCTION = re.compile(
+    r"(?<=\])\.function(?=\.)"
+)  # of a chat's tool: here its fields are the tool's
 
 
 @contextmanager
@@ -217,7 +221,8 @@ def own_names() -> Iterator[None]:
     try:
         yield
     except BadRequest as error:
-        if own := _NAMES.get(error.param or ""):
-            error.message = error.message.replace(f"`{error.param}", f"`{own}")
+        param = error.param or ""
+        if (own := _NAMES.get(param) or _FUNCTION.sub("", param, count=1)) != param:
+            error.message = error.message.replace(f"`{param}", f"`{own}")
             error.param = own
         raise

@@ -13,6 +13,7 @@ from tests.inference.api.responses.stored.asking import (
     cancel,
     completion_of,
     create,
+    delete,
     ended,
     events,
     get,
@@ -35,6 +36,17 @@ async def test_all_events_again(alice: httpx.AsyncClient) -> None:
     first_events = without_times(events(await send(alice, stream=True)))
     again = without_times(events(await get(alice, first_events[-1]["response"], stream=True)))
     assert again == first_events
+
+
+@pytest.mark.parametrize("path", ["/v1/responses/{}/events", "/v1/completions/{}/events"])
+async def test_a_deleted_response_has_no_events_on_any_path(
+    alice: httpx.AsyncClient, path: str
+) -> None:
+    response = events(await send(alice, stream=True))[-1]["response"]
+    address = path.format(completion_of(response))
+    assert (await alice.get(address)).status_code == 200
+    assert (await delete(alice, response)).status_code == 200
+    assert (await alice.get(address)).status_code == 404
 
 
 async def test_those_after_a_number(alice: httpx.AsyncClient) -> None:
