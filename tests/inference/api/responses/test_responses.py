@@ -16,6 +16,7 @@ from tenants.models import Tenant
 from tests.inference.api.conftest import client_of
 from tests.inference.api.responses.asking import ASK, HI, WEATHER, read, text_item
 from tests.inference.engine_server import EngineServer
+from tests.inference.running import until
 
 in_database = database_sync_to_async
 PATH = "/v1/responses"
@@ -160,6 +161,11 @@ async def test_a_silent_engine_is_bridged_by_comments(
     monkeypatch.setattr(streaming, "SILENCE_S", 0.0)
     engine.goes_on.clear()
     asking = asyncio.create_task(ask(client, stream=True))
+
+    async def has_begun() -> bool:
+        return bool(engine.asked)
+
+    await until(has_begun)
     await asyncio.sleep(0.5)
     engine.goes_on.set()
     answer = await asking
