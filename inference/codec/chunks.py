@@ -27,11 +27,15 @@ class ToolCall(msgspec.Struct):
 
 
 class Delta(msgspec.Struct):
-    content: str | None = None
+    content: Any = None
     refusal: str | None = None
     reasoning_content: Any = None
     reasoning: Any = None
     tool_calls: list[ToolCall] | None = None
+
+    @property
+    def text(self) -> str:
+        return text_of(self.content)
 
 
 class Choice(msgspec.Struct):
@@ -47,6 +51,15 @@ class Chunk(msgspec.Struct):
     model: Any = None
     choices: list[Choice] | None = None
     usage: Any = None
+
+
+def text_of(content: Any) -> str:
+    """Returns the text of a content, also of an engine that sends it in parts."""
+    if isinstance(content, str):
+        return content
+    parts = content if isinstance(content, list) else ()
+    texts = (part.get("text") for part in parts if isinstance(part, dict))
+    return "".join(text for text in texts if isinstance(text, str))
 
 
 _chunk = msgspec.json.Decoder(Chunk).decode

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from inference.codec.answer_translator import count
+from inference.codec.chunks import text_of
 from inference.errors import Cancelled
 from inference.order import Order
 from inference.stream.frames import Frame
@@ -84,7 +85,7 @@ def content(message: Json, thoughts: Thoughts) -> list[Json]:
     if isinstance(thought, str) and thought and thoughts is not Thoughts.HIDDEN:
         shown = thought if thoughts is Thoughts.SHOWN else ""
         blocks.append({"type": "thinking", "thinking": shown, "signature": SIGNATURE})
-    text = message.get("content") or message.get("refusal")
+    text = text_of(message.get("content")) or message.get("refusal")
     if isinstance(text, str) and text:
         blocks.append({"type": "text", "text": text})
     calls = message.get("tool_calls")

@@ -98,7 +98,7 @@ class EventWriter:
             thought = delta.reasoning_content or delta.reasoning
             if isinstance(thought, str) and thought and self._thoughts is not Thoughts.HIDDEN:
                 self._grow(_THINKING, thought)
-            if text := delta.content or delta.refusal:
+            if text := delta.text or delta.refusal:
                 self._grow(_TEXT, text)
             for piece in delta.tool_calls or ():
                 self._grow_calls(self._calls.take(piece))

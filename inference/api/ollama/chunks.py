@@ -72,7 +72,7 @@ class ChunkReader:
         thought = delta.reasoning_content or delta.reasoning
         if isinstance(thought, str) and thought:
             self._add(self._thoughts if self._shows_thinking else [], thought)
-        if text := delta.content or delta.refusal:
+        if text := delta.text or delta.refusal:
             self._add(self._texts, text)
         for piece in delta.tool_calls or ():
             self.has_begun = True

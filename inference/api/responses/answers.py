@@ -6,6 +6,7 @@ import orjson
 
 from inference.api.responses import output
 from inference.api.responses.output import COMPLETED, Shape
+from inference.codec.chunks import text_of
 from inference.errors import Cancelled
 from inference.stream.frames import Frame
 from inference.validation.schemas import Body
@@ -36,7 +37,7 @@ def _items(message: Body, logprobs: Any, shape: Shape) -> list[Body]:
     parts = list[Body]()
     calls = message.get("tool_calls")
     listed = calls if isinstance(calls, list) else []
-    if (text := _text(message, "content")) or not (listed or message.get("refusal")):
+    if (text := text_of(message.get("content"))) or not (listed or message.get("refusal")):
         parts.append(output.text_part(text, output.logprobs_of(logprobs)))
     if refusal := _text(message, "refusal"):
         parts.append(output.refusal_part(refusal))

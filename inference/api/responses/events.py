@@ -117,8 +117,8 @@ class EventWriter:
             thought = delta.reasoning_content or delta.reasoning
             if isinstance(thought, str) and thought:
                 self._open(OpenReasoning).grow(thought)
-            if delta.content:
-                self._open(OpenMessage).grow(delta.content, choice.logprobs)
+            if text := delta.text:
+                self._open(OpenMessage).grow(text, choice.logprobs)
             if delta.refusal:
                 self._open(OpenMessage).refuse(delta.refusal)
             for piece in delta.tool_calls or ():

@@ -137,13 +137,3 @@ def test_an_object_as_arguments_is_their_json() -> None:
     events = [event({"content": "I look.", "tool_calls": [call]}), event({}, "tool_calls")]
     text, item = data_of(ResponseWriter(SHAPE).written(frame(events)))[-1]["response"]["output"]
     assert (text["content"][0]["text"], item["arguments"]) == ("I look.", PARIS)
-
-
-@pytest.mark.parametrize("usage", [{}, {"usage": None}])
-def test_a_whole_answer_without_figures_and_reason_is_one(usage: dict[str, Any]) -> None:
-    choice = {"index": 0, "message": {"role": "assistant", "content": "Hello"}}
-    answer = orjson.dumps({"id": "x", "model": "small", "choices": [choice], **usage})
-    writer = LineWriter(LineShape("small", is_chat=True))
-    writer.hear(list(pieces.of_answer(answer, include_usage=True)))
-    line = orjson.loads(writer.whole())
-    assert (line["message"]["content"], line["done_reason"]) == ("Hello", "stop")
