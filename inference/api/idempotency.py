@@ -18,7 +18,7 @@ from inference.intake.answer_stream import AnswerStream
 from inference.intake.errors import KeyTaken
 from inference.intake.idempotency_claim import HEADER, Claim
 from inference.intake.submission import Submission
-from inference.models import Completion, IdempotencyKey, State, Usage
+from inference.models import Completion, IdempotencyKey, State, StoredResponse, Usage
 from tenants.caller import Caller
 from tenants.models import ApiKey
 
@@ -74,6 +74,8 @@ def _claim_or_completion(caller: Caller, claim: Claim) -> Claim | Completion:
         return replace(claim, instead_of=key.completion_id)
     if not readable(Completion.objects.all(), caller).filter(pk=completion.pk).exists():
         raise answer_gone("this API key may not read the answer")  # rotated by another person
+    if StoredResponse.objects.deleted().filter(pk=completion.pk).exists():
+        raise answer_gone("its response has been deleted")
     return completion
 
 

@@ -31,7 +31,7 @@ async def own(call: Call, caller: Caller, completion_id: str) -> Completion:
     refusal = NotFound("there is no such stream")
     if (pk := parsed_id(completion_id)) is None:
         raise refusal
-    deleted = StoredResponse.objects.filter(pk=OuterRef("pk")).exclude(deleted_at=None)
+    deleted = StoredResponse.objects.deleted().filter(pk=OuterRef("pk"))
     streams = Completion.objects.filter(~Exists(deleted), stream=True)
     return await ownership.own(call, caller, streams, pk, refusal, "stream_not_found")
 

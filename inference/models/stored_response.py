@@ -17,6 +17,9 @@ class StoredResponseQuerySet(models.QuerySet["StoredResponse"]):
     def present(self) -> "StoredResponseQuerySet":
         return self.filter(deleted_at=None)
 
+    def deleted(self) -> "StoredResponseQuerySet":
+        return self.exclude(deleted_at=None)
+
 
 class StoredResponse(models.Model):
     """A response that its key can retrieve (OpenAI's Responses). Its id is its completion's.

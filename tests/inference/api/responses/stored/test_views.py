@@ -3,6 +3,7 @@
 import logging
 from collections import Counter
 from datetime import timedelta
+from typing import Any
 from uuid import uuid4
 
 import httpx
@@ -50,6 +51,19 @@ async def test_a_streamed_one_too(alice: httpx.AsyncClient) -> None:
     again = (await get(alice, final)).json()
     assert abs(again.pop("completed_at") - final.pop("completed_at")) <= 2
     assert again == final
+
+
+async def test_the_key_of_a_deleted_one_gives_its_answer_no_more(alice: httpx.AsyncClient) -> None:
+    request: dict[str, Any] = {
+        "json": {"model": "small", "input": "hi"},
+        "headers": {"idempotency-key": "once"},
+    }
+    created = (await alice.post(PATH, **request)).json()
+    assert (await alice.post(PATH, **request)).json()["output"] == created["output"]
+    await delete(alice, created)
+    gone = await alice.post(PATH, **request)
+    assert (gone.status_code, gone.json()["error"]["code"]) == (409, "idempotency_answer_gone")
+    assert await bills(created) == 1
 
 
 async def test_calls_and_thoughts_are_retrieved(
