@@ -64,7 +64,7 @@ def _changed_mind(message: Message, slot: Slot | None, extracted: Extracted) -> 
     intent = message.sure_intent(least)
     if intent is None or intent.name == message.state.intent:
         return None
-    return intent if sentences.size(extracted.rest) >= 2 else None
+    return intent if sentences.size(sentences.unframed(extracted.rest)) >= 2 else None
 
 
 # A confirmation ---------------------------------------------------------------------------------

@@ -81,8 +81,46 @@ def wants_human(text: str, words: Iterable[str] = ()) -> bool:
     return has_one(text, [*_lines("human"), *words])
 
 
+def is_unhelpful(text: str) -> bool:
+    """Returns whether a person says that an answer does not help."""
+    return has_one(text, _lines("unhelpful"))
+
+
+def is_disagreement(text: str) -> bool:
+    return has_one(text, _lines("disagree"))
+
+
 def is_correction(text: str) -> bool:
     return has_one(text, _lines("correction"))
+
+
+def value_in(text: str) -> str:
+    """Returns a message without words around its value: "5 Mill Lane" of "It is 5 Mill Lane."."""
+    return unframed(text) or text
+
+
+def unframed(text: str) -> str:
+    """Returns a message without such words, "" where it has nothing else."""
+    before, after = _around_value()
+    return after.sub("", before.sub("", text.strip(), count=1), count=1).strip()
+
+
+@cache
+def _around_value() -> tuple[re.Pattern[str], re.Pattern[str]]:
+    before, after = map(_either, ("before_value", "after_value"))
+    return (
+        re.compile(rf"^{before}\s*[:：,，]?\s*", re.IGNORECASE),
+        re.compile(rf"[\s,，.。]*{after}[\s.。!！]*$", re.IGNORECASE),
+    )
+
+
+def _either(meaning: str) -> str:
+    """Returns a pattern of these phrases: English ones as whole words, the longest first."""
+    phrases = sorted(_lines(meaning), key=len, reverse=True)
+    words = [
+        re.escape(each) if _CJK.search(each) else rf"\b{re.escape(each)}\b" for each in phrases
+    ]
+    return f"(?:{'|'.join(words)})"
 
 
 def is_empty(text: str) -> bool:

@@ -88,7 +88,7 @@ class AssistantSpec(Part, frozen=True, kw_only=True):
     actions: list[str] = []
     sure: float = 0.6
     unsure: Literal["clarify", "knowledge"] = "clarify"
-    least_score: float = 0.0  # passages below it are not used
+    least_score: float = 0.0  # from 0 to 1: without a passage above it there is no answer
     most_turns: int = 12
     most_failures: int = 2
     hand_over_words: list[str] = []

@@ -43,6 +43,7 @@ class State(Frozen, frozen=True):
     slots: Arguments = {}
     pending: Pending | None = None
     failures: int = 0  # messages in a row that were not understood
+    unhelpful: int = 0  # answers that did not help, as the person says
     turns: int = 0
     language: str = ""
     facts: Arguments = {}

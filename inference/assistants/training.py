@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from inference.assistants.grouping import Example, folds
+from inference.assistants.letters import SIZE, letters
 from inference.assistants.understanding import Classifier, normalised
 
 if TYPE_CHECKING:
@@ -70,10 +71,11 @@ def train(
     """Returns the classifier of these examples. `vectors` are their embeddings."""
     names = sorted({example.intent for example in listed})
     labels = [names.index(example.intent) for example in listed]
-    weights = _fit(_matrix(vectors), labels, len(names))
+    weights = _fit(_matrix(listed, vectors), labels, len(names))
     columns = [[float(value) for value in column] for column in weights.T]
     biases = [column.pop() for column in columns]
-    return Classifier(embedding_model, names, columns, biases)
+    of_vectors, of_letters = [c[:-SIZE] for c in columns], [c[-SIZE:] for c in columns]
+    return Classifier(embedding_model, names, of_vectors, biases, of_letters)
 
 
 def cross_validated(
@@ -88,7 +90,7 @@ def cross_validated(
     """
     import numpy as np
 
-    matrix, places = _matrix(vectors), np.array(folds(listed, FOLDS))
+    matrix, places = _matrix(listed, vectors), np.array(folds(listed, FOLDS))
     names = sorted({example.intent for example in listed})
     labels = np.array([names.index(example.intent) for example in listed])
     probabilities = np.zeros((len(listed), len(names)))
@@ -102,12 +104,16 @@ def cross_validated(
 
 
 # The regression ---------------------------------------------------------------------------------
-def _matrix(vectors: Sequence[Sequence[float]]) -> Matrix:
-    """Returns vectors of length 1 as rows, with a column of ones for the bias."""
+def _matrix(listed: Sequence[Example], vectors: Sequence[Sequence[float]]) -> Matrix:
+    """Returns rows: vectors of length 1, the letters, and a one for the bias."""
     import numpy as np
 
     rows = np.array([normalised(vector) for vector in vectors], dtype=np.float64)
-    return np.hstack([rows, np.ones((len(rows), 1))])
+    written = np.zeros((len(rows), SIZE))
+    for row, example in zip(written, listed, strict=True):
+        for place, value in letters(example.text).items():
+            row[place] = value
+    return np.hstack([rows, written, np.ones((len(rows), 1))])
 
 
 def _probabilities(matrix: Matrix, weights: Matrix) -> Matrix:

@@ -108,5 +108,5 @@ def resumed(state: State) -> State:
     An action that still runs stays pending.
     """
     if state.pending and state.pending.kind == "acting":
-        return changed(state, over="", failures=0, turns=0)
-    return changed(settled(state), over="", turns=0)
+        return changed(state, over="", failures=0, unhelpful=0, turns=0)
+    return changed(settled(state), over="", unhelpful=0, turns=0)

@@ -1,4 +1,4 @@
-"""The intent of a message: a multinomial logistic regression over its embedding.
+"""The intent of a message: a multinomial logistic regression over its embedding and its letters.
 
 `classify` is plain Python, for web processes. `training.py` makes classifiers.
 """
@@ -9,6 +9,8 @@ from operator import mul
 
 import msgspec
 
+from inference.assistants.letters import letters
+
 
 class Prediction(msgspec.Struct, frozen=True):
     intent: str
@@ -16,12 +18,16 @@ class Prediction(msgspec.Struct, frozen=True):
 
 
 class Classifier(msgspec.Struct, frozen=True):
-    """Weights of each intent, and its bias. It belongs to one embedding model."""
+    """Weights of each intent, and its bias. It belongs to one embedding model.
+
+    `letters` are the weights of a sentence's letters; classifiers of earlier versions have none.
+    """
 
     embedding_model: str
     intents: list[str]
     weights: list[list[float]]
     biases: list[float]
+    letters: list[list[float]] = []
 
     @property
     def dimensions(self) -> int:
@@ -32,8 +38,8 @@ class WrongVector(ValueError):
     """A vector has other dimensions than the classifier: the embedding model was replaced."""
 
 
-def classify(classifier: Classifier, vector: Sequence[float]) -> list[Prediction]:
-    """Returns all intents, the likeliest first. Raises WrongVector."""
+def classify(classifier: Classifier, vector: Sequence[float], text: str = "") -> list[Prediction]:
+    """Returns all intents, the likeliest first. `vector` embeds the text. Raises WrongVector."""
     if len(vector) != classifier.dimensions:
         text = f"a vector of {len(vector)} dimensions, not {classifier.dimensions}"
         raise WrongVector(text)
@@ -42,6 +48,10 @@ def classify(classifier: Classifier, vector: Sequence[float]) -> list[Prediction
         sum(map(mul, weights, unit)) + bias
         for weights, bias in zip(classifier.weights, classifier.biases, strict=True)
     ]
+    if classifier.letters:
+        written = letters(text)
+        for number, own in enumerate(classifier.letters):
+            scores[number] += sum(own[place] * value for place, value in written.items())
     predictions = map(Prediction, classifier.intents, _softmax(scores))
     return sorted(predictions, key=lambda each: -each.probability)
 

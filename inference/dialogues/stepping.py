@@ -109,7 +109,9 @@ class Stepping:
         """Returns the likeliest intents; None if the model for it is away. Raises NotAdmitted."""
         classifier = self._version.classifier
         try:
-            return classify(classifier, await self._vector(text)) if classifier else []
+            if classifier is None:
+                return []
+            return classify(classifier, await self._vector(text), text)
         except NotAdmitted as refusal:
             if refusal.admission.tier != "quota":
                 raise
@@ -144,7 +146,7 @@ class Stepping:
             return []
         cited = await search(base_id, tenant_id, query, vector, PASSAGES)
         return [
-            Passage(str(each.id), each.title, each.text, each.score, each.url) for each in cited
+            Passage(str(each.id), each.title, each.text, each.relevance, each.url) for each in cited
         ]
 
     # Acting --------------------------------------------------------------------------------------

@@ -66,6 +66,11 @@ class Cited(NamedTuple):
     def title(self) -> str:
         return " › ".join(self.titles)
 
+    @property
+    def relevance(self) -> float:
+        """Returns the better of both measures: from 0 to 1, whatever else the base has."""
+        return max(0.0, self.likeness, self.shared)
+
 
 async def search(
     base_id: UUID, tenant_id: UUID, query: str, vector: Vector, most: int = 5

@@ -66,7 +66,10 @@ def test_it_understands_templates_that_it_never_saw(
             assert len({sentence.intent for sentence in learnt}) >= 25
             embedded = vectors(client, learnt), vectors(client, unseen)
             classifier = train([example(each) for each in learnt], embedded[0], "minilm")
-            best = [classify(classifier, vector)[0] for vector in embedded[1]]
+            best = [
+                classify(classifier, vector, sentence.text)[0]
+                for vector, sentence in zip(embedded[1], unseen, strict=True)
+            ]
             hits = [
                 (one.intent == sentence.intent, one.probability >= SURE)
                 for one, sentence in zip(best, unseen, strict=True)

@@ -37,7 +37,7 @@ async def tried(
 
 def read(spec: AssistantSpec, classifier: Classifier, vector: list[float], text: str) -> Trial:
     """Returns what a sentence with this embedding means. Raises WrongVector."""
-    predictions = classify(classifier, vector)
+    predictions = classify(classifier, vector, text)
     best = predictions[0]
     intent = spec.intent(best.intent)
     slots = extract(intent.slots, text, "", date.today()).values if intent else {}

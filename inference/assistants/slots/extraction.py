@@ -30,7 +30,8 @@ def extract(
     """Returns the values of a message.
 
     Two slots of one kind share its values in the message's order; the slot `wanted`, which was
-    asked for, comes first. A text is only taken for the wanted slot, and then whole.
+    asked for, comes first. A text is only taken for the wanted slot, and then all of the message
+    but words such as "it is" and "please".
     """
     text = cleaned(text)
     values: dict[str, Value] = {}
@@ -42,7 +43,7 @@ def extract(
             values[slot.name] = value
             rest = _without(rest, piece)
     if any(slot.name == wanted and slot.kind == "text" for slot in slots) and text:
-        values[wanted] = text[:LONGEST].strip()
+        values[wanted] = sentences.value_in(text)[:LONGEST].strip()
     return Extracted(values, rest)
 
 

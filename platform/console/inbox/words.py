@@ -12,6 +12,9 @@ REASONS: dict[str, Promise] = {
     "not_understood": _("The assistant did not understand the person"),
     "rule": _("The assistant's rule for this question"),
     "turn_limit": _("The dialogue took many turns"),
+    "not_helped": _("The answers did not help"),
+    "not_accepted": _("The person did not accept the answer"),
+    "nothing": _("Nothing was found that answers the question"),
     "action_refused": _("A service refused an action"),
 }
 

@@ -137,3 +137,19 @@ def test_usual_patterns_are_taken_and_are_fast(pattern: str) -> None:
     began = time.process_time()
     patterns.matches(pattern, "1234567890ORD#" * 1_000)
     assert time.process_time() - began < 0.5
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("5 Mill Lane", "5 Mill Lane"),
+        ("It's 5 Mill Lane, please.", "5 Mill Lane"),
+        ("My new address is: 5 Mill Lane. Thanks!", "5 Mill Lane"),
+        ("Itself Street 4", "Itself Street 4"),
+        ("新地址是中山路5号，谢谢", "中山路5号"),
+        ("是中山路5号", "中山路5号"),
+        ("please", "please"),
+    ],
+)
+def test_a_text_is_taken_without_the_words_around_it(text: str, value: str) -> None:
+    assert extract([ADDRESS], text, "address").values == {"address": value}

@@ -8,6 +8,7 @@ import pytest
 
 from inference.assistants import understanding
 from inference.assistants.grouping import Example, examples, folds
+from inference.assistants.letters import SIZE, letters
 from inference.assistants.spec import Intent, Rule
 from inference.assistants.training import cross_validated, train
 from inference.assistants.understanding import Classifier, WrongVector, classify
@@ -50,19 +51,53 @@ def test_it_knows_sentences_like_those_of_its_training() -> None:
     assert understanding.unpacked(understanding.packed(classifier)) == classifier
 
 
+def written(text: str) -> list[float]:
+    row = letters(text)
+    return [row.get(place, 0.0) for place in range(SIZE)]
+
+
+def test_letters_tell_sentences_apart_that_a_model_does_not() -> None:
+    texts = {"refund": ["我要退款", "请退款", "申请退款", "能退款吗"],
+             "track": ["我的包裹呢", "查包裹", "包裹在哪里", "包裹到了吗"]}  # fmt: skip
+    listed = [an_example(name, text) for name, own in texts.items() for text in own]
+    classifier = train(listed, [[1.0, 0.5]] * len(listed), "blind")
+    assert classify(classifier, [1.0, 0.5], "想要退款")[0].intent == "refund"
+    assert classify(classifier, [1.0, 0.5], "我的包裹")[0].intent == "track"
+
+
+def test_numbers_are_all_alike_to_letters() -> None:
+    assert letters("where is AB-1234?") == letters("Where is AB-9876")
+    assert letters("") == {}
+    assert math.isclose(sum(value**2 for value in letters("hello there").values()), 1.0)
+
+
+def test_a_classifier_of_an_earlier_version_needs_no_text() -> None:
+    earlier = understanding.packed(
+        {"embedding_model": "m", "intents": ["a", "b"], "weights": [[1.0], [-1.0]],
+         "biases": [0.0, 0.0]}
+    )  # fmt: skip
+    assert classify(understanding.unpacked(earlier), [1.0], "hello")[0].intent == "a"
+
+
 def test_it_agrees_with_scikit_learn() -> None:
     pytest.importorskip("sklearn")
     import numpy as np
     from sklearn.linear_model import LogisticRegression
 
     listed, vectors = cloud(spread=0.6)
-    units = np.array([understanding.normalised(vector) for vector in vectors])
+    rows = [
+        [*understanding.normalised(vector), *written(example.text)]
+        for example, vector in zip(listed, vectors, strict=True)
+    ]
+    units = np.array(rows)
     theirs = LogisticRegression(C=30, max_iter=2_000, tol=1e-8).fit(
         units, [example.intent for example in listed]
     )
     classifier = train(listed, vectors, "minilm")
-    for vector, expected in zip(vectors, theirs.predict_proba(units), strict=True):
-        ours = {each.intent: each.probability for each in classify(classifier, vector)}
+    pairs = zip(listed, vectors, strict=True)
+    for (example, vector), expected in zip(pairs, theirs.predict_proba(units), strict=True):
+        predictions = classify(classifier, vector, example.text)
+        ours = {each.intent: each.probability for each in predictions}
         for name, probability in zip(theirs.classes_, expected, strict=True):
             assert math.isclose(ours[name], probability, abs_tol=2e-3)
 

@@ -257,6 +257,54 @@ def test_a_search_that_finds_nothing_says_so_then_hands_over() -> None:
     assert dialogue.passages() == HandOver("nothing")
 
 
+@pytest.mark.parametrize("text", ["No, leave it", "no no, forget it please", "不要了，算了"])
+def test_a_no_with_a_reason_to_stop_is_a_no(text: str) -> None:
+    dialogue = confirmed()
+    assert dialogue.hear(text, unsure("track")) == Say("cancelled")
+
+
+@pytest.mark.parametrize("text", ["My order number is AB-1234", "订单号是AB-1234，谢谢"])
+def test_an_answer_in_a_whole_sentence_is_no_other_wish(text: str) -> None:
+    dialogue = Dialogue()
+    assert dialogue.hear("I want a refund", sure("refund")) == Ask("order", "refund")
+    assert dialogue.hear(text, sure("track")) == Ask("reason", "refund")
+    assert dialogue.state.slots == {"order": "AB-1234"}
+
+
+def answered(dialogue: Dialogue) -> None:
+    dialogue.hear("What does delivery cost?", sure("question"))
+    assert dialogue.passages(0.8) == Say(
+        "passages", {"query": "What does delivery cost?"}, "question"
+    )
+
+
+@pytest.mark.parametrize("text", ["That does not help me.", "我问的不是这个。", "not what I asked"])
+def test_who_is_not_helped_twice_gets_a_human(text: str) -> None:
+    dialogue = Dialogue()
+    answered(dialogue)
+    assert dialogue.hear(text, sure("question")) == Say("rephrase")
+    answered(dialogue)
+    assert dialogue.hear(text, sure("complaint")) == HandOver("not_helped")
+
+
+@pytest.mark.parametrize("text", ["I do not accept that!", "我不接受这个结果。"])
+def test_who_does_not_accept_an_outcome_gets_a_human(text: str) -> None:
+    dialogue = confirmed()
+    dialogue.hear("yes")
+    assert dialogue.result("refused") == Say("refused", ARGUMENTS, "refund")
+    assert dialogue.hear(text, sure("refund", 0.7)) == HandOver("not_accepted")
+
+
+def test_discontent_counts_after_an_answer_only() -> None:
+    dialogue = Dialogue()
+    assert dialogue.hear("It is no help, where is AB-1234?", sure("track")) == Act(
+        "find_order", {"order": "AB-1234"}, 1, False, "track"
+    )
+    dialogue.result()
+    step = dialogue.hear("that is wrong, I need AB-9999", sure("track", 0.95))
+    assert step == Act("find_order", {"order": "AB-9999"}, 2, False, "track")
+
+
 def test_what_no_intent_is_sure_of_is_searched_if_the_version_says_so() -> None:
     spec = msgspec.structs.replace(SHOP, unsure="knowledge", least_score=0.5)
     dialogue = Dialogue(spec)
