@@ -24,7 +24,8 @@ def demo(arguments: Sequence[str]) -> int:
     from django.core.exceptions import ValidationError
     from django.db import Error
 
-    from config.demo.fraud import FraudDemo, Unready
+    from config.demo.fraud import FraudDemo
+    from config.demo.http_api import Unready
     from config.demo.http_decisions import HttpDecisions
 
     try:

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 import msgspec
 
+from config.demo.http_api import Unready
 from config.demo.payment_inputs import NUMBERS, TEMPLATE, Input, inputs_of
 from config.demo.payments import Fraud, World, make_payments
 from inference.decisions import evaluating, policies
@@ -33,10 +34,6 @@ ROWS, FRAUDS = 60, 12  # that the weights are fitted on: a model on a CPU reads 
 PATIENCE_S, LOOK_EVERY_S = 180.0, 0.5
 SMALL = World(seed=11, cards=120, terminals=400, days=60)
 TREE = Path(__file__).with_name("fraud_tree.json")
-
-
-class Unready(Exception):
-    """The platform cannot show it. The message is a sentence for people."""
 
 
 class Decisions(Protocol):
