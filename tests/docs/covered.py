@@ -98,6 +98,11 @@ RULES: list[tuple[str, str]] = [
         "test_it_makes_a_policy_that_decides_and_leaves_no_key_behind",
     ),
     (
+        r"forebay demo service",
+        "tests/inference/api/dialogues/test_demo.py::"
+        "test_it_makes_an_assistant_that_answers_and_changes_nothing_a_second_time",
+    ),
+    (
         r"forebay tree .*",
         "tests/config/command/test_tree.py::test_it_prints_a_tree_that_a_policy_takes",
     ),

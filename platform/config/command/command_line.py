@@ -72,9 +72,7 @@ SUBCOMMANDS = {
     "evaluate": Subcommand(
         f"{_HERE}.evaluate", "a model by a file of tasks, with a tenant's key", "MODEL …"
     ),
-    "demo": Subcommand(
-        f"{_HERE}.demo", "a scenario on made-up data, on a platform that runs", "fraud"
-    ),
+    "demo": Subcommand(f"{_HERE}.demo", "a scenario on a platform that runs", "fraud|service"),
     "tree": Subcommand(
         f"{_HERE}.tree", "a boosted tree for a decision policy, of labelled rows", "FILE …"
     ),

@@ -1,4 +1,7 @@
-"""`forebay demo fraud`: a decision policy on made-up payments, on a platform that runs."""
+"""`forebay demo`: a scenario on a platform that runs.
+
+`fraud` is a decision policy on made-up payments, `service` an assistant that knows Forebay's pages.
+"""
 
 import argparse
 import os
@@ -7,7 +10,7 @@ from collections.abc import Sequence
 
 import django
 
-SCENARIOS = ("fraud",)
+SCENARIOS = ("fraud", "service")
 DEMO_TENANT = "demo"
 
 
@@ -15,8 +18,8 @@ def demo(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="forebay demo", description=__doc__)
     parser.add_argument("scenario", choices=SCENARIOS)
     parser.add_argument("--tenant", default=DEMO_TENANT)
-    parser.add_argument("--model", help="by default the first that gives log-probabilities")
-    parser.add_argument("--decisions", type=int, default=20, metavar="N")
+    parser.add_argument("--model", help="by default the first that is fit for the scenario")
+    parser.add_argument("--decisions", type=int, default=20, metavar="N", help="of fraud")
     options = parser.parse_args(arguments)
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
     os.environ.setdefault("FOREBAY_DATABASE_SCOPE", "system")
@@ -24,13 +27,10 @@ def demo(arguments: Sequence[str]) -> int:
     from django.core.exceptions import ValidationError
     from django.db import Error
 
-    from config.demo.fraud import FraudDemo
     from config.demo.http_api import Unready
-    from config.demo.http_decisions import HttpDecisions
 
     try:
-        shown = FraudDemo.of(options.tenant, options.model, HttpDecisions())
-        shown.run(options.decisions)
+        _show(options)
     except ValidationError as problem:
         print(f"forebay demo: {' '.join(problem.messages)}", file=sys.stderr)
     except (Unready, OSError, Error) as problem:
@@ -38,3 +38,17 @@ def demo(arguments: Sequence[str]) -> int:
     else:
         return 0
     return 1
+
+
+def _show(options: argparse.Namespace) -> None:
+    """Raises Unready, ValidationError, OSError, django.db.Error."""
+    if options.scenario == "fraud":
+        from config.demo.fraud import FraudDemo
+        from config.demo.http_decisions import HttpDecisions
+
+        shown = FraudDemo.of(options.tenant, options.model, HttpDecisions())
+        return shown.run(options.decisions)
+    from config.demo.customer_service import ServiceDemo
+    from config.demo.http_api import HttpApi
+
+    return ServiceDemo.of(options.tenant, options.model, HttpApi()).run()

@@ -257,7 +257,9 @@ def test_a_search_that_finds_nothing_says_so_then_hands_over() -> None:
     assert dialogue.passages() == HandOver("nothing")
 
 
-@pytest.mark.parametrize("text", ["No, leave it", "no no, forget it please", "不要了，算了"])
+@pytest.mark.parametrize(
+    "text", ["No, leave it", "no no, forget it please", "不要了，算了", "先不办了，算了"]
+)
 def test_a_no_with_a_reason_to_stop_is_a_no(text: str) -> None:
     dialogue = confirmed()
     assert dialogue.hear(text, unsure("track")) == Say("cancelled")
