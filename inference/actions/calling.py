@@ -227,7 +227,7 @@ def arguments_problem(action: WebhookAction, arguments: Values) -> str:
     try:
         size = len(packed(arguments))
     except (TypeError, ValueError):
-        return "arguments"
+        return "too_long"  # it cannot be written, nor stored
     if size > LARGEST_ARGUMENTS:
         return "too_long"
     return "arguments" if schemas.problem(action.arguments, arguments) else ""

@@ -87,11 +87,48 @@ def test_two_actions_of_a_tenant_have_different_names(acme: Tenant, globex: Tena
 
 
 @pytest.mark.unit
-@pytest.mark.parametrize("pattern", ["(a+)+$", "a*b*c", r"(a)\1", "[", "(?P<x>a)(?P=x)", "x" * 201])
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        *("(a+)+$", "a*b*c", r"(a)\1", "[", "(?P<x>a)(?P=x)", "x" * 201),
+        *("a?" * 24 + "a" * 24, "a{0,99}" * 4 + "b", "(a|aa)" * 22 + "b", "(?=a*a*b)c", "(?i)a"),
+    ],
+)
 def test_a_costly_pattern_is_refused(pattern: str) -> None:
     schema = {"type": "object", "properties": {"a": {"type": "string", "pattern": pattern}}}
     with pytest.raises(ValidationError):
         schemas.check(schema)
+
+
+@pytest.mark.unit
+@pytest.mark.parametrize(
+    ("pattern", "text"),
+    [
+        ("^A-[0-9]+$", "A-17"),
+        (r"^(DE|FR)-?\d{4,8}(/\d{2})?$", "DE-123456/07"),
+        (r"^\d{3}-?\d{2}-?\d{4}$", "123-45-6789"),
+    ],
+)
+def test_usual_patterns_are_taken(pattern: str, text: str) -> None:
+    schema = {"type": "object", "properties": {"a": {"type": "string", "pattern": pattern}}}
+    schemas.check(schema)
+    assert schemas.problem(schema, {"a": text}) == ""
+    assert schemas.problem(schema, {"a": f"{text} and more"}) == "$.a: pattern"
+
+
+@pytest.mark.unit
+def test_a_check_of_a_large_answer_takes_no_seconds() -> None:
+    pattern = {"type": "string", "pattern": "a*b"}
+    schema = {"type": "object", "properties": {"a": pattern, "b": {"items": {"enum": [1] * 50}}}}
+    schemas.check(schema)
+    assert schemas.problem(schema, {"a": "a" * 60_000}) == "$.a: pattern"
+    assert schemas.problem(schema, {"b": [1] * 20_000}) == "$: too many values"
+    deep: Any = []
+    for _ in range(900):
+        deep = [deep]
+    assert schemas.problem(schema, {"c": deep}) == ""
+    with pytest.raises(ValidationError, match="uniqueItems"):
+        schemas.check({"type": "object", "properties": {"b": {"uniqueItems": True}}})
 
 
 @pytest.mark.unit
