@@ -45,6 +45,13 @@ class Explanation(msgspec.Struct, frozen=True):
     rule: Rule | None = None
 
 
+class Progress(msgspec.Struct, frozen=True):
+    """The model's raw scores so far, and how often somebody tried since the latest of them."""
+
+    scores: list[float | None] = []
+    attempts: int = 0
+
+
 class Recorded(msgspec.Struct, frozen=True):
     """A decision as it is on record."""
 
@@ -129,3 +136,8 @@ def _same(value: Any, neutral: Value) -> bool:
 
 
 packed, unpacked = msgspec.json.encode, msgspec.json.Decoder(Explanation).decode
+_progress = msgspec.json.Decoder(Progress).decode
+
+
+def progress_of(stored: bytes) -> Progress:
+    return _progress(stored) if stored else Progress()

@@ -1,7 +1,8 @@
 """Makes the explanation of a decision: asks the model about the input with neutral values.
 
 A policy that asks for texts has all prompts in one order; one that asks in a chat has a request for
-each, since an order has one chat.
+each, since an order has one chat. Scores are stored as they come, so that a next try asks and pays
+for those alone that are missing.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,7 +15,7 @@ from channels.db import database_sync_to_async
 from audit.keys.keyring import Unreadable
 from inference.api.refusals import REFUSALS, as_error
 from inference.decisions import asking, explaining, model_versions
-from inference.decisions.explaining import Explanation, Recorded
+from inference.decisions.explaining import Explanation, Progress, Recorded
 from inference.decisions.policies import spec_of
 from inference.decisions.spec import CHAT, PolicySpec
 from inference.engines import engines_of
@@ -32,6 +33,7 @@ ROUTE = "/v1/decisions/{id}/explanation"
 PROMPTS = 32  # of one order
 _COUNTED = 1  # the address of the caller is charged elsewhere
 MODEL_CHANGED, UNREADABLE, NO_SCORE = "model_changed", "input_erased", "no_score"
+MOST_ATTEMPTS, TRIED = 50, "engine_unavailable"  # for one more score
 
 
 class CannotExplain(Exception):
@@ -50,7 +52,7 @@ async def make(
     `klass` is a class of work; "" is that of the caller's plan.
     """
     try:
-        explanation = await _explained(context, caller, row.decision, klass)
+        explanation = await _explained(context, caller, row, klass)
     except CannotExplain as problem:
         if problem.again_in_s is None:
             await _in_scope(caller, row.fail, problem.problem)
@@ -61,9 +63,10 @@ async def make(
 
 
 async def _explained(
-    context: Context, caller: Caller, decision: Decision, klass: str
+    context: Context, caller: Caller, row: DecisionExplanation, klass: str
 ) -> Explanation:
     """Raises CannotExplain."""
+    decision = row.decision
     spec, input = await _in_scope(caller, _read, decision)
     recorded = Recorded(
         decision.outcome, decision.source, decision.score, decision.review_at, decision.block_at
@@ -73,9 +76,10 @@ async def _explained(
         raise CannotExplain(MODEL_CHANGED)
     if decision.person_id:
         caller = replace(caller, subject_id=decision.person_id)
-    scores = list[float | None]()
-    for portion in _portions(inputs, spec):
+    scores = await _in_scope(caller, _begin, row) if inputs else []
+    for portion in _portions(inputs[len(scores) :], spec):
         scores += await _scores(context, caller, spec, portion, klass)
+        await _in_scope(caller, row.note, explaining.packed(Progress(scores)))
     if inputs and scores[0] is None:
         raise CannotExplain(NO_SCORE)
     return explaining.explain(spec, input, recorded, scores)
@@ -87,6 +91,18 @@ def _read(decision: Decision) -> tuple[PolicySpec, dict[str, Any]]:
         return spec_of(decision.version), decision.content.input
     except Unreadable:
         raise CannotExplain(UNREADABLE) from None
+
+
+def _begin(row: DecisionExplanation) -> list[float | None]:
+    """Count a try. Returns the scores of earlier ones. Raises CannotExplain."""
+    try:
+        progress = explaining.progress_of(row.progress)
+        if progress.attempts >= MOST_ATTEMPTS:
+            raise CannotExplain(TRIED)
+        row.note(explaining.packed(Progress(progress.scores, progress.attempts + 1)))
+    except Unreadable:
+        raise CannotExplain(UNREADABLE) from None
+    return progress.scores
 
 
 def _portions(

@@ -72,17 +72,33 @@ class DecisionExplanation(models.Model):
         due = DecisionExplanation.objects.due(timezone.now()).filter(pk=self.pk)
         return due.update(due_at=timezone.now() + LEASE) > 0
 
+    def note(self, progress: bytes) -> None:
+        """Store how far it is, and keep the lease. Raises Unreadable."""
+        cipher = keyring.by_id_now(self.decision.data_key_id)
+        ciphertext = cipher.encrypt(progress, self._aad(b"progress"))
+        rows = DecisionExplanation.objects.filter(pk=self.pk, state=ExplanationState.MAKING)
+        due_at = timezone.now() + LEASE
+        rows.update(data_key_id=cipher.key_id, ciphertext=ciphertext, due_at=due_at)
+
+    @property
+    def progress(self) -> bytes:
+        """Returns what `note` stored, b"" at first. Raises Unreadable, MasterKeyUnavailable."""
+        self.refresh_from_db(fields=["state", "data_key_id", "ciphertext"])
+        return self._clear(b"progress") if self.state == ExplanationState.MAKING else b""
+
     def succeed(self, packed: bytes) -> None:
         """Store it, encrypted under the decision's key. Raises Unreadable."""
         cipher = keyring.by_id_now(self.decision.data_key_id)
-        self.data_key_id, self.ciphertext = cipher.key_id, cipher.encrypt(packed, self._aad)
+        self.data_key_id = cipher.key_id
+        self.ciphertext = cipher.encrypt(packed, self._aad(b"packed"))
         self.state, self.problem = ExplanationState.READY, ""
         self.made_at = timezone.now()
         self.save()
 
     def fail(self, problem: str) -> None:
         self.state, self.problem = ExplanationState.FAILED, problem[:LONGEST_PROBLEM]
-        self.save(update_fields=["state", "problem"])
+        self.data_key_id = self.ciphertext = None
+        self.save(update_fields=["state", "problem", "data_key_id", "ciphertext"])
 
     def wait(self, seconds: float) -> None:
         """Try again later."""
@@ -91,13 +107,15 @@ class DecisionExplanation(models.Model):
 
     @property
     def packed(self) -> bytes | None:
-        """Raises Unreadable, MasterKeyUnavailable."""
-        if self.data_key_id is None or self.ciphertext is None:
-            return None
-        cipher = keyring.by_id_now(self.data_key_id)
-        return cipher.decrypt(bytes(self.ciphertext), self._aad)
+        """Returns it once it is ready. Raises Unreadable, MasterKeyUnavailable."""
+        return self._clear(b"packed") or None if self.state == ExplanationState.READY else None
 
-    @property
-    def _aad(self) -> bytes:
+    def _clear(self, field: bytes) -> bytes:
+        if self.data_key_id is None or self.ciphertext is None:
+            return b""
+        cipher = keyring.by_id_now(self.data_key_id)
+        return cipher.decrypt(bytes(self.ciphertext), self._aad(field))
+
+    def _aad(self, field: bytes) -> bytes:
         tenant: uuid.UUID = self.tenant_id
-        return b"inference_decisionexplanation|%b|%b|packed" % (tenant.bytes, self.pk.bytes)
+        return b"inference_decisionexplanation|%b|%b|%b" % (tenant.bytes, self.pk.bytes, field)

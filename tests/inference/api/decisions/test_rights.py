@@ -9,7 +9,7 @@ import httpx
 import pytest
 from channels.db import database_sync_to_async
 
-from inference.api.explanations import driving
+from inference.api.explanations import driving, making
 from inference.decisions import reviewing
 from inference.models import (
     Completion,
@@ -125,6 +125,44 @@ async def test_an_explanation_that_failed_is_made_when_asked_again(
         [],
     )
     engine.beside = likely_abroad
+    assert (await explained(client, decision))["state"] == "ready"
+
+
+async def test_a_next_try_pays_for_missing_scores_alone(
+    promote: Promote, client: httpx.AsyncClient, engine: EngineServer
+) -> None:
+    await promote(neutral=NEUTRAL)
+    engine.beside = likely_abroad
+    decision = await decided(client, input=ABROAD)
+    before, scored = len(engine.asked), making._scores
+
+    async def busy_after_two(*arguments: Any) -> list[float | None]:
+        if len(engine.asked) >= before + 2:
+            raise making.CannotExplain("rate_limit_exceeded", 0.0)
+        return await scored(*arguments)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(making, "_scores", busy_after_two)
+        assert (await explained(client, decision))["state"] == "making"
+    assert (await explained(client, decision))["state"] == "ready"
+    assert len(engine.asked) == before + 3
+
+
+async def test_an_explanation_that_nobody_can_make_is_given_up(
+    promote: Promote, client: httpx.AsyncClient, engine: EngineServer
+) -> None:
+    await promote(neutral=NEUTRAL)
+    engine.beside = likely_abroad
+    decision = await decided(client, input=ABROAD)
+
+    async def busy(*arguments: Any) -> list[float | None]:
+        raise making.CannotExplain("rate_limit_exceeded", 0.0)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(making, "_scores", busy)
+        patch.setattr(making, "MOST_ATTEMPTS", 2)
+        states = [(await explained(client, decision))["state"] for _ in range(3)]
+    assert states == ["making", "making", "failed"]
     assert (await explained(client, decision))["state"] == "ready"
 
 
