@@ -1,8 +1,14 @@
-"""Builds a version: embeds its examples in portions, then trains and measures its classifier."""
+"""Builds a version: embeds its examples in portions, then trains and measures its classifier.
+
+Where a limit has no room for the next portion, the build waits, and this process keeps what is
+embedded: no portion is paid for twice.
+"""
 
 import asyncio
 import os
+from collections import OrderedDict
 from typing import Any
+from uuid import UUID
 
 import msgspec
 from channels.db import database_sync_to_async
@@ -21,6 +27,8 @@ from tenants.caller import Caller
 
 in_database = database_sync_to_async
 Vectors = list[list[float]]
+MOST_WAITING = 8  # builds whose vectors this process keeps
+_waiting: OrderedDict[tuple[UUID, str], Vectors] = OrderedDict()  # by version, and its model's
 
 
 async def build(context: Context, version: AssistantVersion) -> None:
@@ -39,7 +47,12 @@ async def _built(context: Context, version: AssistantVersion) -> None:
     spec = await in_database(lambda: version.spec)()
     listed = examples(spec)
     model, before = spec.embedding_model, embedding_version(version.tenant_id, spec.embedding_model)
-    vectors = await _vectors(context, caller, version, listed, model)
+    vectors = _waiting.pop((version.pk, before), [])
+    try:
+        await _embed_rest(context, caller, version, listed, vectors)
+    except Wait:
+        _keep((version.pk, before), vectors)
+        raise
     if embedding_version(version.tenant_id, model) != before:
         raise Wait(LEAST_WAIT_S)  # half of the vectors may be of another model
     try:
@@ -62,16 +75,24 @@ def _learnt(
     return train(listed, vectors, model), figures
 
 
-async def _vectors(
-    context: Context, caller: Caller, version: AssistantVersion, listed: list[Example], model: str
-) -> Vectors:
-    """Returns the embeddings of all examples. Raises Wait, Refused."""
-    vectors: Vectors = []
-    for start in range(0, len(listed), BATCH):
+async def _embed_rest(
+    context: Context,
+    caller: Caller,
+    version: AssistantVersion,
+    listed: list[Example],
+    vectors: Vectors,
+) -> None:
+    """Add the embeddings of those examples that have none yet. Raises Wait, Refused."""
+    for start in range(len(vectors), len(listed), BATCH):
         texts = [example.text for example in listed[start : start + BATCH]]
-        vectors += await embedded(context, caller, model, texts)
+        vectors += await embedded(context, caller, version.embedding_model, texts)
         await in_database(version.note_progress)(len(vectors))
-    return vectors
+
+
+def _keep(key: tuple[UUID, str], vectors: Vectors) -> None:
+    _waiting[key] = vectors
+    if len(_waiting) > MOST_WAITING:
+        _waiting.popitem(last=False)
 
 
 async def embedded(context: Context, caller: Caller, model: str, texts: list[str]) -> Vectors:

@@ -8,6 +8,7 @@ import logging
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import timedelta
+from itertools import takewhile
 
 import orjson
 from channels.db import database_sync_to_async
@@ -83,9 +84,12 @@ async def _work(context: Context, evaluation: PolicyEvaluation) -> None:
     scores = list[float](evaluation.scores)
     while len(scores) < len(rows):
         portion = rows[len(scores) : len(scores) + AT_ONCE]
-        scores += await _scores(context, caller, evaluation, spec, portion)
+        fresh, problem = await _scores(context, caller, evaluation, spec, portion)
+        scores += fresh
         if not await in_database(evaluation.note)(scores):
             return  # cancelled
+        if problem:
+            raise problem
     await in_database(_end)(evaluation, spec, rows, scores)
 
 
@@ -103,16 +107,19 @@ async def _scores(
     evaluation: PolicyEvaluation,
     spec: PolicySpec,
     rows: Sequence[Row],
-) -> list[float]:
-    """Raises Wait, Refused."""
+) -> tuple[list[float], BaseException | None]:
+    """Returns the scores up to the first row that has none, and the problem with that row.
+
+    Those before are not asked again: a limit may have room for some rows at a time only. Raises
+    Refused.
+    """
     if model_versions.has_changed(caller.tenant_id, spec):
         raise Refused("model_changed")
     scoring = (_score(context, caller, evaluation, spec, row) for row in rows)
     scores = await asyncio.gather(*scoring, return_exceptions=True)
-    for problem in scores:  # only once none of them is under way
-        if isinstance(problem, BaseException):
-            raise problem
-    return [score for score in scores if isinstance(score, float)]
+    problem = next((each for each in scores if isinstance(each, BaseException)), None)
+    fresh = takewhile(lambda each: not isinstance(each, BaseException), scores)
+    return [score for score in fresh if isinstance(score, float)], problem
 
 
 async def _score(

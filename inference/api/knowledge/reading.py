@@ -40,11 +40,11 @@ LEAST_WAIT_S, LONGEST_WAIT_S = 2.0, 600.0
 
 
 class Wait(Exception):
-    """The document cannot go on for `seconds`."""
+    """The document cannot go on for `seconds`. Where a `limit` has no room, it was no attempt."""
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, *, limit: bool = False) -> None:
         super().__init__(seconds)
-        self.seconds = max(LEAST_WAIT_S, min(seconds, LONGEST_WAIT_S))
+        self.seconds, self.limit = max(LEAST_WAIT_S, min(seconds, LONGEST_WAIT_S)), limit
 
 
 class Failed(Exception):
@@ -60,7 +60,7 @@ async def go_on(context: Context, document: Document) -> None:
     try:
         await _go_on(context, document)
     except Wait as wait:
-        await in_database(_wait)(document, wait.seconds)
+        await in_database(_wait)(document, wait)
     except LeaseLost:
         pass
     except Failed as problem:
@@ -115,11 +115,12 @@ async def _embedded(context: Context, caller: Caller, model: str, texts: list[st
     except NotAdmitted as refused:
         if refused.admission.never_fits:
             raise Failed(as_error(refused).code) from None
-        raise Wait(refused.admission.frees_in_ms / 1000) from None
+        raise Wait(refused.admission.frees_in_ms / 1000, limit=True) from None
     except REFUSALS as refusal:
         error = as_error(refusal)
         if error.status == 429 or error.status >= 500:
-            raise Wait(error.retry_after or LEAST_WAIT_S) from None
+            limit = error.status == 429
+            raise Wait(error.retry_after or LEAST_WAIT_S, limit=limit) from None
         raise Failed(error.code) from None
 
 
@@ -152,10 +153,11 @@ def _complete(document: Document) -> None:
         raise Failed("on_hold") from None
 
 
-def _wait(document: Document, seconds: float) -> None:
-    due = Now() + timedelta(seconds=seconds)
+def _wait(document: Document, wait: Wait) -> None:
+    attempts = max(document.attempts - wait.limit, 0)
+    fields = {"due_at": Now() + timedelta(seconds=wait.seconds), "attempts": attempts}
     with tenant_scope(document.tenant_id):
-        Document.objects.due_by(document).update(due_at=due, leased_until=None)
+        Document.objects.due_by(document).update(leased_until=None, **fields)
 
 
 async def _fail(document: Document, code: str) -> None:

@@ -11,6 +11,7 @@ from django.core.exceptions import ValidationError
 from django.db import connections
 
 from inference.api.assistants import building, driver, trying, writing
+from inference.api.assistants.callers import Wait
 from inference.assistants.faults import WrongSpec
 from inference.assistants.spec import AssistantSpec, Intent
 from inference.models import Assistant, AssistantVersion, Completion
@@ -107,6 +108,24 @@ async def test_a_build_waits_while_the_engine_fails_and_goes_on(words: House) ->
         await in_database(AssistantVersion.objects.update)(due_at=version.created_at)
         await asyncio.sleep(0.5)
     pytest.fail(f"{version.build} {version.error_code}")
+
+
+async def test_a_build_that_waits_for_a_limit_pays_for_no_example_twice(words: House) -> None:
+    version, waits = await created(words), [Wait(5.0)]
+    embedded = building.embedded
+
+    async def limited(*arguments: Any) -> list[list[float]]:
+        if len(words.engine.portions) == 2 and waits:
+            raise waits.pop()
+        return await embedded(*arguments)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(building, "embedded", limited)
+        patch.setattr(building, "BATCH", 10)
+        assert (await driven(version)).build == BuildState.QUEUED
+        await in_database(AssistantVersion.objects.update)(due_at=version.created_at)
+        assert (await driven(version)).build == BuildState.BUILT
+    assert words.engine.portions == [10, 10, 10, 10, 8]
 
 
 async def test_a_build_whose_key_was_revoked_fails_and_says_so(words: House) -> None:

@@ -11,6 +11,7 @@ from django.db import connection
 from pytest_django.fixtures import Settings
 
 from audit.keys.keyring import Unreadable
+from inference.api.knowledge import reading
 from inference.api.knowledge.asking import ask_from_thread
 from inference.errors import ApiError, Unavailable
 from inference.knowledge import creating, deleting, uploading
@@ -145,6 +146,22 @@ def dying_after(library: Library, texts: int) -> Callable[[dict[str, Any]], Any]
         return b"down"
 
     return answer
+
+
+async def test_waiting_for_a_limit_is_no_attempt(library: Library) -> None:
+    document = await library.upload("limits.md", "Some text.")
+
+    async def full(*_arguments: Any) -> list[list[float]]:
+        raise reading.Wait(0, limit=True)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(reading, "_embedded", full)
+        for _wait in range(reading.ATTEMPTS + 2):
+            await drive()
+            await in_database(Document.objects.update)(due_at=document.created_at)
+    await in_database(document.refresh_from_db)()
+    assert (document.is_moving, document.attempts) == (True, 0)
+    assert (await library.read(document)).state == "ready"
 
 
 async def test_a_new_upload_takes_the_place_of_the_earlier_one(library: Library) -> None:

@@ -11,6 +11,7 @@ from django.db import connections
 
 from audit.models import Event
 from inference.api.evaluations import policies as driver
+from inference.api.evaluations.submitting import Wait
 from inference.decisions import evaluating, policies
 from inference.decisions.evaluating import File
 from inference.decisions.spec import of_json
@@ -163,6 +164,29 @@ async def test_a_failing_engine_makes_it_wait_with_its_rows(
     assert (evaluation.state, evaluation.error_code) == (EvaluationState.RUNNING, "")
     assert evaluation.leased_until is None
     assert evaluation.ciphertext
+
+
+async def test_rows_that_a_limit_let_through_are_not_asked_again(
+    version: Any, engine: EngineServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where there is room for fewer rows a minute than are asked at once."""
+    evaluation, score, room = await begun(await version()), driver._score, [5]
+
+    async def limited(*arguments: Any) -> float:
+        if room[0] == 0:
+            raise Wait(60.0)
+        room[0] -= 1
+        return await score(*arguments)
+
+    monkeypatch.setattr(driver, "_score", limited)
+    await drive()
+    await in_database(evaluation.refresh_from_db)()
+    assert len(evaluation.scores) == len(engine.asked) == 5
+    room[0] = 1_000
+    await in_database(PolicyEvaluation.objects.update)(due_at=evaluation.created_at)
+    await ended(evaluation)
+    assert evaluation.state == "succeeded"
+    assert len(engine.asked) == 60
 
 
 async def test_an_answer_without_log_probabilities_ends_it_and_says_so(
