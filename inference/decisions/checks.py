@@ -17,6 +17,7 @@ from inference.models.served import LONGEST_NAME
 from inference.templating import content
 
 SOONEST_MS, LATEST_MS = 50, 30_000  # deadlines
+LARGEST_WEIGHT = 1_000_000  # of a stack: no sum is infinite
 LONGEST_LABEL, MOST_RULES, MOST_POINTS = 40, 100, 20_000
 
 
@@ -139,8 +140,8 @@ def _check_tree(spec: PolicySpec) -> None:
     if unknown := sorted(names - spec.inputs.keys()):
         raise _fault("tree", _("%s is no input of the schema.") % unknown[0][:80])
     weights = spec.stack and (spec.stack.model, spec.stack.tree, spec.stack.intercept)
-    if weights and not all(map(math.isfinite, weights)):
-        raise _fault("stack", _("A weight is a finite number."))
+    if weights and not all(abs(weight) <= LARGEST_WEIGHT for weight in weights):
+        raise _fault("stack", _("A weight is a number of at most %d.") % LARGEST_WEIGHT)
 
 
 def _check_fallback(spec: PolicySpec) -> None:

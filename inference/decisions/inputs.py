@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 LARGEST = 256 * 1024  # characters of all values together, each as often as it is inserted
 FIELD = "input"
+_EXACT = 2.0**53  # floats above are whole
 
 
 class InputCheck:
@@ -116,7 +117,7 @@ def _any(schema: Mapping[str, Any]) -> Value:
     elif schema.get("enum"):
         value = schema["enum"][0]
     elif kind == "string":
-        value = "x" * max(1, schema.get("minLength", 0))
+        value = "x" * max(1, int(schema.get("minLength", 0)))
     else:
         value = False if kind == "boolean" else _number(schema, whole=kind == "integer")
     return value
@@ -125,9 +126,14 @@ def _any(schema: Mapping[str, Any]) -> Value:
 def _number(schema: Mapping[str, Any], *, whole: bool) -> float:
     least: float | None = schema.get("minimum", schema.get("exclusiveMinimum"))
     most: float | None = schema.get("maximum", schema.get("exclusiveMaximum"))
-    if least is None or most is None:
-        if least is None:
-            return 0 if most is None or most > 0 else math.floor(most) - 1
-        return 0 if least < 0 else math.ceil(least) + 1
-    middle = (least + most) / 2
-    return math.floor(middle) if whole else middle
+    if least is not None and most is not None:
+        middle = least / 2 + most / 2
+        return _floor(middle) if whole else middle
+    if least is None:
+        return 0 if most is None or most > 0 else _floor(most) - 1
+    return 0 if least < 0 else _floor(least) + 1
+
+
+def _floor(number: float) -> float:
+    """Returns the whole number below; as a float where JSON has no such integer."""
+    return math.floor(number) if abs(number) < _EXACT else number

@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 MOST_NODES, MOST_FEATURES = 200_000, 200
+LARGEST_LEAF = 1e6  # log-odds: no sum of them is infinite
 _LEAF, _SPLIT = 1, 5
 
 Node = list[float]
@@ -58,8 +59,8 @@ def check(tree: Tree) -> None:
         raise ValueError(f"A tree has 1 to {MOST_FEATURES} features.")
     if not tree.trees or sum(map(len, tree.trees)) > MOST_NODES:
         raise ValueError(f"A tree has 1 to {MOST_NODES} nodes.")
-    if not math.isfinite(tree.intercept):
-        raise ValueError("The intercept of a tree must be a finite number.")
+    if not abs(tree.intercept) <= LARGEST_LEAF:
+        raise ValueError(f"The intercept of a tree is at most {LARGEST_LEAF:.0f}.")
     for number, nodes in enumerate(tree.trees):
         for at, node in enumerate(nodes):
             if not _is_node(node, at, len(nodes), len(tree.features)):
@@ -82,7 +83,7 @@ def _is_node(node: Node, at: int, nodes: int, features: int) -> bool:
     if len(node) not in (_LEAF, _SPLIT) or not all(map(math.isfinite, node)):
         return False
     if len(node) == _LEAF:
-        return True
+        return abs(node[0]) <= LARGEST_LEAF
     feature, _threshold, left, right, missing_left = node
     whole = all(value == int(value) for value in (feature, left, right))
     return (

@@ -5,6 +5,7 @@ A refusal names the lines that are wrong, never their values.
 
 import csv
 import io
+import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -15,6 +16,7 @@ from django.utils.translation import gettext as _
 LARGEST, LONGEST_LINE = 1_000_000, 64 * 1024  # bytes
 MOST_ROWS, MOST_PROBLEMS = 5000, 10
 _YES = frozenset(("1", "1.0", "true", "yes", "positive"))
+_WHOLE = re.compile(r"[+-]?[0-9]{1,18}")
 _NO = frozenset(("0", "0.0", "false", "no", "negative"))
 
 
@@ -146,7 +148,7 @@ def _value(text: str, kind: str) -> Any:
     """Returns a cell's value; a text that is none of its type is left for the check."""
     if kind == "boolean" and text.strip().lower() in _YES | _NO:
         return text.strip().lower() in _YES
-    if kind == "integer" and text.strip().lstrip("+-").isdigit():
+    if kind == "integer" and _WHOLE.fullmatch(text.strip()):
         return int(text)
     if kind == "number":
         try:

@@ -103,6 +103,9 @@ def test_a_whole_policy_passes_and_keeps_all_in_json() -> None:
             {"fallback": {"kind": "rules", "rules": [RULE | {"value": "much"}]}},
             "compares numbers",
         ),
+        ("tree", {"tree": {**stump(), "trees": [[[1e308]], [[-1e308]]]}}, "no leaf"),
+        ("tree", {"tree": {**stump(), "intercept": 1e300}}, "intercept"),
+        ("stack", {"tree": stump(), "stack": {"model": 1e308, "tree": -1e308}}, "at most"),
         ("second_person", {"second_person": {"input": "merchant", "sum": 5}}, "is a number"),
         ("neutral", {"neutral": {"age": 5}}, "age is no input"),
         ("neutral", {"neutral": {"amount": -5}}, "amount"),
@@ -115,6 +118,28 @@ def test_faults(field: str, fields: dict[str, Any], words: str) -> None:
     ((name, problems),) = refused.value.message_dict.items()
     assert name == field
     assert words in problems[0]
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"type": "string", "minLength": 3.0},
+        {"type": "number", "minimum": 1e23},
+        {"type": "integer", "exclusiveMinimum": 1.7e308},
+        {"type": "integer", "maximum": -1e300},
+        {"type": "number", "minimum": 1.6e308, "maximum": 1.7e308},
+        {"type": "integer", "minimum": 1.6e308, "maximum": 1.7e308},
+    ],
+)
+def test_bounds_that_few_values_fit_are_taken_or_refused(odd: dict[str, Any]) -> None:
+    """Some have no sample: then a neutral value is asked for."""
+    inputs = {**SCHEMA, "properties": {**SCHEMA["properties"], "odd": odd}}
+    spec = payments(input_schema={**inputs, "required": [*SCHEMA["required"], "odd"]})
+    try:
+        check(spec)
+    except ValidationError as refused:
+        assert [*refused.message_dict] == ["neutral"]
+    assert unpacked(packed(spec)) == spec
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,8 @@ def read(text: str | bytes, group: str = "", wrong: str = "") -> list[Row]:
     data = text.encode() if isinstance(text, str) else text
 
     def check(row: dict[str, Any]) -> str:
-        return wrong or next((f"{k} must be a number." for k, v in row.items() if v == "x"), "")
+        texts = (k for k, v in row.items() if isinstance(v, str) and TYPES[k] != "string")
+        return wrong or next((f"{k} must be a number." for k in texts), "")
 
     return rows_in(data, "fraud", group, types=TYPES, check=check)
 
@@ -54,6 +55,9 @@ def test_a_mark_of_byte_order_and_windows_line_ends_are_taken() -> None:
         ("amount,fraud\nx,1\n", "Line 2: amount must be a number"),
         ('{"fraud": 1}\n[1]\n', "Line 2: it is no JSON object"),
         ('{"fraud": 1}\n{"fraud"\n', "Line 2: it is no JSON object"),
+        ("count,fraud\n²,1\n", "Line 2"),
+        ("count,fraud\n--5,1\n", "Line 2"),
+        ("count,fraud\n" + "9" * 5_000 + ",1\n", "Line 2"),
         (b"amount,fraud\n\xff,1\n", "not UTF-8"),
         ("amount,fraud\n" + "5,1\n" * (MOST_ROWS + 1), "1 to 5000 rows"),
         ("a" * 1_000_001, "larger than 1000000 bytes"),
