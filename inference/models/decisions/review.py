@@ -22,6 +22,7 @@ from audit.actions import Action
 from audit.keys.keyring import keyring
 from audit.trail.record import act
 from inference.models.decisions.decision import Decision
+from inference.models.versions.reviewed import people_behind
 from tenants.models import Tenant
 from tenants.models.model_changes import lock
 
@@ -226,7 +227,8 @@ class Review(models.Model):
             earlier = self.decision.reviews.exclude(pk=self.pk)
             for names in earlier.values_list("decided_by", "confirmed_by"):
                 people.update(names)
-            people.update(self.contests.values_list("created_by", flat=True))
+            for actor in self.contests.values_list("created_by", flat=True):
+                people.update(people_behind(self.tenant, actor))
         return people - {""}
 
     def _unclaim(self) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.core.exceptions import ValidationError
@@ -32,11 +33,12 @@ from inference.models.decisions.review import (
 )
 from inference.personal_data import decisions as personal
 from inference.personal_data import erasure
-from tenants.models import Tenant
+from tenants.models import ApiKey, Tenant
 from tests.inference.decisions.made import decided
 
 pytestmark = pytest.mark.django_db
 RITA, RALF, ROSA = "member:rita", "member:ralf", "member:rosa"
+PROGRAM = f"key:{uuid4()}"
 TWO: dict[str, Any] = {"second_person": {"input": "amount", "sum": 1000}}
 
 
@@ -166,7 +168,7 @@ def test_below_the_sum_one_person_decides(acme: Tenant) -> None:
 # Contests ----------------------------------------------------------------------------------------
 def test_a_contest_opens_a_review_and_ends_with_it(acme: Tenant) -> None:
     decision = decided(acme, outcome="block")
-    contest = Contest.begin(decision, "I was at home", by="key:1")
+    contest = Contest.begin(decision, "I was at home", by=PROGRAM)
     assert (contest.due_at - contest.created_at) == timedelta(days=30)
     review = review_of(decision)
     assert review.cause == ReviewCause.CONTEST
@@ -178,7 +180,7 @@ def test_a_contest_opens_a_review_and_ends_with_it(acme: Tenant) -> None:
 
 def test_an_upheld_decision_is_said_to_be_so(acme: Tenant) -> None:
     decision = decided(acme, outcome="block")
-    contest = Contest.begin(decision, "", by="key:1")
+    contest = Contest.begin(decision, "", by=PROGRAM)
     decide(review_of(decision), "block", RITA)
     contest.refresh_from_db()
     assert contest.state == ContestState.UPHELD
@@ -197,25 +199,34 @@ def test_nobody_decides_the_contest_of_their_own_decision(acme: Tenant) -> None:
     assert decision.final == "approve"
 
 
+def test_nobody_decides_a_contest_that_their_own_key_entered(acme: Tenant) -> None:
+    decision = decided(acme, outcome="block")
+    key, _text = ApiKey.issue(acme, "application", by=RITA)
+    Contest.begin(decision, "It was me", by=f"key:{key.pk}")
+    with pytest.raises(SamePerson):
+        decide(review_of(decision), "approve", RITA)
+    decide(review_of(decision), "approve", RALF)
+
+
 def test_a_waiting_review_becomes_that_of_the_contest(acme: Tenant) -> None:
     decision = decided(acme)
-    Contest.begin(decision, "no", by="key:1")
+    Contest.begin(decision, "no", by=PROGRAM)
     assert review_of(decision).cause == ReviewCause.CONTEST
 
 
 def test_one_contest_at_a_time(acme: Tenant) -> None:
     decision = decided(acme)
-    Contest.begin(decision, "no", by="key:1")
+    Contest.begin(decision, "no", by=PROGRAM)
     with pytest.raises(AlreadyContested):
-        Contest.begin(decision, "no", by="key:1")
+        Contest.begin(decision, "no", by=PROGRAM)
     with pytest.raises(ValidationError):
-        Contest.begin(decided(acme), "x" * 4001, by="key:1")
+        Contest.begin(decided(acme), "x" * 4001, by=PROGRAM)
 
 
 def test_the_clock_alerts_once_a_week_before(
     acme: Tenant, caplog: pytest.LogCaptureFixture
 ) -> None:
-    contest = Contest.begin(decided(acme), "no", by="key:1")
+    contest = Contest.begin(decided(acme), "no", by=PROGRAM)
     contest_clock.run()
     assert not Event.objects.filter(action="contest:late").exists()
     Contest.objects.update(due_at=timezone.now() + timedelta(days=6))
@@ -230,7 +241,7 @@ def test_the_clock_alerts_once_a_week_before(
 # The person's data -------------------------------------------------------------------------------
 def test_an_export_has_the_decision_with_all_about_it(acme: Tenant) -> None:
     decision = decided(acme)
-    Contest.begin(decision, "I was at home", by="key:1")
+    Contest.begin(decision, "I was at home", by=PROGRAM)
     decide(review_of(decision), "approve", RITA, "You were right")
     assert decision.person_id
     (row,) = personal.exported(acme.id, decision.person_id)
@@ -241,7 +252,7 @@ def test_an_export_has_the_decision_with_all_about_it(acme: Tenant) -> None:
 
 def test_an_erasure_leaves_outcomes_without_a_person(acme: Tenant) -> None:
     decision, other = decided(acme), decided(acme, reference="somebody else")
-    Contest.begin(decision, "I was at home", by="key:1")
+    Contest.begin(decision, "I was at home", by=PROGRAM)
     closed = decided(acme)
     decide(review_of(closed), "block", RITA)
     assert decision.person_id
@@ -268,7 +279,7 @@ def test_retention_deletes_old_decisions_but_not_contested_or_held_ones(acme: Te
     gone, contested = decided(acme, created_at=old), decided(acme, created_at=old)
     held = decided(acme, created_at=old, reference="held")
     new = decided(acme)
-    Contest.begin(contested, "no", by="key:1")
+    Contest.begin(contested, "no", by=PROGRAM)
     spare = frozenset([held.person_id]) if held.person_id else frozenset()
     before = timezone.now() - timedelta(days=400)
     assert personal.erase_old(acme.id, before, spare) == 1
