@@ -142,6 +142,7 @@ def _again(dialogue: Dialogue, message: DialogueMessage, text: str) -> Received:
         raise KeyReused(what, param="id")
     turn = message.turns.order_by("created_at").last()
     if turn and turn.step == TurnStep.FAILED and dialogue.messages_count == message.number:
+        _refuse_if_over(dialogue)
         return _opened(dialogue, message)
     return Received(message, turn)
 

@@ -2,12 +2,15 @@
 
 import asyncio
 import logging
+from contextlib import suppress
 from uuid import UUID, uuid4
 
 from django.db import transaction
 from django.db.models import F
 from django.db.models.functions import Now
 
+from inference.dialogues import recording
+from inference.dialogues.recording import LostTurn
 from inference.dialogues.running import run
 from inference.intake.context import Context
 from inference.models import DialogueTurn
@@ -15,13 +18,23 @@ from inference.models.assistants.dialogue import LEASE
 
 log = logging.getLogger(__name__)
 AT_ONCE = 20
-MOST_ATTEMPTS = 20  # at one turn
+MOST_ATTEMPTS = 20  # at one turn: it may be what ends its processes
 
 
 def resume_due() -> None:
     """Go on with what is due, in this thread. Two of these at once do no harm."""
+    _give_up()
     if turns := _take():
         asyncio.run(_resume(turns))
+
+
+def _give_up() -> None:
+    """Fail turns that many processes have begun and none has ended."""
+    exhausted = DialogueTurn.objects.due().filter(attempts__gte=MOST_ATTEMPTS)
+    for turn in exhausted.select_related("dialogue", "question", "answer")[:AT_ONCE]:
+        log.error("turn %s is given up after %d attempts", turn.pk, turn.attempts)
+        with suppress(LostTurn):
+            recording.fail(turn, "internal_error")
 
 
 def _take() -> list[tuple[UUID, UUID, UUID]]:

@@ -13,6 +13,7 @@ of the same message count once, also if it is sent over REST again.
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import Iterator
 from typing import Any
 from uuid import UUID
@@ -84,7 +85,7 @@ class Socket:
         self.call = Call(context_of(scope), ROUTE, client_ip(scope))
         self._receive, self._send, self._public_id = receive, send, public_id
         self._origin = dict(scope["headers"]).get(b"origin", b"").decode("latin-1")
-        self._token = ""
+        self._token, self._check_at = "", 0.0
 
     async def run(self) -> None:
         """Raises Closed."""
@@ -111,6 +112,7 @@ class Socket:
 
     async def _party(self) -> Party:
         """Returns the visitor as the token and its key are now. Raises Unauthorized, Forbidden."""
+        self._check_at = time.monotonic() + EVERY_S
         return await callers.visiting(self.call, self._token, self._origin)
 
     async def _talk(self, dialogue: Dialogue, cursor: Cursor) -> None:
@@ -123,16 +125,18 @@ class Socket:
             reader.cancel()
 
     async def _next(self, dialogue: Dialogue, reader: "asyncio.Task[None]") -> None:
-        """Take the next frame, or check the visitor again after a while without one."""
+        """Take the next frame. The visitor is checked again now and then, however much they say."""
         frame = asyncio.ensure_future(self._frame())
         try:
             await asyncio.wait(
-                (frame, reader), timeout=EVERY_S, return_when=asyncio.FIRST_COMPLETED
+                (frame, reader),
+                timeout=max(0.0, self._check_at - time.monotonic()),
+                return_when=asyncio.FIRST_COMPLETED,
             )
+            if time.monotonic() >= self._check_at:
+                await self._party()
             if frame.done():
                 await self._take(dialogue, frame.result())
-            else:
-                await self._party()
         finally:
             frame.cancel()
 

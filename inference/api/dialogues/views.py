@@ -82,7 +82,7 @@ def _page(request: Request) -> tuple[int, int]:
     after, limit = query.get("after", ["0"])[-1], query.get("limit", [str(PAGE)])[-1]
     if not (after.isdecimal() and len(after) < 10):
         raise BadRequest("`after` must be the number of a message", param="after")
-    if not (limit.isdecimal() and 1 <= int(limit[:6]) <= MOST):
+    if not (limit.isdecimal() and len(limit) < 10 and 1 <= int(limit) <= MOST):
         raise BadRequest(f"`limit` must be a number from 1 to {MOST}", param="limit")
     return int(after), int(limit)
 

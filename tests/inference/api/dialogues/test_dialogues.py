@@ -197,7 +197,9 @@ async def test_a_wrong_message_is_told_what_to_do(
     assert (answer.status_code, answer.json()["error"]["param"]) == (400, names)
 
 
-@pytest.mark.parametrize("query", ["after=x", "limit=0", "limit=201", "after=-1"])
+@pytest.mark.parametrize(
+    "query", ["after=x", "limit=0", "limit=201", "limit=000100" + "0" * 40, "after=-1"]
+)
 async def test_a_wrong_page_is_refused(desk: Helpdesk, query: str) -> None:
     dialogue = (await desk.begin())["id"]
     answer = await desk.client.get(f"/v1/dialogues/{dialogue}/messages?{query}")

@@ -102,16 +102,25 @@ async def test_another_origin_or_visitor_gets_nothing(site: Site, address: str) 
         assert await closed_with(connection) == (socket.REFUSED, "dialogue_not_found")
 
 
-async def test_a_revoked_key_closes_a_silent_one(
-    site: Site, address: str, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("talks", [False, True])
+async def test_a_revoked_key_closes_a_silent_one_and_one_that_talks(
+    site: Site, address: str, monkeypatch: pytest.MonkeyPatch, talks: bool
 ) -> None:
-    monkeypatch.setattr(socket, "EVERY_S", 0.2)
+    monkeypatch.setattr(socket, "EVERY_S", 0.4)
     token, dialogue = await site.visit(), await site.begin()
     async with opened(address, dialogue) as connection:
         await say(connection, type="hello", token=token)
         await until(connection, "message")
         await in_database(site.key.revoke)(by="test")
+        talking = asyncio.create_task(_talk(connection if talks else None))
         assert await closed_with(connection) == (socket.REFUSED, "invalid_widget_key")
+        talking.cancel()
+
+
+async def _talk(connection: ClientConnection | None) -> None:
+    while connection:
+        await say(connection, type="ping")
+        await asyncio.sleep(0.05)
 
 
 async def test_what_is_wrong_with_a_message_is_an_event(site: Site, address: str) -> None:

@@ -9,6 +9,7 @@ import orjson
 import pytest
 from msgspec import structs
 
+from inference.api.dialogues import feed, sending
 from inference.assistants import spec as specs
 from inference.dialogues import stepping
 from inference.dialogues.wording_request import Wording
@@ -102,6 +103,21 @@ async def test_only_what_the_sources_have_is_given_out(worded: Helpdesk) -> None
         {"id": "1", "title": "Delivery", "url": "https://acme.example/delivery"}
     ]
     assert events[-1][1] == "end"
+
+
+async def test_a_stream_ends_with_the_key_of_its_reader(
+    desk: Helpdesk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sending, "EVERY_S", 0.3)
+    monkeypatch.setattr(feed, "IDLE_S", 0.2)
+    dialogue = (await desk.begin())["id"]
+    path, accept = f"/v1/dialogues/{dialogue}/messages", {"accept": "text/event-stream"}
+    reading = asyncio.create_task(desk.client.get(path, headers=accept))
+    await asyncio.sleep(0.5)
+    await in_database(desk.key.revoke)(by="test")
+    answer = await asyncio.wait_for(reading, 60)
+    *_events, (_id, name, data) = events_in(answer.text)
+    assert (name, data["error"]["code"]) == ("error", "invalid_api_key")
 
 
 async def test_a_stream_goes_on_after_any_of_its_events(worded: Helpdesk) -> None:
