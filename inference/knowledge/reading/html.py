@@ -15,7 +15,7 @@ _LINES |= {"tr", "pre", "blockquote", "br", "hr", "figure", "details", "summary"
 _LINES |= {"h1", "h2", "h3", "h4", "h5", "h6"}
 _HEADING = re.compile(r"h[1-6]")
 _SPACES = re.compile(r"[ \t\f\v\u00a0]+")
-_EMPTY_LINES = re.compile(r"\s*\n\s*\n\s*")
+_WHITE = re.compile(r"\s+")
 
 
 def sections(raw: bytes, name: str) -> Iterator[Section]:
@@ -72,4 +72,9 @@ def _anchor(heading: Any) -> str:
 
 def _text(pieces: list[str]) -> str:
     text = _SPACES.sub(" ", "".join(pieces))
-    return _EMPTY_LINES.sub("\n\n", text).strip()
+    return _WHITE.sub(lambda run: _between(run[0]), text).strip()
+
+
+def _between(white: str) -> str:
+    """Returns an empty line for white space with several line ends."""
+    return "\n\n" if white.count("\n") > 1 else white

@@ -11,6 +11,7 @@ from inference.knowledge.reading.section import Outline, Section
 _FRONT_MATTER = re.compile(r"\A---\n.{0,20000}?\n(---|\.\.\.)\n", re.DOTALL)
 _LINK = re.compile(r"!?\[([^\]]*)\]\([^)]*\)")
 _MARKS = re.compile(r"[`*_~]+|<[^>]{0,200}>")
+LONGEST_HEADING = 2_000  # characters; searching it for links takes their square
 _NO_SLUG = re.compile(r"[^\w\- ]")
 _blocks = MarkdownIt("commonmark").enable("table")
 _blocks.core.ruler.enableOnly(["normalize", "block"])  # what stands in a line stays as it is
@@ -38,6 +39,7 @@ def _headings(text: str) -> Iterator[tuple[int, str, int, int]]:
 
 
 def _plain(title: str) -> str:
+    title = title[:LONGEST_HEADING]
     return _MARKS.sub("", _LINK.sub(r"\1", title)).strip()
 
 

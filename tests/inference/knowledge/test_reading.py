@@ -1,5 +1,7 @@
 """Documents read into passages: headings, anchors, odd characters, broken files."""
 
+import time
+
 import orjson
 import pytest
 
@@ -158,3 +160,19 @@ def test_long_sections_are_cut_between_paragraphs_then_lines_then_sentences() ->
     assert parts[0].text.endswith("words.")
     joined = "".join("".join(part.text.split()) for part in parts)
     assert joined == "".join(section.text.split()), "nothing is lost, nothing comes twice"
+
+
+@pytest.mark.parametrize(
+    ("text", "form"),
+    [
+        ("<p>a" + "\u2003" * 200_000 + "b</p>", F.HTML),
+        ("<p>a" + "&#x2003;\n" * 50_000 + "b</p>", F.HTML),
+        ("# " + "[" * 200_000, F.MARKDOWN),
+        ("# " + "<" * 200_000, F.MARKDOWN),
+    ],
+)
+def test_a_page_that_is_made_to_be_slow_is_read_at_once(text: str, form: F) -> None:
+    """Each took its square: minutes here, and days for the largest document."""
+    began = time.process_time()
+    assert passages(text + "\n\nEnd.", form)
+    assert time.process_time() - began < 5
