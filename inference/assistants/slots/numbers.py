@@ -16,6 +16,8 @@ _ENGLISH = "|".join(sorted({*_WORDS, *_SCALES}, key=len, reverse=True))
 _DIGITS = (
     r"(?<![A-Za-z0-9_.,-])-?(?:\d{1,3}(?:,\d{3})+|\d{1,15})(?:\.\d{1,6})?(?!\d|[.,-]?[A-Za-z]*\d)"
 )
+_MOST_DIGITS = 40  # more are not worth the work
+_LARGEST = 10**15  # what is larger is no number that anybody means
 _NUMBER = re.compile(
     rf"(?P<digits>{_DIGITS})"
     rf"|(?P<english>\b(?:{_ENGLISH})(?:(?:[ -]|\s+and\s+)(?:{_ENGLISH}))*\b)"
@@ -28,13 +30,15 @@ def numbers(text: str) -> list[tuple[str, int | float]]:
     """Returns the numbers of a text in their order, each with its characters."""
     text = unicodedata.normalize("NFKC", text)[:5_000]
     values = ((match[0], _value(match)) for match in _NUMBER.finditer(text))
-    return [(piece, value) for piece, value in values if value is not None]
+    return [
+        (piece, value) for piece, value in values if value is not None and abs(value) < _LARGEST
+    ]
 
 
 def _value(match: re.Match[str]) -> int | float | None:
     if match["digits"]:
         text = match[0].replace(",", "")
-        return float(text) if "." in text else int(text)
+        return float(text) if "." in text or len(text) > _MOST_DIGITS else int(text)
     return _english(match[0].lower()) if match["english"] else _han(match[0])
 
 
@@ -52,6 +56,8 @@ def _english(text: str) -> int:
 
 def _han(text: str) -> int | None:
     """Returns the number: 二十三, 一百零五, 三万; digits in a row are read as such (一二三)."""
+    if len(text) > _MOST_DIGITS:
+        return None
     if not set(text) & set(_HAN_SCALES):
         return int("".join(str(_HAN[char]) for char in text))
     total = part = digit = 0

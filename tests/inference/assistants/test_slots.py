@@ -34,6 +34,11 @@ pytestmark = pytest.mark.unit
         ("order AB-1234 of A7", []),
         ("４２", [42]),
         ("none", []),
+        ("一" * 30, []),
+        ("一" * 4_900, []),
+        ("万" * 900, []),
+        ("1" + ",000" * 1_200, []),
+        ("999999999999999", [999_999_999_999_999]),
     ],
 )
 def test_numbers(text: str, values: list[float]) -> None:
