@@ -4,6 +4,7 @@
 takes some milliseconds, whatever the text is.
 """
 
+from collections.abc import Iterable
 from typing import Any
 
 import orjson
@@ -12,6 +13,7 @@ LIGHT = 16 * 1024  # bytes: shorter texts, nearly all requests, are not counted
 MOST_CONTAINERS = 20_000  # objects and lists
 MOST_TEXTS = 65_536  # names of fields among them
 MOST_VALUES = 262_144
+MOST_LEVELS = 64  # of a document that is stored: orjson writes 254, and reads 1,024
 
 
 class TooManyValues(ValueError):
@@ -23,6 +25,27 @@ def loads(raw: bytes) -> Any:
     if len(raw) > LIGHT:
         containers(raw)
     return orjson.loads(raw)
+
+
+def shallow(raw: bytes) -> Any:
+    """Parse JSON of at most MOST_LEVELS levels, which can be written again. Raises ValueError."""
+    document = loads(raw)
+    if raw.count(b"[") + raw.count(b"{") > MOST_LEVELS and _is_deep(document):
+        raise ValueError(f"it has more than {MOST_LEVELS} levels")
+    return document
+
+
+def _is_deep(document: Any) -> bool:
+    level = [document]
+    for _ in range(MOST_LEVELS):
+        level = [inner for outer in level for inner in _inside(outer)]
+    return any(isinstance(each, dict | list) for each in level)
+
+
+def _inside(value: Any) -> Iterable[Any]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()
 
 
 def containers(raw: bytes, most: int = MOST_CONTAINERS) -> int:

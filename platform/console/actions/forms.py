@@ -16,6 +16,7 @@ from inference.models.assistants.webhook_action import (
     LONGEST_URL,
 )
 from inference.models.prompt_template import LONGEST_NAME, is_name
+from inference.validation import bounded_json
 
 _EXAMPLE = {
     "type": "object",
@@ -38,16 +39,12 @@ class JsonField(forms.CharField):
 
     def clean(self, value: Any) -> Any:
         try:
-            parsed = json.loads(super().clean(value), parse_constant=_refuse)
-        except (ValueError, RecursionError):
+            parsed = bounded_json.shallow(super().clean(value).encode())
+        except ValueError:
             raise ValidationError(_("This is not JSON.")) from None
         if not isinstance(parsed, dict):
             raise ValidationError(_("This must be a JSON object."))
         return parsed
-
-
-def _refuse(_constant: str) -> None:
-    raise ValueError
 
 
 def _text(label: Any, **kwargs: Any) -> forms.CharField:

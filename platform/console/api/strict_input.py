@@ -31,7 +31,7 @@ class JSONParser(BaseParser):
     def parse(self, stream: IO[Any], *args: Any, **kwargs: Any) -> Any:
         body = stream.read()
         try:
-            document = bounded_json.loads(body) if body.strip() else {}
+            document = bounded_json.shallow(body) if body.strip() else {}
         except bounded_json.TooManyValues:
             raise ParseError(_("This has too many values.")) from None
         except ValueError as problem:

@@ -37,7 +37,7 @@ class SpecForm(ConsoleForm):
     def clean_spec(self) -> PolicySpec:
         text: str = self.cleaned_data["spec"]
         try:
-            value = bounded_json.loads(text.encode())
+            value = bounded_json.shallow(text.encode())
             spec = of_json(value)
         except (ValueError, msgspec.ValidationError) as problem:
             raise ValidationError(_("This is no version: %s") % problem) from None

@@ -21,11 +21,13 @@ from inference.validation import bounded_json, requests
 from inference.validation.bounded_json import (
     LIGHT,
     MOST_CONTAINERS,
+    MOST_LEVELS,
     MOST_TEXTS,
     MOST_VALUES,
     TooManyValues,
     containers,
     loads,
+    shallow,
 )
 from inference.validation.requests import Form, checked
 
@@ -162,3 +164,12 @@ def test_the_count_is_exact_where_it_decides(value: Any) -> None:
     if count:
         with pytest.raises(TooManyValues):
             containers(raw, count - 1)
+
+
+def test_what_is_stored_has_few_levels() -> None:
+    nested = [b"[" * levels + b"]" * levels for levels in (MOST_LEVELS, MOST_LEVELS + 1, 1_000)]
+    assert orjson.dumps(shallow(nested[0])) == nested[0]
+    for raw in nested[1:]:
+        with pytest.raises(ValueError, match="64 levels"):
+            shallow(raw)
+    assert len(shallow(orjson.dumps([{"a": [1]}] * 100))) == 100
