@@ -23,6 +23,7 @@ from inference.models import (
     Passage,
     PassageWord,
 )
+from tenants.models.model_changes import lock
 from tenants.scope import tenant_scope
 
 __all__ = ["OnHold", "delete", "remove"]
@@ -31,10 +32,11 @@ HELD_FOR = timedelta(hours=1)  # until it is looked at again whether a legal hol
 
 
 def remove(document: Document, *, by: str) -> None:
-    """Delete a document. Raises OnHold."""
+    """Delete a document; one that is gone stays so. Raises OnHold."""
     with transaction.atomic():
         legal_hold.refuse_if_held(document.tenant_id, document.id)
-        discard(document)
+        if not discard(document):
+            return
         document.record(Action.KNOWLEDGE_REMOVE, by)
         KnowledgeBase.objects.filter(pk=document.base_id).update(changed_at=timezone.now())
 
@@ -50,16 +52,21 @@ def delete(base: KnowledgeBase, *, by: str) -> None:
         base.record(Action.KNOWLEDGE_DELETE, by, documents=number)
 
 
-def discard(document: Document) -> None:
+def discard(document: Document) -> bool:
     """Have nobody find the document, and destroy its key, in the open transaction.
 
-    A legal hold keeps the key of an upload that is given up, and its rows, until its release.
+    Returns False if it is gone already: its bytes are given back once. A legal hold keeps the key
+    of an upload that is given up, and its rows, until its release.
     """
+    lock(document)
+    if document.state == DocumentState.GONE:
+        return False
     storage_limit.release(document)
     if not _is_held(document):
         encryption.destroy_key(document)
     gone = {"state": DocumentState.GONE, "due_at": timezone.now(), "leased_until": None}
     Document.objects.filter(pk=document.pk).update(**gone)
+    return True
 
 
 def purge() -> None:

@@ -143,7 +143,9 @@ def finish(document: Document) -> Document:
 def give_up(document: Document) -> None:
     """Discard an upload that has no end, or whose content is there."""
     with transaction.atomic():
-        discard(document)
+        lock(document)
+        if document.state == DocumentState.UPLOADING:
+            discard(document)
 
 
 def store(

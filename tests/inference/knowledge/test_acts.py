@@ -103,3 +103,28 @@ def test_retention_deletes_what_was_uploaded_before(
     assert not Document.objects.exists()
     base.refresh_from_db()
     assert base.stored_bytes == 0
+
+
+def test_a_document_that_is_removed_twice_gives_its_bytes_back_once(
+    base: KnowledgeBase, document: Document
+) -> None:
+    """Else two requests at the same time would make room that the base does not have."""
+    stored(base, "b.md", b"# B\ntwo")
+    again = Document.objects.get(pk=document.pk)
+    deleting.remove(document, by=BY)
+    deleting.remove(again, by=BY)
+    base.refresh_from_db()
+    assert base.stored_bytes == len(b"# B\ntwo")
+    assert Event.objects.filter(action="knowledge:remove").count() == 1
+
+
+def test_an_upload_that_was_finished_meanwhile_is_not_given_up(base: KnowledgeBase) -> None:
+    key, _ = ApiKey.issue(base.tenant, "writer", by=BY)
+    form = DocumentFormat.MARKDOWN
+    begun = uploading.begin(base, "a.md", form, caller=key, by=BY)
+    seen = Document.objects.get(pk=begun.pk)
+    uploading.add_piece(begun, 0, b"# A")
+    uploading.finish(begun)
+    uploading.give_up(seen)
+    begun.refresh_from_db()
+    assert begun.state == "waiting"
