@@ -19,7 +19,12 @@ _WORDS = ("NaN", "Infinity")
 
 def _text(longest: int, what: str) -> FieldRule:
     schema = {"type": "string", "minLength": 1, "maxLength": longest}
-    return FieldRule(lambda v: isinstance(v, str) and 0 < len(v) <= longest, what, schema)
+    return FieldRule(lambda value: _is_text(value, longest), what, schema)
+
+
+def _is_text(value: Any, longest: int) -> bool:
+    """Returns whether it is a text that PostgreSQL takes: without NUL."""
+    return isinstance(value, str) and 0 < len(value) <= longest and "\0" not in value
 
 
 FIELDS: Fields = {

@@ -58,6 +58,8 @@ async def listed(request: Request) -> None:
     caller, page = await address_charged_caller(request), lists.query(request)
     rows = Decision.objects.all()
     if (policy := page.pop(POLICY, None)) is not None:
+        if "\0" in policy:
+            raise must_be(POLICY, "the name of a decision policy")
         rows = rows.filter(policy_name=policy)
     work = partial(lists.listed, caller, rows, answers.of, page, BOUNDS)
     await request.answer_json(await in_scope(caller.tenant_id, work))

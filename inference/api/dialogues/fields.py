@@ -13,7 +13,7 @@ _LANGUAGES = ["en", "zh"]
 
 
 def _text(most: int) -> Any:
-    return lambda value: isinstance(value, str) and 0 < len(value) <= most
+    return lambda value: isinstance(value, str) and 0 < len(value) <= most and "\0" not in value
 
 
 def _optional(holds: Any) -> Any:

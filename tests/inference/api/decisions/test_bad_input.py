@@ -69,6 +69,7 @@ async def test_an_amount_beyond_every_number(client: httpx.AsyncClient) -> None:
     [
         ({"policy": ""}, "policy"),
         ({"policy": 7}, "policy"),
+        ({"policy": "a\0"}, "policy"),
         ({"person": None}, "person"),
         ({"person": "x" * 201}, "person"),
         ({"input": []}, "input"),
@@ -86,6 +87,11 @@ async def test_a_wrong_field(client: httpx.AsyncClient, fields: dict[str, Any], 
 async def test_a_body_that_is_no_request(client: httpx.AsyncClient, content: bytes) -> None:
     status, _param, _code = await refused(client, content)
     assert status == 400
+
+
+async def test_a_list_of_a_policy_that_no_database_can_name(client: httpx.AsyncClient) -> None:
+    answer = await client.get(f"{PATH}?policy=a%00")
+    assert (answer.status_code, answer.json()["error"]["param"]) == (400, "policy")
 
 
 async def test_a_text_that_gives_orders_is_a_value_and_no_line_of_its_own(

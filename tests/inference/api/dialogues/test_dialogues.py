@@ -162,6 +162,7 @@ async def test_each_step_is_on_the_trail(desk: Helpdesk) -> None:
     ("body", "status", "names"),
     [
         ({"person": "x"}, 400, "assistant"),
+        ({"assistant": "a\x00", "person": "x"}, 400, "assistant"),
         ({"assistant": "shop"}, 400, "person"),
         ({"assistant": "shop", "person": ""}, 400, "person"),
         ({"assistant": "shop", "person": "a\x00b"}, 400, "person"),
