@@ -8,6 +8,7 @@ from uuid import uuid4
 import httpx
 import pytest
 from channels.db import database_sync_to_async
+from django.db import connections
 
 from inference.api.explanations import driving, making
 from inference.decisions import reviewing
@@ -178,9 +179,16 @@ async def test_a_review_gets_its_explanation_by_itself(
     engine.beside = likely_abroad
     decision = await decided(client, input=ABROAD)
     assert decision["outcome"] == "review"
-    await asyncio.to_thread(driving.make_all)
+    await asyncio.to_thread(_make_all)
     row = await in_database(DecisionExplanation.objects.get)()
     assert row.state == ExplanationState.READY
+
+
+def _make_all() -> None:
+    try:
+        driving.make_all()
+    finally:
+        connections.close_all()
 
 
 async def test_a_contest_is_entered_decided_and_answered(
