@@ -114,6 +114,21 @@ class Wait(Frozen, frozen=True, tag=True):
 
 Step = Say | Ask | Confirm | Act | Search | HandOver | Done | Wait
 
+_ANSWERS = ("reply", "passages", "done", "already")
+_COURTESIES = ("welcome", "greeting", "go_on", "wish", "cancelled", "working")
+
+
+def is_answered(step: Step) -> bool | None:
+    """Returns whether nothing is open after the step; None if it changes nothing of that."""
+    match step:
+        case Say(key=key) if key in _COURTESIES:
+            return None
+        case Say(key=key):
+            return key in _ANSWERS
+        case Wait() | Done(reason="resolved"):
+            return None
+    return False
+
 
 class Result(Frozen, frozen=True):
     """The result of the action with this number.

@@ -48,7 +48,8 @@ def hand_over(dialogue: Dialogue, reason: str, *, by: str) -> None:
     DialogueHandOver.objects.create(
         tenant_id=dialogue.tenant_id, dialogue=dialogue, reason=reason[:60]
     )
-    dialogue.move(S.WAITING, taken_by="", taken_at=None)
+    first = dialogue.handed_over_at or timezone.now()
+    dialogue.move(S.WAITING, taken_by="", taken_at=None, handed_over_at=first)
     dialogue.record(Action.DIALOGUE_HAND_OVER, by, reason=reason[:60])
     _tell(dialogue)
 

@@ -114,6 +114,7 @@ def answer(
         dialogue.language = state.language or dialogue.language
         dialogue.encrypt_state(states.packed(state))
         dialogue.save(update_fields=["language", "data_key_id", "ciphertext"])
+        dialogue.note_answer(fields.get("intent", ""), states.is_answered(step))
         _move(dialogue, step)
         _end(turn, TurnStep.ANSWERED)
         _record(turn, fields)
@@ -155,6 +156,7 @@ def fail(turn: DialogueTurn, code: str) -> None:
         _own(turn)
         _complete(turn.answer)
         _end(turn, TurnStep.FAILED, code)
+        turn.dialogue.note_answer("", is_answered=False)
         detail = {"number": turn.question.number, "error_code": code}
         turn.dialogue.record(Action.DIALOGUE_ANSWER, turn.dialogue.actor, **detail)
         announce_on_commit(turn.dialogue_id)

@@ -1,8 +1,10 @@
 """Confidence intervals of 95 % for the figures of an evaluation.
 
 Proportions: E. B. Wilson, "Probable inference, the law of succession, and statistical inference",
-JASA 22 (1927). Ratios and differences: the percentile bootstrap over items, B. Efron, "Bootstrap
-methods: another look at the jackknife", Annals of Statistics 7 (1979).
+JASA 22 (1927). Their differences: R. G. Newcombe, "Interval estimation for the difference between
+independent proportions", Statistics in Medicine 17 (1998), method 10. Ratios and differences over
+the same items: the percentile bootstrap over items, B. Efron, "Bootstrap methods: another look at
+the jackknife", Annals of Statistics 7 (1979).
 """
 
 import random
@@ -32,6 +34,15 @@ def wilson(successes: float, count: int) -> Interval:
     half = Z * sqrt(share * (1 - share) / count + square / (4 * count * count))
     half /= 1 + square / count
     return Interval(max(0.0, centre - half), min(1.0, centre + half))
+
+
+def wilson_difference(ours: tuple[int, int], theirs: tuple[int, int]) -> Interval:
+    """Returns the interval of ours minus theirs, each the successes and the count of a sample."""
+    (low, high), share = wilson(*ours), ours[0] / max(1, ours[1])
+    (other_low, other_high), other = wilson(*theirs), theirs[0] / max(1, theirs[1])
+    below = sqrt((share - low) ** 2 + (other_high - other) ** 2)
+    above = sqrt((high - share) ** 2 + (other - other_low) ** 2)
+    return Interval(max(-1.0, share - other - below), min(1.0, share - other + above))
 
 
 def bootstrap(pairs: Sequence[Pair], figure: Callable[[float], float]) -> Interval:

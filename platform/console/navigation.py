@@ -67,6 +67,7 @@ IN_TENANT: tuple[Page, ...] = (
     ("shield-check", "contests", _("Contests"), P.VIEW_DECISIONS),
     (SERVICE, "inbox", _("Inbox"), P.ANSWER_DIALOGUES),
     (SERVICE, "assistants", _("Assistants"), P.VIEW_ASSISTANTS),
+    (SERVICE, "service_figures", pgettext_lazy("of service", "Figures"), P.VIEW_ASSISTANTS),
     (SERVICE, "knowledge_bases", _("Knowledge bases"), P.VIEW_KNOWLEDGE),
     (SERVICE, "actions", pgettext_lazy("of assistants", "Actions"), P.VIEW_ACTIONS),
     (SERVICE, "widget_keys", _("Widget keys"), P.VIEW_KEYS),

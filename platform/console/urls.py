@@ -29,6 +29,7 @@ from console.jobs import pages as jobs
 from console.knowledge import documents
 from console.knowledge import pages as knowledge_bases
 from console.limits import limits, prices, quotas, reconciliations, refusals
+from console.measures import comparison, dialogues, figures
 from console.people import members, teams
 from console.privacy import deletions, legal_holds, own_data, people, retention
 from console.prompts import cache
@@ -122,6 +123,9 @@ in_tenant = [
     path("aliases/<uuid:alias>/removal/", aliases.removal, name="alias_removal"),
     path("assistants/", assistants.assistants, name="assistants"),
     path("assistants/addition/", assistants.addition, name="assistant_addition"),
+    path("assistants/figures/", figures.figures, name="service_figures"),
+    path("assistants/dialogues/", dialogues.dialogues, name="dialogues"),
+    path(f"{_ASSISTANT}comparison/", comparison.comparison, name="assistant_comparison"),
     path(_ASSISTANT, assistants.assistant, name="assistant"),
     path(f"{_ASSISTANT}edition/", assistants.edition, name="assistant_edition"),
     path(f"{_ASSISTANT}intent/", assistants.intent, name="assistant_intent"),

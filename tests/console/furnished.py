@@ -12,6 +12,7 @@ from inference.decisions.spec import packed
 from inference.dialogues import handing_over
 from inference.models import (
     Adapter,
+    Assistant,
     ConversationUse,
     DataSet,
     DataSetFormat,
@@ -63,6 +64,7 @@ from tests.inference.actions.conftest import new_action
 from tests.inference.adapters.rows import a_version, serve
 from tests.inference.assistants.rows import an_assistant, built
 from tests.inference.decisions.specs import payments
+from tests.inference.dialogues.measured import ended
 from tests.inference.dialogues.rows import a_dialogue, apart
 
 IN_PLATFORM = (
@@ -100,6 +102,8 @@ LISTS = (
     "decisions/contests/",
     "assistants/",
     "assistants/addition/",
+    "assistants/figures/",
+    "assistants/dialogues/",
     "widget-keys/",
     "inbox/",
     "inbox/calls/",
@@ -238,8 +242,12 @@ def _assistant(owner: Member) -> list[str]:
     name = "an-assistant-with-quite-a-long-name-for-a-phone"
     assistant = an_assistant(owner.tenant, owner, name, by=owner.actor)
     built(assistant)
+    ended(owner.tenant, assistant.pk, intents=["track"], satisfaction=4)
+    Assistant.objects.filter(pk=assistant.pk).update(
+        live=1, challenger=2, challenger_share=0.1, challenged_at=timezone.now()
+    )
     page = f"assistants/{assistant.pk}/"
-    return [page, f"{page}edition/", f"{page}intent/?name=track"]
+    return [page, f"{page}edition/", f"{page}intent/?name=track", f"{page}comparison/"]
 
 
 def _template(owner: Member) -> PromptTemplate:

@@ -24,6 +24,11 @@ from tenants.models.model_changes import lock
 
 MOST, MOST_VERSIONS = 100, 1_000  # assistants of a tenant, versions of an assistant
 LARGEST_SHARE = 0.5  # of a challenger: the live version answers at least as many
+_NO_CHALLENGER: dict[str, Any] = {
+    "challenger": None,
+    "challenger_share": 0.0,
+    "challenged_at": None,
+}
 
 
 class AssistantQuerySet(models.QuerySet["Assistant"]):
@@ -48,6 +53,7 @@ class Assistant(models.Model):
     live = models.PositiveIntegerField(null=True, blank=True)
     challenger = models.PositiveIntegerField(null=True, blank=True)
     challenger_share = models.FloatField(default=0.0)
+    challenged_at = models.DateTimeField(null=True, blank=True)  # its two versions compare since
     created_at = models.DateTimeField(auto_now_add=True)
     changed_at = models.DateTimeField(default=timezone.now)
 
@@ -129,7 +135,7 @@ class Assistant(models.Model):
             if before == version.number:
                 raise ValidationError(_("This version answers already."))
             version.note_promotion()
-            self._set(live=version.number, **self._without(version.number))
+            self._set_live(version.number)
             self.record(Action.ASSISTANT_PROMOTE, by, version=version.number, before=before)
 
     def roll_back(self, *, by: str) -> None:
@@ -140,7 +146,7 @@ class Assistant(models.Model):
             if before is None:
                 raise ValidationError(_("No earlier version can answer again."))
             self.versions.filter(number=now or 0).update(promoted_at=None)
-            self._set(live=before.number, **self._without(before.number))
+            self._set_live(before.number)
             self.record(Action.ASSISTANT_ROLLBACK, by, version=before.number, before=now)
 
     @property
@@ -154,11 +160,12 @@ class Assistant(models.Model):
         with transaction.atomic():
             lock(self)
             if version is None:
-                self._set(challenger=None, challenger_share=0.0)
+                self._set(**_NO_CHALLENGER)
                 return self.record(Action.ASSISTANT_CHALLENGE, by, version=None)
             self._refuse_as_challenger(version, share)
             version.note_use()
-            self._set(challenger=version.number, challenger_share=share)
+            now = timezone.now()
+            self._set(challenger=version.number, challenger_share=share, challenged_at=now)
             detail = {"version": version.number, "share": share}
             return self.record(Action.ASSISTANT_CHALLENGE, by, **detail)
 
@@ -177,16 +184,17 @@ class Assistant(models.Model):
         with transaction.atomic():
             lock(self)
             before = self.live
-            self._set(live=None, challenger=None, challenger_share=0.0)
+            self._set(live=None, **_NO_CHALLENGER)
             self.record(Action.ASSISTANT_STOP, by, before=before)
 
     def serves(self, number: int) -> bool:
         return number in (self.live, self.challenger)
 
-    def _without(self, number: int) -> dict[str, Any]:
-        """Returns the fields by which a version is no challenger."""
-        is_challenger = self.challenger == number
-        return {"challenger": None, "challenger_share": 0.0} if is_challenger else {}
+    def _set_live(self, number: int) -> None:
+        """Let it answer. A challenger that stays is compared with it from now on."""
+        if self.challenger in (None, number):
+            return self._set(live=number, **_NO_CHALLENGER)
+        return self._set(live=number, challenged_at=timezone.now())
 
     def _set(self, **fields: Any) -> None:
         for name, value in fields.items():

@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Any, ClassVar, Self
 
 import msgspec
+from django.contrib.postgres.fields import ArrayField
 from django.db import models, transaction
 from django.db.models.functions import Now
 from django.utils import timezone
@@ -21,6 +22,7 @@ from tenants.models import ApiKey, Person, Tenant
 from tenants.models.model_changes import lock
 
 LEASE = timedelta(seconds=10)  # of a turn that a process works on, renewed while it does
+LONGEST_INTENT, MOST_INTENTS = 80, 20  # intents of a dialogue
 
 
 class Channel(models.TextChoices):
@@ -114,6 +116,12 @@ class Dialogue(models.Model):
     turns_count = models.PositiveIntegerField(default=0)
     satisfaction = models.PositiveSmallIntegerField(null=True)  # 1 to 5
     was_resolved = models.BooleanField(null=True)  # in the person's words
+    # What its figures need without reading its messages (inference/dialogues/measures/):
+    intents = ArrayField(
+        models.CharField(max_length=LONGEST_INTENT), default=list, db_default=[], blank=True
+    )
+    answered_at = models.DateTimeField(null=True)  # None: the last question is open
+    handed_over_at = models.DateTimeField(null=True)  # for the first time
     created_at = models.DateTimeField(auto_now_add=True)
     changed_at = models.DateTimeField(default=timezone.now)
     closed_at = models.DateTimeField(null=True)
@@ -123,6 +131,7 @@ class Dialogue(models.Model):
     class Meta:
         indexes = [
             models.Index(fields=["tenant", "-changed_at"], name="dialogue_tenant_changed"),
+            models.Index(fields=["tenant", "-created_at"], name="dialogue_tenant_created"),
             models.Index(fields=["person", "-created_at"], name="dialogue_person"),
             models.Index(
                 fields=["tenant", "changed_at"],
@@ -184,6 +193,14 @@ class Dialogue(models.Model):
         message.save(force_insert=True)
         return message
 
+    def note_answer(self, intent: str, is_answered: bool | None) -> None:
+        """Note an answer for the figures. `is_answered`: nothing is open now; None: a courtesy."""
+        if intent and intent not in self.intents and len(self.intents) < MOST_INTENTS:
+            self.intents = [*self.intents, intent[:LONGEST_INTENT]]
+        if is_answered is not None:
+            self.answered_at = timezone.now() if is_answered else None
+        self.save(update_fields=["intents", "answered_at"])
+
     def move(self, status: DialogueStatus, **fields: Any) -> None:
         """Change the status, and other fields with it. Runs in a transaction, locked."""
         self.status, self.changed_at = status, timezone.now()
@@ -221,7 +238,7 @@ class DialogueMessage(models.Model):
     data_key_id = models.UUIDField()
     ciphertext = models.BinaryField()
     whole = models.BooleanField(default=True)
-    intent = models.CharField(max_length=80, default="")
+    intent = models.CharField(max_length=LONGEST_INTENT, default="")
     step = models.CharField(max_length=12, default="")  # that an answer words: "ask", "say", ...
     worded_by = models.CharField(max_length=8, default="")  # "model" or "plain", of an answer
     completion_id = models.UUIDField(null=True)  # that worded it

@@ -13,6 +13,7 @@ from console.api.access.restricted_models import RestrictedModels
 from console.api.access.widget_keys import WidgetKeys
 from console.api.actions import ActionCalls, Actions
 from console.api.assistants.assistants import Assistants
+from console.api.assistants.measures import Comparisons, ServiceDialogues, ServiceFigures
 from console.api.assistants.versions import AssistantVersions
 from console.api.data_sets.sets import ConversationUses, DataSetNotices, DataSets
 from console.api.data_sets.versions import DataSetVersions
@@ -137,6 +138,9 @@ in_tenant: list[URLPattern | URLResolver] = [
     *several("aliases/", "uuid:alias", Aliases),
     *several("widget-keys/", "uuid:widget_key", WidgetKeys),
     *several("assistants/", "uuid:assistant", Assistants, "rollback", "stop", "unchallenge"),
+    at("assistants/<uuid:assistant>/comparison/", Comparisons, get="show"),
+    at("service/figures/", ServiceFigures, get="report"),
+    at("service/dialogues/", ServiceDialogues, get="list"),
     *several(_ASSISTANT_VERSIONS, "int:number", AssistantVersions, *_ASSISTANT_ACTS),
     at(f"{_ASSISTANT_VERSIONS}<int:number>/send-back/", AssistantVersions, post="send_back"),
     at("actions/calls/", ActionCalls, get="list"),

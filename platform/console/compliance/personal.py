@@ -334,7 +334,8 @@ MAP: dict[str, dict[Data, str]] = {
         D.NONE: "id tenant conversation completion_id data_key_id left_out",
     },
     "inference.Assistant": {
-        D.NONE: "id tenant name latest live challenger challenger_share created_at changed_at",
+        D.NONE: "id tenant name latest live challenger challenger_share challenged_at created_at "
+        "changed_at",
     },
     "inference.AssistantVersion": {
         D.PSEUDONYM: "created_by authors reviewed_by api_key member",
@@ -346,7 +347,7 @@ MAP: dict[str, dict[Data, str]] = {
         D.PSEUDONYM: "api_key person taken_by",
         D.CONTENT: "ciphertext",
         D.BEHAVIOUR: "channel language status taken_at messages_count turns_count satisfaction "
-        "was_resolved created_at changed_at closed_at",
+        "was_resolved intents answered_at handed_over_at created_at changed_at closed_at",
         D.NONE: "id tenant widget_key assistant_id version data_key_id",
     },
     "inference.DialogueMessage": {

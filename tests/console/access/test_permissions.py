@@ -143,9 +143,12 @@ IN_TENANT: list[Row] = [
     ("post", "alias_change", MANAGERS, 200),
     ("post", "alias_removal", MANAGERS, 302),
     ("get", "assistants", SEE_TEMPLATES, 200),
+    ("get", "service_figures", SEE_TEMPLATES, 200),
+    ("get", "dialogues", SEE_TEMPLATES, 200),
     ("get", "assistant_addition", WRITERS, 200),
     ("post", "assistant_addition", WRITERS, 200),
     ("get", "assistant", SEE_TEMPLATES, 200),
+    ("get", "assistant_comparison", SEE_TEMPLATES, 200),
     ("get", "assistant_live", SEE_TEMPLATES, 200),
     ("get", "assistant_edition", WRITERS, 200),
     ("post", "assistant_edition", WRITERS, 200),
@@ -482,9 +485,10 @@ def targets(acme: Tenant) -> Targets:
 
 def _assistant(tenant: Tenant, key: ApiKey) -> Targets:
     assistant: dict[str, Any] = {"assistant": an_assistant(tenant, key).pk}
+    plain = ("", "_comparison", "_edition", "_intent", "_switch")
     verbs = ("_live", "_attempt", "_review", "_change")
     return {
-        **{f"assistant{verb}": assistant for verb in ("", "_edition", "_intent", "_switch")},
+        **{f"assistant{verb}": assistant for verb in plain},
         **{f"assistant{verb}": {**assistant, "number": 1} for verb in verbs},
     }
 

@@ -5,7 +5,12 @@ from math import exp
 
 import pytest
 
-from inference.evaluation.statistics import bootstrap, bootstrap_difference, wilson
+from inference.evaluation.statistics import (
+    bootstrap,
+    bootstrap_difference,
+    wilson,
+    wilson_difference,
+)
 
 pytestmark = pytest.mark.unit
 
@@ -25,8 +30,23 @@ def test_wilsons_interval_is_the_published_one(
     assert wilson(successes, count) == pytest.approx((low, high), abs=5e-5)
 
 
+@pytest.mark.parametrize(
+    ("ours", "theirs", "low", "high"),
+    [  # Newcombe, Statistics in Medicine 17 (1998), 873, table II, method 10
+        ((56, 70), (48, 80), 0.0524, 0.3339),
+        ((9, 10), (3, 10), 0.1705, 0.8090),
+    ],
+)
+def test_the_interval_of_a_difference_is_the_published_one(
+    ours: tuple[int, int], theirs: tuple[int, int], low: float, high: float
+) -> None:
+    assert wilson_difference(ours, theirs) == pytest.approx((low, high), abs=5e-5)
+    assert wilson_difference(theirs, ours) == pytest.approx((-high, -low), abs=5e-5)
+
+
 def test_no_items_say_nothing() -> None:
     assert wilson(0, 0) == (0.0, 1.0)
+    assert wilson_difference((0, 0), (0, 0)) == (-1.0, 1.0)
     assert bootstrap([], float) == (0.0, 0.0)
 
 
