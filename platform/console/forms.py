@@ -43,6 +43,14 @@ class ConsoleForm(forms.Form):
             self.add_error(name if name in self.fields else None, errors)
 
 
+class ReturnForm(ConsoleForm):
+    """Why a version goes back to its authors."""
+
+    reason = forms.CharField(
+        label=_("Reason"), max_length=1_000, widget=forms.Textarea(attrs={"rows": 2})
+    )
+
+
 class RelabelledForm:
     """Mixed into a form of django-allauth: the look of ours, with these labels and attributes."""
 

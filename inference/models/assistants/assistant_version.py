@@ -261,11 +261,11 @@ class AssistantVersion(ReviewedVersion):
             self.save(update_fields=["state", "reviewed_by", "reviewed_at"])
             self.record(Action.ASSISTANT_APPROVE, by)
 
-    def send_back(self, *, by: str) -> None:
-        """Make it a draft again. Raises ValidationError."""
+    def send_back(self, reason: str, *, by: str) -> None:
+        """Make it a draft again, and tell its authors why. Raises ValidationError."""
         with transaction.atomic():
             self._enter(S.DRAFT, S.IN_REVIEW)
-            self.save(update_fields=["state"])
+            self.save(update_fields=["state", *self._note_return(reason, by)])
             self.record(Action.ASSISTANT_SEND_BACK, by)
 
     def retire(self, *, by: str) -> None:

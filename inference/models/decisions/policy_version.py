@@ -179,12 +179,13 @@ class DecisionPolicyVersion(ReviewedVersion):
             self.save(update_fields=["state", "reviewed_by", "reviewed_at"])
             self.record(Action.POLICY_APPROVE, by)
 
-    def send_back(self, *, by: str) -> None:
-        """Make it a draft again. Raises ValidationError."""
+    def send_back(self, reason: str, *, by: str) -> None:
+        """Make it a draft again, and tell its authors why. Raises ValidationError."""
         with transaction.atomic():
             self._enter(S.DRAFT, S.TRIAL, S.IN_REVIEW)
             self.trial = self.due_at = None
-            self.save(update_fields=["state", "trial", "due_at"])
+            noted = self._note_return(reason, by)
+            self.save(update_fields=["state", "trial", "due_at", *noted])
             self.record(Action.POLICY_SEND_BACK, by)
 
     def retire(self, *, by: str) -> None:

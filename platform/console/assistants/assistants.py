@@ -14,6 +14,7 @@ from console.assistants.forms import NameForm, SentenceForm, ShareForm, SpecForm
 from console.assistants.intent_form import IntentForm
 from console.assistants.words import problem_words
 from console.authorization import TenantRequest, permitted
+from console.forms import ReturnForm
 from console.post_only import require_POST
 from console.trail.actors import Actors
 from inference.api.assistants import trying, writing
@@ -128,7 +129,7 @@ def review(request: TenantRequest, assistant: UUID, number: int) -> HttpResponse
     version = _version(_assistant(request, assistant), str(number))
     acts: dict[str, Callable[[], object]] = {
         "approve": lambda: version.approve(by=request.actor),
-        "send_back": lambda: version.send_back(by=request.actor),
+        "send_back": lambda: version.send_back(request.POST.get("reason", ""), by=request.actor),
     }
     return _done(request, version.assistant, acts, version)
 
@@ -231,7 +232,8 @@ def _page(request: TenantRequest, version: AssistantVersion, **shown: Any) -> Ht
     assistant, spec = version.assistant, version.spec
     rows = assistant.versions.defer("ciphertext", "classifier_ciphertext", "figures")
     versions = list(rows.order_by("-number")[:SHOWN])
-    people = [version.reviewed_by, *(each.created_by for each in versions)]
+    own = [version.reviewed_by, version.returned_by]
+    people = [*own, *(each.created_by for each in versions)]
     actors = Actors.among([each for each in people if each], request.tenant)
     context = {
         "assistant": assistant,
@@ -240,6 +242,9 @@ def _page(request: TenantRequest, version: AssistantVersion, **shown: Any) -> Ht
         "json": as_json(spec),
         "versions": [(each, actors.name(each.created_by)) for each in versions],
         "reviewer": actors.name(version.reviewed_by) if version.reviewed_by else "",
+        "returned_by": actors.name(version.returned_by) if version.returned_by else "",
+        "return_reason": version.return_reason,
+        "return_form": ReturnForm(),
         "sentence": SentenceForm(None),
         "share": ShareForm(None),
         "problem": problem_words(version.error_code),

@@ -338,10 +338,11 @@ MAP: dict[str, dict[Data, str]] = {
         "changed_at",
     },
     "inference.AssistantVersion": {
-        D.PSEUDONYM: "created_by authors reviewed_by api_key member",
+        D.PSEUDONYM: "created_by authors reviewed_by returned_by api_key member",
         D.NONE: "id tenant assistant number data_key_id ciphertext state created_at reviewed_at "
         "promoted_at served_at build due_at attempts error_code embedding_model embedding_version "
-        "examples embedded classifier_key_id classifier_ciphertext figures built_at",
+        "examples embedded classifier_key_id classifier_ciphertext figures built_at "
+        "returned_at return_key_id return_ciphertext",
     },
     "inference.Dialogue": {
         D.PSEUDONYM: "api_key person taken_by",
@@ -447,9 +448,10 @@ MAP: dict[str, dict[Data, str]] = {
         "changed_at",
     },
     "inference.DecisionPolicyVersion": {
-        D.PSEUDONYM: "created_by authors reviewed_by trial_key trial_member",
+        D.PSEUDONYM: "created_by authors reviewed_by returned_by trial_key trial_member",
         D.NONE: "id tenant policy number model model_version data_key_id ciphertext state trial "
-        "due_at report created_at reviewed_at promoted_at served_at",
+        "due_at report created_at reviewed_at promoted_at served_at returned_at return_key_id "
+        "return_ciphertext",
     },
     # Texts of the tenant under keys of their own: docs/scenarios/knowledge.md
     "inference.KnowledgeBase": {

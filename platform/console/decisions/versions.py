@@ -14,6 +14,7 @@ from console.authorization import TenantRequest, permitted
 from console.decisions.forms import SpecForm
 from console.decisions.readable_spec import readable
 from console.decisions.words import problem_in
+from console.forms import ReturnForm
 from console.post_only import require_POST
 from console.reported_acts import report_and_leave, saved
 from console.trail.actors import Actors
@@ -37,18 +38,22 @@ def addition(request: TenantRequest, policy: UUID, number: int) -> HttpResponse:
 @permitted(Permission.VIEW_POLICIES)
 def version(request: TenantRequest, policy: UUID, number: int) -> HttpResponse:
     row = _version(request, policy, number)
-    actors = Actors.among([row.created_by, row.reviewed_by], request.tenant)
+    people = [row.created_by, row.reviewed_by, row.returned_by]
+    actors = Actors.among([each for each in people if each], request.tenant)
     context: dict[str, Any] = {
         "version": row,
         "policy": row.policy,
         "by": actors.name(row.created_by),
         "reviewer": actors.name(row.reviewed_by) if row.reviewed_by else "",
+        "returned_by": actors.name(row.returned_by) if row.returned_by else "",
+        "return_form": ReturnForm(),
         "problem": problem_in(row.trial),
         "is_author": request.actor in row.authors,
         "serves": row.policy.serves(row.number),
     }
     try:
         context["spec"] = readable(acts.spec_of(row))
+        context["return_reason"] = row.return_reason
     except Unreadable:
         context["spec"] = None
     return render(request, "console/decisions/version.html", context)
@@ -77,7 +82,8 @@ def approval(request: TenantRequest, policy: UUID, number: int) -> HttpResponse:
 @recently_proven
 def return_to_draft(request: TenantRequest, policy: UUID, number: int) -> HttpResponse:
     row = _version(request, policy, number)
-    return _acted(request, row, row.send_back, _("The version is a draft again."))
+    send_back = partial(row.send_back, request.POST.get("reason", ""))
+    return _acted(request, row, send_back, _("The version is a draft again."))
 
 
 @require_POST

@@ -84,7 +84,10 @@ def test_people_review_what_a_key_has_written(api: Api, enter: Enter, alice: Mem
     assert api.post(f"{version}submit/").json()["state"] == "in_review"
     assert api.post(f"{version}approve/").status_code == 403
     person = enter(alice)
-    assert person.post(f"{version}send-back/").json()["state"] == "draft"
+    assert errors(person.post(f"{version}send-back/")).keys() == {"reason"}
+    answer = person.post(f"{version}send-back/", reason="It promises too much.")
+    assert answer.json()["state"] == "draft"
+    assert api.get(version).json()["return_reason"] == "It promises too much."
     api.post(f"{version}submit/")
     assert person.post(f"{version}approve/").json()["state"] == "approved"
     assert api.post(f"{version}promote/").status_code == 200

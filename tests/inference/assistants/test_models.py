@@ -78,7 +78,9 @@ def test_another_person_than_its_authors_approves_a_built_version(assistant: Ass
     for author in (ALICE, BOB):
         with pytest.raises(ValidationError, match="another person"):
             version.approve(by=author)
-    version.send_back(by="member:carol")
+    version.send_back("Too short.", by="member:carol")
+    assert version.return_reason == "Too short."
+    assert b"Too short" not in bytes(version.return_ciphertext or b"")
     version.submit(by=BOB)
     version.approve(by="member:carol")
     assert version.reviewed_by == "member:carol"

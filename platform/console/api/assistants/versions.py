@@ -11,6 +11,7 @@ from console.api.acts import Act, calling, listing, shape_of
 from console.api.assistants.specs import caller_of, checked, spec_of
 from console.api.problem import Problem, not_found
 from console.api.resource import Resource
+from console.api.return_reason import ReturnReason
 from console.api.strict_input import Shape
 from console.assistants.words import problem_words
 from inference.api.assistants import trying, writing
@@ -43,6 +44,7 @@ class AssistantVersionLine(Shape):
 
 
 class AssistantVersionShape(AssistantVersionLine):
+    return_reason = s.CharField(help_text='Why it was sent back; "": it never was.')
     spec = s.SerializerMethodField()
     figures = s.JSONField(
         allow_null=True,
@@ -99,7 +101,12 @@ class AssistantVersions(Resource):
         P.APPROVE_ASSISTANTS,
         "Approve a version in review. None of its authors may do it.",
     )
-    send_back = calling("send_back", P.APPROVE_ASSISTANTS, "Make a version in review a draft.")
+    send_back = calling(
+        "send_back",
+        P.APPROVE_ASSISTANTS,
+        "Make a version in review a draft again, and say why.",
+        takes=ReturnReason,
+    )
     retire = calling(
         "retire", P.MANAGE_ASSISTANTS, "Keep a version that answers nobody from ever answering."
     )

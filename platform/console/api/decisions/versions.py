@@ -13,6 +13,7 @@ from console.api.decisions.specs import EXAMPLE as SPEC
 from console.api.decisions.specs import spec_in
 from console.api.problem import bad_request, denied, not_found
 from console.api.resource import Resource
+from console.api.return_reason import ReturnReason
 from console.api.strict_input import Shape
 from inference.decisions import calibration, policies
 from inference.decisions.calibration import Unfit
@@ -51,6 +52,7 @@ class PolicyVersionShape(PolicyVersionLine):
         help_text="What one request to its model showed; `problem` says why it cannot serve.",
     )
     report = s.JSONField(allow_null=True, help_text="The figures of its evaluation.")
+    return_reason = s.CharField(help_text='Why it was sent back; "": it never was.')
     spec = s.SerializerMethodField()
     EXAMPLE = {
         **PolicyVersionLine.EXAMPLE,
@@ -100,7 +102,12 @@ class DecisionPolicyVersions(Resource):
         P.APPROVE_POLICIES,
         "Approve a version in review. Another person than its authors has to.",
     )
-    send_back = calling("send_back", P.APPROVE_POLICIES, "Make a version in review a draft again.")
+    send_back = calling(
+        "send_back",
+        P.APPROVE_POLICIES,
+        "Make a version in review a draft again, and say why.",
+        takes=ReturnReason,
+    )
     retire = calling("retire", P.MANAGE_POLICIES, "Keep a version from ever deciding again.")
 
     list = listing(P.VIEW_POLICIES, "List the versions of a decision policy, the latest first.")
