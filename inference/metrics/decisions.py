@@ -1,6 +1,6 @@
-"""Metrics of the drift of decision policies, which the jobs process reads once a minute.
+"""Metrics of decision policies and contests, which the jobs process reads once a minute.
 
-Each is that of the policy that has moved farthest: the console says which one it is.
+Those of drift are of the policy that has moved farthest: the console says which one it is.
 """
 
 from typing import Any
@@ -22,6 +22,10 @@ CALIBRATION = Gauge(
     "forebay_policy_calibration_error",
     "Expected calibration error of decisions with feedback, of the policy where it is largest",
 )
+CONTESTS = Gauge(
+    "forebay_contests_overdue", "Contests of decisions that nobody answered by their date"
+)
+_OVERDUE = "select count(*) from inference_contest where state = 'open' and due_at < now()"
 _LATEST = """
     with latest as (
         select distinct on (d.policy_id) d.* from inference_policydrift d
@@ -41,9 +45,11 @@ def read(connection: psycopg.Connection[Any]) -> None:
     row = connection.execute(_LATEST).fetchone() or (None, None, None)
     for gauge, value in zip((SCORE, INPUT, CALIBRATION), row, strict=True):
         gauge.forget() if value is None else gauge.set(value)
+    (overdue,) = connection.execute(_OVERDUE).fetchone() or (0,)
+    CONTESTS.set(overdue)
 
 
 def forget() -> None:
     _throttle.forget()
-    for gauge in (SCORE, INPUT, CALIBRATION):
+    for gauge in (SCORE, INPUT, CALIBRATION, CONTESTS):
         gauge.forget()

@@ -14,6 +14,7 @@ from audit.erasure import deletion, execution, tombstones
 from audit.keys.keyring import Unreadable
 from audit.models import DeletionState, Event
 from inference.decisions import contest_clock, reviewing
+from inference.metrics import decisions as metrics
 from inference.models import (
     Contest,
     ContestState,
@@ -33,6 +34,7 @@ from inference.models.decisions.review import (
 )
 from inference.personal_data import decisions as personal
 from inference.personal_data import erasure
+from infrastructure.metrics import registry
 from tenants.models import ApiKey, Tenant
 from tests.inference.decisions.made import decided
 
@@ -285,3 +287,16 @@ def test_retention_deletes_old_decisions_but_not_contested_or_held_ones(acme: Te
     assert personal.erase_old(acme.id, before, spare) == 1
     assert set(Decision.objects.all()) == {contested, held, new}
     assert not Review.objects.filter(decision=gone.pk).exists()
+
+
+def test_contests_past_their_date_are_counted_for_an_alert(acme: Tenant) -> None:
+    first, _second = (Contest.begin(decided(acme), "No.", by=RITA) for _ in range(2))
+    Contest.objects.filter(pk=first.pk).update(due_at=timezone.now() - timedelta(minutes=1))
+    metrics.forget()
+    metrics.read(connection.connection)
+    assert registry().get_sample_value("forebay_contests_overdue") == 1
+    Contest.objects.filter(pk=first.pk).update(state=ContestState.UPHELD)
+    metrics.forget()
+    metrics.read(connection.connection)
+    assert registry().get_sample_value("forebay_contests_overdue") == 0
+    metrics.forget()
