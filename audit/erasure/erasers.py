@@ -38,6 +38,7 @@ class Eraser:
     erase: Callable[[UUID, UUID], Evidence]
     verify: Callable[[UUID, UUID], int]
     stops_processing: bool = False  # also runs if the data is only restricted
+    is_brief: bool = False  # empties itself within days after the last request
 
 
 _known: dict[str, Eraser] = {}

@@ -157,12 +157,12 @@ def _conversations_left(tenant_id: UUID, subject_id: UUID) -> int:
 def register_erasers() -> None:
     content = ErasureTurn.CONTENT
     requests = _("Requests in progress, also those that wait in line")
-    ends_work = partial(Eraser, stops_processing=True)
+    ends_work, brief = partial(Eraser, stops_processing=True), partial(Eraser, is_brief=True)
     register(ends_work("requests", requests, ErasureTurn.RUNNING, _end_requests, _requests_left))
     events = _("Answers kept for readers that come back")
-    register(Eraser("streams", events, content, _purge_events, _events_left))
+    register(brief("streams", events, content, _purge_events, _events_left))
     answers = _("Answers kept to be sent again")
-    register(Eraser("kept_answers", answers, content, _purge_answers, stored_answers.left_of))
+    register(brief("kept_answers", answers, content, _purge_answers, stored_answers.left_of))
     chats = _("Conversations")
     register(Eraser("conversations", chats, content, _erase_conversations, _conversations_left))
     talks = _("Dialogues with assistants")

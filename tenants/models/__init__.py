@@ -6,7 +6,7 @@ from tenants.models.ledger import LedgerEntry, Reconciliation
 from tenants.models.link import Link
 from tenants.models.member import Member
 from tenants.models.operator_key import OperatorKey
-from tenants.models.person import Person
+from tenants.models.people.person import Person
 from tenants.models.price import Price
 from tenants.models.quota import Quota, QuotaCounter, QuotaNotice
 from tenants.models.quota_raise import QuotaRaise

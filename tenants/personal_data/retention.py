@@ -9,11 +9,23 @@ from django.utils.translation import gettext_lazy as _
 from audit.retention import data_classes
 from audit.retention.data_classes import AUDIT, DataClass, ExternalDays
 from tenants.models import Refusal, Tenant
+from tenants.personal_data import unused_people
 
 
 def register() -> None:
     data_classes.register_tenants(_ids)
     data_classes.register_external(AUDIT, ExternalDays(_read, _write))
+    data_classes.register(
+        DataClass(
+            "people",
+            _("People whom nothing refers to any more"),
+            default_days=200,
+            floor_days=1,
+            count=unused_people.count,
+            erase=unused_people.erase,
+            note=_("Deleted so long after the last event about them."),
+        )
+    )
     data_classes.register(
         DataClass(
             "refusals",

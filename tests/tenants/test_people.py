@@ -7,17 +7,22 @@ from uuid import UUID
 
 import pytest
 from django.core.exceptions import ValidationError
-from django.db import connection
+from django.db import connection, transaction
 from django.utils import timezone
 
+from audit.actions import Action
 from audit.erasure import certificate, deletion, execution, tombstones
 from audit.keys import digest_key, rotation
 from audit.keys.keyring import Barred, keyring
-from audit.models import DataKey, DeletionState
+from audit.models import DataKey, DeletionMode, DeletionState
 from audit.retention import legal_hold
+from audit.trail.record import act
+from inference.models import ActionCall
 from inference.personal_data import erasure
 from tenants.models import Person, Tenant
+from tenants.personal_data import unused_people
 from tenants.personal_data.subject import find, find_person
+from tests.inference.dialogues.rows import a_dialogue
 
 pytestmark = pytest.mark.django_db
 REFERENCE = "customer 4711"
@@ -151,3 +156,49 @@ def test_the_secret_of_the_digests_is_nobodys_to_erase(acme: Tenant) -> None:
 def test_people_without_data_are_found(acme: Tenant) -> None:
     person = Person.objects.of(acme.id, REFERENCE)
     assert list(Person.objects.without_data()) == [person]
+
+
+# Retention ---------------------------------------------------------------------------------------
+def long_ago(tenant: Tenant, reference: str) -> Person:
+    """A person with a key, whom nothing has named for two months."""
+    person = Person.objects.of(tenant.id, reference)
+    keyring.of_subject_now(tenant.id, person.subject_id)
+    Person.objects.filter(pk=person.pk).update(created_at=timezone.now() - timedelta(days=60))
+    return person
+
+
+def test_people_whom_nothing_refers_to_are_deleted_with_their_keys(
+    acme: Tenant, globex: Tenant
+) -> None:
+    before = timezone.now() - timedelta(days=30)
+    gone, others = long_ago(acme, "a"), long_ago(globex, "a")
+    recent = Person.objects.of(acme.id, "b")
+    talks = long_ago(acme, "c")
+    a_dialogue(acme, "hello", person="c")
+    assert sum(kinds["people"] for kinds in unused_people.count(acme.id, before).values()) == 1
+    assert unused_people.erase(acme.id, before, frozenset({gone.pk})) == 0, "a hold spares them"
+    assert unused_people.erase(acme.id, before, frozenset()) == 1
+    assert set(Person.objects.values_list("pk", flat=True)) == {others.pk, recent.pk, talks.pk}
+    assert not DataKey.objects.filter(subject_id=gone.pk).exists()
+    assert Person.objects.of(acme.id, "a").pk != gone.pk
+
+
+def test_people_with_a_text_an_event_or_a_request_stay(acme: Tenant) -> None:
+    before = timezone.now() - timedelta(days=30)
+    called, named, restricted = (long_ago(acme, each) for each in ("a", "b", "c"))
+    ActionCall.objects.create(
+        tenant=acme,
+        action_name="refund",
+        revision=1,
+        moves_money=True,
+        subject_id=called.pk,
+        created_by="test",
+        state="unknown",
+        data_key_id=keyring.of_subject_now(acme.id, called.pk).key_id,
+        ciphertext=b"-",
+    )
+    with transaction.atomic():
+        act(Action.PERSON_FIND, actor="test", tenant_id=acme.id, subject_id=named.pk)
+    deletion.ask(acme.id, restricted.subject_id, by="test", mode=DeletionMode.RESTRICT)
+    assert unused_people.erase(acme.id, before, frozenset()) == 0
+    assert Person.objects.count() == 3

@@ -10,7 +10,7 @@ from inference.errors import BadRequest, must_be
 from inference.models.prompt_template import LONGEST_NAME
 from inference.validation import requests
 from inference.validation.schemas import Body
-from tenants.models.person import LONGEST_REFERENCE
+from tenants.models.people.reference import LONGEST_REFERENCE
 
 ROUTE = "/v1/decisions"
 SHORT = 64 * 1024  # bytes of a body whose wrong number is named

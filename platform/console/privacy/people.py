@@ -24,7 +24,7 @@ from console.post_only import require_POST
 from console.privacy.deletions import ask, lines
 from console.usage.usage_pages import streamed
 from tenants.models import Person
-from tenants.models.person import LONGEST_REFERENCE
+from tenants.models.people.reference import LONGEST_REFERENCE
 from tenants.personal_data import people as records
 from tenants.roles import Permission
 from tenants.scope import tenant_scope

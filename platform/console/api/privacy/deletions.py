@@ -24,7 +24,7 @@ from console.api.resource import Resource
 from console.api.strict_input import Shape
 from console.privacy.refusal_texts import refusal_text
 from tenants.models import Member
-from tenants.models.person import LONGEST_REFERENCE
+from tenants.models.people.reference import LONGEST_REFERENCE
 from tenants.personal_data.deciders import Decider, RefusalReason
 from tenants.personal_data.subject import Subject, find, find_person
 from tenants.roles import Permission as P

@@ -21,7 +21,7 @@ from console.api.strict_input import Row
 from console.privacy.people import file_name
 from console.usage.usage_pages import streamed
 from tenants.models import Person
-from tenants.models.person import LONGEST_REFERENCE
+from tenants.models.people.reference import LONGEST_REFERENCE
 from tenants.personal_data import people as records
 from tenants.roles import Permission as P
 

@@ -23,7 +23,7 @@ from console.api.problem import bad_request, not_found
 from console.api.resource import Resource
 from console.api.strict_input import Shape
 from console.privacy.legal_holds import person
-from tenants.models.person import LONGEST_REFERENCE
+from tenants.models.people.reference import LONGEST_REFERENCE
 from tenants.personal_data.subject import find_person
 from tenants.roles import Permission as P
 

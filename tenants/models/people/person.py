@@ -6,19 +6,14 @@ key that their texts are encrypted with, so that erasure, restriction, export an
 those of members.
 """
 
-import unicodedata
 import uuid
 from typing import ClassVar
 from uuid import UUID
 
-from django.core.exceptions import ValidationError
 from django.db import models
-from django.utils.translation import gettext as _
 
-from audit.keys.digest_key import digest
+from tenants.models.people.reference import reference_digest
 from tenants.models.tenant import Tenant
-
-LONGEST_REFERENCE = 200
 
 
 class PersonQuerySet(models.QuerySet["Person"]):
@@ -66,16 +61,3 @@ class Person(models.Model):
     @property
     def subject_id(self) -> UUID:
         return self.id
-
-
-def reference_digest(tenant_id: UUID, reference: str) -> bytes:
-    """Returns the digest of a reference, whose ends and form of accents do not count.
-
-    Raises ValidationError, Unreadable, MasterKeyUnavailable.
-    """
-    text = unicodedata.normalize("NFC", reference).strip()
-    if not 0 < len(text) <= LONGEST_REFERENCE or not text.isprintable():
-        raise ValidationError(
-            _("A person's reference has 1 to %d printable characters.") % LONGEST_REFERENCE
-        )
-    return digest(tenant_id, text)
