@@ -13,6 +13,7 @@ import django
 
 django.setup(set_prefix=False)
 
+import jsonschema  # noqa: F401  # the first decision would wait for it
 from asgiref.sync import sync_to_async
 from channels.auth import AuthMiddlewareStack
 from channels.routing import URLRouter

@@ -16,6 +16,7 @@ django.setup(set_prefix=False)
 
 
 import grpc
+import jsonschema  # noqa: F401  # the first decision would wait for it
 import uvloop
 from django.conf import settings
 
