@@ -227,7 +227,6 @@ def test_jobs_and_models_by_kind_and_state(database: psycopg.Connection[object])
         of("forebay_jobs_paused", "disk_full")
 
 
-@pytest.mark.unit
 def test_each_reason_of_a_paused_job_has_a_name_in_metrics() -> None:
     assert set(jobs.REASONS) >= PAUSING
 
