@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 from django.core.exceptions import ValidationError
+from django.db.models import QuerySet
 
 from config.demo.http_api import Unready
 from inference.actions import definitions
@@ -19,7 +20,13 @@ from inference.assistants.faults import WrongSpec
 from inference.assistants.spec import AssistantSpec
 from inference.knowledge import creating, uploading
 from inference.knowledge.vectors import NoVectors
-from inference.models import Assistant, AssistantVersion, DocumentState, KnowledgeBase
+from inference.models import (
+    Assistant,
+    AssistantVersion,
+    Document,
+    DocumentState,
+    KnowledgeBase,
+)
 from inference.models.assistants.assistant_version import BuildState
 from tenants.models import ApiKey, Tenant
 
@@ -48,12 +55,16 @@ class Furnishing:
     def knowledge(self, name: str, model: str, pages: Mapping[str, Page]) -> KnowledgeBase:
         """Returns a base with these pages, all of them searchable. Raises Unready."""
         base = self._base(name, model)
-        for page, (content, url) in pages.items():
-            form = uploading.format_of(page)
-            assert form
-            uploading.store(base, page, form, content, url, caller=self.key, by=self.author)
-        self._wait(lambda: self._are_ready(base), "the embedding of the documents")
+        stored = [self._stored(base, name, page).pk for name, page in pages.items()]
+        rows = base.documents.filter(pk__in=stored)
+        self._wait(lambda: _are_ready(rows), "the embedding of the documents")
         return base
+
+    def _stored(self, base: KnowledgeBase, name: str, page: Page) -> Document:
+        form = uploading.format_of(name)
+        assert form
+        uploaded = (base, name, form, page.content, page.url)
+        return uploading.store(*uploaded, caller=self.key, by=self.author)
 
     def _base(self, name: str, model: str) -> KnowledgeBase:
         bases = KnowledgeBase.objects.present().filter(tenant=self.tenant, name=name)
@@ -65,11 +76,6 @@ class Furnishing:
             return creating.create(self.tenant, name, model, by=self.author)
         except NoVectors as problem:
             raise Unready(str(problem)) from None
-
-    def _are_ready(self, base: KnowledgeBase) -> bool:
-        if failed := base.documents.filter(state=DocumentState.FAILED).first():
-            raise Unready(f"the document {failed.name} failed: {failed.problem}")
-        return not base.documents.filter(state__in=_UNDER_WAY).exists()
 
     # Actions -------------------------------------------------------------------------------------
     def action(self, fields: Mapping[str, Any]) -> str:
@@ -118,6 +124,13 @@ class Furnishing:
             if time.monotonic() > ends:
                 raise Unready(f"{what} takes too long: does the jobs process run?")
             time.sleep(LOOK_EVERY_S)
+
+
+def _are_ready(rows: QuerySet[Document]) -> bool:
+    """Raises Unready if one of them has failed."""
+    if failed := rows.filter(state=DocumentState.FAILED).first():
+        raise Unready(f"the document {failed.name} failed: {failed.problem}")
+    return not rows.filter(state__in=_UNDER_WAY).exists()
 
 
 def spec_of(fields: Mapping[str, Any]) -> AssistantSpec:

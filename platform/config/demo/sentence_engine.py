@@ -4,6 +4,7 @@ import time
 import urllib.request
 
 from django.conf import settings
+from django.core.exceptions import ValidationError
 
 from config.demo import sentence_model
 from config.demo.http_api import Unready
@@ -34,7 +35,11 @@ def _added(tenant: Tenant, by: str) -> Engine:
         "context_length": CONTEXT,
         "capabilities": {"text": False, "embeddings": True},
     }
-    fields = with_server(NAME, {"kind": "llama_cpp", "slots": SLOTS, "options": options})
+    try:
+        fields = with_server(NAME, {"kind": "llama_cpp", "slots": SLOTS, "options": options})
+    except ValidationError as problem:
+        reason = " ".join(problem.messages)
+        raise Unready(f"name a model for embeddings by --model. {reason}") from None
     model = Model.objects.filter(name=NAME).first() or Model.add(NAME, by=by, only_for=tenant.pk)
     pool = model.pools.first() or Pool.add(model, NAME, by=by)
     return Engine.add(pool, NAME, by=by, **fields)

@@ -15,6 +15,7 @@ from config.demo.http_api import Unready
 from inference.api.assistants import driver as assistants
 from inference.api.knowledge import driver as knowledge
 from inference.models import Assistant, AssistantVersion, Dialogue, Document
+from inference.registry import following
 from tenants.models import ApiKey, Tenant
 from tests.inference.engine_server import EngineServer
 from tests.inference.knowledge.conftest import answer_to
@@ -46,7 +47,7 @@ class ThroughClient:
 
 def _run(client: httpx.AsyncClient, loop: asyncio.AbstractEventLoop, lines: list[str]) -> None:
     try:
-        shown = ServiceDemo.of("acme", None, ThroughClient(client, loop))
+        shown = ServiceDemo.of("acme", "small", ThroughClient(client, loop))
         shown.tell = lines.append
         shown.run()
     finally:
@@ -77,7 +78,7 @@ async def test_it_makes_an_assistant_that_answers_and_changes_nothing_a_second_t
     client: httpx.AsyncClient, engine: EngineServer, acme: Tenant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(furnishing, "LOOK_EVERY_S", 0.1)
-    monkeypatch.setattr(customer_service.following, "load_once", lambda: None)
+    monkeypatch.setattr(following, "load_once", lambda: None)
     pages = {name: Page(text.encode(), f"https://d.test/{name}") for name, text in PAGES.items()}
     monkeypatch.setattr(customer_service, "own_pages", lambda: pages)
     engine.beside = lambda body: answer_to(body) if "input" in body else None

@@ -10,7 +10,8 @@ from channels.db import database_sync_to_async
 from django.db import connections
 
 from config.demo import fraud
-from config.demo.fraud import FraudDemo, Unready
+from config.demo.fraud import FraudDemo
+from config.demo.http_api import Unready
 from config.demo.payment_inputs import Input
 from inference.api.evaluations import policies as evaluations
 from inference.api.policy_trials import driver as trials
