@@ -91,6 +91,13 @@ class AnswerTranslator:
             shown = shown[:-1]
         return Tail(shown, finish_reason, usage if isinstance(usage, dict) else {})
 
+    def counted(self, tail: list[bytes], usage: dict[str, Any]) -> list[bytes]:
+        """Returns the tail of a stream with this usage in place of the engine's."""
+        chunks = [(event, events.parsed(event)) for event in tail]
+        kept = [event for event, chunk in chunks if chunk.get("choices") or "usage" not in chunk]
+        own = {**(chunks[-1][1] if chunks else {}), "choices": [], "usage": usage}
+        return [*kept, self._written(own)]
+
     def _apart(self, chunk: dict[str, Any]) -> tuple[bytes, bytes]:
         """Returns usage in a chunk of its own, as OpenAI's clients expect it."""
         rest = {name: value for name, value in chunk.items() if name != "usage"}
@@ -122,6 +129,11 @@ class AnswerTranslator:
         """Returns a chunk with the readers' names: `blob` replaces only an engine's own text."""
         names = {name: value for name, value in self._own_names.items() if name in chunk}
         return b"data: " + orjson.dumps(chunk | names)
+
+
+def recounted(answer: bytes, usage: dict[str, Any]) -> bytes:
+    """Returns a whole answer with this usage in place of the engine's."""
+    return orjson.dumps({**orjson.loads(answer), "usage": usage})
 
 
 def _moved(usage: Any, tokens: int) -> bool:

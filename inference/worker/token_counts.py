@@ -8,6 +8,7 @@ from inference.codec.answer_translator import count
 
 log = logging.getLogger(__name__)
 ALERT_EVERY_S = 60.0  # for one engine
+NAMES = ("prompt_tokens", "completion_tokens")
 _alerted: dict[str, float] = {}
 
 
@@ -17,14 +18,19 @@ def believable(usage: Any, name: str, most: int) -> int | None:
     return value if value is None or value <= most else None
 
 
+def usage_of(prompt: int, answer: int) -> dict[str, Any]:
+    """Returns our own count in OpenAI's form."""
+    total = prompt + answer
+    return {"prompt_tokens": prompt, "completion_tokens": answer, "total_tokens": total}
+
+
 def alert(engine: str, usage: Any) -> None:
     """Report bad figures to operators, at most once a minute, without any text."""
     now = monotonic()
     if now - _alerted.get(engine, -ALERT_EVERY_S) < ALERT_EVERY_S:
         return
     _alerted[engine] = now
-    names = ("prompt_tokens", "completion_tokens")
-    figures = {name: _shown(usage.get(name)) for name in names} if isinstance(usage, dict) else {}
+    figures = {name: _shown(usage.get(name)) for name in NAMES} if isinstance(usage, dict) else {}
     log.error(
         "ALERT engine:usage %s: engine reported unusable token counts %.200r; using our own",
         engine,

@@ -226,7 +226,7 @@ class Choices(Asking):
         prompts = await asyncio.gather(*(self._prompt_tokens(session, each) for each in begun))
         answers = [self._answer_tokens(each) for each in begun]
         if not (failure or self.run.signals.cancelled):
-            self._check_figures()
+            self._check_figures(list(zip(prompts, answers, strict=True)))
         engine, prompt = self.engine.config.id, sum(prompts)
         return msgspec.structs.replace(
             self.run.ending(failure, finish_reason_of(self._replies)),
@@ -259,12 +259,17 @@ class Choices(Asking):
         tokens = token_counts.believable(reply.usage, "completion_tokens", most)
         return reply.pieces if tokens is None else tokens
 
-    def _check_figures(self) -> None:
-        """Report an engine that did not count."""
-        for reply in self._replies:
-            if not {"prompt_tokens", "completion_tokens"} <= reply.usage.keys():
-                token_counts.alert(self.engine.config.id, reply.usage)
-                return
+    def _check_figures(self, counts: list[tuple[int, int]]) -> None:
+        """Report an engine that did not count, and give the reader the counts that are billed."""
+        for reply, (prompt, answer) in zip(self._replies, counts, strict=True):
+            own = token_counts.usage_of(prompt, answer)
+            if all(reply.usage.get(name) == own[name] for name in token_counts.NAMES):
+                continue
+            token_counts.alert(self.engine.config.id, reply.usage)
+            reply.usage = own
+            self._body = b""  # it is made again, with these figures
+        if not (self.order.stream or self._body):
+            self._body = self._gathered.whole(self._replies)
 
     def _recorded(self) -> bytes:
         """Returns the whole answers for the record, or what there is of them."""

@@ -12,7 +12,7 @@ import msgspec
 
 from inference.codec import events as sse
 from inference.codec import pieces
-from inference.codec.answer_translator import AnswerTranslator, count
+from inference.codec.answer_translator import AnswerTranslator, count, recounted
 from inference.engines import Pool, continuation
 from inference.engines.base import (
     LONGEST_ANSWER,
@@ -361,16 +361,20 @@ class Generation(Asking):
     # The end --------------------------------------------------------------------------------------
     async def outcome(self, session: EngineSession, failure: EngineFailed | None) -> Outcome:
         prompt, generated = self._prompt_figure(), self._answer_figure()
-        if None in (prompt, generated) and not (failure or self.run.signals.cancelled):
-            token_counts.alert(self.engine.config.id, self.answer.usage)
+        uncounted = None in (prompt, generated) and not (failure or self.run.signals.cancelled)
+        details = self.answer.usage.get("prompt_tokens_details")
         if prompt is None:
             prompt = await self._prompt(session, failure)
+        if generated is None:
+            generated = self._counted(failure)
+        if uncounted:
+            token_counts.alert(self.engine.config.id, self.answer.usage)
+            self._tell_counts(token_counts.usage_of(prompt, generated))
         said, engine = self._said(), self.engine.config.id
-        details = self.answer.usage.get("prompt_tokens_details")
         return msgspec.structs.replace(
             self.run.ending(failure, self.answer.finish_reason),
             prompt_tokens=prompt,
-            completion_tokens=self._counted(failure) if generated is None else generated,
+            completion_tokens=generated,
             cached_tokens=min(prompt, count(details, "cached_tokens") or 0),
             ttft_ms=self._ttft_ms() if self.order.stream else None,
             upstream=self.upstream,
@@ -379,6 +383,15 @@ class Generation(Asking):
             reasoning=said.reasoning,
             response=self.answer.body or self._recorded(said, failure),
         )
+
+    def _tell_counts(self, usage: dict[str, Any]) -> None:
+        """Give the reader the count that is billed, where the engine sent no usable one."""
+        answer = self.answer
+        answer.usage = usage
+        if not self.order.stream:
+            answer.body = recounted(answer.body, usage)
+        elif self.order.include_usage:
+            answer.held = answer.translator.counted(answer.held, usage)
 
     def _ttft_ms(self) -> int | None:
         before = self.run.earlier.parked.ttft_ms

@@ -150,9 +150,13 @@ async def test_an_engine_that_counts_nothing_is_counted_here() -> None:
     two = [{**ONE, "index": number, "message": {"content": "a" * 40}} for number in (0, 1)]
     engine = ScriptedEngine([orjson.dumps({"choices": two, "usage": [1]})])
     engine.makes_choices = True
-    outcome = await Traces().run(run_of(engine, several(stream=False)))
+    traces = Traces()
+    outcome = await traces.run(run_of(engine, several(stream=False)))
     assert outcome
     assert (outcome.prompt_tokens, outcome.completion_tokens) == (42, 20)
+    for body in (traces.last.body, outcome.response):
+        usage = {"prompt_tokens": 42, "completion_tokens": 20, "total_tokens": 62}
+        assert orjson.loads(body)["usage"] == usage, "as it is billed"
 
 
 async def test_answers_that_are_too_long_together_end_and_are_paid(

@@ -217,6 +217,26 @@ async def test_a_whole_answer_without_a_figure_is_not_for_nothing(odd: object) -
     assert (outcome.prompt_tokens, outcome.completion_tokens) == (42, 30)
 
 
+@pytest.mark.parametrize("odd", ODD)
+@pytest.mark.parametrize("stream", [False, True])
+async def test_readers_get_the_figures_that_are_billed(odd: object, stream: bool) -> None:
+    traces = Traces()
+    choice = {"message": {"content": "words " * 20}, "finish_reason": "stop"}
+    whole = orjson.dumps({"choices": [choice], "usage": odd})
+    told = event({"choices": [], "usage": odd})
+    steps: list[Step] = [[chunk("a"), chunk(finish="stop"), told]] if stream else [whole]
+    order = an_order(stream=stream, include_usage=True)
+    outcome = await traces.of(ScriptedEngine(steps), order)
+    assert outcome
+    counts = {"prompt_tokens": 42, "completion_tokens": outcome.completion_tokens}
+    told_counts = counts | {"total_tokens": 42 + outcome.completion_tokens}
+    if not stream:
+        assert orjson.loads(traces.last.body)["usage"] == told_counts
+        return
+    usages = [chunk["usage"] for chunk in plain(traces.events) if chunk and "usage" in chunk]
+    assert usages == [told_counts]
+
+
 async def test_no_more_was_cached_than_there_was() -> None:
     tail = usage(10, 1, prompt_tokens_details={"cached_tokens": 10**6})
     engine = ScriptedEngine([[chunk("a"), chunk(finish="stop"), tail]], private_cache=True)
