@@ -69,7 +69,8 @@ def read(
 
     `earlier` are the items before its own input, `references` those that it names, by id.
     """
-    engine = allowed.engine_for(caller, requests.model_of(present))
+    target = allowed.target_for(caller, requests.model_of(present))
+    engine = target.engine
     listed = [_referenced(item, references) for item in items.listed(present.get("input"))]
     with own_names():
         requests.check_count(len(earlier) + len(listed), engine)
@@ -85,7 +86,8 @@ def read(
     if earlier or references:  # what the engine gets is longer than what has arrived
         length += len(orjson.dumps([*earlier, *references.values()]))
     packs = fields.ENCRYPTED in wanted
-    return ResponseRequest(body, _head(present, own_tools), earlier, listed, packs, length)
+    head = _head({**present, "model": target.name}, own_tools)
+    return ResponseRequest(body, head, earlier, listed, packs, length)
 
 
 def _referenced(item: Any, references: dict[str, Item]) -> Any:

@@ -113,6 +113,12 @@ class Target(NamedTuple):
     engine: Engine
     adapter: OrderAdapter | None = None
 
+    @property
+    def name(self) -> str:
+        """Returns the name of what answers, as answers have it."""
+        model = self.engine.config.name
+        return f"{model}:{self.adapter.name}" if self.adapter else model
+
 
 def engine_for(caller: Caller, model: str) -> Engine:
     """Returns the engine of `target_for`. Raises as it does."""

@@ -9,6 +9,8 @@ import pytest
 from channels.db import database_sync_to_async
 
 from inference.api.responses.compaction import PROMPT
+from inference.engines import aliases
+from inference.engines.aliases import AliasInForce
 from inference.engines.kinds.openai import OpenAIEngine
 from inference.intake.context import Context
 from inference.models import Completion, Usage
@@ -53,6 +55,18 @@ async def test_a_response_and_its_record(client: httpx.AsyncClient, engine: Engi
     usage = await in_database(Usage.objects.get)(completion_id=request_id)
     assert (usage.prompt_tokens, usage.completion_tokens) == (7, 3)
     assert (await in_database(Completion.objects.get)(pk=request_id)).route == PATH
+
+
+async def test_the_model_of_a_response_is_what_answered_not_its_alias(
+    client: httpx.AsyncClient, acme: Tenant
+) -> None:
+    aliases.put_in_force([AliasInForce(acme.pk, "gpt-5", "small", 1)])
+    try:
+        created = (await ask(client, model="gpt-5")).json()
+        again = (await client.get(f"{PATH}/{created['id']}")).json()
+    finally:
+        aliases.put_in_force([])
+    assert (created["model"], again["model"]) == ("small", "small")
 
 
 async def test_a_streamed_response(client: httpx.AsyncClient) -> None:
