@@ -7,7 +7,7 @@ Where a second person is needed, the first outcome waits until another person de
 
 import uuid
 from collections.abc import Iterable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
 import msgspec
@@ -66,11 +66,21 @@ class FinalOutcome(models.TextChoices):
     BLOCK = "block", gettext_lazy("Block")
 
 
+class Opinion(msgspec.Struct, frozen=True):
+    """An outcome that the next reviewer did not share."""
+
+    outcome: str
+    by: str
+    at: datetime
+    reason: str
+
+
 class Reasons(msgspec.Struct, frozen=True):
     """The reviewers' texts, encrypted under the key of the decision."""
 
     first: str = ""
     second: str = ""
+    earlier: tuple[Opinion, ...] = ()  # where reviewers disagreed
 
 
 class ReviewQuerySet(models.QuerySet["Review"]):
@@ -186,13 +196,19 @@ class Review(models.Model):
         now, before = timezone.now(), self.reasons
         if confirms:
             self.confirmed_by, self.confirmed_at = by, now
-            reasons = Reasons(before.first, reason)
+            reasons = Reasons(before.first, reason, before.earlier)
         else:
+            reasons = Reasons(reason, earlier=(*before.earlier, *self._opinion(before.first)))
             self.outcome, self.decided_by, self.decided_at = outcome, by, now
-            reasons = Reasons(reason)
         cipher = keyring.by_id_now(self.decision.data_key_id)
         self.data_key_id = cipher.key_id
         self.ciphertext = cipher.encrypt(msgspec.json.encode(reasons), self._aad)
+
+    def _opinion(self, reason: str) -> tuple[Opinion, ...]:
+        """Returns what was decided so far, where somebody has."""
+        if self.state != ReviewState.SECOND or self.decided_at is None:
+            return ()
+        return (Opinion(self.outcome, self.decided_by, self.decided_at, reason),)
 
     def _end(self, outcome: str, reason: str, by: str) -> None:
         """Give the decision its final outcome, and end the contest that asked for the review."""

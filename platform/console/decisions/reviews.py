@@ -214,7 +214,10 @@ def _page(request: TenantRequest, review: Review, form: OutcomeForm) -> HttpResp
     mine = review.is_claimed_by(request.actor) and review.state != ReviewState.DECIDED
     content = _content(review.decision) if mine else None
     contest = review.contests.first()
-    actors = Actors.among(actors_of([review]), request.tenant)
+    reasons = _text(lambda: review.reasons) if review.state == ReviewState.DECIDED else None
+    earlier = reasons.earlier if reasons else ()
+    named = [*actors_of([review]), *(each.by for each in earlier)]
+    actors = Actors.among(named, request.tenant)
     context = {
         "review": review,
         "decision": review.decision,
@@ -224,7 +227,11 @@ def _page(request: TenantRequest, review: Review, form: OutcomeForm) -> HttpResp
         "unreadable": mine and content is None,
         "contest": contest,
         "statement": _text(lambda: contest.texts.statement) if contest and mine else "",
-        "reasons": _text(lambda: review.reasons) if review.state == ReviewState.DECIDED else None,
+        "reasons": reasons,
+        "earlier": [
+            (FinalOutcome(each.outcome).label, actors.name(each.by), each.at, each.reason)
+            for each in earlier
+        ],
         "claimed_by": actors.name(review.claimed_by) if review.is_claimed else "",
         "decided_by": actors.name(review.decided_by) if review.decided_by else "",
         "confirmed_by": actors.name(review.confirmed_by) if review.confirmed_by else "",

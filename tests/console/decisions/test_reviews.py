@@ -242,3 +242,17 @@ def test_a_stranger_finds_no_review(acme: Tenant, charlie: Member, sign_in: Sign
     review = decided(acme).reviews.get()
     assert Client().get(f"/api/v1/{T}reviews/{review.pk}/").status_code == 401
     assert Api(sign_in(charlie)).get(f"{T}reviews/{review.pk}/").status_code == 404
+
+
+def test_opinions_that_were_not_shared_stay_on_the_page(
+    acme: Tenant, rita: Member, ralf: Member, sign_in: SignIn
+) -> None:
+    decision = decided(acme, **TWO)
+    rosa = join(acme, "rosa@acme.example", Role.REVIEWER)
+    for member, outcome in ((rita, "block"), (ralf, "approve"), (rosa, "approve")):
+        review = decision.reviews.get()
+        review.claim(by=member.actor, needs_second=True)
+        review.decide(outcome, f"for {outcome}, {member.user.email}", by=member.actor)
+    page = sign_in(rita).get(page_of(decision)).content.decode()
+    for member, outcome in ((rita, "block"), (ralf, "approve"), (rosa, "approve")):
+        assert f"for {outcome}, {member.user.email}" in page

@@ -152,13 +152,16 @@ def test_above_the_sum_two_people_must_agree(acme: Tenant) -> None:
 
 def test_who_disagrees_needs_another_person_too(acme: Tenant) -> None:
     review = review_of(decided(acme, **TWO))
-    decide(review, "block", RITA)
+    decide(review, "block", RITA, "The customer did not answer")
     decide(review, "approve", RALF)
     assert (review.state, review.decided_by) == (ReviewState.SECOND, RALF)
     with pytest.raises(SamePerson):
         reviewing.claim(review, by=RALF)
     decide(review, "approve", ROSA)
     assert (review.outcome, review.confirmed_by) == ("approve", ROSA)
+    (opinion,) = review.reasons.earlier
+    assert (opinion.outcome, opinion.by) == ("block", RITA)
+    assert opinion.reason == "The customer did not answer"
 
 
 def test_below_the_sum_one_person_decides(acme: Tenant) -> None:
