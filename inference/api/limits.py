@@ -68,7 +68,10 @@ def _advice(admission: Admission, seconds: int) -> str:
     if admission.tier != "quota":
         return f"try again in {seconds} s"
     if admission.window == SESSION and admission.asked <= admission.limit:
-        return "this session has no room for it: begin a new session"
+        return (
+            "this session has no room for it: begin a new session, or wait until its requests in "
+            "progress have ended"
+        )
     if not admission.never_fits:
         return f"it frees in {seconds} s"
     if admission.unit == "requests":
