@@ -23,9 +23,9 @@ from bench.servers.child import REPOSITORY
 from bench.servers.forebay import forebay_on
 from bench.service import assistant, injections, offline, report
 from bench.service.client import Client
+from bench.service.figures import Run
 from bench.service.handbook import Handbook
 from bench.service.install import NAME
-from bench.service.report import Run
 from bench.service.shop import Shop
 from bench.service.simulation import Simulation
 from bench.service.webhooks import Webhooks, serving

@@ -26,14 +26,14 @@ class Talker(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Episode:
-    """What happened in a dialogue. A turn is a message of the person."""
+    """The course of a dialogue. A turn is a message of the person."""
 
     dialogue: str  # as the webhooks name it
     turns: int
     seconds: float
     handed_over: bool
     satisfied: bool
-    messages: tuple[tuple[str, str, str, str], ...]  # said, step, intent, answer
+    messages: tuple[tuple[str, str, str, str], ...]  # message, step, intent, answer
 
 
 class Talk:

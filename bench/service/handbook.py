@@ -49,8 +49,8 @@ class Handbook:
         return [replace(self._passages[number], score=relevance[number]) for number in best]
 
     def _shared(self, query: str) -> tuple[ranking.Weights, dict[int, float]]:
-        asked = list(words.counted(query))
-        having = [sum(word in each for each in self._counts) for word in asked]
+        query_words = list(words.counted(query))
+        having = [sum(word in each for each in self._counts) for word in query_words]
         by_word = {
             number: ranking.weight(len(self._counts), count)
             for number, count in enumerate(having)
@@ -60,6 +60,10 @@ class Handbook:
         weights = ranking.Weights(by_word, sum(lengths) / len(lengths))
         shared = {}
         for passage, counts in enumerate(self._counts):
-            own = {number: counts[asked[number]] for number in by_word if asked[number] in counts}
+            own = {
+                number: counts[query_words[number]]
+                for number in by_word
+                if query_words[number] in counts
+            }
             shared[passage] = ranking.bm25(own, lengths[passage], weights)
         return weights, shared

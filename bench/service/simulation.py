@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from bench.figures import tell
 from bench.service import dialogues, injections, scoring
 from bench.service.dialogues import Episode, Talker
+from bench.service.figures import Run
 from bench.service.goals import Goal, Numbers, again, make_goals
 from bench.service.injections import Attack
-from bench.service.report import Run
 from bench.service.scoring import Score
 from bench.service.shop import Shop
 

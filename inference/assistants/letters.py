@@ -1,4 +1,4 @@
-"""What a sentence is written with: its words and runs of letters, hashed to a few numbers.
+"""Words and runs of letters of a sentence, hashed to a few numbers.
 
 They stand beside the embedding. A model that does not know a language or a name still leaves the
 letters (K. Weinberger et al., "Feature hashing for large scale multitask learning", ICML 2009).

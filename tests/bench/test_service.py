@@ -15,12 +15,12 @@ import pytest
 
 from bench.service import assistant, injections, report
 from bench.service.dialogues import Episode
+from bench.service.figures import Run
 from bench.service.goals import QUESTIONS, SENTENCES, Goal, Kind, Numbers, Twist, make_goals
 from bench.service.handbook import Handbook
 from bench.service.injections import Attack
 from bench.service.noise import typed
 from bench.service.offline import Offline
-from bench.service.report import Run
 from bench.service.scoring import got_through, pass_power, score
 from bench.service.shop import Refused, Shop
 from bench.service.simulation import Simulation
@@ -77,14 +77,14 @@ def test_goals_are_the_same_for_the_same_seed() -> None:
 
 def test_no_sentence_of_a_person_is_an_example_of_the_assistant() -> None:
     lists = [*SENTENCES.values(), *QUESTIONS.values()]
-    said = {text.lower() for each in lists for texts in each.values() for text in texts}
-    learnt = {
+    sentences = {text.lower() for each in lists for texts in each.values() for text in texts}
+    examples = {
         text.lower()
         for each in assistant.EXAMPLES.values()
         for texts in each.values()
         for text in texts
     }
-    assert not said & learnt
+    assert not sentences & examples
 
 
 def test_noise_is_seeded_and_leaves_numbers_alone() -> None:
