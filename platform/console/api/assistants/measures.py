@@ -68,7 +68,7 @@ class DialogueQuestion(CohortQuestion):
     resolve_s = f.NumberFilter(help_text="Resolved after at least so long.")
 
 
-class FiguresShape(Shape):
+class ServiceFiguresShape(Shape):
     dialogues = s.IntegerField(help_text="Those that are over: rates are shares of them.")
     under_way = s.IntegerField()
     resolved = s.IntegerField(help_text="By the assistant alone.")
@@ -89,11 +89,11 @@ class FiguresShape(Shape):
     satisfaction = s.FloatField(allow_null=True, help_text="Mean, 1 to 5.")
 
 
-class ServicePeriod(FiguresShape):
+class ServicePeriod(ServiceFiguresShape):
     begins = s.DateField()
 
 
-class ServiceGroup(FiguresShape):
+class ServiceGroup(ServiceFiguresShape):
     value = s.CharField(help_text="An intent, a version's number, a channel, a language.")
     assistant = s.UUIDField(allow_null=True, help_text="Of a version.")
 
@@ -117,7 +117,7 @@ class ServiceShape(Shape):
     last = s.DateField()
     time_zone = s.CharField(help_text="The time zone of the days.")
     by = s.ChoiceField(By.values)
-    total = FiguresShape()
+    total = ServiceFiguresShape()
     series = ServicePeriod(many=True, help_text="Figures of each day or week.")
     groups = ServiceGroup(many=True, help_text="The fifty largest.")
     hand_overs = HandOverReason(many=True)
