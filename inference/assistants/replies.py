@@ -74,9 +74,12 @@ def _to_confirmation(message: Message, intent: Intent, pending: Pending) -> Next
     if message.means("no", "thanks"):
         return settled(message.state), Say("cancelled")
     extracted = extract(intent.slots, message.text, "", message.today)
+    differs = _differ(extracted.values, message.state.slots)
+    if differs and sentences.is_correction(message.text):  # it is confirmed anew in any case
+        return message.fill(intent, extracted.values)
     if other := _changed_mind(message, None, extracted):
         return message.begin(other)
-    if _differ(extracted.values, message.state.slots):
+    if differs:
         return message.fill(intent, extracted.values)
     texts = [slot.name for slot in intent.slots if slot.kind == "text"]
     if len(texts) == 1 and sentences.is_correction(message.text):

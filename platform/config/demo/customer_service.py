@@ -24,9 +24,9 @@ PAGES = (
     *("scenarios/customer-service.md", "scenarios/knowledge.md"),
 )
 QUESTIONS = (
-    ("en", "How is a webhook signed?"),
+    ("en", "How do I verify each request of a webhook?"),
     ("en", "What does a vector tell about my text?"),
-    ("zh", "动作会被调用两次吗？"),
+    ("zh", "同一笔交易会决策两次吗？"),
 )
 _ASSISTANT = Path(__file__).with_name("customer_service.toml")
 

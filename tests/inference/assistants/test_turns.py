@@ -265,6 +265,13 @@ def test_a_no_with_a_reason_to_stop_is_a_no(text: str) -> None:
     assert dialogue.hear(text, unsure("track")) == Say("cancelled")
 
 
+@pytest.mark.parametrize("text", ["Sorry, it is AB-9999, not that one", "说错了，是AB-9999"])
+def test_a_correction_is_no_other_wish_whatever_the_classifier_says(text: str) -> None:
+    dialogue = confirmed()
+    corrected: Arguments = {**ARGUMENTS, "order": "AB-9999"}
+    assert dialogue.hear(text, sure("track")) == Confirm("refund", corrected, "refund")
+
+
 @pytest.mark.parametrize("text", ["My order number is AB-1234", "订单号是AB-1234，谢谢"])
 def test_an_answer_in_a_whole_sentence_is_no_other_wish(text: str) -> None:
     dialogue = Dialogue()
