@@ -48,7 +48,8 @@ class Sample:
 
     @property
     def estimate(self) -> Estimate | None:
-        if not self.count:
+        """Returns None without values, and for a mean of one: its deviation is unknown."""
+        if self.count < (1 if self.deviation is None else 2):
             return None
         if self.deviation is None:
             return Estimate(self.value, *wilson(self.successes, self.count))
@@ -73,7 +74,7 @@ class Measure:
     def difference(self) -> Estimate | None:
         """Returns the challenger's value minus the live version's."""
         ours, theirs = self.challenger, self.live
-        if not (ours.count and theirs.count):
+        if ours.estimate is None or theirs.estimate is None:
             return None
         value = ours.value - theirs.value
         if ours.deviation is None or theirs.deviation is None:
@@ -183,7 +184,7 @@ def _share(side: dict[str, Any], name: str) -> Sample:
 
 
 def _mean(side: dict[str, Any], name: str) -> Sample:
-    """Returns a mean; one value alone has no deviation that could be known."""
+    """Returns the mean of a side."""
     count = side.get(f"{name}_n", 0)
     mean, deviation = side.get(f"{name}_mean") or 0.0, side.get(f"{name}_deviation") or 0.0
     return Sample(count, float(mean), float(deviation))

@@ -222,6 +222,7 @@ def test_each_person_counts_once_since_both_answer(acme: Tenant, key: ApiKey) ->
     assert by_name["handed_over"].live.successes == 1
     assert by_name["action_problem"].challenger.successes == 1
     assert by_name["satisfaction"].challenger == Sample(1, 4.0, 0.0)
+    assert by_name["satisfaction"].challenger.estimate is None, "one mark has no interval"
     assert by_name["satisfaction"].live.count == 0
 
 
