@@ -8,6 +8,7 @@ import json
 import os
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import pytest
 
 from config.environment import PROJECT
 from tests.e2e import sentence_model
+from tests.e2e.ask import eventually
 from tests.e2e.conftest import Platform
 
 pytestmark = [
@@ -75,7 +77,7 @@ def test_questions_find_their_section_among_five_passages(api: httpx.Client) -> 
     lines = QUESTIONS.read_text().splitlines()
     for line in lines:
         question, *sections = line.split("\t")
-        answer = api.post(f"{base}/search/", json={"question": question}).json()
+        answer = eventually(partial(search, api, base, question), 120)
         places = [place(one) for one in answer["passages"]]
         if not set(places) & set(sections):
             misses.append((question, sections, places))
@@ -88,6 +90,13 @@ def upload(api: httpx.Client, base: str, name: str, content: str) -> None:
     body = {"name": name, "content": content, "url": f"https://docs.example/{name}"}
     answer = api.post(f"{base}/documents/", json=body)
     assert answer.status_code == 201, answer.text
+
+
+def search(api: httpx.Client, base: str, question: str) -> Any:
+    """Returns the answer; None where a busy machine had no time for it."""
+    answer = api.post(f"{base}/search/", json={"question": question})
+    assert answer.status_code in (200, 503), answer.text
+    return answer.json() if answer.status_code == 200 else None
 
 
 def wait(api: httpx.Client, base: str) -> None:
