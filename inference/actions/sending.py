@@ -90,8 +90,12 @@ async def _outcome(response: aiohttp.ClientResponse, schema: dict[str, Any]) -> 
     status = response.status
     if status >= 500 or status in _DOUBTFUL:
         return Outcome(CallState.UNKNOWN, "service_error", status)
-    if status >= 300:
-        return Outcome(CallState.FAILED, "redirect" if status < 400 else "refused", status)
+    if status >= 400:
+        return Outcome(CallState.FAILED, "refused", status)
+    if (
+        status >= 300
+    ):  # many services redirect to a page about what they have done (RFC 9110 15.4.4)
+        return Outcome(CallState.UNKNOWN, "redirect", status)
     raw = await _bounded(response)
     answer = _parsed(raw) if raw is not None else None
     if answer is None or schemas.problem(schema, answer):

@@ -23,6 +23,7 @@ from inference.models.decisions.decision import Content
 from tenants.caller import Caller
 
 FALLBACK = b"x-forebay-fallback"
+UNREAD_MS = 2_000  # the deadline while the policy's own is not known: its default
 
 
 class Decided(NamedTuple):
@@ -39,8 +40,9 @@ async def decide(call: Call, caller: Caller, request: DecisionRequest) -> Decide
     decision cannot be put on record within the deadline.
     """
     claim = earlier.claim_of(request)
+    clock = Clock(request.began, UNREAD_MS, request.time_limit_s)
     try:
-        policy = await serving(call.context, caller.tenant_id, request.policy)
+        policy = await clock.in_time(serving(call.context, caller.tenant_id, request.policy))
     except NotFound:
         if claim is None:
             raise

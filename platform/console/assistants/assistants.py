@@ -10,6 +10,7 @@ from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
 
+from console.account.reauthentication import recently_proven
 from console.assistants.forms import NameForm, SentenceForm, ShareForm, SpecForm, as_json
 from console.assistants.intent_form import IntentForm
 from console.assistants.words import problem_words
@@ -125,6 +126,7 @@ def attempt(request: TenantRequest, assistant: UUID, number: int) -> HttpRespons
 # Acts -------------------------------------------------------------------------------------------
 @require_POST
 @permitted(P.APPROVE_ASSISTANTS)
+@recently_proven
 def review(request: TenantRequest, assistant: UUID, number: int) -> HttpResponse:
     version = _version(_assistant(request, assistant), str(number))
     acts: dict[str, Callable[[], object]] = {
@@ -136,6 +138,7 @@ def review(request: TenantRequest, assistant: UUID, number: int) -> HttpResponse
 
 @require_POST
 @permitted(P.MANAGE_ASSISTANTS)
+@recently_proven
 def change(request: TenantRequest, assistant: UUID, number: int) -> HttpResponse:
     """Do what `act` says with a version."""
     version = _version(_assistant(request, assistant), str(number))
@@ -152,6 +155,7 @@ def change(request: TenantRequest, assistant: UUID, number: int) -> HttpResponse
 
 @require_POST
 @permitted(P.MANAGE_ASSISTANTS)
+@recently_proven
 def switch(request: TenantRequest, assistant: UUID) -> HttpResponse:
     """Do what `act` says with an assistant."""
     row, by = _assistant(request, assistant), request.actor

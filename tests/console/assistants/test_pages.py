@@ -182,3 +182,16 @@ def test_those_of_another_tenant_are_not_there(
     client = sign_in(charlie)
     assert client.get(f"/console/t/globex/assistants/{assistant.pk}/").status_code == 404
     assert client.get(f"{LIST}{assistant.pk}/").status_code in (403, 404)
+
+
+def test_acts_need_a_recent_proof(
+    assistant: Assistant,
+    alice: Member,
+    bob: Member,
+    sign_in: SignIn,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("console.account.reauthentication.is_proven", lambda *_: False)
+    for who, path in ((alice, "versions/1/review/"), (bob, "versions/1/change/"), (bob, "switch/")):
+        answer = sign_in(who).post(f"{LIST}{assistant.pk}/{path}", {"act": "approve"})
+        assert "proof" in answer.headers["Location"], path

@@ -118,7 +118,7 @@ async def test_calls_of_one_turn_at_once_send_once(
         (500, b"{}", "unknown", "service_error"),
         (408, b"{}", "unknown", "service_error"),
         (404, b"{}", "failed", "refused"),
-        (302, b"", "failed", "redirect"),
+        (303, b"", "unknown", "redirect"),
         (200, b"no JSON", "unknown", "wrong_answer"),
         (200, b"[]", "unknown", "wrong_answer"),
         (200, b'{"state": 3}', "unknown", "wrong_answer"),

@@ -10,7 +10,7 @@ import pytest
 from channels.db import database_sync_to_async
 
 from inference.api.call import Call
-from inference.api.deciding import asking, clock
+from inference.api.deciding import asking, clock, flow
 from inference.decisions import model_versions
 from inference.errors import Unauthorized, error_body
 from inference.intake.context import Context
@@ -189,3 +189,16 @@ async def _eventually(holds: Callable[[], Any]) -> None:
     async with asyncio.timeout(20):
         while not await holds():
             await asyncio.sleep(0.05)
+
+
+async def test_a_policy_that_cannot_be_read_is_not_waited_for(
+    promote: Promote, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def hangs(*_: Any) -> None:
+        await asyncio.Event().wait()
+
+    await promote()
+    monkeypatch.setattr(flow, "serving", hangs)
+    monkeypatch.setattr(flow, "UNREAD_MS", 100)
+    answer = await decide(client)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (503, "server_overloaded")
