@@ -2,7 +2,8 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import Any, NamedTuple
+from typing import Any
+from uuid import UUID
 
 import httpx
 import orjson
@@ -13,6 +14,7 @@ from inference.api.dialogues import feed, sending
 from inference.assistants import spec as specs
 from inference.dialogues import stepping
 from inference.dialogues.wording_request import Wording
+from inference.knowledge.searching import Cited
 from inference.models import (
     AssistantVersion,
     Dialogue,
@@ -29,17 +31,17 @@ pytestmark = pytest.mark.django_db(transaction=True)
 Events = list[tuple[str, str, dict[str, Any]]]
 
 
-class Cited(NamedTuple):
-    """A passage as a search returns it."""
-
-    id: int
-    title: str
-    url: str
-    text: str
-    score: float
-
-
-PASSAGE = Cited(1, "Delivery", "https://acme.example/delivery", "Delivery costs 5 euros.", 1.0)
+PASSAGE = Cited(
+    id=1,
+    document=UUID(int=1),
+    name="delivery.md",
+    titles=["Delivery"],
+    url="https://acme.example/delivery",
+    text="Delivery costs 5 euros.",
+    score=1.0,
+    likeness=1.0,
+    shared=1.0,
+)
 
 
 @pytest.fixture
