@@ -46,6 +46,15 @@ in_database = database_sync_to_async
 AT_ONCE = 8  # rows of an evaluation
 KLASS = "batch"  # gives way to requests that people wait for
 RENEW_S = 20.0
+_PASSING = (429, 503)  # no engine took the row
+
+
+class RowFailed(Wait):
+    """An engine took a row and failed at it. It may do so each time."""
+
+    def __init__(self, code: str, seconds: float) -> None:
+        super().__init__(seconds)
+        self.code = code
 
 
 def drive_due() -> None:
@@ -61,6 +70,8 @@ async def _drive(evaluation: PolicyEvaluation) -> None:
     renewing = asyncio.create_task(_renew(evaluation))
     try:
         await _work(context, evaluation)
+    except RowFailed as failed:
+        await in_database(evaluation.wait_for_row)(timedelta(seconds=failed.seconds), failed.code)
     except Wait as wait:
         await in_database(evaluation.wait)(timedelta(seconds=wait.seconds))
     except Refused as refused:
@@ -83,7 +94,9 @@ async def _work(context: Context, evaluation: PolicyEvaluation) -> None:
     caller = await caller_of(context, evaluation)
     scores = list[float](evaluation.scores)
     while len(scores) < len(rows):
-        portion = rows[len(scores) : len(scores) + AT_ONCE]
+        # A row that failed is asked for alone: those beside it would be paid for once more.
+        count = 1 if evaluation.failures else AT_ONCE
+        portion = rows[len(scores) : len(scores) + count]
         fresh, problem = await _scores(context, caller, evaluation, spec, portion)
         scores += fresh
         if not await in_database(evaluation.note)(scores):
@@ -125,7 +138,7 @@ async def _scores(
 async def _score(
     context: Context, caller: Caller, evaluation: PolicyEvaluation, spec: PolicySpec, row: Row
 ) -> float:
-    """Returns the model's raw score of a row. Raises Wait, Refused."""
+    """Returns the model's raw score of a row. Raises Wait, RowFailed, Refused."""
     try:
         engine = allowed.engine_for(caller, spec.model)
         tokens = {t for each in engines_of(engine.config.name) for t in each.control_tokens}
@@ -149,9 +162,12 @@ async def _score(
 
 def _score_in(frame: Frame, spec: PolicySpec) -> float:
     if frame.kind == Kind.ERROR:
-        if frame.status == 429 or frame.status >= 500:
+        code = str(orjson.loads(frame.body)["error"].get("code") or "refused")
+        if frame.status in _PASSING:
             raise Wait(frame.retry_after or LEAST_WAIT_S)
-        raise Refused(str(orjson.loads(frame.body)["error"].get("code") or "refused"))
+        if frame.status >= 500:
+            raise RowFailed(code, frame.retry_after or LEAST_WAIT_S)
+        raise Refused(code)
     score = asking.score_in(frame.body, spec)
     if score is None:
         raise Refused("no_score")

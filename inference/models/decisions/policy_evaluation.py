@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Self
 
 from django.core.exceptions import ValidationError
 from django.db import models, transaction
-from django.db.models import Q
+from django.db.models import F, Q
 from django.db.models.functions import Now
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -28,6 +28,7 @@ from tenants.models import ApiKey, Member, Tenant
 
 MOST_UNDER_WAY = 10  # of a tenant
 LEASE = timedelta(seconds=60)
+MOST_FAILURES = 20  # of one row
 
 
 class PolicyPurpose(models.TextChoices):
@@ -89,6 +90,7 @@ class PolicyEvaluation(models.Model):
     data_key_id = models.UUIDField(null=True, blank=True)
     ciphertext = models.BinaryField(null=True, blank=True)  # of the rows; None once it is over
     scores = models.JSONField(default=list, blank=True)
+    failures = models.PositiveSmallIntegerField(default=0, db_default=0)  # of the next row's engine
     report = models.JSONField(null=True, blank=True)
     written = models.PositiveIntegerField(null=True, blank=True)  # number of the fitted version
 
@@ -173,14 +175,25 @@ class PolicyEvaluation(models.Model):
 
     def note(self, scores: list[float]) -> bool:
         """Keep the scores so far. Returns whether it is still under way."""
+        if len(scores) > len(self.scores):
+            self.failures = 0
         self.scores = scores
         rows = PolicyEvaluation.objects.under_way().filter(pk=self.pk)
-        return bool(rows.update(scores=scores, leased_until=Now() + LEASE))
+        fields = {"scores": scores, "failures": self.failures}
+        return bool(rows.update(leased_until=Now() + LEASE, **fields))
 
     def wait(self, after: timedelta) -> None:
         """Go on later, from the scores so far."""
         rows = PolicyEvaluation.objects.under_way().filter(pk=self.pk)
         rows.update(due_at=Now() + after, leased_until=None)
+
+    def wait_for_row(self, after: timedelta, code: str) -> None:
+        """Ask for the next row again later; fail with this code once engines often failed at it."""
+        if self.failures + 1 >= MOST_FAILURES:
+            self.fail(code)
+            return
+        PolicyEvaluation.objects.filter(pk=self.pk).update(failures=F("failures") + 1)
+        self.wait(after)
 
     def succeed(self, report: dict[str, Any] | None = None, written: int | None = None) -> None:
         self._conclude(EvaluationState.SUCCEEDED, report=report, written=written)

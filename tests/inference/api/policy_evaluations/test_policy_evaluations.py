@@ -11,11 +11,13 @@ from django.db import connections
 
 from audit.models import Event
 from inference.api.evaluations import policies as driver
+from inference.api.evaluations.policies import RowFailed
 from inference.api.evaluations.submitting import Wait
 from inference.decisions import evaluating, policies
 from inference.decisions.evaluating import File
 from inference.decisions.spec import of_json
 from inference.models import DecisionPolicyVersion, EvaluationState, PolicyEvaluation, Usage
+from inference.models.decisions import policy_evaluation
 from tenants.models import ApiKey, Tenant
 from tests.inference.api.policy_evaluations.engine_answers import answer_of, score_of
 from tests.inference.engine_server import EngineServer
@@ -164,6 +166,28 @@ async def test_a_failing_engine_makes_it_wait_with_its_rows(
     assert (evaluation.state, evaluation.error_code) == (EvaluationState.RUNNING, "")
     assert evaluation.leased_until is None
     assert evaluation.ciphertext
+
+
+async def test_a_row_that_engines_fail_at_each_time_ends_it(
+    version: Any, engine: EngineServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rows beside it are asked once: after a failure it is asked for alone."""
+    monkeypatch.setattr(policy_evaluation, "MOST_FAILURES", 3)
+    evaluation, score, asked = await begun(await version()), driver._score, list[int]()
+
+    async def fails_at_a_row(*arguments: Any) -> float:
+        asked.append(arguments[-1].input["amount"])
+        if len(asked) in (3, 9, 10):
+            raise RowFailed("engine_failed", 0.0)
+        return await score(*arguments)
+
+    monkeypatch.setattr(driver, "_score", fails_at_a_row)
+    for _ in range(3):
+        await drive()
+        await in_database(PolicyEvaluation.objects.update)(due_at=evaluation.created_at)
+    await in_database(evaluation.refresh_from_db)()
+    assert (evaluation.state, evaluation.error_code) == ("failed", "engine_failed")
+    assert asked[8:] == [asked[2]] * 2
 
 
 async def test_rows_that_a_limit_let_through_are_not_asked_again(
