@@ -78,6 +78,9 @@ def calling(
     """Returns an act that calls the method `verb` of the row, with the fields of the body."""
 
     def method(view: Any, request: Any, **path: Any) -> Any:
-        return view.call(verb, **(view.body() if takes else {}))
+        if takes is None:
+            return view.call(verb)
+        view.row()  # one that is not there is a 404, whatever the body says
+        return view.call(verb, **view.body())
 
     return Act(need, scopes, takes=takes).described(text, method)

@@ -142,7 +142,7 @@ def _api_steps(path: str, caller: ProofCaller) -> Iterator[Step]:
                 continue
             if caller.scope and path.endswith(_NOT_BY_KEYS) and method == "post" and expected == IN:
                 expected = DENIED
-            nowhere = path.endswith("/file/") or _NOWHERE & set(_PARAMETER.findall(path))
+            nowhere = path.endswith(_PERHAPS_NOTHING) or _NOWHERE & set(_PARAMETER.findall(path))
             if nowhere and expected == IN:
                 expected |= HIDDEN
             body, kind = (b"", "") if method == "get" else (b"{}", "application/json")
@@ -150,6 +150,7 @@ def _api_steps(path: str, caller: ProofCaller) -> Iterator[Step]:
 
 
 _NOWHERE = {"price", "deletion_request"} | {n for n, plain in PLAIN.items() if plain == NOBODYS}
+_PERHAPS_NOTHING = ("/file/", "/comparison/")  # a file that is kept no more; no challenger
 # People ask for raises; and the keys here may do more than those that would rotate them.
 _NOT_BY_KEYS = ("/raises/", "/rotate/")
 
