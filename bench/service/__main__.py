@@ -24,7 +24,7 @@ from bench.servers.forebay import forebay_on
 from bench.service import assistant, injections, offline, report
 from bench.service.client import Client
 from bench.service.figures import Run
-from bench.service.handbook import Handbook
+from bench.service.handbook_search import Handbook
 from bench.service.install import NAME
 from bench.service.shop import Shop
 from bench.service.simulation import Simulation

@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from bench.servers.child import Child, temporary_folder
-from bench.service.handbook import Embed, Handbook, Passage
+from bench.service.handbook_search import Embed, Handbook, Passage
 from bench.service.shop import Refused, Shop, as_answer
 from config.supervisor.ports import find_free
 from inference.assistants import turns
-from inference.assistants.grouping import examples
+from inference.assistants.example_groups import examples
 from inference.assistants.spec import AssistantSpec
 from inference.assistants.state import Act, HandOver, Result, Say, Search, State, Step
 from inference.assistants.training import cross_validated, train

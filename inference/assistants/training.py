@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from inference.assistants.grouping import Example, folds
-from inference.assistants.letters import SIZE, letters
+from inference.assistants.example_groups import Example, folds
+from inference.assistants.letter_features import SIZE, letters
 from inference.assistants.understanding import Classifier, normalised
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from operator import mul
 
 import msgspec
 
-from inference.assistants.letters import letters
+from inference.assistants.letter_features import letters
 
 
 class Prediction(msgspec.Struct, frozen=True):

@@ -1,7 +1,7 @@
 """The words of a step: without a model always, and the prompt for a model where one helps.
 
 Words of rules are said as the tenant wrote them. A model condenses passages, and translates a reply
-that is not written in the person's language. `support.py` checks its answer.
+that is not written in the person's language. `grounding.py` checks its answer.
 """
 
 import tomllib

@@ -7,7 +7,7 @@ import msgspec
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 
-from inference.decisions import checks, model_versions
+from inference.decisions import checks, current_version
 from inference.decisions.spec import Calibration, PolicySpec, packed, unpacked
 from inference.intake.access import allowed
 from inference.models import DecisionPolicy, DecisionPolicyVersion
@@ -62,7 +62,7 @@ def spec_of(version: DecisionPolicyVersion) -> PolicySpec:
 def _written(tenant_id: UUID, spec: PolicySpec) -> Written:
     """Check a spec, and note the version of its model that serves now. Raises ValidationError."""
     _refuse_model(tenant_id, spec.model)
-    now = model_versions.current(tenant_id, spec.model)
+    now = current_version.current(tenant_id, spec.model)
     if spec.model_version not in ("", now):
         raise _other_version(spec.model, spec.model_version, now)
     spec = msgspec.structs.replace(spec, model_version=now)
@@ -74,7 +74,7 @@ def _refuse_model(tenant_id: UUID, model: str) -> None:
     """Refuse a model that the tenant does not have, or that gives no log-probabilities."""
     if not allowed.is_served(tenant_id, allowed.behind(tenant_id, model)):
         raise ValidationError({"model": _("There is no such model.")})
-    can = [engine.capabilities for engine in model_versions.engines(tenant_id, model)]
+    can = [engine.capabilities for engine in current_version.engines(tenant_id, model)]
     if not all(each.text and each.logprobs for each in can):
         text = _("This model gives no log-probabilities, which a score is made of.")
         raise ValidationError({"model": text})
@@ -83,8 +83,8 @@ def _refuse_model(tenant_id: UUID, model: str) -> None:
 def _refuse_changed_model(version: DecisionPolicyVersion) -> None:
     spec = spec_of(version)
     _refuse_model(version.tenant_id, spec.model)
-    if model_versions.has_changed(version.tenant_id, spec):
-        now = model_versions.current(version.tenant_id, spec.model)
+    if current_version.has_changed(version.tenant_id, spec):
+        now = current_version.current(version.tenant_id, spec.model)
         raise _other_version(spec.model, spec.model_version, now)
 
 

@@ -12,10 +12,10 @@ from typing import Any
 from django.utils import timezone
 
 from inference.assistants import wording
+from inference.assistants.grounding import supported
 from inference.assistants.lengths import length_of
 from inference.assistants.spec import Length
 from inference.assistants.state import Arguments, Say, State, Step, Wait
-from inference.assistants.support import supported
 from inference.dialogues import recording
 from inference.dialogues.progress import Passage, Progress
 from inference.dialogues.splitting import sentences

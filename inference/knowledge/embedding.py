@@ -11,7 +11,7 @@ from inference.intake.access.allowed import engine_for
 from inference.intake.context import Context
 from inference.intake.submission import Arrival, Options, Submission, read
 from inference.intake.submit import submit
-from inference.knowledge import lengths
+from inference.knowledge import token_estimate
 from inference.stream.frames import Frame, Kind
 from inference.validation.requests import Form
 from tenants.caller import Caller
@@ -80,8 +80,8 @@ def _submission(
 ) -> Submission:
     """Returns the request for texts that take a `share` of the model's context at most."""
     engine = engine_for(caller, model)
-    most = int((engine.context_length - lengths.AROUND) * share)
-    inputs = [lengths.cut(text, most) or " " for text in texts]
+    most = int((engine.context_length - token_estimate.AROUND) * share)
+    inputs = [token_estimate.cut(text, most) or " " for text in texts]
     body = {"model": model, "input": inputs, "encoding_format": "base64"}
     length = len(orjson.dumps(body))
     return read(caller, body, length, Form.EMBEDDINGS, arrival, Options(klass=klass))

@@ -7,10 +7,10 @@ from typing import NamedTuple
 from uuid import UUID
 
 from inference.knowledge import encryption, ranking, vectors, words
+from inference.knowledge.base_keys import BaseSecrets
 from inference.knowledge.embedding import Vector
 from inference.knowledge.encryption import Text
 from inference.knowledge.ranking import Weights
-from inference.knowledge.secrets import BaseSecrets
 from inference.models import Document, DocumentState, KnowledgeBase, Passage
 from infrastructure.postgres.queries import rows
 from infrastructure.postgres.request_threads import in_request_thread

@@ -14,11 +14,11 @@ from django.utils import timezone
 from audit.actions import Action
 from audit.retention import legal_hold
 from inference.knowledge import encryption, vectors, words
+from inference.knowledge.base_keys import BaseSecrets
 from inference.knowledge.deleting import discard
 from inference.knowledge.embedding import Vector
 from inference.knowledge.encryption import Text
 from inference.knowledge.reading.section import Section
-from inference.knowledge.secrets import BaseSecrets
 from inference.models import Document, DocumentState, KnowledgeBase
 from inference.models.assistants.document import LEASE
 from tenants.scope import tenant_scope

@@ -11,8 +11,8 @@ from django.utils.translation import gettext as _
 from audit.actions import Action
 from audit.retention import legal_hold
 from inference.knowledge import encryption, storage_limit
+from inference.knowledge.base_keys import BaseSecrets
 from inference.knowledge.deleting import discard
-from inference.knowledge.secrets import BaseSecrets
 from inference.models import Document, DocumentFormat, DocumentPiece, DocumentState, KnowledgeBase
 from tenants.models import ApiKey, Member
 from tenants.models.model_changes import lock

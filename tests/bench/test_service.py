@@ -17,7 +17,7 @@ from bench.service import assistant, injections, report
 from bench.service.dialogues import Episode
 from bench.service.figures import Run
 from bench.service.goals import QUESTIONS, SENTENCES, Goal, Kind, Numbers, Twist, make_goals
-from bench.service.handbook import Handbook
+from bench.service.handbook_search import Handbook
 from bench.service.injections import Attack
 from bench.service.noise import typed
 from bench.service.offline import Offline
@@ -27,7 +27,7 @@ from bench.service.simulation import Simulation
 from bench.service.webhooks import Webhooks, serving
 from inference.actions.signing import headers, new_secret
 from inference.assistants import checks
-from inference.assistants.letters import SIZE, letters
+from inference.assistants.letter_features import SIZE, letters
 from inference.assistants.spec import AssistantSpec
 
 pytestmark = pytest.mark.unit

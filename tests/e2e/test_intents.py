@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import openai
 import pytest
 
-from inference.assistants.grouping import Example
+from inference.assistants.example_groups import Example
 from inference.assistants.spec import Intent, Rule
 from inference.assistants.training import train
 from inference.assistants.understanding import classify

@@ -16,7 +16,7 @@ from channels.db import database_sync_to_async
 from inference.api.assistants.callers import LEAST_WAIT_S, Refused, Wait, caller_of
 from inference.api.assistants.writing import embedding_version
 from inference.api.refusals import REFUSALS, as_error
-from inference.assistants.grouping import Example, examples
+from inference.assistants.example_groups import Example, examples
 from inference.assistants.training import Figures, cross_validated, train
 from inference.assistants.understanding import Classifier, WrongVector
 from inference.intake.context import Context

@@ -6,8 +6,8 @@ from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 
 from inference.assistants.checks import check
+from inference.assistants.example_groups import examples
 from inference.assistants.faults import MOST, Fault, WrongSpec
-from inference.assistants.grouping import examples
 from inference.assistants.spec import AssistantSpec, packed
 from inference.engines import adapters, engines_of
 from inference.engines.base import Engine

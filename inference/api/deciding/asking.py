@@ -14,7 +14,7 @@ from inference.api.deciding.clock import Clock
 from inference.api.deciding.requests import DecisionRequest
 from inference.api.refusals import REFUSALS
 from inference.api.replay import Replay
-from inference.decisions import asking, model_versions
+from inference.decisions import asking, current_version
 from inference.decisions.serving import PolicyInForce
 from inference.decisions.spec import CHAT
 from inference.engines import engines_of
@@ -82,7 +82,7 @@ async def score(
     KeyReused, Conflict.
     """
     try:
-        if model_versions.has_changed(caller.tenant_id, version.spec):
+        if current_version.has_changed(caller.tenant_id, version.spec):
             raise NoAnswer(Why.CHANGED)
         tokens = control_tokens(caller, version.spec.model)
         body = asking.body_of(version.spec, input, tokens)

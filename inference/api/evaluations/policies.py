@@ -24,7 +24,7 @@ from inference.api.evaluations.submitting import (
     caller_of,
 )
 from inference.api.refusals import REFUSALS, as_error
-from inference.decisions import asking, evaluating, model_versions, policies
+from inference.decisions import asking, current_version, evaluating, policies
 from inference.decisions.calibration import Unfit
 from inference.decisions.evaluation.labelled_file import Row
 from inference.decisions.evaluation.report import NoFigures
@@ -126,7 +126,7 @@ async def _scores(
     Those before are not asked again: a limit may have room for some rows at a time only. Raises
     Refused.
     """
-    if model_versions.has_changed(caller.tenant_id, spec):
+    if current_version.has_changed(caller.tenant_id, spec):
         raise Refused("model_changed")
     scoring = (_score(context, caller, evaluation, spec, row) for row in rows)
     scores = await asyncio.gather(*scoring, return_exceptions=True)

@@ -14,7 +14,7 @@ from channels.db import database_sync_to_async
 
 from audit.keys.keyring import Unreadable
 from inference.api.refusals import REFUSALS, as_error
-from inference.decisions import asking, explaining, model_versions
+from inference.decisions import asking, current_version, explaining
 from inference.decisions.explaining import Explanation, Progress, Recorded
 from inference.decisions.policies import spec_of
 from inference.decisions.spec import CHAT, PolicySpec
@@ -72,7 +72,7 @@ async def _explained(
         decision.outcome, decision.source, decision.score, decision.review_at, decision.block_at
     )
     inputs = explaining.inputs_to_ask(spec, input, decision.source)
-    if inputs and model_versions.has_changed(caller.tenant_id, spec):
+    if inputs and current_version.has_changed(caller.tenant_id, spec):
         raise CannotExplain(MODEL_CHANGED)
     if decision.person_id:
         caller = replace(caller, subject_id=decision.person_id)

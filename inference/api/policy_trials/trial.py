@@ -17,7 +17,7 @@ from audit.keys.master_keys.errors import MasterKeyUnavailable
 from inference.api.policy_trials import labels
 from inference.api.policy_trials.labels import Indistinct
 from inference.api.refusals import REFUSALS, as_error
-from inference.decisions import asking, inputs, model_versions, scoring
+from inference.decisions import asking, current_version, inputs, scoring
 from inference.decisions.policies import spec_of
 from inference.decisions.scoring import TopLogprob
 from inference.decisions.spec import CHAT, PolicySpec
@@ -61,7 +61,7 @@ class Wait(Exception):
 async def tried(context: Context, version: DecisionPolicyVersion) -> dict[str, Any]:
     """Returns what a trial showed. Raises Failed, Wait."""
     spec = await _spec(version)
-    if model_versions.has_changed(version.tenant_id, spec):
+    if current_version.has_changed(version.tenant_id, spec):
         raise Failed("model_changed")
     caller = await _caller(context, version)
     try:

@@ -6,10 +6,10 @@ A cut is made between two paragraphs; in a long paragraph between lines, then se
 import re
 from collections.abc import Iterator
 
-from inference.knowledge import lengths
+from inference.knowledge import token_estimate
 from inference.knowledge.reading.section import Section
 
-MOST = 220  # tokens of a passage, by inference/knowledge/lengths.py
+MOST = 220  # tokens of a passage, by inference/knowledge/token_estimate.py
 _PARAGRAPH = re.compile(r"\n\s*\n")
 _LINE = re.compile(r"\n")
 _SENTENCE = re.compile(r"(?<=[.!?;])\s+|(?<=[。！？；])")
@@ -26,7 +26,7 @@ def passages(section: Section, most: int = MOST) -> Iterator[Section]:
 def _parts(text: str, most: int, level: int) -> Iterator[str]:
     if not text.strip():
         return
-    if lengths.tokens(text) <= most:
+    if token_estimate.tokens(text) <= most:
         yield text.strip()
     elif level == len(_BETWEEN):
         yield from _hard(text, most)
@@ -39,7 +39,7 @@ def _gathered(text: str, most: int, level: int) -> Iterator[str]:
     joint, separator = _BETWEEN[level]
     parts, size = list[str](), 0
     for piece in separator.split(text):
-        length = lengths.tokens(piece)
+        length = token_estimate.tokens(piece)
         if parts and size + length > most:
             yield joint.join(parts).strip()
             parts, size = [], 0

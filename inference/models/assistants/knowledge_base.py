@@ -29,8 +29,8 @@ class KnowledgeBaseQuerySet(models.QuerySet["KnowledgeBase"]):
 class KnowledgeBase(models.Model):
     """A base. Its model embeds documents and questions, and never changes.
 
-    `secret` turns the vectors and hashes the words of the base (inference/knowledge/secrets.py). It
-    is encrypted under a key of the base's own: the base's id is the subject of that key, which
+    `secret` turns the vectors and hashes the words of the base (inference/knowledge/base_keys.py).
+    It is encrypted under a key of the base's own: the base's id is the subject of that key, which
     `inference/knowledge/deleting.py` destroys.
     """
 

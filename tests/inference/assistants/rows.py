@@ -4,7 +4,7 @@ from uuid import uuid4
 
 import msgspec
 
-from inference.assistants.grouping import examples
+from inference.assistants.example_groups import examples
 from inference.assistants.spec import packed
 from inference.assistants.training import cross_validated, train
 from inference.models import Assistant, AssistantVersion, KnowledgeBase, WebhookAction

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import pytest
 
 from inference.assistants import understanding
-from inference.assistants.grouping import Example, examples, folds
-from inference.assistants.letters import SIZE, letters
+from inference.assistants.example_groups import Example, examples, folds
+from inference.assistants.letter_features import SIZE, letters
 from inference.assistants.spec import Intent, Rule
 from inference.assistants.training import cross_validated, train
 from inference.assistants.understanding import Classifier, WrongVector, classify

@@ -9,8 +9,8 @@ from django.db import connection
 
 import inference
 from inference.knowledge import searching, storing, vectors, words
+from inference.knowledge.base_keys import BaseSecrets
 from inference.knowledge.reading.section import Section
-from inference.knowledge.secrets import BaseSecrets
 from inference.models import Document, KnowledgeBase
 from infrastructure.postgres.queries import rows, value
 from tenants.models import Tenant

@@ -5,7 +5,7 @@ import time
 import orjson
 import pytest
 
-from inference.knowledge import lengths
+from inference.knowledge import token_estimate
 from inference.knowledge.reading import cutting, reader
 from inference.knowledge.reading.section import Section, UnreadableDocument
 from inference.models import DocumentFormat as F
@@ -155,7 +155,7 @@ def test_long_sections_are_cut_between_paragraphs_then_lines_then_sentences() ->
     parts = list(cutting.passages(section))
     assert len(parts) > 5
     assert {(tuple(part.titles), part.anchor) for part in parts} == {(("T",), "t")}
-    assert all(lengths.tokens(part.text) <= cutting.MOST for part in parts[:-1])
+    assert all(token_estimate.tokens(part.text) <= cutting.MOST for part in parts[:-1])
     assert parts[0].text.startswith("A sentence")
     assert parts[0].text.endswith("words.")
     joined = "".join("".join(part.text.split()) for part in parts)

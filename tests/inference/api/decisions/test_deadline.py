@@ -11,7 +11,7 @@ from channels.db import database_sync_to_async
 
 from inference.api.call import Call
 from inference.api.deciding import asking, clock, flow
-from inference.decisions import model_versions
+from inference.decisions import current_version
 from inference.errors import Unauthorized, error_body
 from inference.intake.context import Context
 from inference.intake.errors import EnginesPaused, NotAdmitted, QueueFull
@@ -138,7 +138,7 @@ async def test_another_version_of_the_model_does_not_score(
     promote: Promote, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await promote()
-    monkeypatch.setattr(model_versions, "has_changed", lambda *_: True)
+    monkeypatch.setattr(current_version, "has_changed", lambda *_: True)
     assert (await decided(client))["fallback"] == "model_changed"
 
 

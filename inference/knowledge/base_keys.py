@@ -9,7 +9,7 @@ from typing import NamedTuple
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 
-from inference.knowledge import rotation
+from inference.knowledge import vector_rotation
 from inference.knowledge.embedding import Vector
 from inference.models import KnowledgeBase
 
@@ -30,7 +30,7 @@ class BaseSecrets(NamedTuple):
         return cls(*(_derived(secret, name) for name in (b"rotation", b"words", b"digests")))
 
     def turned(self, vector: Vector) -> Vector:
-        return rotation.rotated(vector, self.rotation)
+        return vector_rotation.rotated(vector, self.rotation)
 
     def word(self, word: str) -> int:
         """Returns the number that stands for a word: 64 bits, with a sign."""

@@ -2,7 +2,7 @@
 
 import pytest
 
-from inference.knowledge import lengths
+from inference.knowledge import token_estimate
 
 pytestmark = pytest.mark.unit
 
@@ -21,19 +21,19 @@ pytestmark = pytest.mark.unit
     ],
 )
 def test_a_text_counts_its_words_and_signs(text: str, tokens: int) -> None:
-    assert lengths.tokens(text) == tokens
+    assert token_estimate.tokens(text) == tokens
 
 
 def test_a_cut_text_ends_between_two_words() -> None:
-    assert lengths.cut("one two three four", 2) == "one two"
-    assert lengths.cut("one two", 2) == "one two"
-    assert lengths.cut("配额用完了", 2) == "配额"
-    assert lengths.cut("x" * 100, 3) == "", "a word that is longer than all that is left"
+    assert token_estimate.cut("one two three four", 2) == "one two"
+    assert token_estimate.cut("one two", 2) == "one two"
+    assert token_estimate.cut("配额用完了", 2) == "配额"
+    assert token_estimate.cut("x" * 100, 3) == "", "a word that is longer than all that is left"
 
 
 def test_a_cut_text_has_at_most_so_many_tokens() -> None:
     text = "The quota of a team, 配额 2026-11-30: counts internationalisation? " * 40
     for most in (1, 2, 17, 100, 500):
-        cut = lengths.cut(text, most)
+        cut = token_estimate.cut(text, most)
         assert text.startswith(cut)
-        assert lengths.tokens(cut) <= most
+        assert token_estimate.tokens(cut) <= most

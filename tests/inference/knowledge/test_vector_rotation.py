@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inference.knowledge.rotation import rotated
+from inference.knowledge.vector_rotation import rotated
 
 pytestmark = pytest.mark.unit
 KEY, OTHER_KEY = b"k" * 32, b"o" * 32

@@ -2,8 +2,8 @@
 
 import pytest
 
+from inference.assistants.grounding import speaks, supported, unsupported
 from inference.assistants.state import Arguments
-from inference.assistants.support import speaks, supported, unsupported
 from tests.inference.assistants.passages import CHINESE, DELIVERY
 
 pytestmark = pytest.mark.unit
