@@ -479,7 +479,7 @@ MAP: dict[str, dict[Data, str]] = {
         D.PSEUDONYM: "api_key member subject_id created_by",
         D.BEHAVIOUR: "purpose state error_code created_at ended_at",
         D.NONE: "id tenant version due_at leased_until total data_key_id ciphertext scores report "
-        "written",
+        "written failures",
     },
     # Texts of the tenant under its own key, as prompt templates are: inference/models/task_set.py
     "inference.TaskSet": {
