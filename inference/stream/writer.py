@@ -144,6 +144,9 @@ class Writer:
             self._frames[:0] = batch
             self._latest.clear()
             await asyncio.sleep(0.2)
+        except (asyncio.CancelledError, GeneratorExit):  # its loop ends: nothing begins anew
+            self._frames, self._urgent = [], False
+            raise
         finally:
             self._writing = None
             if self._urgent:
