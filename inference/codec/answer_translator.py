@@ -94,9 +94,9 @@ class AnswerTranslator:
     def counted(self, tail: list[bytes], usage: dict[str, Any]) -> list[bytes]:
         """Returns the tail of a stream with this usage in place of the engine's."""
         chunks = [(event, events.parsed(event)) for event in tail]
-        kept = [event for event, chunk in chunks if chunk.get("choices") or "usage" not in chunk]
+        others = [event for event, chunk in chunks if chunk.get("choices") or "usage" not in chunk]
         own = {**(chunks[-1][1] if chunks else {}), "choices": [], "usage": usage}
-        return [*kept, self._written(own)]
+        return [*others, self._written(own)]
 
     def _apart(self, chunk: dict[str, Any]) -> tuple[bytes, bytes]:
         """Returns usage in a chunk of its own, as OpenAI's clients expect it."""

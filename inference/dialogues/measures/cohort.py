@@ -102,7 +102,7 @@ class Cohort:
 
 @dataclass(frozen=True, slots=True)
 class Narrowing:
-    """Which dialogues of a cohort a figure leads to. The last three are lower bounds."""
+    """Names the dialogues of a cohort that a figure leads to. The last three are lower bounds."""
 
     outcome: str = ""
     reason: str = ""  # of a hand-over

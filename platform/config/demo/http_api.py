@@ -26,7 +26,7 @@ class HttpApi:
             self.url + path, json.dumps(body).encode(), headers
         )
         try:
-            with urllib.request.urlopen(request, timeout=PATIENCE_S) as answer:  # noqa: S310
+            with urllib.request.urlopen(request, timeout=PATIENCE_S) as answer:  # noqa: S310 (as above)
                 fields: dict[str, Any] = json.load(answer)
                 return fields
         except urllib.error.HTTPError as refusal:

@@ -63,7 +63,7 @@ def _wait(url: str) -> None:
     ends = time.monotonic() + PATIENCE_S
     while time.monotonic() < ends:
         try:
-            with urllib.request.urlopen(f"{url}/health", timeout=5) as answer:  # noqa: S310
+            with urllib.request.urlopen(f"{url}/health", timeout=5) as answer:  # noqa: S310 (its own)
                 if answer.status == 200:
                     return
         except OSError:

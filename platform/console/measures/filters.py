@@ -43,7 +43,7 @@ def _number(label: Any, most: int) -> forms.IntegerField:
 
 
 class CohortFilter(ConsoleForm):
-    """Which dialogues: when they began, and what they have in common."""
+    """Narrows dialogues by when they began and by what they have in common."""
 
     range = forms.ChoiceField(
         label=_("Time"),

@@ -14,8 +14,8 @@ async def test_a_line_with_several_answers_is_one_bill_and_fails_alone(shop: Sho
         name: [(choice["index"], choice["message"]["content"]) for choice in row["body"]["choices"]]
         for name, row in done.items()
     }
-    said = [(number, "say 0") for number in range(3)]
-    assert choices == {"id-0": said, "id-2": [(0, "say 2")]}
+    three = [(number, "say 0") for number in range(3)]
+    assert choices == {"id-0": three, "id-2": [(0, "say 2")]}
     (failed,) = await shop.lines(batch["error_file_id"])
     assert failed["response"]["body"]["error"]["param"] == "n"
     usages = await rows_of(Usage.objects.filter(klass="batch"))

@@ -198,8 +198,8 @@ async def test_numbers_that_are_none_are_not_believed(
     odd: object, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(token_counts, "_alerted", {})
-    told = event({"choices": [], "usage": odd})
-    engine = ScriptedEngine([[chunk("a"), chunk(finish="stop"), told]])
+    usage_event = event({"choices": [], "usage": odd})
+    engine = ScriptedEngine([[chunk("a"), chunk(finish="stop"), usage_event]])
     for _ in range(2):
         outcome = await Traces().of(engine, an_order())
         assert outcome
@@ -223,18 +223,18 @@ async def test_readers_get_the_figures_that_are_billed(odd: object, stream: bool
     traces = Traces()
     choice = {"message": {"content": "words " * 20}, "finish_reason": "stop"}
     whole = orjson.dumps({"choices": [choice], "usage": odd})
-    told = event({"choices": [], "usage": odd})
-    steps: list[Step] = [[chunk("a"), chunk(finish="stop"), told]] if stream else [whole]
+    usage_event = event({"choices": [], "usage": odd})
+    steps: list[Step] = [[chunk("a"), chunk(finish="stop"), usage_event]] if stream else [whole]
     order = an_order(stream=stream, include_usage=True)
     outcome = await traces.of(ScriptedEngine(steps), order)
     assert outcome
     counts = {"prompt_tokens": 42, "completion_tokens": outcome.completion_tokens}
-    told_counts = counts | {"total_tokens": 42 + outcome.completion_tokens}
+    billed_counts = counts | {"total_tokens": 42 + outcome.completion_tokens}
     if not stream:
-        assert orjson.loads(traces.last.body)["usage"] == told_counts
+        assert orjson.loads(traces.last.body)["usage"] == billed_counts
         return
     usages = [chunk["usage"] for chunk in plain(traces.events) if chunk and "usage" in chunk]
-    assert usages == [told_counts]
+    assert usages == [billed_counts]
 
 
 async def test_no_more_was_cached_than_there_was() -> None:

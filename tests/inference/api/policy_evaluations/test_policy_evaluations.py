@@ -173,11 +173,11 @@ async def test_a_row_that_engines_fail_at_each_time_ends_it(
 ) -> None:
     """The rows beside it are asked once: after a failure it is asked for alone."""
     monkeypatch.setattr(policy_evaluation, "MOST_FAILURES", 3)
-    evaluation, score, asked = await begun(await version()), driver._score, list[int]()
+    evaluation, score, amounts = await begun(await version()), driver._score, list[int]()
 
     async def fails_at_a_row(*arguments: Any) -> float:
-        asked.append(arguments[-1].input["amount"])
-        if len(asked) in (3, 9, 10):
+        amounts.append(arguments[-1].input["amount"])
+        if len(amounts) in (3, 9, 10):
             raise RowFailed("engine_failed", 0.0)
         return await score(*arguments)
 
@@ -187,13 +187,13 @@ async def test_a_row_that_engines_fail_at_each_time_ends_it(
         await in_database(PolicyEvaluation.objects.update)(due_at=evaluation.created_at)
     await in_database(evaluation.refresh_from_db)()
     assert (evaluation.state, evaluation.error_code) == ("failed", "engine_failed")
-    assert asked[8:] == [asked[2]] * 2
+    assert amounts[8:] == [amounts[2]] * 2
 
 
 async def test_rows_that_a_limit_let_through_are_not_asked_again(
     version: Any, engine: EngineServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Also where there is room for fewer rows a minute than are asked at once."""
+    """There may be room for fewer rows a minute than are asked at once."""
     evaluation, score, room = await begun(await version()), driver._score, [5]
 
     async def limited(*arguments: Any) -> float:
