@@ -22,7 +22,7 @@ from inference.chat import page_data
 from inference.chat.membership import CHATTING, membership, memberships
 from inference.chat.problems import problem
 from inference.chat.socket import tabs
-from inference.chat.socket.stopping import stop_all
+from inference.chat.socket.stopping import stop_all_on_commit
 from inference.intake.access.allowed import no_models_reason
 from inference.models import Conversation
 from tenants.accounts import locked_texts
@@ -123,7 +123,7 @@ def deletion(request: HttpRequest, user: User, conversation: UUID) -> HttpRespon
             if is_restricted(opened.tenant_id, opened.member.subject_id):
                 return _json(problem("restricted"), status=409)
             verbs.refuse_if_held(opened)
-            stop_all(getattr(request, "scope", None), opened)
+            stop_all_on_commit(getattr(request, "scope", None), opened)
             verbs.delete(opened)
     except OnHold:
         return _json(problem("on_hold"), status=409)

@@ -1,9 +1,11 @@
 """Ends an answer early; its text so far stays."""
 
+from functools import partial
 from typing import Any
 from uuid import UUID
 
 from asgiref.sync import async_to_sync
+from django.db import transaction
 
 from inference.chat.conversations import of_member
 from inference.chat.problems import ChatRefused
@@ -25,14 +27,17 @@ def own_answer(member: Member, message_id: UUID) -> Message:
     return answer
 
 
-def stop_all(scope: Any, conversation: Conversation) -> None:
-    """Cancel a conversation's answers from a page, with its ASGI scope."""
+def stop_all_on_commit(scope: Any, conversation: Conversation) -> None:
+    """Cancel a conversation's answers from a page, with its ASGI scope, once it is deleted.
+
+    Cancelled earlier, an answer could end as "cancelled" before the page knows of the deletion.
+    """
     messages = conversation.messages.filter(ciphertext=None)
     unanswered = messages.values_list("completion_id", flat=True)
     running = Completion.objects.open().filter(pk__in=list(unanswered))
     recorded = [recorded_order(completion.pk) for completion in running]
     if orders := [record[1] for record in recorded if record]:
-        async_to_sync(_cancel)(context_of(scope), orders)
+        transaction.on_commit(partial(async_to_sync(_cancel), context_of(scope), orders))
 
 
 async def _cancel(context: Context, orders: list[Order]) -> None:
