@@ -5,7 +5,7 @@ They are created once the request is recorded, so a refused one leaves nothing i
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from uuid import UUID, uuid4
 
@@ -55,9 +55,9 @@ def earlier(member: Member, send: Send) -> Earlier:
         return Earlier()
     conversation = _own(member, send.conversation)
     _refuse_if_busy(conversation)
-    newest = conversation.messages.select_related("conversation").order_by("-created_at")
-    rows = list(newest[:MAX_HISTORY])[::-1]
-    older = conversation.messages.count() - len(rows) if len(rows) == MAX_HISTORY else 0
+    ids = conversation.tree().shown(conversation.leaf_id)
+    rows = conversation.messages_of(ids[-MAX_HISTORY:])
+    older = len(ids) - len(rows)
     usage = Usage.objects.in_bulk([row.completion_id for row in rows if row.completion_id])
     return _earlier(rows, usage, behind(member.tenant_id, send.model), older)
 
@@ -104,7 +104,8 @@ def put(member: Member, send: Send, completion_id: UUID, left_out: int = 0) -> E
         except IntegrityError:
             raise ChatRefused("invalid_message") from None  # the id exists already
         conversation.updated_at, conversation.model = question.created_at, send.model
-        conversation.save(update_fields=["updated_at", "model"])
+        conversation.leaf = answer
+        conversation.save(update_fields=["updated_at", "model", "leaf"])
     return Exchange(conversation, question, answer)
 
 
@@ -135,15 +136,24 @@ def _rows(
     member: Member, send: Send, conversation: Conversation, completion_id: UUID
 ) -> tuple[Message, Message]:
     cipher = keyring.of_subject_now(member.tenant_id, member.subject_id)
-    now = timezone.now()
+    newest = conversation.branch(newest=1)
+    parent = newest[0] if newest else None
+    now = _after(parent)
     message = partial(
         Message,
         tenant_id=member.tenant_id,
         conversation=conversation,
         data_key_id=cipher.key_id,
     )
-    question = message(id=send.message, author=Author.USER, created_at=now)
+    question = message(id=send.message, author=Author.USER, created_at=now, parent=parent)
+    question.is_first = parent is None
     question.ciphertext = cipher.encrypt(send.text.encode(), message_aad(question))
-    answer = message(id=uuid4(), author=Author.ASSISTANT, created_at=now + AFTER)
+    answer = message(id=uuid4(), author=Author.ASSISTANT, created_at=now + AFTER, parent=question)
     answer.completion_id = completion_id
     return question, answer
+
+
+def _after(parent: Message | None) -> datetime:
+    """Returns the time of a new message: after its parent's, though hosts' clocks differ."""
+    now = timezone.now()
+    return max(now, parent.created_at + AFTER) if parent else now

@@ -39,8 +39,7 @@ def page_data(member: Member, opened: Conversation | None) -> Any:
 
 
 def with_messages(conversation: Conversation) -> dict[str, Any]:
-    rows = conversation.messages.order_by("created_at").select_related("conversation")
-    return {"conversation": listed(conversation), "messages": turns(rows)}
+    return {"conversation": listed(conversation), "messages": turns(conversation.branch())}
 
 
 def page(member: Member, before: datetime | None = None) -> dict[str, Any]:

@@ -111,7 +111,8 @@ def _message(message: Message) -> Row:
         words = said_in(message) if message.ciphertext else Said("")
     except Unreadable:
         words = Said("")
-    row = {"author": message.author, "text": words.text, "created_at": message.created_at}
+    row: Row = {"id": message.id, "author": message.author, "text": words.text}
+    row |= {"created_at": message.created_at, "follows": message.parent_id}
     return {**row, "reasoning": words.reasoning} if words.reasoning else row
 
 

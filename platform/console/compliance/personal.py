@@ -326,12 +326,13 @@ MAP: dict[str, dict[Data, str]] = {
         D.PSEUDONYM: "member",
         D.CONTENT: "title_ciphertext",
         D.BEHAVIOUR: "model created_at updated_at",
-        D.NONE: "id tenant data_key_id",
+        D.NONE: "id tenant data_key_id leaf",
     },
     "inference.Message": {
         D.CONTENT: "ciphertext",
         D.BEHAVIOUR: "author finish_reason created_at",
-        D.NONE: "id tenant conversation completion_id data_key_id left_out",
+        D.NONE: "id tenant conversation completion_id data_key_id left_out parent is_first "
+        "is_summary",
     },
     "inference.Assistant": {
         D.NONE: "id tenant name latest live challenger challenger_share challenged_at created_at "
