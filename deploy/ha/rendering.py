@@ -19,6 +19,7 @@ FILES = {  # the template of each program, and the file that it reads
     "valkey": "valkey.conf",
     "sentinel": "sentinel.conf",
 }
+DISK_GUARD = ("disk_guard.py", "forebay-disk-guard.service")  # beside each Patroni
 PROXY = "haproxy.cfg"
 ZONES_THAT_VOTE = 3
 Variables = dict[str, Any]
@@ -67,6 +68,9 @@ def files(values: Mapping[str, Any]) -> Iterator[File]:
     for host in values["hosts"]:
         for program in host["runs"]:
             yield File(host["name"], FILES[program], render(FILES[program], values, host))
+            if program == "postgresql":
+                for name in DISK_GUARD:
+                    yield File(host["name"], name, (HERE / name).read_text())
     yield File("", PROXY, render(PROXY, values))
 
 

@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import time
 import urllib.request
 from dataclasses import dataclass, field
@@ -126,6 +127,7 @@ class Cluster:
         for name in self.running("postgresql"):
             if name != first:
                 self.start_program(name, "postgresql")
+            self.start_program(name, "disk_guard")
         wait(lambda: not self.unhealthy(), START_S, "the cluster is not whole")
 
     def running(self, program: str) -> list[str]:
@@ -134,7 +136,8 @@ class Cluster:
 
     def start_program(self, name: str, program: str) -> None:
         place, host = self.place(name), self.zones.hosts[name]
-        file = str(place / rendering.FILES[program])
+        patroni = str(place / rendering.FILES["postgresql"])
+        file = str(place / rendering.FILES.get(program, patroni))
         # Linux sends a death signal when the thread ends that started the program, and a drill's
         # threads end with it.
         user = [word for word in SystemUser().prefix(place) if "--pdeathsig" not in word]
@@ -143,6 +146,7 @@ class Cluster:
         commands = {
             "etcd": ["etcd", "--config-file", file],
             "postgresql": [*user, "env", *(clock if FAKETIME.exists() else []), "patroni", file],
+            "disk_guard": [*user, sys.executable, str(rendering.HERE / "disk_guard.py"), patroni],
             "valkey": [str(valkey.binary()), file],
             "sentinel": [str(valkey.binary()), file, "--sentinel"],
         }
