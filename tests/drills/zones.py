@@ -20,11 +20,11 @@ NOBODY = "02:00:00:00:00:01"  # a hardware address that no host has
 CORE = ""  # the zone of those outside: clients
 # SIOCETHTOOL: without checksums left to a network card that is none, frames can be forwarded by us.
 _WHOLE_FRAMES = """
-import array, fcntl, socket, struct
+import array, fcntl, socket, struct, sys
 with socket.socket() as s:
     for command in (0x17, 0x1f, 0x24):  # checksums, segments of TCP, segments of any protocol
         value = array.array("B", struct.pack("II", command, 0))
-        fcntl.ioctl(s, 0x8946, struct.pack("16sP", b"eth0", value.buffer_info()[0]))
+        fcntl.ioctl(s, 0x8946, struct.pack("16sP", sys.argv[1].encode(), value.buffer_info()[0]))
 """
 
 
@@ -83,10 +83,11 @@ class Zones:
     def slow_down(self, delay_ms: int, loss_percent: float) -> None:
         """Delay frames between zones, each way, and lose some. Clients' frames are not delayed."""
         for host in self.hosts.values():
-            subprocess.run([*host.prefix, sys.executable, "-S", "-c", _WHOLE_FRAMES], check=True)
+            _send_whole_frames("eth0", host.prefix)
         for zone in self._zones:
             _ip("link", "set", self._downlink(zone), "nomaster")
         _ip("link", "add", f"{self._core}-s", "type", "veth", "peer", f"{self._core}-t")
+        _send_whole_frames(f"{self._core}-s", [])  # those of this machine, where clients run
         _ip("link", "set", f"{self._core}-s", "master", self._core, "up")
         _ip("link", "set", f"{self._core}-t", "up")
         zones = [self._downlink(zone) for zone in self._zones]
@@ -143,6 +144,11 @@ def pids(host: Namespace) -> list[int]:
 def _bridge(name: str) -> None:
     _ip("link", "add", name, "type", "bridge")
     _ip("link", "set", name, "up")
+
+
+def _send_whole_frames(device: str, prefix: list[str]) -> None:
+    command = [*prefix, sys.executable, "-S", "-c", _WHOLE_FRAMES, device]
+    subprocess.run(command, check=True)
 
 
 def _ip(*words: str) -> str:
