@@ -30,6 +30,7 @@ from console.knowledge import documents
 from console.knowledge import pages as knowledge_bases
 from console.limits import limits, prices, quotas, reconciliations, refusals
 from console.measures import comparison, dialogues, figures
+from console.people import invitations as invitation_lists
 from console.people import members, teams
 from console.privacy import deletions, legal_holds, own_data, people, retention
 from console.prompts import cache
@@ -276,6 +277,7 @@ in_tenant = [
     path("cache/rules/<int:rule>/removal/", cache.rule_drop, name="cache_rule_drop"),
     path("cache/purge/", cache.cache_purge, name="cache_purge"),
     path("members/", members.members, name="members"),
+    path("members/invitations/", invitation_lists.invitations, name="invitations"),
     path("members/invitation/", members.invitation, name="invitation"),
     path("members/links/<uuid:link>/revocation/", members.link_revocation, name="link_revocation"),
     path("members/<uuid:member>/", members.member, name="member"),

@@ -16,6 +16,7 @@ from audit.trail.record import act
 from tenants.models.api_key import ApiKey
 from tenants.models.member import Member
 from tenants.models.model_changes import lock
+from tenants.models.team import Team
 from tenants.models.tenant import OperatorsStayOut, State, Tenant
 from tenants.models.user import User
 from tenants.roles import Permission, Profile, Role, operator_permissions
@@ -65,6 +66,7 @@ class Link(models.Model):
     email = models.EmailField(blank=True)
     tenant = models.ForeignKey(Tenant, models.CASCADE, null=True)
     role = models.CharField(max_length=12, choices=Role, default=Role.OWNER)
+    team = models.ForeignKey(Team, models.SET_NULL, null=True, related_name="+")
     created_by = models.CharField(max_length=80, default="")  # an actor
     created_at = models.DateTimeField(auto_now_add=True)
     expires_at = models.DateTimeField()
@@ -84,13 +86,15 @@ class Link(models.Model):
         email: str = "",
         tenant: Tenant | None = None,
         role: Role = Role.OWNER,
+        team: Team | None = None,
         days: int = 7,
         about: Member | None = None,
     ) -> str:
         """Returns the URL of a new link.
 
         It replaces an earlier first-run link, and an earlier invitation of the same person.
-        `about`: the member whose account it opens.
+        `team`: that whoever accepts the invitation joins. `about`: the member whose account it
+        opens.
         """
         token = secrets.token_urlsafe(32)
         with transaction.atomic():
@@ -104,6 +108,7 @@ class Link(models.Model):
                 email=email,
                 tenant=tenant,
                 role=role,
+                team=team,
                 created_by=by,
                 expires_at=timezone.now() + timedelta(days=days),
             )
@@ -229,6 +234,8 @@ class Link(models.Model):
         if self.tenant and self.made_by(user) and self.tenant.members.exists():
             raise OwnInvitation
         member = self.tenant.add_member(user, Role(self.role)) if self.tenant else None
+        if self.team and member:
+            self.team.add(member, by=self.created_by)
         act(Action.LINK_USE, actor=(member or user).actor, tenant_id=self.tenant_id)
         if self.purpose == Purpose.FIRST_RUN:
             act(Action.OPERATOR_CREATE, actor=user.actor)

@@ -216,7 +216,7 @@ MAP: dict[str, dict[Data, str]] = {
         D.IDENTITY: "email",
         D.PSEUDONYM: "created_by",
         D.CREDENTIAL: "digest",
-        D.NONE: "id purpose tenant role created_at expires_at used_at",
+        D.NONE: "id purpose tenant role team created_at expires_at used_at",
     },
     "tenants.TextLock": {D.PSEUDONYM: "user made_by", D.NONE: "since before"},
     "tenants.PasswordHistory": {

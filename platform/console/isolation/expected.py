@@ -339,6 +339,7 @@ PAGES: tuple[ExpectedPage, ...] = (
         ExpectedPage("cache/purge/", acts=P.MANAGE_QUOTAS),
         ExpectedPage("members/", sees=P.VIEW_MEMBERS),
         ExpectedPage("members/invitation/", acts=P.MANAGE_MEMBERS),
+        ExpectedPage("members/invitations/", sees=P.MANAGE_MEMBERS, acts=P.MANAGE_MEMBERS),
         ExpectedPage("members/links/<uuid:link>/revocation/", acts=P.MANAGE_MEMBERS),
         ExpectedPage("members/<uuid:member>/", sees=P.VIEW_MEMBERS),
         ExpectedPage("members/<uuid:member>/role/", acts=P.MANAGE_MEMBERS),

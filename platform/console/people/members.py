@@ -30,21 +30,18 @@ from tenants.roles import Permission, Role, permissions
 
 class InvitationForm(ConsoleForm):
     email = forms.EmailField(label=_("Email address"))
-    days = forms.TypedChoiceField(
-        label=_("The link works for"),
-        coerce=int,
-        initial=7,
-        choices=[
-            (1, _("a day")),
-            (7, _("7 days")),
-            (30, _("30 days")),
-        ],
-    )
 
     def __init__(self, data: Any, roles: list[Role]) -> None:
         super().__init__(data)
         self.fields["role"] = role_field(roles, initial=Role.MEMBER)
-        self.order_fields(("email", "role"))
+        self.fields["days"] = days_field()
+
+
+def days_field() -> forms.TypedChoiceField:
+    choices = [(1, _("a day")), (7, _("7 days")), (30, _("30 days"))]
+    return forms.TypedChoiceField(
+        label=_("The link works for"), coerce=int, initial=7, choices=choices
+    )
 
 
 def role_field(roles: list[Role], **kwargs: Any) -> forms.ChoiceField:
