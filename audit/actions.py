@@ -39,6 +39,7 @@ class Action(StrEnum):
     POOL_REMOVE = "pool:remove"
     QUEUE_LOWER = "queue:lower"  # requests that wait go to a lower class
     QUEUE_CANCEL = "queue:cancel"
+    ENGINE_TEST = "engine:test"  # an operator had a connection tested before adding one
     ENGINE_ADD = "engine:add"
     ENGINE_CHANGE = "engine:change"
     ENGINE_DRAIN = "engine:drain"

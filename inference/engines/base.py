@@ -248,6 +248,7 @@ class Engine:
     """An OpenAI-compatible server. Each kind overrides the parts in which it differs."""
 
     health_path = "/models"
+    models_path = "/models"
     alive_within_s: ClassVar[float] = 2.0
     chat_path = "/chat/completions"
     text_path = "/completions"
@@ -354,6 +355,12 @@ class Engine:
     @property
     def health_url(self) -> str:
         return self.base + self.health_path
+
+    async def model_list(self, session: EngineSession) -> tuple[int, bytes]:
+        """Returns status and body of its list of models. Raises ClientError, TimeoutError."""
+        url = self.base + self.models_path
+        async with self._asking(session, url, within_s=REPORT_S) as response:
+            return response.status, await report_in(response)
 
     # Occasional questions -------------------------------------------------------------------------
     async def _responds(self, session: EngineSession, url: str) -> bool:

@@ -37,7 +37,7 @@ from console.prompts import cache
 from console.prompts import templates as prompt_templates
 from console.registry import pages as registry
 from console.registry import uploads as model_uploads
-from console.serving import adapters, engines, models, pools, queue, versions
+from console.serving import adapters, addition, engines, models, pools, queue, versions
 from console.tenants import tenant_list, tenant_settings
 from console.trail import audit_exports, audit_log, audit_texts, keys_at_rest
 from console.usage import (
@@ -371,6 +371,8 @@ urlpatterns = [
     path(f"{_ANY_JOB}resume/", jobs.any_resume, name="any_job_resume"),
     path(f"{_ANY_JOB}cancel/", jobs.any_cancel, name="any_job_cancel"),
     path("console/models/", models.models, name="served_models"),
+    path("console/models/addition/", addition.addition, name="model_addition"),
+    path("console/models/addition/test/", addition.connection_test, name="connection_test"),
     path("console/models/live/", models.live, name="served_models_live"),
     path(
         "console/models/<uuid:served_model>/removal/", models.removal, name="served_model_removal"

@@ -470,6 +470,7 @@ ELSEWHERE = {
     Action.QUOTA_OVERRUN,
     Action.QUOTA_DIFFERENCE,
     Action.OPERATOR_ACCESS,
+    Action.ENGINE_TEST,
 }
 
 

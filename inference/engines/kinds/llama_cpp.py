@@ -59,6 +59,7 @@ _UNREADABLE = (aiohttp.ClientError, TimeoutError, *UNREADABLE)
 
 class LlamaCppEngine(Engine):
     health_path = "/health"
+    models_path = "/v1/models"
     chat_path = "/v1/chat/completions"
     text_path = "/v1/completions"
     task_paths: ClassVar[Mapping[str, str]] = {EMBED: "/v1/embeddings", RERANK: "/v1/rerank"}

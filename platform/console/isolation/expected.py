@@ -112,6 +112,8 @@ PAGES: tuple[ExpectedPage, ...] = (
     ExpectedPage(_ANY_JOB + "resume/", acts=OPERATORS, bare=True),
     ExpectedPage(_ANY_JOB + "cancel/", acts=OPERATORS, bare=True),
     ExpectedPage("console/models/", sees=OPERATORS, acts=OPERATORS),
+    ExpectedPage("console/models/addition/", sees=OPERATORS, acts=OPERATORS),
+    ExpectedPage("console/models/addition/test/", acts=OPERATORS),
     ExpectedPage("console/models/live/", sees=OPERATORS),
     ExpectedPage("console/models/<uuid:served_model>/removal/", acts=OPERATORS, bare=True),
     ExpectedPage("console/versions/", sees=OPERATORS),

@@ -10,12 +10,13 @@ from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 
 from console.forms import ConsoleForm
+from console.serving.option_fields import OPTION_NAMES, OTHERS, OptionFields, shown
 from inference.engine_entries import AUTO, MOST_SLOTS, SLOTS, name_problem, url_problem
 from inference.engines import KINDS
 from inference.models import Engine, Model, Pool
 from inference.models.served import LONGEST_NAME, Declared
 from inference.pool_policy import JOBS, LONGEST_MS, RouteCondition
-from inference.registry.checking import OPTIONS, check_fields
+from inference.registry.checking import check_fields
 
 _CHANGED_MEANWHILE = _("Somebody has changed it meanwhile. Open the page again.")
 
@@ -79,8 +80,8 @@ class OptionsField(forms.CharField):
         return options
 
 
-class PolicyForm(ConsoleForm):
-    """The policy of a pool. `known` is a fingerprint of the policy as the form was made."""
+class RouteFields(ConsoleForm):
+    """When a pool takes requests."""
 
     condition = forms.ChoiceField(
         label=_("Takes requests"),
@@ -97,6 +98,17 @@ class PolicyForm(ConsoleForm):
         required=False,
         help_text=_("Of expected wait in the pool that would take the request."),
     )
+
+    def clean_overflow_after_ms(self) -> int:
+        after: int = self.cleaned_data["overflow_after_ms"] or 0
+        if self.cleaned_data.get("condition") == RouteCondition.OVERFLOW and not after:
+            raise ValidationError(_("Overflow needs the wait above which it begins."))
+        return after
+
+
+class PolicyForm(RouteFields):
+    """The policy of a pool. `known` is a fingerprint of the policy as the form was made."""
+
     limits = OptionsField(
         label=_("Limits of the queue as JSON"),
         required=False,
@@ -132,12 +144,6 @@ class PolicyForm(ConsoleForm):
     @classmethod
     def of(cls, pool: Pool, data: Any = None) -> "PolicyForm":
         return cls(data, initial={**asdict(pool.policy), "known": _policy_fingerprint(pool)})
-
-    def clean_overflow_after_ms(self) -> int:
-        after: int = self.cleaned_data["overflow_after_ms"] or 0
-        if self.cleaned_data.get("condition") == RouteCondition.OVERFLOW and not after:
-            raise ValidationError(_("Overflow needs the wait above which it begins."))
-        return after
 
     def change(self, pool: Pool, *, by: str) -> None:
         """Change a locked pool. Raises FromFile, ValidationError."""
@@ -178,7 +184,9 @@ class KeyField(forms.CharField):
         )
 
 
-class EngineForm(ConsoleForm):
+class EngineForm(OptionFields):
+    """An engine. Its options are folded away (templates/console/_long_form.html)."""
+
     url = forms.CharField(
         label=_("Address"),
         max_length=500,
@@ -195,16 +203,36 @@ class EngineForm(ConsoleForm):
         help_text=_("Tenants that are local only never reach it."),
     )
     api_key = KeyField()
-    options = OptionsField(label=_("Options as JSON"), required=False)
+    options = OptionsField(
+        label=_("Further options as JSON"), required=False, help_text=", ".join(OTHERS)
+    )
 
     def __init__(self, data: Any = None, **kwargs: Any) -> None:
         super().__init__(data, auto_id="engine_%s", **kwargs)
-        self.fields["options"].help_text = ", ".join(sorted(OPTIONS))
+        self.order_fields([name for name in self.fields if name not in self.more])
+
+    @property
+    def more(self) -> tuple[str, ...]:
+        return (*OPTION_NAMES, "options")
+
+    @property
+    def simple(self) -> list[forms.BoundField]:
+        return [field for field in self.visible_fields() if field.name not in self.more]
+
+    @property
+    def advanced(self) -> list[forms.BoundField]:
+        return [self[name] for name in self.more]
+
+    @property
+    def open_advanced(self) -> bool:
+        return any(name in self.errors for name in self.more)
 
     @property
     def settings(self) -> dict[str, Any]:
         """Returns the fields as the API takes them: without a key, the old one stays."""
-        fields = dict(self.cleaned_data)
+        values = self.cleaned_data
+        fields = {name: value for name, value in values.items() if name not in OPTION_NAMES}
+        fields["options"] = self.option_values
         if not fields["api_key"]:
             del fields["api_key"]
         return fields
@@ -217,9 +245,9 @@ class ChangedEngineForm(EngineForm):
 
     @classmethod
     def of(cls, engine: Engine, data: Any = None) -> "ChangedEngineForm":
-        shown = {name: getattr(engine, name) for name in ("hosted", "options")}
-        shown["slots"] = AUTO if engine.auto_slots else engine.slots
-        initial = {"url": engine.shown_url, "known": _fingerprint(engine), **shown}
+        initial = {"url": engine.shown_url, "known": _fingerprint(engine), "hosted": engine.hosted}
+        initial["slots"] = AUTO if engine.auto_slots else engine.slots
+        initial |= shown(engine.options)
         return cls(data, initial=initial)
 
     def change(self, engine: Engine, *, by: str) -> None:

@@ -9,12 +9,12 @@ from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
-from django.utils.translation import pgettext_lazy
 
 from console.account.reauthentication import recently_proven
 from console.authorization import ConsoleRequest, operators_only
 from console.post_only import require_POST
 from console.reported_acts import report_and_leave, saved
+from console.serving.capability_words import CAPABILITIES
 from console.serving.forms import NewModelForm
 from inference.chat.membership import memberships
 from inference.engines import served
@@ -23,21 +23,6 @@ from inference.intake.access.allowed import models_for
 from inference.models import Model, Pool
 from inference.pool_policy import RouteCondition
 from tenants.models import Price, User
-
-# The words of inference/engines/capabilities.py for operators.
-CAPABILITIES: dict[str, Promise] = {
-    "text": pgettext_lazy("capability of a model", "text"),
-    "embeddings": pgettext_lazy("capability of a model", "embeddings"),
-    "rerank": pgettext_lazy("capability of a model", "ranking of documents"),
-    "dimensions": pgettext_lazy("capability of a model", "shortened embeddings"),
-    "images": pgettext_lazy("capability of a model", "images"),
-    "audio": pgettext_lazy("capability of a model", "audio"),
-    "video": pgettext_lazy("capability of a model", "video"),
-    "files": pgettext_lazy("capability of a model", "files"),
-    "tools": pgettext_lazy("capability of a model", "tools"),
-    "json_schema": pgettext_lazy("capability of a model", "JSON schemas"),
-    "logprobs": pgettext_lazy("capability of a model", "log probabilities"),
-}
 
 
 @dataclass(frozen=True, slots=True)

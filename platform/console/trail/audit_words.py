@@ -39,6 +39,7 @@ WORDS: dict[str, Promise] = {
     Action.POOL_REMOVE: _("Pool removed"),
     Action.QUEUE_LOWER: _("Waiting requests moved to a lower class"),
     Action.QUEUE_CANCEL: _("Waiting requests cancelled"),
+    Action.ENGINE_TEST: _("Connection of an engine tested"),
     Action.ENGINE_ADD: _("Engine added"),
     Action.ENGINE_CHANGE: _("Engine changed"),
     Action.ENGINE_DRAIN: _("Engine drained"),

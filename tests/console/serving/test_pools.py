@@ -1,5 +1,6 @@
 """Pools and engines: what an operator sees of them, makes of them, and takes away."""
 
+import re
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -188,6 +189,11 @@ def test_what_the_file_declares_is_read_only(client: Client, db: None) -> None:
     assert (engine.slots, engine.draining) == (4, False)
 
 
+def pressed(page: str) -> list[str]:
+    """Returns the states of the breaker's buttons that apply."""
+    return re.findall(r'value="(\w+)"[^>]*aria-pressed="true"', page)
+
+
 def test_a_breaker_is_kept_open_and_let_be(
     client: Client, operator: User, db: None, valkey: Redis
 ) -> None:
@@ -197,10 +203,13 @@ def test_a_breaker_is_kept_open_and_let_be(
     assert "no request goes there" in sent(client, path, state="open")
     found = page(client, url(engine))
     assert "by hand" in found
+    assert pressed(found) == ["open"]
     assert operator.actor in found
     assert "whatever happens" in sent(client, path, state="closed")
     assert "is automatic" in sent(client, path, state="automatic")
-    assert "by hand" not in page(client, POOLS)
+    found = page(client, POOLS)
+    assert "by hand" not in found
+    assert pressed(found) == ["automatic"]
     states = [(actor, detail["state"]) for actor, detail in acts("engine:breaker")]
     assert states == [(operator.actor, each) for each in ("open", "closed", "automatic")]
     assert client.post(path, {"state": "ajar"}).status_code == 404
