@@ -146,6 +146,7 @@ def _check_quotas(owner: JobOwner, model: str) -> None:
     for quota in rows.filter(model__in=("", model)).select_related("tenant"):
         counts = quota.api_key_id in (None, owner.api_key_id)
         counts = counts and quota.member_id in (None, owner.member_id)
+        counts = counts and quota.team_id in (None, owner.team_id)
         if counts and quota.balance().remaining <= 0:
             raise NoRoom(f"the quota of {quota} is used up", code="insufficient_quota")
 

@@ -294,6 +294,8 @@ def _common(order: Order, at: float) -> Row:
     row = _plain(order, at)
     if order.session:
         row["session"] = order.session.hex
+    if team := order.charge.team_id:
+        row["team_id"] = team.hex
     if adapter := order.adapter:
         row |= {"adapter": adapter.name, "adapter_version": adapter.label}
     return row

@@ -22,7 +22,7 @@ class QuotaLine:
 
 def lines(tenant: Tenant, quotas: QuerySet[Quota]) -> list[QuotaLine]:
     """Returns the fullest quotas first."""
-    rows = list(quotas.select_related("tenant", "api_key", "member__user"))
+    rows = list(quotas.select_related("tenant", "api_key", "member__user", "team"))
     states = balances(rows, tenant.time_zone, timezone.now())
     shown = (QuotaLine(quota, states[quota.id]) for quota in rows)
     return sorted(shown, key=lambda line: (-line.standing.percent, str(line.quota.id)))

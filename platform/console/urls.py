@@ -287,6 +287,7 @@ in_tenant = [
     path("members/<uuid:member>/removal/", members.removal, name="removal"),
     path("teams/", teams.teams, name="teams"),
     path("teams/<uuid:team>/", teams.team, name="team"),
+    path("teams/<uuid:team>/budget/", teams.budget, name="team_budget"),
     path("teams/<uuid:team>/disbanding/", teams.disbanding, name="disbanding"),
     path("teams/<uuid:team>/joining/", teams.joining, name="joining"),
     path("teams/<uuid:team>/members/<uuid:member>/leaving/", teams.leaving, name="leaving"),

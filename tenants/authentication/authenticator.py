@@ -43,8 +43,13 @@ _QUOTAS = """coalesce((
     select json_agg(json_build_array(q.id, q.unit, q."window", q.model))
     from tenants_quota q where q.tenant_id = t.id
       and (q.api_key_id is null or q.api_key_id = {key})
-      and (q.member_id is null or q.member_id = {member})), '[]')"""
-_OF_KEY = _QUOTAS.format(key="coalesce(k.replaced_by_id, k.id)", member="k.created_by_id")
+      and (q.member_id is null or q.member_id = {member})
+      and (q.team_id is null or q.team_id = {team})), '[]')"""
+_OF_KEY = _QUOTAS.format(
+    key="coalesce(k.replaced_by_id, k.id)", member="k.created_by_id", team="k.team_id"
+)
+# A member's requests are their team's if they have only one.
+_ONLY_TEAM = "case when cardinality(teams.ids) = 1 then teams.ids[1] end"
 _CACHE_RULES = """coalesce((
     select json_agg(json_build_array(r.model, r."on")
                     order by r.api_key_id is null, r.model = '')
@@ -75,9 +80,9 @@ _BY_KEY = f"""
       and (k.expires_at is null or k.expires_at > now())"""
 _BY_USER = f"""
     select m.id as member_id, m.subject_id, m.role,
-           case when cardinality(teams.ids) = 1 then teams.ids[1] end as team_id,
+           {_ONLY_TEAM} as team_id,
            {_WITHHELD.format(groups="teams.groups")} as withheld,
-           {_QUOTAS.format(key="null::uuid", member="m.id")} as quotas,
+           {_QUOTAS.format(key="null::uuid", member="m.id", team=_ONLY_TEAM)} as quotas,
            {restricted("t.id", "m.subject_id")} as restricted, {_TENANT}
     from tenants_member m join tenants_tenant t on t.id = m.tenant_id {_TIER}
     join tenants_user u on u.id = m.user_id

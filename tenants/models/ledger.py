@@ -26,6 +26,7 @@ class LedgerEntry(models.Model):
     kind = models.CharField(max_length=8, choices=Kind)
     api_key_id = models.UUIDField(null=True)
     member_id = models.UUIDField(null=True)
+    team_id = models.UUIDField(null=True)
     model = models.CharField(max_length=120)
     requests = models.IntegerField(default=1)
     tokens = models.BigIntegerField(default=0)

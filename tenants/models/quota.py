@@ -1,4 +1,4 @@
-"""Budgets: the amount of a unit per window, for a tenant, key, member or model, and their use.
+"""Budgets: the amount of a unit per window, for a tenant, key, member, team or model.
 
 The ledger (ledger.py) is authoritative. A QuotaCounter is its running sum for one window, updated
 in the transactions that write the ledger; its row lock prevents overspending.
@@ -19,6 +19,7 @@ from tenants.models.api_key import ApiKey
 from tenants.models.balance import Balance, balances
 from tenants.models.member import Member
 from tenants.models.model_changes import changed, lock
+from tenants.models.team import Team
 from tenants.models.tenant import Tenant
 from tenants.quotas import windows
 
@@ -46,7 +47,8 @@ class Window(models.TextChoices):
 class Quota(models.Model):
     """A limit of `unit` per window of the tenant's time zone, or per session.
 
-    It is for the whole tenant, or for one key, member or model: at most one of the three is set.
+    It is for the whole tenant, or for one key, member, team or model: at most one of the four is
+    set. A team's requests are those that usage counts as the team's.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
@@ -55,6 +57,7 @@ class Quota(models.Model):
         ApiKey, models.CASCADE, null=True, blank=True, related_name="quotas"
     )
     member = models.ForeignKey(Member, models.CASCADE, null=True, blank=True, related_name="quotas")
+    team = models.ForeignKey(Team, models.CASCADE, null=True, blank=True, related_name="quotas")
     model = models.CharField(_("model"), max_length=120, blank=True, default="")
     unit = models.CharField(_("unit"), max_length=12, choices=Unit)
     window = models.CharField(_("window"), max_length=10, choices=Window)
@@ -70,6 +73,7 @@ class Quota(models.Model):
                 "tenant",
                 "api_key",
                 "member",
+                "team",
                 "model",
                 "unit",
                 "window",
@@ -78,9 +82,10 @@ class Quota(models.Model):
             ),
             models.CheckConstraint(
                 name="tenants_quota_one_scope",
-                condition=models.Q(api_key=None, member=None)
-                | models.Q(api_key=None, model="")
-                | models.Q(member=None, model=""),
+                condition=models.Q(api_key=None, member=None, team=None)
+                | models.Q(api_key=None, team=None, model="")
+                | models.Q(member=None, team=None, model="")
+                | models.Q(api_key=None, member=None, model=""),
             ),
         ]
 
@@ -98,6 +103,7 @@ class Quota(models.Model):
         by: str,
         api_key: ApiKey | None = None,
         member: Member | None = None,
+        team: Team | None = None,
         model: str = "",
         platform: bool = False,
     ) -> "Quota":
@@ -105,7 +111,7 @@ class Quota(models.Model):
 
         `platform`: an operator or a command sets it. Raises ValidationError, SetByPlatform.
         """
-        scope = {"api_key": api_key, "member": member, "model": model}
+        scope = {"api_key": api_key, "member": member, "team": team, "model": model}
         with transaction.atomic():
             windows.one_sets_at_a_time(tenant.id)
             known = cls.objects.filter(tenant=tenant, unit=unit, window=window, **scope).first()
@@ -150,10 +156,11 @@ class Quota(models.Model):
         return balances([self], self.tenant.time_zone, at or timezone.now())[self.id]
 
     def binds(self, api_key: ApiKey) -> bool:
-        """Returns True if it is the key's own, its successor's or its maker's."""
+        """Returns True if it is the key's own, its successor's, its maker's or its team's."""
         keys = {api_key.pk, api_key.replaced_by_id} - {None}
-        maker = api_key.created_by_id
-        return self.api_key_id in keys or (maker is not None and self.member_id == maker)
+        maker, team = api_key.created_by_id, api_key.team_id
+        of_maker = maker is not None and self.member_id == maker
+        return self.api_key_id in keys or of_maker or (team is not None and self.team_id == team)
 
     def clean(self) -> None:
         self.model = self.model.strip()
@@ -162,8 +169,10 @@ class Quota(models.Model):
             problems["api_key"] = _("There is no such key in this tenant.")
         if self.member and self.member.tenant_id != self.tenant_id:
             problems["member"] = _("There is no such member in this tenant.")
-        if sum(map(bool, (self.api_key_id, self.member_id, self.model))) > 1:
-            problems["model"] = _("A quota is of one key, one member or one model.")
+        if self.team and self.team.tenant_id != self.tenant_id:
+            problems["team"] = _("There is no such team in this tenant.")
+        if sum(map(bool, (self.api_key_id, self.member_id, self.team_id, self.model))) > 1:
+            problems["model"] = _("A quota is of one key, one member, one team or one model.")
         if self.unit == Unit.GPU_SECONDS and self.window == Window.SESSION:
             problems["unit"] = _("Jobs have no session.")
         if problems:
@@ -182,7 +191,8 @@ class Quota(models.Model):
     @property
     def described(self) -> dict[str, str]:
         """The quota's facts for the audit trail."""
-        scope = {"key": self.api_key_id, "member": self.member_id, "model": self.model}
+        ids = {"key": self.api_key_id, "member": self.member_id, "team": self.team_id}
+        scope = {**ids, "model": self.model}
         owner = {name: str(value) for name, value in scope.items() if value}
         return {"quota": str(self.id), "unit": self.unit, "window": self.window, **owner}
 

@@ -197,6 +197,8 @@ def _of_scope(entries: QuerySet[LedgerEntry], refusal: Refusal) -> QuerySet[Ledg
         counted &= Q(api_key_id=quota.api_key_id)
     if quota.member_id:
         counted &= Q(member_id=quota.member_id)
+    if quota.team_id:
+        counted &= Q(team_id=quota.team_id)
     return entries.filter(counted)
 
 

@@ -32,6 +32,7 @@ language sql stable as $$
         where q.id = quota and e.counts_at >= window_starts and e.counts_at < window_ends
           and e.id <= last_entry and (q.model = '' or q.model = e.model)
           and (q.member_id is null or q.member_id = e.member_id)
+          and (q.team_id is null or q.team_id = e.team_id)
           and (q.api_key_id is null or e.api_key_id in (
                 select k.id from tenants_apikey k
                 where k.id = q.api_key_id or k.replaced_by_id = q.api_key_id)))
@@ -75,6 +76,7 @@ language sql stable set enable_seqscan = off as $$
         where q.id = quota and e.counts_at >= window_starts and e.counts_at < window_ends
           and (q.model = '' or q.model = e.model)
           and (q.member_id is null or q.member_id = e.member_id)
+          and (q.team_id is null or q.team_id = e.team_id)
           and (q.api_key_id is null or e.api_key_id in (
                 select k.id from tenants_apikey k
                 where k.id = q.api_key_id or k.replaced_by_id = q.api_key_id)))
@@ -144,6 +146,7 @@ language sql stable set enable_seqscan = off as $$
         join tenants_ledgerentry e on e.tenant_id = q.tenant_id and e.session = of_session
         where q.id = quota and (q.model = '' or q.model = e.model)
           and (q.member_id is null or q.member_id = e.member_id)
+          and (q.team_id is null or q.team_id = e.team_id)
           and (q.api_key_id is null or e.api_key_id in (
                 select k.id from tenants_apikey k
                 where k.id = q.api_key_id or k.replaced_by_id = q.api_key_id)))

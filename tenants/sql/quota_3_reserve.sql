@@ -27,6 +27,12 @@ language sql immutable as $$
     select (rows -> (n - 1)::int ->> 'session')::uuid
 $$;
 
+-- Its team; rows of earlier versions have none.
+create or replace function tenants_asked_team(rows jsonb, n bigint) returns uuid
+language sql immutable as $$
+    select (rows -> (n - 1)::int ->> 'team_id')::uuid
+$$;
+
 -- Each request with each quota that counts it, and that quota's window. Quotas per session count
 -- requests that have one; the window is not theirs.
 create or replace function tenants_counted(rows jsonb)
@@ -45,6 +51,7 @@ language sql stable as $$
         where q.tenant_id = r.tenant_id
           and (q.model = '' or q.model = r.model)
           and (q.member_id is null or q.member_id = r.member_id)
+          and (q.team_id is null or q.team_id = tenants_asked_team(rows, r.n))
           and (q.api_key_id is null or q.api_key_id = tenants_standing_key(r.api_key_id))
           and (q."window" <> 'session' or tenants_asked_session(rows, r.n) is not null)
         offset 0) q
@@ -237,9 +244,11 @@ begin
     end if;
 
     insert into tenants_ledgerentry (at, counts_at, tenant_id, request_id, kind, api_key_id,
-                                     member_id, model, requests, tokens, cost, gpu_ms, session)
-    select r.at, r.at, r.tenant_id, r.id, 'reserve', r.api_key_id, r.member_id, r.model, 1,
-           r.tokens, r.cost, tenants_asked_gpu_ms(rows, r.n),
+                                     member_id, team_id, model, requests, tokens, cost, gpu_ms,
+                                     session)
+    select r.at, r.at, r.tenant_id, r.id, 'reserve', r.api_key_id, r.member_id,
+           tenants_asked_team(rows, r.n), r.model, 1, r.tokens, r.cost,
+           tenants_asked_gpu_ms(rows, r.n),
            case when in_session then tenants_asked_session(rows, r.n) end
     from tenants_asked(rows) r where r.id <> all(out_of_room) order by r.id
     on conflict do nothing;

@@ -24,12 +24,13 @@ begin
 
     with fresh as (
         insert into tenants_ledgerentry as e (at, counts_at, tenant_id, request_id, kind,
-                                              api_key_id, member_id, model, requests, tokens, cost,
-                                              gpu_ms, session)
+                                              api_key_id, member_id, team_id, model, requests,
+                                              tokens, cost, gpu_ms, session)
         select x.at, coalesce(r.counts_at, x.at), coalesce(r.tenant_id, x.tenant_id), x.id,
                case when x.nothing then 'release' else 'settle' end,
                case when r.id is null then x.api_key_id else r.api_key_id end,
                case when r.id is null then x.member_id else r.member_id end,
+               case when r.id is null then x.team_id else r.team_id end,
                coalesce(r.model, x.model), (not x.nothing)::int, x.tokens,
                case when x.nothing then 0 else x.cost end, coalesce(x.gpu_ms, 0),
                case when r.id is null then x.session else r.session end
@@ -37,7 +38,7 @@ begin
                      tokens_in + tokens_out + coalesce(gpu_ms, 0) = 0
                          and status <> 200 as nothing
               from rows from (jsonb_to_recordset(rows) as (id uuid, at timestamptz, tenant_id uuid,
-                   api_key_id uuid, member_id uuid, model text, status int, tokens_in bigint,
+                   api_key_id uuid, member_id uuid, team_id uuid, model text, status int, tokens_in bigint,
                    tokens_out bigint, cost bigint, gpu_ms bigint, session uuid)) with ordinality
               order by id, ordinality) x
         left join lateral (
@@ -77,6 +78,7 @@ begin
                 where q.tenant_id = e.tenant_id
                   and (q.model = '' or q.model = e.model)
                   and (q.member_id is null or q.member_id = e.member_id)
+                  and (q.team_id is null or q.team_id = e.team_id)
                   and (q.api_key_id is null or q.api_key_id = tenants_standing_key(e.api_key_id))
                 offset 0) q
             cross join lateral (

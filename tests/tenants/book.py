@@ -27,6 +27,7 @@ class Asked:
     at: datetime = field(default_factory=lambda: datetime.now(UTC))
     id: UUID = field(default_factory=uuid4)
     session: UUID | None = None
+    team: UUID | None = None
 
     @property
     def scope(self) -> dict[str, Any]:
@@ -37,6 +38,7 @@ class Asked:
             "member_id": self.member and self.member.id.hex,
             "model": self.model,
             **({"session": self.session.hex} if self.session else {}),
+            **({"team_id": self.team.hex} if self.team else {}),
         }
 
     @property

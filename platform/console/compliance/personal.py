@@ -206,7 +206,7 @@ MAP: dict[str, dict[Data, str]] = {
     "tenants.LedgerEntry": {
         D.PSEUDONYM: "api_key_id member_id session",  # a keyed hash
         D.BEHAVIOUR: "at counts_at model requests tokens cost gpu_ms",
-        D.NONE: "id tenant request_id kind",
+        D.NONE: "id tenant team_id request_id kind",
     },
     "tenants.Reconciliation": {
         D.NONE: "id tenant day ran_at requests_ledger requests_usage tokens_ledger tokens_usage "
@@ -230,7 +230,7 @@ MAP: dict[str, dict[Data, str]] = {
     },
     "tenants.Quota": {
         D.PSEUDONYM: "api_key member",
-        D.NONE: "id tenant model unit window limit set_by_platform created_at",
+        D.NONE: "id tenant team model unit window limit set_by_platform created_at",
     },
     "tenants.QuotaCounter": {
         D.PSEUDONYM: "session",  # a keyed hash

@@ -350,6 +350,7 @@ PAGES: tuple[ExpectedPage, ...] = (
         ExpectedPage("members/<uuid:member>/removal/", acts=P.MANAGE_MEMBERS),
         ExpectedPage("teams/", sees=P.VIEW_TEAMS, acts=P.MANAGE_TEAMS),
         ExpectedPage("teams/<uuid:team>/", sees=P.VIEW_TEAMS, acts=P.MANAGE_TEAMS),
+        ExpectedPage("teams/<uuid:team>/budget/", acts=P.MANAGE_QUOTAS),
         ExpectedPage("teams/<uuid:team>/disbanding/", acts=P.MANAGE_TEAMS),
         ExpectedPage("teams/<uuid:team>/joining/", acts=P.MANAGE_TEAMS),
         ExpectedPage("teams/<uuid:team>/members/<uuid:member>/leaving/", acts=P.MANAGE_TEAMS),

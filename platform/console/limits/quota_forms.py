@@ -1,6 +1,5 @@
 """Forms of quotas and raises. Cost is typed in whole units of the currency, not in millionths."""
 
-from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
@@ -9,34 +8,10 @@ from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 
 from console.forms import ConsoleForm, MomentField, ReasonField
+from console.quota_amounts import AmountField, to_count
 from inference.engines import served
 from tenants.models import Tenant
-from tenants.models.quota import MOST, Unit, Window
-
-MICRO = 1_000_000
-
-
-def to_count(amount: Decimal, unit: str) -> int:
-    """Returns the amount as a quota counts it. Raises ValidationError for half a request."""
-    exact = amount * MICRO if unit == Unit.COST else amount
-    if exact != exact.to_integral_value():
-        raise ValidationError(
-            _("At most six decimal places.") if unit == Unit.COST else _("A whole number.")
-        )
-    if exact > MOST:
-        raise ValidationError(_("This is too much."))
-    return int(exact)
-
-
-def from_count(amount: int, unit: str) -> Decimal:
-    """Returns a quota's amount as people read it."""
-    return Decimal(amount) / MICRO if unit == Unit.COST else Decimal(amount)
-
-
-class AmountField(forms.DecimalField):
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(**{"min_value": 0, "max_digits": 22, "decimal_places": 6, **kwargs})
-        self.widget.attrs["step"] = "any"
+from tenants.models.quota import Unit, Window
 
 
 class QuotaForm(ConsoleForm):
@@ -56,6 +31,10 @@ class QuotaForm(ConsoleForm):
             (_("Models"), [(f"model:{name}", name) for name in served()]),
             (_("API keys"), [(f"api_key:{key.pk}", str(key)) for key in keys]),
             (_("Members"), [(f"member:{each.pk}", each.user.email) for each in members]),
+            (
+                _("Teams"),
+                [(f"team:{each.pk}", each.name) for each in tenant.teams.order_by("name")],
+            ),
         ]
         scope = forms.ChoiceField(label=_("For"), required=False, choices=choices)
         self.fields["scope"] = scope
@@ -77,6 +56,8 @@ class QuotaForm(ConsoleForm):
             return {"model": name}
         if kind == "api_key":
             return {"api_key": tenant.api_keys.get(pk=UUID(name))}
+        if kind == "team":
+            return {"team": tenant.teams.get(pk=UUID(name))}
         return {"member": tenant.members.get(pk=UUID(name))} if kind else {}
 
 

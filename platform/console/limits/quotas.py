@@ -13,8 +13,9 @@ from django.utils.translation import gettext_lazy as _
 
 from console.account.reauthentication import recently_proven
 from console.authorization import ConsoleRequest, TenantRequest, operators_only, permitted
-from console.limits.quota_forms import LimitForm, QuotaForm, RaiseForm, from_count
+from console.limits.quota_forms import LimitForm, QuotaForm, RaiseForm
 from console.post_only import require_POST
+from console.quota_amounts import from_count
 from console.quota_lines import QuotaLine, lines
 from console.reported_acts import act_and_report, saved
 from tenants.models import Quota, QuotaRaise
@@ -33,7 +34,9 @@ def quotas(request: TenantRequest) -> HttpResponse:
         if saved(form, lambda: _set(request, form), {SetByPlatform: _SET_BY_PLATFORM}):
             messages.success(request, _("The quota has been set and applies from now on."))
             return redirect("console:quotas", tenant=request.tenant.name)
-    notices = request.tenant.quota_notices.select_related("quota__api_key", "quota__member__user")
+    notices = request.tenant.quota_notices.select_related(
+        "quota__api_key", "quota__member__user", "quota__team"
+    )
     context = {
         "form": form,
         "lines": lines(request.tenant, request.tenant.quotas.all()),
@@ -85,7 +88,7 @@ def detail(request: TenantRequest, quota: Quota, **shown: Any) -> HttpResponse:
 
 
 def _quota(request: TenantRequest, quota: UUID) -> Quota:
-    quotas = request.tenant.quotas.select_related("tenant", "api_key", "member__user")
+    quotas = request.tenant.quotas.select_related("tenant", "api_key", "member__user", "team")
     return get_object_or_404(quotas, pk=quota)
 
 
@@ -113,7 +116,14 @@ REFUSALS = {
     OperatorsOnly: _("The platform has set this quota: an operator decides about it."),
     AlreadyDecided: _("This request has already been decided."),
 }
-RELATED = ("tenant", "quota__api_key", "quota__member__user", "requested_by", "decided_by")
+RELATED = (
+    "tenant",
+    "quota__api_key",
+    "quota__member__user",
+    "quota__team",
+    "requested_by",
+    "decided_by",
+)
 
 
 def _raises(request: ConsoleRequest) -> HttpResponse:
@@ -137,7 +147,7 @@ all_raises = operators_only(_raises)
 @require_POST
 @permitted(Permission.MANAGE_QUOTAS)
 def raise_request(request: TenantRequest, quota: UUID) -> HttpResponse:
-    quotas = request.tenant.quotas.select_related("tenant", "api_key", "member__user")
+    quotas = request.tenant.quotas.select_related("tenant", "api_key", "member__user", "team")
     row: Quota = get_object_or_404(quotas, pk=quota)
     form = RaiseForm(request.POST, row.unit)
     ask = partial(QuotaRaise.ask, row, user=request.user, by=request.actor)

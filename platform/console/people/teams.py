@@ -1,10 +1,11 @@
-"""Pages of a tenant's teams: their members, API keys and granted models."""
+"""Pages of a tenant's teams: their members, API keys, budgets and granted models."""
 
 from functools import partial
 from typing import Any
 from uuid import UUID
 
 from django import forms
+from django.contrib import messages
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db.models import Count, Q
 from django.http import HttpResponse
@@ -13,10 +14,12 @@ from django.utils.translation import gettext_lazy as _
 
 from console.authorization import TenantRequest, permitted
 from console.forms import ConsoleForm
+from console.people.team_budgets import BudgetForm, budgets
 from console.post_only import require_POST
 from console.reported_acts import report_and_leave, saved
 from tenants.model_access import holders
 from tenants.models import Team, Tenant
+from tenants.models.quota import SetByPlatform
 from tenants.roles import Permission
 
 
@@ -99,6 +102,18 @@ def leaving(request: TenantRequest, team: UUID, member: UUID) -> HttpResponse:
     return _back(request, row)
 
 
+@require_POST
+@permitted(Permission.MANAGE_QUOTAS)
+def budget(request: TenantRequest, team: UUID) -> HttpResponse:
+    row, form = _team(request, team), BudgetForm(request.POST)
+    platform = request.user.is_operator
+    refusals = {SetByPlatform: _("The platform has set this quota: ask for a raise.")}
+    if not saved(form, lambda: form.set(row, by=request.actor, platform=platform), refusals):
+        return _page(request, row, budget_form=form)
+    messages.success(request, _("The budget has been set and applies from now on."))
+    return _back(request, row)
+
+
 def _refuse_unless_manager(request: TenantRequest) -> None:
     if Permission.MANAGE_TEAMS not in request.permissions:
         raise PermissionDenied(_("Your role can see teams but not change them."))
@@ -122,6 +137,8 @@ def _page(request: TenantRequest, team: Team, **shown: Any) -> HttpResponse:
         .select_related("user")
         .order_by("user__email"),
         "keys": team.api_keys.live().order_by("name"),
+        "budgets": budgets(request, team),
+        "budget_form": BudgetForm(),
         "granted": [model for model in restricted if team in holders(model)],
         **shown,
     }

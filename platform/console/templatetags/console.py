@@ -19,8 +19,8 @@ from console.access.roles import WORDS
 from console.account import saved_form
 from console.account.second_factors.key_obstacle import key_obstacle
 from console.authorization import ConsoleRequest
-from console.limits.quota_forms import MICRO
 from console.post_only import page_of
+from console.quota_amounts import MICRO
 from tenants import secret_keys
 from tenants.models import ApiKey, OperatorKey, Scope, User
 from tenants.models.quota import Unit

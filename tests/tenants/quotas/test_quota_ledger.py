@@ -5,6 +5,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from django.core.exceptions import ValidationError
 from django.db import connection
 
 from audit.models import Event
@@ -15,6 +16,7 @@ from tenants.models import (
     Quota,
     QuotaCounter,
     QuotaNotice,
+    Team,
     Tenant,
     User,
 )
@@ -183,6 +185,36 @@ def test_each_quota_counts_its_own(
         "other model": 1,
         "globex": 1,
     }
+
+
+def test_a_teams_budget_counts_its_requests_alone(book: Book, acme: Tenant) -> None:
+    team, other = (Team.form(acme, name, by="test") for name in ("search", "sales"))
+    before, asked, settled = (Asked(acme, team=team.pk) for _ in range(3))
+    book.reserve(before, settled, Asked(acme, team=other.pk), Asked(acme))
+    book.settle(settled.over(tokens=40))
+    budget = quota(acme, 250, "tokens", team=team)
+    assert stands(budget) == (40, 100), "earlier use of the window counts"
+    assert book.take(asked, Asked(acme, team=team.pk)) == [True, False]
+    assert book.take(Asked(acme, team=other.pk), Asked(acme)) == [True, True]
+    book.settle(asked.over(tokens=10), before.over(tokens=0, status=503))
+    assert stands(budget) == (50, 0)
+    entries = LedgerEntry.objects.filter(request_id=asked.id)
+    assert {entry.team_id for entry in entries} == {team.pk}
+    team.disband(by="test")
+    assert book.take(asked) == [True]
+    assert not Quota.objects.exists()
+
+
+def test_a_budget_is_of_a_team_of_the_tenant_and_of_nothing_else(
+    acme: Tenant, globex: Tenant, key: ApiKey
+) -> None:
+    ours, theirs = Team.form(acme, "search", by="test"), Team.form(globex, "search", by="test")
+    with pytest.raises(ValidationError):
+        quota(acme, 1, team=theirs)
+    with pytest.raises(ValidationError):
+        quota(acme, 1, team=ours, model="mock")
+    first, second = quota(acme, 1, team=ours), quota(acme, 2, team=ours)
+    assert (first.pk, second.limit) == (second.pk, 2)
 
 
 def test_the_tightest_quota_refuses_and_the_others_are_not_charged(

@@ -1,4 +1,4 @@
-"""Quotas per day, month or session, of a tenant, a key, a member or a model; their raises."""
+"""Quotas per day, month or session, of a tenant, key, member, team or model; their raises."""
 
 from datetime import datetime
 from typing import Any
@@ -32,6 +32,7 @@ class QuotaShape(Row):
     limit = s.IntegerField(help_text="Cost is in millionths of the currency.")
     key = s.UUIDField(source="api_key_id", allow_null=True)
     member = s.UUIDField(source="member_id", allow_null=True)
+    team = s.UUIDField(source="team_id", allow_null=True)
     model = s.CharField(help_text="Empty: every model.")
     set_by_platform = s.BooleanField(help_text="Only operators change or drop it.")
     EXAMPLE = {"unit": "tokens", "limit": 2_000_000, "model": ""}
@@ -47,6 +48,7 @@ class NewQuota(QuotaChange):
     window = s.ChoiceField(Window.choices)
     key = s.UUIDField(required=False)
     member = s.UUIDField(required=False)
+    team = s.UUIDField(required=False)
     model = s.CharField(max_length=120, required=False)
 
 
@@ -84,6 +86,7 @@ class Quotas(Resource):
             window=f.ChoiceFilter(choices=Window.choices),
             key=f.UUIDFilter(field_name="api_key"),
             member=f.UUIDFilter(),
+            team=f.UUIDFilter(),
             model=f.CharFilter(max_length=120),
         ),
     )
@@ -93,10 +96,12 @@ class Quotas(Resource):
     def create(self, request: Any, **path: Any) -> Response:
         """Create a quota.
 
-        It also counts earlier usage of its window. Name at most one of key, member and model.
+        It also counts earlier usage of its window. Name at most one of key, member, team and model.
+        A team's requests are those of its keys, and of members who are in no other team.
         """
         fields = self.body()
-        rows = {"key": self.url_tenant.api_keys, "member": self.url_tenant.members}
+        tenant = self.url_tenant
+        rows = {"key": tenant.api_keys, "member": tenant.members, "team": tenant.teams}
         for name in rows.keys() & fields.keys():
             text = _("There is no such one in this tenant.")
             fields[name] = self.named(rows[name], name, text, pk=fields[name])
@@ -147,7 +152,8 @@ class Quotas(Resource):
 
     def _refuse_duplicate(self, fields: dict[str, Any], api_key: Any) -> None:
         same = {name: fields[name] for name in ("unit", "window")}
-        same |= {"member": fields.get("member"), "model": fields.get("model", "").strip()}
+        same |= {name: fields.get(name) for name in ("member", "team")}
+        same["model"] = fields.get("model", "").strip()
         if self.rows().filter(api_key=api_key, **same).exists():
             raise Problem(409, "quota_exists", _("There is such a quota already: change it."))
 
