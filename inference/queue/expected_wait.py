@@ -82,6 +82,15 @@ class Place(msgspec.Struct, frozen=True):
     wait_s: float = 0.0
     begun: float = 0
     klass: str = ""  # of work
+    pool: str = ""
+    tenant: str = ""
+
+    def behind(self, ahead: int, pool: str) -> "Place":
+        """Returns the place behind so many requests of its class, and all of higher classes."""
+        figures = figures_of(pool)
+        above = figures.before(self.klass) - figures.waiting.get(self.klass, 0)
+        position = above + ahead + 1
+        return msgspec.structs.replace(self, position=position, wait_s=figures.wait_s(position))
 
     def now(self, pool: str) -> "Place":
         """Returns the place by what this process knows of the pool now."""
@@ -91,7 +100,9 @@ class Place(msgspec.Struct, frozen=True):
         started = int(max(0, figures.begun - self.begun))
         # Those that left without having begun are missing among those that wait.
         position = max(1, min(self.position - started, figures.before(self.klass)))
-        return msgspec.structs.replace(self, position=position, wait_s=figures.wait_s(position))
+        return msgspec.structs.replace(
+            self, position=position, wait_s=figures.wait_s(position), pool=pool
+        )
 
 
 NO_WAIT = Place()
@@ -117,7 +128,7 @@ def joined(pool: str, klass: str, answer: Sequence[Any], slots: int) -> Place:
     _figures[pool] = figures
     room = 0 if figures.full else max(0, slots - int(running))
     position = max(0, figures.in_turns(klass, int(own), int(tenants)) - room)
-    return Place(position, position * figures.interval_s, figures.begun, klass)
+    return Place(position, position * figures.interval_s, figures.begun, klass, pool)
 
 
 def learn(pool: str, answer: Sequence[Any]) -> QueueFigures:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import msgspec
 from django.conf import settings
 
 from inference import classes
@@ -46,6 +47,7 @@ BEAT, COMPARED, RECOUNT, WAITING = (
 )
 DEMOTE = Script.of(WHEN_FULL + _LOWER + _text("demote"))
 OVERVIEW, TENANT_LINES = (Script.of(_text(name)) for name in ("overview", "tenant_lines"))
+AHEAD_OF_IT = Script.of(_CHARGED + _text("ahead"))
 LEASE_MS = 4_000
 LARGEST_CARRIED = 32 * 1024  # bytes of an order
 WARM_COUNTS = ("hit", "miss", "new", "waited")
@@ -136,7 +138,14 @@ class FairQueue:
         awake, *line = await self._redis.run(ENQUEUE, self._pool, *arguments)
         asleep = line.pop().decode() if len(line) == 1 else ""
         place = expected_wait.joined(self.pool, item.klass, line, _slots(self.pool))
-        return Joined(awake == 0, place, asleep)
+        return Joined(awake == 0, msgspec.structs.replace(place, tenant=item.tenant), asleep)
+
+    async def in_turn(self, place: Place, id_: str) -> Place:
+        """Returns the place of a waiting request, with the turns of the tenants counted."""
+        if not place.position:
+            return place
+        ahead = await self._redis.run(AHEAD_OF_IT, self._pool, place.klass, place.tenant, id_)
+        return place.behind(int(ahead), self.pool) if int(ahead) >= 0 else place
 
     async def enqueue(self, item: Item, ciphertext: bytes, prefixes: str = "") -> bool:
         """Enqueue. Returns whether the caller must publish a wake-up, since no runner lives."""

@@ -16,6 +16,7 @@ from inference.chat.protocol import Delta, End, ToPage, Turn, Waiting, Whole
 from inference.codec.events import said_in, split
 from inference.models import Message
 from inference.queue.expected_wait import Place
+from inference.queue.fair_queue import FairQueue
 from inference.reasoning import Said
 from inference.stream.cursor import follow
 from inference.stream.frames import Frame, Kind
@@ -66,6 +67,10 @@ class Follower:
         place = self.place()
         if self.last or not place.position:
             return
+        if place.pool:
+            with contextlib.suppress(RedisGone):  # by what this process knows, then
+                queue = FairQueue(self.redis, place.pool)
+                place = await queue.in_turn(place, str(self.completion_id))
         waiting = Waiting(self.message_id, place.position - 1, math.ceil(place.wait_s))
         if waiting != self._waiting:
             self._waiting = waiting
