@@ -206,6 +206,10 @@ class Action(StrEnum):
 
     CONVERSATION_CREATE = "conversation:create"
     CONVERSATION_DELETE = "conversation:delete"
+    CONVERSATION_EXPORT = "conversation:export"  # downloaded by its person
+    CONVERSATION_RATE = "conversation:rate"  # an answer, or the rating was taken back
+    CONVERSATION_SHARE = "conversation:share"  # a frozen copy for others
+    CONVERSATION_UNSHARE = "conversation:unshare"  # `detail.views` counts its views
     PROMPT_VIEW = "prompt:view"
 
     ASSISTANT_CREATE = "assistant:create"

@@ -27,6 +27,11 @@ _OLD_KEYS = """
               and not exists (select from inference_batch batch
                               where batch.id = used.owner and batch.ended_at is null))"""
 
+_OVER_CHATS = """
+    exists (select from inference_conversation
+            where temporary and updated_at < now() - interval '1 hour')
+    or exists (select from inference_conversationshare where expires_at <= now())"""
+
 _REPLACEMENTS = """
     exists (select from inference_replacement
             where step in ('loading', 'warming', 'switched', 'rolling_back')
@@ -137,6 +142,7 @@ IN_DATABASE = {
     "inference.read_documents": _DOCUMENTS,
     "inference.import_models": _IMPORTS,
     "inference.forget_keys": _OLD_KEYS,
+    "inference.tidy_chats": _OVER_CHATS,
     "inference.replace": _REPLACEMENTS,
     "inference.load_adapters": _ADAPTERS,
     "inference.move_sleepers": _SLEEPERS,

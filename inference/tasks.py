@@ -20,6 +20,7 @@ from inference.api.knowledge.driver import drive as drive_knowledge
 from inference.api.policy_trials.driver import drive_all as drive_trials
 from inference.batch.file_store import forget_abandoned, forget_expired
 from inference.batch.windows import wake_resting_soon
+from inference.chat.library import sharing, temporary
 from inference.data_sets import importing
 from inference.decisions import contest_clock, drifting
 from inference.dialogues.handing_over import return_abandoned
@@ -75,6 +76,12 @@ def roll_up() -> None:
 @shared_task(name="inference.forget_keys", ignore_result=True)
 def forget_keys() -> None:
     IdempotencyKey.objects.over().delete()
+
+
+@shared_task(name="inference.tidy_chats", ignore_result=True)
+def tidy_chats() -> None:
+    temporary.delete_left_behind()
+    sharing.delete_expired()
 
 
 @shared_task(name="inference.return_dialogues", ignore_result=True)

@@ -104,6 +104,8 @@ def view(tenant_id: UUID, request_id: UUID, *, by: str, reason: str) -> list[Vie
     with transaction.atomic():
         payloads = Payload.objects.filter(tenant_id=tenant_id, request_id=request_id)
         viewed = [Viewed(p.field, p.at, texts.decrypted(p)) for p in payloads.order_by("at", "id")]
+        for addition in texts.additions:
+            viewed += [Viewed(*row) for row in addition(tenant_id, request_id)]
         events = Event.objects.filter(tenant_id=tenant_id, request_id=request_id)
         subject = events.exclude(subject_id=None).values_list("subject_id", flat=True).first()
         detail = {"request": str(request_id), "reason": reason, "texts": len(viewed)}

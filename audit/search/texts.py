@@ -3,7 +3,8 @@
 The apps that write payloads know their form; each registers a reader for its fields.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
@@ -17,7 +18,10 @@ class DecryptedText(NamedTuple):
 
 
 Reader = Callable[[bytes], DecryptedText]
+# Returns field, time and text of what else belongs to a request of a tenant; None: erased.
+Addition = Callable[[UUID, UUID], Iterable[tuple[str, datetime, DecryptedText | None]]]
 _readers: dict[str, Reader] = {}
+additions: list[Addition] = []  # registered by the apps, as readers are
 
 
 def register_reader(field: str, reader: Reader) -> None:

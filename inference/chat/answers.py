@@ -71,6 +71,7 @@ def _shown(
         finish_reason="error" if error else message.finish_reason,
         figures=_figures(usage) if usage and message.author == Author.ASSISTANT else None,
         error=problem(error) if error else None,
+        rating=message.rating or 0,
     )
 
 

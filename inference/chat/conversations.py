@@ -1,6 +1,7 @@
 """A member's conversations, which nobody else can see, and their encrypted texts."""
 
 from collections.abc import Iterable
+from typing import Any
 from uuid import uuid4
 
 from django.db import transaction
@@ -34,13 +35,17 @@ def of_user(user: User, roles: Iterable[str]) -> QuerySet[Conversation]:
     return owned.select_related("member__tenant", "member__user")
 
 
-def start(member: Member, model: str, first_text: str) -> Conversation:
-    """Create a conversation, titled with the first words of the first message."""
+def start(member: Member, model: str, first_text: str, *, temporary: bool = False) -> Conversation:
+    """Create a conversation, titled with the first words of the first message.
+
+    A temporary one has no title.
+    """
     conversation = Conversation(id=uuid4(), tenant_id=member.tenant_id, member=member, model=model)
-    _set_title(conversation, member, first_words(first_text))
+    conversation.temporary = temporary
+    _set_title(conversation, member, "" if temporary else first_words(first_text))
     with transaction.atomic():
         conversation.save(force_insert=True)
-        _record(Action.CONVERSATION_CREATE, conversation, member)
+        record(Action.CONVERSATION_CREATE, conversation)
     return conversation
 
 
@@ -53,7 +58,7 @@ def delete(conversation: Conversation) -> None:
     """Delete it with all its messages. Raises OnHold."""
     with transaction.atomic():
         refuse_if_held(conversation)
-        _record(Action.CONVERSATION_DELETE, conversation, conversation.member)
+        record(Action.CONVERSATION_DELETE, conversation)
         conversation.delete()
 
 
@@ -76,13 +81,15 @@ def _set_title(conversation: Conversation, member: Member, title: str) -> None:
     conversation.title_ciphertext = cipher.encrypt(title.encode(), title_aad(conversation))
 
 
-def _record(action: Action, conversation: Conversation, member: Member) -> None:
+def record(action: Action, conversation: Conversation, **detail: Any) -> None:
+    """Record an act of its member. The detail has no texts."""
+    member = conversation.member
     act(
         action,
         actor=member.actor,
         tenant_id=conversation.tenant_id,
         subject_id=member.subject_id,
-        detail={"conversation": str(conversation.id)},
+        detail={"conversation": str(conversation.id), **detail},
     )
 
 

@@ -16,6 +16,7 @@ from audit.keys.keyring import Unreadable, keyring
 from inference.chat import conversations, prompt
 from inference.chat.answers import turns
 from inference.chat.conversations import message_aad, said_in
+from inference.chat.library.temporary import is_temporary
 from inference.chat.problems import ChatRefused
 from inference.chat.prompt import Earlier
 from inference.chat.protocol import Send
@@ -112,7 +113,8 @@ def put(member: Member, send: Send, completion_id: UUID, left_out: int = 0) -> E
 def _conversation(member: Member, send: Send) -> Conversation:
     """Returns the conversation, locked, so that two tabs cannot ask in it at the same time."""
     if send.conversation is None:
-        return conversations.start(member, send.model, send.text)
+        temporary = is_temporary(member, wanted=send.temporary)
+        return conversations.start(member, send.model, send.text, temporary=temporary)
     conversation = _own(member, send.conversation, lock=True)
     _refuse_if_busy(conversation)
     return conversation

@@ -1,18 +1,21 @@
 """The data of the page's scripts: those with which they start, and those that they read again."""
 
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlencode
+from uuid import UUID
 
 import msgspec
+from django.db.models import QuerySet
 from django.urls import reverse
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
 from inference.chat import conversations
 from inference.chat.answers import turns
-from inference.chat.conversations import title_of
-from inference.chat.protocol import MAX_TEXT, Listed
+from inference.chat.library import folders, sharing, temporary
+from inference.chat.listed import listed
+from inference.chat.protocol import MAX_TEXT
 from inference.intake.access.allowed import models_for
 from inference.models import Conversation
 from tenants.models import Member
@@ -21,17 +24,25 @@ PAGE = 50  # conversations
 
 
 def page_data(member: Member, opened: Conversation | None) -> Any:
-    tenant = member.tenant.name
+    tenant, rules = member.tenant.name, member.tenant
     socket = urlencode({"tenant": tenant, "language": get_language() or ""})
     data = {
         "tenant": tenant,
         "socket": f"/ws/chat/?{socket}",
         "home": reverse("chat:page"),
         "list": reverse("chat:conversations"),
+        "folders": reverse("chat:folders"),
+        "deletions": reverse("chat:deletions"),
+        "search": reverse("chat:search"),
+        "shares": reverse("chat:shares"),
+        "quotas": reverse("chat:quotas"),
+        "share_days": sharing.DAYS,
+        "audiences": [[a.value, str(a.label)] for a in sharing.audiences(rules.chat_sharing)],
+        "temporary": temporary.rule(member),
         "models": models_for(member),
         "max_text": MAX_TEXT,
         "language": get_language(),
-        "words": _words(),
+        "words": words(),
         "listing": page(member),
         "opened": opened and with_messages(opened),
     }
@@ -42,26 +53,45 @@ def with_messages(conversation: Conversation) -> dict[str, Any]:
     return {"conversation": listed(conversation), "messages": turns(conversation.branch())}
 
 
-def page(member: Member, before: datetime | None = None) -> dict[str, Any]:
-    """Returns a page of the list, newest first. `more` tells whether there are older ones."""
-    owned = conversations.of_member(member)
-    if before:
-        owned = owned.filter(updated_at__lt=before)
-    rows = list(owned[: PAGE + 1])
-    return {"conversations": [listed(row) for row in rows[:PAGE]], "more": len(rows) > PAGE}
+class Shelf(NamedTuple):
+    """The part of the list that a page shows: the archive, or a folder, or all but the archive."""
+
+    folder: UUID | None = None
+    archived: bool = False
+
+    def of(self, member: Member) -> QuerySet[Conversation]:
+        owned = conversations.of_member(member).filter(temporary=False)
+        owned = owned.filter(archived_at__isnull=not self.archived)
+        return owned.filter(folder=self.folder) if self.folder else owned
 
 
-def listed(conversation: Conversation) -> Listed:
-    return Listed(
-        id=conversation.id,
-        title=title_of(conversation),
-        model=conversation.model,
-        updated_at=conversation.updated_at.isoformat(),
-        url=reverse("chat:conversation", args=[conversation.id]),
-    )
+WHOLE_LIST = Shelf()
 
 
-def _words() -> dict[str, str]:
+def page(
+    member: Member, before: datetime | None = None, shelf: Shelf = WHOLE_LIST
+) -> dict[str, Any]:
+    """Returns a page of the list, newest first; the first one has pins and folders, too.
+
+    `more` tells whether there are older ones.
+    """
+    owned = shelf.of(member)
+    unpinned = owned if shelf.archived else owned.filter(pinned_at=None)
+    older = unpinned.filter(updated_at__lt=before) if before else unpinned
+    rows = list(older[: PAGE + 1])
+    first = {} if before else _first_page(member, owned, shelf)
+    return {"conversations": [listed(r) for r in rows[:PAGE]], "more": len(rows) > PAGE, **first}
+
+
+def _first_page(member: Member, owned: QuerySet[Conversation], shelf: Shelf) -> dict[str, Any]:
+    pinned = owned.exclude(pinned_at=None).order_by("-pinned_at")[:PAGE]
+    return {
+        "pinned": [] if shelf.archived else [listed(row) for row in pinned],
+        "folders": [folders.listed(folder) for folder in folders.of_member(member)],
+    }
+
+
+def words() -> dict[str, str]:
     return {
         "you": _("You"),
         "assistant": _("Assistant"),
@@ -77,7 +107,53 @@ def _words() -> dict[str, str]:
         "copy_answer": _("Copy answer"),
         "rename": _("Rename"),
         "delete": _("Delete"),
-        "actions": _("Rename or delete"),
+        "actions": _("Actions"),
+        "pinned": _("Pinned"),
+        "pin": _("Pin"),
+        "unpin": _("Unpin"),
+        "archive": _("Archive"),
+        "unarchive": _("Take out of the archive"),
+        "move": _("Move to a folder"),
+        "share": _("Share a copy"),
+        "export_as": _("Export as {form}"),
+        "nothing_matches": _("Nothing matches."),
+        "search_further": _("Search further back than {day}"),
+        "good": _("Good answer"),
+        "bad": _("Bad answer"),
+        "why_good": _("What was good?"),
+        "why_bad": _("What was wrong?"),
+        "for_days": _("{n} days"),
+        "until": _("until {when}"),
+        "views": _("{n} views"),
+        "end_sharing": _("End"),
+        "quota_left": _("{left} left: {unit}"),
+        "quota_of_member": _("Yours"),
+        "quota_of_team": _("Of your team"),
+        "quota_of_model": _("Of the model {model}"),
+        "quota_of_tenant": _("Of your tenant"),
+        "quota_figures": _("{left} of {limit} left: {unit_label}"),
+        "per_day": _("per day"),
+        "per_month": _("per month"),
+        "renews": _("Renews at {clock}, {when}."),
+        "ask_for_more": _("Ask for more"),
+        "more_asked": _("You have asked for more. Somebody decides soon."),
+        "how_much_more": _("How much more"),
+        "why_more": _("What for"),
+        "all_chats": _("All chats"),
+        "archived": _("Archived"),
+        "none_yet": _("Your conversations will be listed here."),
+        "rename_chat": _("Rename the conversation"),
+        "none_here": _("No conversations here."),
+        "new_folder": _("New folder"),
+        "no_folder": _("No folder"),
+        "rename_folder": _("Rename the folder"),
+        "delete_folder": _("Delete the folder"),
+        "delete_folder_question": _("Delete the folder “{title}”? Its conversations stay."),
+        "selected": _("{n} selected"),
+        "select_one": _("Select “{title}”"),
+        "delete_many_question": _("Delete the {n} selected conversations with all their messages?"),
+        "deleted_many": _("{n} deleted."),
+        "kept_many": _("{n} not deleted: {titles}. {why}"),
         "thinking": _("Thinking…"),
         "reasoning": _("Reasoning"),
         "waiting": _("Waiting for the model…"),

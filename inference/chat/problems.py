@@ -46,6 +46,11 @@ _TEXTS: dict[str, Promise] = {
     "insufficient_scope": _("Your role does not include the chat."),
     "restricted": _("Your data is being erased or is restricted: nothing of it is processed."),
     "on_hold": _("A legal hold keeps this conversation: it cannot be deleted before that ends."),
+    "too_many_folders": _("You have 100 folders, the most allowed. Delete one first."),
+    "sharing_off": _("Your tenant does not allow this kind of sharing, or the chat is temporary."),
+    "too_many_shares": _("You share 100 conversations, the most allowed. End one first."),
+    "already_asked": _("Your request for more of this quota waits for a decision."),
+    "no_amount": _("Say how much more, as a number."),
     "erased": _("This text has been erased."),
 }
 _USED_UP: dict[tuple[str, str], Promise] = {
@@ -133,12 +138,12 @@ def _quota_text(admission: Admission) -> str:
     limit, remaining = admission.limit, max(0, admission.limit - admission.used)
     texts = _TOO_LITTLE_LEFT if remaining and admission.unit != "requests" else _USED_UP
     return str(texts[admission.unit, admission.window]) % {
-        "limit": _amount(limit, admission.unit),
-        "left": _amount(remaining, admission.unit),
+        "limit": amount_text(limit, admission.unit),
+        "left": amount_text(remaining, admission.unit),
     }
 
 
-def _amount(amount: int, unit: str) -> str:
+def amount_text(amount: int, unit: str) -> str:
     return f"{amount / MICRO:,.2f}" if unit == "cost" else f"{amount:,}"
 
 

@@ -25,6 +25,7 @@ class Send(msgspec.Struct, frozen=True, tag="send"):
     message: UUID
     conversation: UUID | None = None  # None starts one
     max_tokens: Annotated[int, msgspec.Meta(ge=1, le=2**31)] | None = None  # of a shorter answer
+    temporary: bool = False  # starts a chat that is deleted when the person leaves it
 
 
 class Follow(msgspec.Struct, frozen=True, tag="follow"):
@@ -70,6 +71,7 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True):
     finish_reason: str = ""
     figures: Figures | None = None
     error: Problem | None = None
+    rating: int = 0  # of an answer: 1 or -1
 
 
 class Listed(msgspec.Struct, frozen=True):
@@ -80,6 +82,10 @@ class Listed(msgspec.Struct, frozen=True):
     model: str
     updated_at: str
     url: str
+    pinned: bool = False
+    archived: bool = False
+    folder: UUID | None = None
+    temporary: bool = False
 
 
 class Started(msgspec.Struct, frozen=True, tag="started"):

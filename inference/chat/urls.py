@@ -3,6 +3,7 @@ from typing import Any
 from django.urls import path
 
 from inference.chat import views
+from inference.chat.requests import documents, listing, quotas, shared
 from inference.chat.socket.consumer import ChatConsumer
 
 app_name = "chat"
@@ -10,6 +11,22 @@ app_name = "chat"
 urlpatterns = [
     path("", views.page, name="page"),
     path("conversations/", views.conversations, name="conversations"),
+    path("deletions/", listing.deletions, name="deletions"),
+    path("search/", documents.search, name="search"),
+    path("quotas/", quotas.quotas, name="quotas"),
+    path("quotas/<uuid:quota>/raises/", quotas.raises, name="raises"),
+    path("shares/", documents.shares, name="shares"),
+    path("shares/<uuid:share>/deletion/", documents.share_deletion, name="share-deletion"),
+    path("s/<str:token>/", shared.shared, name="shared"),
+    path("c/<uuid:conversation>/export/", documents.export, name="export"),
+    path("c/<uuid:conversation>/share/", documents.share, name="share"),
+    path("c/<uuid:conversation>/messages/<uuid:message>/rating/", documents.rate, name="rating"),
+    path("folders/", listing.folder_list, name="folders"),
+    path("folders/<uuid:folder>/name/", listing.folder_name, name="folder-name"),
+    path("folders/<uuid:folder>/deletion/", listing.folder_deletion, name="folder-deletion"),
+    path("c/<uuid:conversation>/pin/", listing.pin, name="pin"),
+    path("c/<uuid:conversation>/archive/", listing.archive, name="archive"),
+    path("c/<uuid:conversation>/folder/", listing.move, name="move"),
     path("c/<uuid:conversation>/", views.page, name="conversation"),
     path("c/<uuid:conversation>/messages/", views.messages, name="messages"),
     path("c/<uuid:conversation>/title/", views.title, name="title"),

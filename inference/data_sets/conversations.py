@@ -60,7 +60,8 @@ def rows(tenant_id: UUID, selection: Selection) -> Iterator[Row]:
 def _of_chats(tenant_id: UUID, selection: Selection) -> list[UUID]:
     """Returns the last answered request of each chat."""
     period = selection.since, selection.until
-    chats = Conversation.objects.filter(tenant_id=tenant_id, updated_at__range=period)
+    lasting = Conversation.objects.filter(tenant_id=tenant_id, temporary=False)
+    chats = lasting.filter(updated_at__range=period)
     if selection.model:
         chats = chats.filter(model=selection.model)
     answers = Message.objects.filter(conversation__in=chats, author=Author.ASSISTANT)

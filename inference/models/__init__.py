@@ -25,7 +25,15 @@ from inference.models.assistants.webhook_action import WebhookAction
 from inference.models.assistants.widget_key import WidgetKey
 from inference.models.batch import Batch, BatchLine, BatchState, LineState
 from inference.models.completion import Checkpoint, Completion, State, Usage
-from inference.models.conversation import Author, Conversation, Message
+from inference.models.conversation import (
+    Audience,
+    Author,
+    Conversation,
+    ConversationFolder,
+    ConversationShare,
+    Message,
+    Rating,
+)
 from inference.models.data_set import (
     ChunkPart,
     ConversationUse,
@@ -88,6 +96,7 @@ __all__ = [
     "AdapterPromotion",
     "Assistant",
     "AssistantVersion",
+    "Audience",
     "Author",
     "Batch",
     "BatchLine",
@@ -100,6 +109,8 @@ __all__ = [
     "Contest",
     "ContestState",
     "Conversation",
+    "ConversationFolder",
+    "ConversationShare",
     "ConversationUse",
     "DataSet",
     "DataSetChunk",
@@ -163,6 +174,7 @@ __all__ = [
     "PromotionStep",
     "PromptTemplate",
     "PromptTemplateVersion",
+    "Rating",
     "Replacement",
     "Review",
     "ReviewCause",

@@ -6,15 +6,33 @@ from django.utils.translation import gettext_lazy as _
 from inference.models.message_tree import MessageTree, Node
 from tenants.models import Member, Tenant
 
+_SEEN_BY_PERSON = (
+    "member_id in (select tenants_member.id from tenants_member"
+    " where tenants_member.user_id = {person})"
+)
+
+
+class ConversationFolder(models.Model):
+    """A member's folder of conversations. Its name is encrypted under the member's key."""
+
+    seen_by_person = _SEEN_BY_PERSON
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="+", db_index=False)
+    member = models.ForeignKey(Member, models.CASCADE, related_name="conversation_folders")
+    data_key_id = models.UUIDField()
+    name_ciphertext = models.BinaryField()
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    def __str__(self) -> str:
+        return str(self.id)
+
 
 class Conversation(models.Model):
     """A member's chat. Title and messages are encrypted under the member's key."""
 
     # Row security (tenants/isolation) uses it while the person's tenant is not known yet.
-    seen_by_person = (
-        "member_id in (select tenants_member.id from tenants_member"
-        " where tenants_member.user_id = {person})"
-    )
+    seen_by_person = _SEEN_BY_PERSON
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="conversations")
@@ -33,9 +51,21 @@ class Conversation(models.Model):
         db_constraint=False,
         db_index=False,
     )
+    folder = models.ForeignKey(
+        ConversationFolder, models.SET_NULL, null=True, related_name="conversations"
+    )
+    pinned_at = models.DateTimeField(null=True)
+    archived_at = models.DateTimeField(null=True)
+    # Deleted when the person leaves it (inference/chat/library/temporary.py). It has no title.
+    temporary = models.BooleanField(default=False, db_default=False)
 
     class Meta:
-        indexes = [models.Index(fields=["member", "-updated_at"], name="conversation_member")]
+        indexes = [
+            models.Index(fields=["member", "-updated_at"], name="conversation_member"),
+            models.Index(
+                "updated_at", name="conversation_temporary", condition=models.Q(temporary=True)
+            ),
+        ]
 
     def __str__(self) -> str:
         return str(self.id)
@@ -64,6 +94,11 @@ class Author(models.TextChoices):
     ASSISTANT = "assistant", _("Assistant")
 
 
+class Rating(models.IntegerChoices):
+    GOOD = 1, _("Good")
+    BAD = -1, _("Bad")
+
+
 class Message(models.Model):
     """One turn. The text of an answer arrives with the settlement of its completion."""
 
@@ -77,6 +112,10 @@ class Message(models.Model):
     finish_reason = models.CharField(max_length=20, default="")
     # Answers only: how many of the oldest messages did not fit into the request.
     left_out = models.PositiveIntegerField(default=0)
+    # What the person thinks of an answer, with a reason under the same key.
+    rating = models.SmallIntegerField(choices=Rating, null=True)
+    rating_ciphertext = models.BinaryField(null=True)
+    rated_at = models.DateTimeField(null=True)
     created_at = models.DateTimeField()
     # The message that it answers, follows or continues; see message_tree.py. No constraint: all
     # messages of a conversation are deleted together, by statements that need no look at each.
@@ -93,7 +132,45 @@ class Message(models.Model):
     is_summary = models.BooleanField(default=False, db_default=False)
 
     class Meta:
-        indexes = [models.Index(fields=["conversation", "created_at"], name="message_conversation")]
+        indexes = [
+            models.Index(fields=["conversation", "created_at"], name="message_conversation"),
+            models.Index(
+                fields=["tenant", "rated_at"],
+                name="message_rated",
+                condition=models.Q(rating__isnull=False),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return str(self.id)
+
+
+class Audience(models.TextChoices):
+    MEMBERS = "members", _("People of the tenant")
+    LINK = "link", _("Everybody with the link")
+
+
+class ConversationShare(models.Model):
+    """A frozen copy of a conversation for others, encrypted under the member's key.
+
+    It goes with the conversation, with the member, and with the member's key. Its address has a
+    token of which only the hash is stored.
+    """
+
+    seen_by_person = _SEEN_BY_PERSON
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="+", db_index=False)
+    conversation = models.ForeignKey(Conversation, models.CASCADE, related_name="shares")
+    member = models.ForeignKey(Member, models.CASCADE, related_name="conversation_shares")
+    audience = models.CharField(max_length=10, choices=Audience)
+    digest = models.BinaryField(unique=True)
+    data_key_id = models.UUIDField()
+    ciphertext = models.BinaryField()
+    created_at = models.DateTimeField(auto_now_add=True)
+    expires_at = models.DateTimeField(db_index=True)
+    views = models.PositiveIntegerField(default=0)
+    viewed_at = models.DateTimeField(null=True)
 
     def __str__(self) -> str:
         return str(self.id)

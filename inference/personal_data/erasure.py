@@ -19,7 +19,14 @@ from audit.models import DeletionRequest, DeletionState, Event
 from inference import classes
 from inference.cache import stored_answers
 from inference.data_sets import purging
-from inference.models import Checkpoint, Completion, Conversation, Message, Usage
+from inference.models import (
+    Checkpoint,
+    Completion,
+    Conversation,
+    ConversationFolder,
+    Message,
+    Usage,
+)
 from inference.models.completion import CheckpointQuerySet
 from inference.personal_data import (
     action_calls,
@@ -134,24 +141,34 @@ def _sessions_left(tenant_id: UUID, subject_id: UUID) -> int:
 
 
 # Conversations -----------------------------------------------------------------------------------
-def _conversations(tenant_id: UUID, subject_id: UUID) -> QuerySet[Conversation]:
+def _of_person(tenant_id: UUID, subject_id: UUID) -> Q:
     ciphertext = Q(data_key_id__in=key_ids(tenant_id, subject_id))
-    of_member = Q(member__subject_id=subject_id)
-    return Conversation.objects.filter(ciphertext | of_member, tenant_id=tenant_id)
+    return Q(ciphertext | Q(member__subject_id=subject_id), tenant_id=tenant_id)
+
+
+def _conversations(tenant_id: UUID, subject_id: UUID) -> QuerySet[Conversation]:
+    return Conversation.objects.filter(_of_person(tenant_id, subject_id))
+
+
+def _folders(tenant_id: UUID, subject_id: UUID) -> QuerySet[ConversationFolder]:
+    return ConversationFolder.objects.filter(_of_person(tenant_id, subject_id))
 
 
 def _erase_conversations(tenant_id: UUID, subject_id: UUID) -> Evidence:
     _all, by_table = _conversations(tenant_id, subject_id).delete()
+    folders, _by_table = _folders(tenant_id, subject_id).delete()
     return {
         "conversations": by_table.get("inference.Conversation", 0),
         "messages": by_table.get("inference.Message", 0),
+        "folders": folders,
     }
 
 
 def _conversations_left(tenant_id: UUID, subject_id: UUID) -> int:
     keys = key_ids(tenant_id, subject_id)
     messages = Message.objects.filter(tenant_id=tenant_id, data_key_id__in=keys)
-    return _conversations(tenant_id, subject_id).count() + messages.count()
+    folders = _folders(tenant_id, subject_id)
+    return _conversations(tenant_id, subject_id).count() + messages.count() + folders.count()
 
 
 def register_erasers() -> None:

@@ -14,6 +14,7 @@ from audit.keys.keyring import Unreadable, keyring
 from audit.models import Event, Payload
 from audit.search import texts
 from inference.chat.conversations import said_in, title_of
+from inference.chat.library import folders, rating
 from inference.models import Conversation, Message, Usage
 from inference.order import unpacked
 from inference.personal_data import (
@@ -30,6 +31,7 @@ from inference.personal_data.erasure import received
 from inference.reasoning import Said
 
 BATCH = 200
+_OF_SHARE = ("audience", "created_at", "expires_at", "views")
 _OF_EVENT = ("status", "error_code", "tokens_in", "tokens_out", "processing_ms", "upstream")
 
 
@@ -95,6 +97,7 @@ def _readable(body: bytes | None) -> Any:
 
 def _conversations(tenant_id: UUID, subject_id: UUID) -> Iterator[Row]:
     rows = Conversation.objects.filter(tenant_id=tenant_id, member__subject_id=subject_id)
+    rows = rows.select_related("folder")
     for conversation in rows.order_by("created_at"):
         messages = conversation.messages.select_related("conversation").order_by("created_at")
         yield {
@@ -102,6 +105,10 @@ def _conversations(tenant_id: UUID, subject_id: UUID) -> Iterator[Row]:
             "title": title_of(conversation),
             "model": conversation.model,
             "created_at": conversation.created_at,
+            "folder": conversation.folder and folders.name_of(conversation.folder),
+            "pinned_at": conversation.pinned_at,
+            "archived_at": conversation.archived_at,
+            "shares": list(conversation.shares.values(*_OF_SHARE)),
             "messages": [_message(message) for message in messages],
         }
 
@@ -113,6 +120,8 @@ def _message(message: Message) -> Row:
         words = Said("")
     row: Row = {"id": message.id, "author": message.author, "text": words.text}
     row |= {"created_at": message.created_at, "follows": message.parent_id}
+    if message.rating is not None:
+        row |= {"rating": message.rating, "rating_reason": rating.reason_of(message)}
     return {**row, "reasoning": words.reasoning} if words.reasoning else row
 
 

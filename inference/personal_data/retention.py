@@ -38,7 +38,9 @@ _CONVERSATIONS = f"""
         select id from inference_conversation c
         where tenant_id = %(tenant)s and updated_at < %(before)s
           and {_HELD.format(table="c")} limit {BATCH}),
-    messages as (delete from inference_message using old where conversation_id = old.id)
+    messages as (delete from inference_message using old where conversation_id = old.id),
+    shares as (
+        delete from inference_conversationshare using old where conversation_id = old.id)
     delete from inference_conversation using old where inference_conversation.id = old.id"""
 _REQUESTS = f"""
     with old as materialized (

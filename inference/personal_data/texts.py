@@ -1,18 +1,32 @@
 """Reads the audit trail's decrypted payloads, for those who may see them."""
 
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 import msgspec
 import orjson
 
-from audit.search.texts import DecryptedText, register_reader
+from audit.search.texts import DecryptedText, additions, register_reader
+from inference.chat.library.rating import reason_of
+from inference.models import Message
 from inference.order import unpacked
 
 
 def register() -> None:
     register_reader("request", _request)
     register_reader("response", lambda clear: DecryptedText(words(clear)))
+    if _ratings not in additions:
+        additions.append(_ratings)
+
+
+def _ratings(tenant_id: UUID, request_id: UUID) -> Iterator[tuple[str, datetime, DecryptedText]]:
+    """Yields the reason with which a person rated the answer in the chat."""
+    rows = Message.objects.filter(tenant_id=tenant_id, completion_id=request_id)
+    for message in rows.exclude(rating_ciphertext=None):
+        assert message.rated_at
+        yield "rating", message.rated_at, DecryptedText(reason_of(message))
 
 
 def _request(clear: bytes) -> DecryptedText:

@@ -2,6 +2,7 @@
 import { copyButton } from "./copying.js";
 import { Growing } from "./markdown.js";
 import { element, icon, say } from "./page.js";
+import { ratingButtons } from "./rating.js";
 import { parted, Reasoning } from "./reasoning.js";
 
 const RENDER_MS = 50;
@@ -16,6 +17,7 @@ export class Answer {
   constructor(turn, onGrow) {
     this.id = turn.id;
     this.streaming = turn.streaming;
+    this.rating = turn.rating ?? 0;
     this.unconfirmed = turn.unconfirmed; // not yet known to the platform
     this.onGrow = onGrow;
     this.body = element("div", { class: "markdown" });
@@ -121,6 +123,7 @@ export class Answer {
   #extras(figures) {
     const line = element("div", { class: "turn-extras" });
     if (this.text) line.append(copyButton(say("copy_answer"), () => this.text));
+    if (this.text) line.append(...ratingButtons(this));
     if (figures?.tokens) line.append(element("span", { class: "figures" }, figuresLine(figures)));
     return line.childElementCount ? [line] : [];
   }

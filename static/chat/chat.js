@@ -5,11 +5,16 @@ import { Composer } from "./composer.js";
 import { Connection, NOT_A_MEMBER, SIGNED_OUT, TENANT_CLOSED, TOO_MANY } from "./connection.js";
 import * as notices from "./notices.js";
 import { at, data, say } from "./page.js";
+import * as quotas from "./quotas.js";
+import { Search } from "./search.js";
+import * as shortcuts from "./shortcuts.js";
 import { fetched, Sidebar } from "./sidebar.js";
+import * as temporary from "./temporary.js";
 import { Thread } from "./thread.js";
 
 const thread = new Thread();
 const sidebar = new Sidebar(data.listing);
+const search = new Search();
 const composer = new Composer();
 const connection = new Connection(data.socket);
 const unconfirmed = new Map(); // message id -> { send, view }
@@ -17,6 +22,7 @@ let view = { conversation: null }; // what the thread shows; a new object for ea
 
 // Showing a conversation ------------------------------------------------------------------------
 function show(opened, { push = true } = {}) {
+  if (opened?.conversation.id !== view.conversation?.id) temporary.end(view.conversation);
   view = { conversation: opened?.conversation ?? null };
   thread.show(opened?.messages ?? []);
   if (view.conversation) composer.model = view.conversation.model;
@@ -33,10 +39,12 @@ function named() {
   at("#title").textContent = title;
   document.title = `${title} · Forebay`;
   sidebar.mark(conversation?.id ?? null);
+  temporary.show(conversation);
   composer.busy = waiting();
 }
 
 async function open(url, options) {
+  temporary.end(view.conversation);
   const wanted = (view = { conversation: null, loading: url });
   const opened = await fetched(`${url}messages/`, {}, refused);
   if (view !== wanted) return; // the reader has gone elsewhere meanwhile
@@ -91,7 +99,7 @@ const heard = {
   started({ conversation, question, answer }) {
     const entry = unconfirmed.get(question.id);
     unconfirmed.delete(question.id);
-    sidebar.put(conversation);
+    if (!conversation.temporary) sidebar.put(conversation);
     if (entry?.view !== view) return;
     if (!view.conversation) history.replaceState({}, "", conversation.url);
     view.conversation = conversation;
@@ -113,12 +121,16 @@ const heard = {
   },
   end(message) {
     thread.answer(message.message)?.end(message);
+    quotas.refresh(composer.model);
     composer.busy = waiting();
   },
-  error({ text, message, retry_after: retryAfter, answer_tokens: answerTokens }) {
+  error({ code, text, message, retry_after: retryAfter, answer_tokens: answerTokens }) {
     const entry = unconfirmed.get(message);
     if (entry) takeBack(entry);
-    notices.notice(text, { retryAfter, action: entry && answerTokens ? shorter(entry, answerTokens) : null });
+    const renews = code === "insufficient_quota";
+    const more = renews ? { text: say("ask_for_more"), run: quotas.show } : null;
+    const action = entry && answerTokens ? shorter(entry, answerTokens) : more;
+    notices.notice(text, { retryAfter, action, renews });
   },
   "chat.changed": () => soon(catchUp),
 };
@@ -178,7 +190,8 @@ composer.addEventListener("send", ({ detail }) => ask(detail));
 function ask(question) {
   notices.quiet();
   const conversation = view.conversation?.id ?? null;
-  const send = { type: "send", message: uuid(), conversation, ...question };
+  const fresh = conversation ? {} : { temporary: temporary.wanted() };
+  const send = { type: "send", message: uuid(), conversation, ...fresh, ...question };
   const turns = [
     { id: send.message, author: "user", text: question.text },
     { id: uuid(), author: "assistant", text: "", streaming: true, unconfirmed: true },
@@ -198,6 +211,14 @@ composer.addEventListener("stop", () => {
   for (const entry of unconfirmed.values()) if (entry.view === view) entry.stop = true;
   stop();
 });
+search.addEventListener("open", ({ detail }) => open(detail.url));
+shortcuts.listen({
+  "/": () => search.focus(),
+  n: () => show(null),
+  i: () => composer.focus(),
+  s: () => at("#conversations").querySelector("a")?.focus(),
+});
+addEventListener("pagehide", () => temporary.end(view.conversation));
 sidebar.addEventListener("open", ({ detail }) => open(detail.url));
 sidebar.addEventListener("renamed", ({ detail }) => {
   if (detail.id !== view.conversation?.id) return;
@@ -223,3 +244,5 @@ addEventListener("popstate", () => {
 });
 
 show(data.opened, { push: false });
+quotas.refresh(composer.model);
+at("#model").addEventListener("change", () => quotas.refresh(composer.model));

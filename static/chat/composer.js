@@ -36,6 +36,10 @@ export class Composer extends EventTarget {
     if (moved) this.focus();
   }
 
+  get model() {
+    return this.#model.value;
+  }
+
   set model(name) {
     this.#model.value = this.#usable(name);
   }

@@ -1,11 +1,13 @@
 // What went wrong, above the text field; and the state of the connection, above the messages.
 import { at, data, say } from "./page.js";
+import { renewal } from "./quotas.js";
 
 const GRACE_MS = 800; // a short break is nobody's business
 let banner = 0;
 let countdown = 0;
 
-export function notice(text, { retryAfter = 0, action = null } = {}) {
+// `renews`: a quota does after `retryAfter` seconds, which is told by the clock.
+export function notice(text, { retryAfter = 0, action = null, renews = false } = {}) {
   const box = at("#notice");
   clearInterval(countdown);
   box.hidden = false;
@@ -18,6 +20,7 @@ export function notice(text, { retryAfter = 0, action = null } = {}) {
     link.onclick = action.run && ((event) => event.preventDefault() || action.run());
   }
   if (!retryAfter) return write(box, text);
+  if (renews) return write(box, `${text} ${renewal(Date.now() + retryAfter * 1000)}`);
   let left = retryAfter;
   const tick = () => {
     if (left <= 0) return quiet();

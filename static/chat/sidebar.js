@@ -1,14 +1,24 @@
-// The list of conversations: newest first, by day; rename and delete.
-import { at, csrf, data, element, icon, say } from "./page.js";
+// The list of conversations: pinned ones, then the newest by day; what is done with one or several.
+import { answered, confirmed, named } from "./dialogs.js";
+import { item } from "./listed.js";
+import { at, data, element, say } from "./page.js";
+import { fetched, posted } from "./requests.js";
+import { share, showShares } from "./sharing.js";
+import { Shelves } from "./shelves.js";
+
+export { fetched };
 
 const DAY = 86400000;
 
 export class Sidebar extends EventTarget {
   #rows = [];
+  #pinned = [];
   #more = false;
   #open = null;
+  #selected = null; // ids while several are selected
   #list = at("#list");
   #outdated = false;
+  #shelves = new Shelves();
   #observer = new IntersectionObserver((seen) => seen[0].isIntersecting && this.#older());
 
   constructor(listing) {
@@ -16,6 +26,11 @@ export class Sidebar extends EventTarget {
     this.#take(listing);
     this.#list.addEventListener("click", (event) => this.#clicked(event));
     this.#list.addEventListener("hidden.bs.dropdown", () => this.#outdated && this.#draw());
+    this.#shelves.addEventListener("changed", () => this.#reread());
+    this.#shelves.addEventListener("failed", ({ detail }) => this.#tell("failed", detail));
+    at("#select").addEventListener("click", () => this.#select(this.#selected ? null : new Set()));
+    at("#show-shares").addEventListener("click", showShares);
+    at("#select-delete").addEventListener("click", () => this.#deleteSelected());
   }
 
   mark(id) {
@@ -24,41 +39,53 @@ export class Sidebar extends EventTarget {
   }
 
   title(id) {
-    return this.#rows.find((row) => row.id === id)?.title;
+    return this.#all().find((row) => row.id === id)?.title;
   }
 
   put(conversation) {
+    if (conversation.pinned || Object.keys(this.#shelves.query).length) return this.refresh();
     this.#rows = [conversation, ...this.#rows.filter((row) => row.id !== conversation.id)];
     this.#draw();
   }
 
   // Reads the newest again; older ones that were already loaded stay.
   async refresh() {
-    const fresh = await fetched(data.list, { tenant: data.tenant });
+    const fresh = await this.#page();
     if (!fresh) return;
     const { conversations, more } = fresh;
     const oldest = conversations.at(-1)?.updated_at ?? "";
-    const ids = new Set(conversations.map((row) => row.id));
+    const ids = new Set([...conversations, ...fresh.pinned].map((row) => row.id));
     const older = more ? this.#rows.filter((r) => r.updated_at < oldest && !ids.has(r.id)) : [];
-    this.#take({ conversations: [...conversations, ...older], more: more && this.#hasMore(older) });
+    const further = more && (older.length ? this.#more : true);
+    this.#take({ ...fresh, conversations: [...conversations, ...older], more: further });
   }
 
-  #hasMore(older) {
-    return older.length ? this.#more : true;
+  #page(query = {}) {
+    return fetched(data.list, { tenant: data.tenant, ...this.#shelves.query, ...query });
+  }
+
+  async #reread() {
+    const fresh = await this.#page();
+    if (fresh) this.#take(fresh);
   }
 
   async #older() {
     if (!this.#more) return;
     this.#more = false;
-    const before = this.#rows.at(-1).updated_at;
-    const found = await fetched(data.list, { tenant: data.tenant, before });
-    if (found) this.#take({ ...found, conversations: [...this.#rows, ...found.conversations] });
+    const page = await this.#page({ before: this.#rows.at(-1).updated_at });
+    if (page) this.#take({ ...page, conversations: [...this.#rows, ...page.conversations] });
   }
 
-  #take({ conversations, more }) {
+  #take({ conversations, more, pinned, folders }) {
     this.#rows = conversations;
     this.#more = more;
+    if (pinned) this.#pinned = pinned;
+    if (folders) this.#shelves.folders = folders;
     this.#draw();
+  }
+
+  #all() {
+    return [...this.#pinned, ...this.#rows];
   }
 
   // An open menu stays: what changed meanwhile is drawn when it closes.
@@ -67,18 +94,9 @@ export class Sidebar extends EventTarget {
     if (this.#outdated) return;
     const focused = document.activeElement?.closest("#list [data-id]")?.dataset.id;
     this.#list.replaceChildren();
-    at("#list-empty").hidden = this.#rows.length > 0;
-    let group = "";
-    let items = null;
-    for (const row of this.#rows) {
-      const name = when(row.updated_at);
-      if (name !== group) {
-        group = name;
-        items = element("ul", { class: "chat-group" });
-        this.#list.append(element("h2", { class: "chat-group-title" }, name), items);
-      }
-      items.append(this.#item(row));
-    }
+    this.#drawEmpty();
+    if (this.#pinned.length) this.#group(say("pinned"), this.#pinned);
+    for (const [name, rows] of byDay(this.#rows)) this.#group(name, rows);
     if (focused) this.#list.querySelector(`[data-id="${focused}"] a`)?.focus();
     this.#observer.disconnect();
     if (this.#more && this.#list.lastElementChild) {
@@ -86,74 +104,129 @@ export class Sidebar extends EventTarget {
     }
   }
 
-  #item(row) {
-    const here = row.id === this.#open;
-    const title = row.title || say("untitled");
-    return element(
-      "li",
-      { class: here ? "chat-item is-open" : "chat-item", "data-id": row.id },
-      element("a", { href: row.url, title, "aria-current": here ? "page" : false }, title),
-      element(
-        "div",
-        { class: "dropdown" },
-        element(
-          "button",
-          {
-            type: "button",
-            class: "chat-item-more",
-            "data-bs-toggle": "dropdown",
-            "data-bs-popper-config": '{"strategy":"fixed"}',
-            "aria-expanded": "false",
-            "aria-label": `${say("actions")}: ${title}`,
-          },
-          icon("dots"),
-        ),
-        element(
-          "div",
-          { class: "dropdown-menu dropdown-menu-end" },
-          act("rename", "pencil"),
-          act("delete", "trash", "text-danger"),
-        ),
-      ),
-    );
+  #drawEmpty() {
+    const empty = at("#list-empty");
+    empty.hidden = this.#all().length > 0;
+    empty.textContent = Object.keys(this.#shelves.query).length ? say("none_here") : say("none_yet");
+  }
+
+  #group(name, rows) {
+    const items = rows.map((row) => {
+      const selected = this.#selected && this.#selected.has(row.id);
+      return item(row, { open: this.#open, selected });
+    });
+    const list = element("ul", { class: "chat-group" }, ...items);
+    this.#list.append(element("h2", { class: "chat-group-title" }, name), list);
   }
 
   #clicked(event) {
     const id = event.target.closest("[data-id]")?.dataset.id;
-    const row = this.#rows.find((one) => one.id === id);
+    const row = this.#all().find((one) => one.id === id);
     if (!row) return;
-    const wanted = event.target.closest("[data-act]")?.dataset.act;
-    if (wanted === "rename") this.#rename(row);
-    else if (wanted === "delete") this.#delete(row);
+    const act = event.target.closest("[data-act]")?.dataset.act;
+    if (event.target.closest("[data-download]")) return;
+    if (act) this.#acts[act](row);
+    else if (this.#selected) this.#choose(event, row);
     else if (event.target.closest("a") && !modified(event)) {
       event.preventDefault();
       this.#tell("open", row);
     }
   }
 
-  async #rename(row) {
-    const dialog = at("#rename");
-    const field = dialog.querySelector("input");
-    field.value = row.title;
+  #acts = {
+    pin: (row) => this.#change(row, "pin", { on: "yes" }),
+    unpin: (row) => this.#change(row, "pin", { on: "" }),
+    archive: (row) => this.#change(row, "archive", { on: "yes" }),
+    unarchive: (row) => this.#change(row, "archive", { on: "" }),
+    move: (row) => this.#move(row),
+    rename: (row) => this.#rename(row),
+    share: async (row) => {
+      const problem = await share(row);
+      if (problem) this.#tell("failed", problem);
+    },
+    delete: (row) => this.#delete(row),
+  };
+
+  async #change(row, what, fields) {
+    const changed = await posted(`${row.url}${what}/`, fields);
+    if (!changed?.id) return this.#tell("failed", changed?.text);
+    this.refresh();
+  }
+
+  async #move(row) {
+    const dialog = at("#move");
+    const select = dialog.querySelector("select");
+    const option = (id, text) => element("option", { value: id }, text);
+    const folders = this.#shelves.folders.map(({ id, name }) => option(id, name));
+    const none = option("", say("no_folder"));
+    select.replaceChildren(none, ...folders, option("new", `${say("new_folder")}…`));
+    select.value = row.folder ?? "";
     if (!(await answered(dialog))) return;
-    const renamed = await posted(`${row.url}title/`, { title: field.value });
+    const folder = select.value === "new" ? (await this.#shelves.create())?.id : select.value;
+    if (folder !== undefined) this.#change(row, "folder", { folder });
+  }
+
+  async #rename(row) {
+    const title = await named(say("rename_chat"), row.title, say("rename"));
+    if (!title) return;
+    const renamed = await posted(`${row.url}title/`, { title });
     if (!renamed?.id) return this.#tell("failed", renamed?.text);
-    this.#rows = this.#rows.map((one) => (one.id === row.id ? renamed : one));
+    const replaced = (rows) => rows.map((one) => (one.id === row.id ? renamed : one));
+    [this.#rows, this.#pinned] = [replaced(this.#rows), replaced(this.#pinned)];
     this.#draw();
     this.#tell("renamed", renamed);
   }
 
   async #delete(row) {
-    const dialog = at("#delete");
     const title = row.title || say("untitled");
-    dialog.querySelector("[data-question]").textContent = say("delete_question", { title });
-    if (!(await answered(dialog))) return;
+    if (!(await confirmed(say("delete_question", { title })))) return;
     this.#tell("deleting", row);
     const answer = await posted(`${row.url}deletion/`, {});
     if (answer !== true) return this.#tell("failed", answer?.text);
-    this.#rows = this.#rows.filter((one) => one.id !== row.id);
+    this.#gone([row.id]);
+  }
+
+  // Several at once ---------------------------------------------------------------------------
+  #select(selected) {
+    this.#selected = selected;
+    at("#select").setAttribute("aria-pressed", String(Boolean(selected)));
+    at("#selection").hidden = !selected;
     this.#draw();
-    this.#tell("deleted", row);
+    this.#count();
+  }
+
+  #choose(event, row) {
+    if (event.target.closest("a")) event.preventDefault();
+    if (!this.#selected.delete(row.id)) this.#selected.add(row.id);
+    const box = event.target.closest("[data-id]").querySelector("input");
+    box.checked = this.#selected.has(row.id);
+    this.#count();
+  }
+
+  #count() {
+    const n = this.#selected?.size ?? 0;
+    at("#selected").textContent = say("selected", { n });
+    at("#select-delete").disabled = !n;
+  }
+
+  async #deleteSelected() {
+    const ids = [...this.#selected];
+    if (!(await confirmed(say("delete_many_question", { n: ids.length })))) return;
+    const fields = [["tenant", data.tenant], ...ids.map((id) => ["conversation", id])];
+    const report = await posted(data.deletions, fields);
+    if (!report?.deleted) return this.#tell("failed", report?.text);
+    this.#select(null);
+    this.#gone(report.deleted);
+    if (report.not_deleted.length) this.#tell("failed", notDeleted(report));
+    this.refresh();
+  }
+
+  #gone(ids) {
+    const open = this.#all().find((row) => row.id === this.#open);
+    const remaining = (rows) => rows.filter((row) => !ids.includes(row.id));
+    [this.#rows, this.#pinned] = [remaining(this.#rows), remaining(this.#pinned)];
+    this.#draw();
+    for (const id of ids) this.#tell("deleted", { ...open, id });
   }
 
   #tell(type, detail) {
@@ -161,22 +234,20 @@ export class Sidebar extends EventTarget {
   }
 }
 
-function act(name, symbol, classes = "") {
-  return element(
-    "button",
-    { type: "button", class: `dropdown-item ${classes}`, "data-act": name },
-    icon(symbol, "dropdown-item-icon"),
-    say(name),
-  );
+function notDeleted({ deleted, not_deleted: remaining }) {
+  const titles = remaining.map(({ title }) => title || say("untitled")).join(", ");
+  const why = [...new Set(remaining.map(({ problem }) => problem.text))].join(" ");
+  const parts = [say("deleted_many", { n: deleted.length }), say("kept_many", { n: remaining.length, titles, why })];
+  return parts.join(" ");
 }
 
-function answered(dialog) {
-  dialog.returnValue = "";
-  dialog.querySelector("[data-cancel]").onclick = () => dialog.close();
-  dialog.showModal();
-  return new Promise((resolve) => {
-    dialog.addEventListener("close", () => resolve(dialog.returnValue === "yes"), { once: true });
-  });
+function byDay(rows) {
+  const groups = new Map();
+  for (const row of rows) {
+    const name = when(row.updated_at);
+    groups.set(name, [...(groups.get(name) ?? []), row]);
+  }
+  return groups;
 }
 
 function when(moment) {
@@ -188,30 +259,3 @@ function when(moment) {
 }
 
 const modified = (event) => event.ctrlKey || event.metaKey || event.shiftKey || event.button;
-
-// Null when there was no answer; `.status` 401 and 404 are left to the caller through `told`.
-export async function fetched(url, query = {}, told = () => {}) {
-  try {
-    const asked = Object.keys(query).length ? `${url}?${new URLSearchParams(query)}` : url;
-    const response = await fetch(asked, { headers: { accept: "application/json" } });
-    if (!response.ok) told(response.status);
-    return response.ok ? await response.json() : null;
-  } catch {
-    return null;
-  }
-}
-
-// Null when there was no answer; with 409 it says why.
-async function posted(url, fields) {
-  try {
-    const response = await fetch(url, {
-      method: "POST",
-      headers: { "X-CSRFToken": csrf },
-      body: new URLSearchParams(fields),
-    });
-    if (!response.ok && response.status !== 409) return null;
-    return response.status === 204 ? true : await response.json();
-  } catch {
-    return null;
-  }
-}

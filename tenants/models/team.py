@@ -20,6 +20,8 @@ class Team(models.Model):
     tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="teams")
     name = models.CharField(_("name"), max_length=80)
     group = models.OneToOneField(Group, models.PROTECT, related_name="team")
+    # Every chat of its members is temporary, whatever the tenant allows.
+    temporary_chats = models.BooleanField(default=False, db_default=False)
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
@@ -41,10 +43,14 @@ class Team(models.Model):
 
     def rename(self, name: str, *, by: str) -> None:
         """Renames the team. Raises ValidationError for an invalid or existing name."""
+        self.change(by=by, name=name)
+
+    def change(self, *, by: str, **fields: Any) -> None:
+        """Sets any of `name` and `temporary_chats`. Raises ValidationError."""
         with transaction.atomic():
             lock(self)
-            if detail := changed(self, {"name": name}, ["name"]):
-                self.save(update_fields=["name"])
+            if detail := changed(self, fields, ["name", "temporary_chats"]):
+                self.save(update_fields=list(detail))
                 self._act(Action.TEAM_CHANGE, by, **detail)
 
     def disband(self, *, by: str) -> None:

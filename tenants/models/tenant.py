@@ -23,7 +23,11 @@ from tenants.quotas import windows
 from tenants.roles import Profile, Role
 
 RETENTION_FLOOR_DAYS = FLOOR_DAYS
-_SETTINGS = ("profile", "local_only", "retention_days", "time_zone", "allowed_origins")
+CHAT_RULES = ("chat_sharing", "temporary_chats")
+_SETTINGS = (
+    *("profile", "local_only", "retention_days", "time_zone", "allowed_origins"),
+    *CHAT_RULES,
+)
 CHANGEABLE = ("tier", *LIMITS, *_SETTINGS)
 LONGEST_REASON = 200
 
@@ -32,6 +36,20 @@ class State(models.TextChoices):
     ACTIVE = "active", _("Active")
     SUSPENDED = "suspended", _("Suspended")  # all access is refused, no data is lost
     CLOSING = "closing", _("Closing")  # for good: the data expires
+
+
+class Sharing(models.TextChoices):
+    """For whom members may share conversations of the chat."""
+
+    NOBODY = "nobody", _("Nobody")
+    MEMBERS = "members", _("People of the tenant")
+    LINKS = "links", _("People of the tenant, and everybody with a link")
+
+
+class TemporaryChats(models.TextChoices):
+    ALLOWED = "allowed", _("Each person decides")
+    ALWAYS = "always", _("Every chat is temporary")
+    NEVER = "never", _("No chat is temporary")
 
 
 NAME = RegexValidator(
@@ -98,6 +116,20 @@ class Tenant(OwnLimits):
         default=list,
         blank=True,
         validators=[known_origins],
+    )
+    chat_sharing = models.CharField(
+        _("sharing of chats"),
+        max_length=10,
+        choices=Sharing,
+        default=Sharing.MEMBERS,
+        db_default=Sharing.MEMBERS,
+    )
+    temporary_chats = models.CharField(
+        _("temporary chats"),
+        max_length=10,
+        choices=TemporaryChats,
+        default=TemporaryChats.ALLOWED,
+        db_default=TemporaryChats.ALLOWED,
     )
     cache_epoch = models.PositiveIntegerField(db_default=0)  # grows with each purge of answers
     created_at = models.DateTimeField(auto_now_add=True)

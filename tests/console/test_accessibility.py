@@ -23,10 +23,11 @@ from audit.models import DeletionRequest
 from console.isolation.expected import PAGES, addresses
 from console.isolation.sample_objects import Objects
 from console.privacy.own_data import link_of
-from inference.chat import exchanges
+from inference.chat import conversations, exchanges
 from inference.chat.conversations import message_aad
+from inference.chat.library import sharing
 from inference.chat.protocol import Send
-from inference.models import Engine, Replacement
+from inference.models import Audience, Engine, Replacement
 from inference.reasoning import Said, packed
 from tenants.models import ApiKey, Link, Member, User
 from tenants.models.link import Purpose
@@ -87,12 +88,17 @@ ELSEWHERE = {
     "console/t/<slug:tenant>/refusals/find/": "leads on",
     "chat/conversations/": "for the page's script",
     "chat/c/<uuid:conversation>/messages/": "for the page's script",
+    "chat/c/<uuid:conversation>/export/": "a file",
+    "chat/folders/": "for the page's script",
+    "chat/quotas/": "for the page's script",
+    "chat/shares/": "for the page's script",
 }
 FOR_OTHERS = {  # than an owner with second factors: visited below, one by one
     "login/",
     "login/second-factor/",
     "welcome/<str:token>/",
     "erasure/<str:token>/",
+    "chat/s/<str:token>/",
     "account/two-factor/app/",
 }
 AXE = files("axe_playwright_python").joinpath("axe.min.js").read_text()
@@ -340,7 +346,9 @@ def test_axe_finds_nothing_for_others(
     alice: Member, dave: Member, certified: DeletionRequest, inspect: Inspect
 ) -> None:
     member = inspect(dave)
+    conversation = conversations.start(dave, "mock", "A shared question")
     member.visit("/chat/")
+    member.visit(urlsplit(sharing.share(conversation, Audience.MEMBERS, 1)[1]).path)
     member.visit("/account/two-factor/app/")
     member.visit("/console/t/acme/", 403)
     nobody = inspect(User.objects.create_user("nobody@acme.example", PASSWORD))

@@ -21,7 +21,7 @@ from audit.trail.truncated_address import network
 from inference.chat import problems, protocol
 from inference.chat.answers import turns
 from inference.chat.exchanges import Exchange
-from inference.chat.page_data import listed
+from inference.chat.listed import listed
 from inference.chat.protocol import Follow, FromPage, Ping, Problem, Send, Stop, ToPage
 from inference.chat.socket import sending, tabs
 from inference.chat.socket.chat_session import ChatSession

@@ -76,6 +76,7 @@ WORK = (
     Work("inference.forget_files", 60, 60),
     Work("inference.import_models", 5, 5),
     Work("inference.forget_keys", 60, 60),
+    Work("inference.tidy_chats", 60, 60),
 )
 
 

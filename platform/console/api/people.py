@@ -168,10 +168,16 @@ class Invitations(Resource):
 # Teams -------------------------------------------------------------------------------------------
 class TeamShape(Row):
     name = s.CharField()
-    EXAMPLE = {"name": "search"}
+    temporary_chats = s.BooleanField(help_text="Every chat of its members is temporary.")
+    EXAMPLE = {"name": "search", "temporary_chats": False}
 
 
 NamedTeam = shape_of("NamedTeam", name=s.CharField(max_length=80))
+TeamChange = shape_of(
+    "TeamChange",
+    name=s.CharField(max_length=80),
+    temporary_chats=s.BooleanField(required=False),
+)
 
 
 class Teams(Resource):
@@ -201,13 +207,12 @@ class Teams(Resource):
         """Create a team."""
         return self.respond(Team.form(self.url_tenant, self.body()["name"], by=self.actor), 201)
 
-    @Act(P.MANAGE_TEAMS, takes=NamedTeam)
+    @Act(P.MANAGE_TEAMS, takes=TeamChange)
     def partial_update(self, request: Any, **path: Any) -> Response:
-        """Rename a team."""
+        """Rename a team, or decide whether all chats of its members are temporary."""
         fields = self.body()
         row = self.row_to_change()
-        if "name" in fields:
-            row.rename(fields["name"], by=self.actor)
+        row.change(by=self.actor, **fields)
         return self.respond(row)
 
 

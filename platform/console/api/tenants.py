@@ -17,7 +17,15 @@ from console.api.strict_input import Row, Shape
 from tenants.models import Link, Tenant
 from tenants.models.link import Purpose
 from tenants.models.origin import LONGEST_ORIGIN, MOST_ORIGINS
-from tenants.models.tenant import LONGEST_REASON, RETENTION_FLOOR_DAYS, Closed, State
+from tenants.models.tenant import (
+    CHAT_RULES,
+    LONGEST_REASON,
+    RETENTION_FLOOR_DAYS,
+    Closed,
+    Sharing,
+    State,
+    TemporaryChats,
+)
 from tenants.models.tier import Tier
 from tenants.roles import Permission as P
 from tenants.roles import Profile, Role
@@ -29,6 +37,8 @@ _TENANT = {
     "retention_days": 200,
     "time_zone": "Europe/Berlin",
     "allowed_origins": ["https://app.acme.example"],
+    "chat_sharing": "members",
+    "temporary_chats": "allowed",
 }
 _MOST_DAYS = 36_500
 
@@ -44,6 +54,12 @@ class TenantShape(Row):
     allowed_origins = s.ListField(
         child=s.CharField(), help_text="Web pages that may use its keys from a browser."
     )
+    chat_sharing = s.ChoiceField(
+        Sharing.choices, help_text="For whom members may share conversations of the chat."
+    )
+    temporary_chats = s.ChoiceField(
+        TemporaryChats.choices, help_text="Whether chats are deleted when their person leaves them."
+    )
     EXAMPLE = {"name": "acme", **_TENANT}
 
 
@@ -55,6 +71,8 @@ class TenantChange(Shape):
     allowed_origins = s.ListField(
         child=s.CharField(max_length=LONGEST_ORIGIN), required=False, max_length=MOST_ORIGINS
     )
+    chat_sharing = s.ChoiceField(Sharing.choices, required=False)
+    temporary_chats = s.ChoiceField(TemporaryChats.choices, required=False)
     EXAMPLE = {"tier": "vip"}
 
 
@@ -77,7 +95,7 @@ class OpenedTenant(TenantShape):
 
 Reason = shape_of("Reason", reason=s.CharField(max_length=LONGEST_REASON))
 # Fields that need a permission in the tenant, which owners have too.
-_SECURITY = ("profile", "local_only", "time_zone", "allowed_origins")
+_SECURITY = ("profile", "local_only", "time_zone", "allowed_origins", *CHAT_RULES)
 
 
 class Tenants(Resource):

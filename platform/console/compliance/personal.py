@@ -174,12 +174,12 @@ MAP: dict[str, dict[Data, str]] = {
     },
     "tenants.Tenant": {
         D.NONE: "id name tier state profile local_only retention_days time_zone "
-        "allowed_origins cache_epoch "
+        "allowed_origins chat_sharing temporary_chats cache_epoch "
         "requests_per_minute burst tokens_per_minute max_concurrency megabytes_in_flight "
         "megabytes_per_day created_at"
     },
     "tenants.Member": {D.PSEUDONYM: "id user subject_id", D.NONE: "tenant role created_at"},
-    "tenants.Team": {D.NONE: "id tenant name group created_at"},
+    "tenants.Team": {D.NONE: "id tenant name group temporary_chats created_at"},
     "tenants.TeamMembership": {D.PSEUDONYM: "member", D.NONE: "id tenant team created_at"},
     "tenants.OperatorKey": {
         D.PSEUDONYM: "created_by",
@@ -325,12 +325,24 @@ MAP: dict[str, dict[Data, str]] = {
     "inference.Conversation": {
         D.PSEUDONYM: "member",
         D.CONTENT: "title_ciphertext",
-        D.BEHAVIOUR: "model created_at updated_at",
+        D.BEHAVIOUR: "model created_at updated_at pinned_at archived_at folder temporary",
         D.NONE: "id tenant data_key_id leaf",
     },
-    "inference.Message": {
+    "inference.ConversationShare": {
+        D.PSEUDONYM: "member",
         D.CONTENT: "ciphertext",
-        D.BEHAVIOUR: "author finish_reason created_at",
+        D.BEHAVIOUR: "audience created_at expires_at views viewed_at",
+        D.NONE: "id tenant conversation digest data_key_id",
+    },
+    "inference.ConversationFolder": {
+        D.PSEUDONYM: "member",
+        D.CONTENT: "name_ciphertext",
+        D.BEHAVIOUR: "created_at",
+        D.NONE: "id tenant data_key_id",
+    },
+    "inference.Message": {
+        D.CONTENT: "ciphertext rating_ciphertext",
+        D.BEHAVIOUR: "author finish_reason created_at rating rated_at",
         D.NONE: "id tenant conversation completion_id data_key_id left_out parent is_first "
         "is_summary",
     },

@@ -40,7 +40,7 @@ from console.isolation.expected import (
     addresses,
 )
 from console.isolation.throwaway_tenants import Side, Stage
-from tenants.models import Scope
+from tenants.models import Member, Scope
 from tenants.roles import Permission
 from tenants.scope import system_scope
 
@@ -317,7 +317,9 @@ class Walk:
         if name == "tenant":
             return home.tenant.name
         if name == "conversation":
-            return str(_conversation(side, step))
+            return str(side.objects.conversation(_chatting(side, step)))
+        if name in ("folder", "share", "message"):
+            return str(getattr(side.objects, name)(_chatting(side, step)))
         if name == "upload":
             return str(_upload(side, step))
         if name in side.objects.kinds:
@@ -326,10 +328,11 @@ class Walk:
         return str(PLAIN[name])
 
 
-def _conversation(side: Side, step: Step) -> Any:
+def _chatting(side: Side, step: Step) -> Member:
+    """Returns the caller, if they chat here, else another member who does."""
     member = step.caller.member if step.place == OWN else None
     chatting = member and Permission.CHAT in step.caller.permissions
-    return side.objects.conversation(member if member and chatting else side.chatting)
+    return member if member and chatting else side.chatting
 
 
 def _upload(side: Side, step: Step) -> Any:

@@ -414,6 +414,22 @@ PAGES: tuple[ExpectedPage, ...] = (
     ExpectedPage("chat/c/<uuid:conversation>/messages/", sees=P.CHAT),
     ExpectedPage("chat/c/<uuid:conversation>/title/", acts=P.CHAT, form={"title": "x"}),
     ExpectedPage("chat/c/<uuid:conversation>/deletion/", acts=P.CHAT),
+    ExpectedPage("chat/c/<uuid:conversation>/pin/", acts=P.CHAT),
+    ExpectedPage("chat/c/<uuid:conversation>/archive/", acts=P.CHAT),
+    ExpectedPage("chat/c/<uuid:conversation>/folder/", acts=P.CHAT),
+    ExpectedPage("chat/deletions/", acts=P.CHAT),
+    ExpectedPage("chat/search/", acts=P.CHAT),
+    ExpectedPage("chat/quotas/", sees=P.CHAT),
+    ExpectedPage("chat/quotas/<uuid:quota>/raises/", acts=P.CHAT, bare=True),
+    ExpectedPage("chat/shares/", sees=P.CHAT),
+    ExpectedPage("chat/shares/<uuid:share>/deletion/", acts=P.CHAT),
+    ExpectedPage("chat/s/<str:token>/", sees=PUBLIC),
+    ExpectedPage("chat/c/<uuid:conversation>/export/", sees=P.CHAT, bare=True),
+    ExpectedPage("chat/c/<uuid:conversation>/share/", acts=P.CHAT),
+    ExpectedPage("chat/c/<uuid:conversation>/messages/<uuid:message>/rating/", acts=P.CHAT),
+    ExpectedPage("chat/folders/", sees=P.CHAT, acts=P.CHAT, form={"name": "x"}),
+    ExpectedPage("chat/folders/<uuid:folder>/name/", acts=P.CHAT, form={"name": "x"}),
+    ExpectedPage("chat/folders/<uuid:folder>/deletion/", acts=P.CHAT),
 )
 
 

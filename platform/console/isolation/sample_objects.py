@@ -30,6 +30,7 @@ from console.isolation import sample_assistant, sample_decision, sample_response
 from inference.actions import definitions
 from inference.batch.file_store import FileOwner, FileWriter
 from inference.chat import conversations
+from inference.chat.library import folders, sharing
 from inference.data_sets import uploading
 from inference.data_sets.chunks import RowWriter
 from inference.data_sets.rows import Row
@@ -43,12 +44,15 @@ from inference.model_registry.registering import register
 from inference.models import (
     ActionCall,
     Adapter,
+    Audience,
+    Author,
     Batch,
     BatchState,
     Channel,
     Completion,
     Contest,
     Conversation,
+    ConversationFolder,
     DataSet,
     DataSetFormat,
     DataSetNotice,
@@ -68,6 +72,7 @@ from inference.models import (
     JobKind,
     JobState,
     KnowledgeBase,
+    Message,
     ModelAlias,
     ModelFile,
     Passage,
@@ -82,7 +87,7 @@ from inference.models import (
     VersionKind,
     WidgetKey,
 )
-from inference.models import Role as Author
+from inference.models import Role as Speaker
 from inference.models.assistants.dialogue import Content as Words
 from inference.models.decisions.policy_version import Written
 from inference.templating.content import Content
@@ -193,6 +198,30 @@ class Objects:
         row = Conversation.objects.filter(member_id=member.pk).first()
         return (row or conversations.start(member, "model", self._secret)).id
 
+    def folder(self, member: Member) -> Any:
+        row = folders.of_member(member).first()
+        return (row or folders.create(member, self._secret)).id
+
+    def share(self, member: Member) -> Any:
+        row = sharing.of_member(member).first()
+        conversation = Conversation.objects.get(pk=self.conversation(member))
+        return (row or sharing.share(conversation, Audience.MEMBERS, 1)[0]).pk
+
+    def message(self, member: Member) -> Any:
+        conversation = Conversation.objects.get(pk=self.conversation(member))
+        answers = conversation.messages.filter(author=Author.ASSISTANT)
+        return (answers.first() or self._answer(conversation)).pk
+
+    def _answer(self, conversation: Conversation) -> Message:
+        return Message.objects.create(
+            tenant=self._tenant,
+            conversation=conversation,
+            author=Author.ASSISTANT,
+            data_key_id=conversation.data_key_id,
+            ciphertext=b"of another place",
+            created_at=timezone.now(),
+        )
+
     def upload(self, member: Member) -> Any:
         owner = FileOwner(self._tenant.pk, member.subject_id, None, BY)
         row = model_uploading.of_person(owner.tenant_id, owner.subject_id).first()
@@ -217,6 +246,7 @@ class Objects:
             UsageDay,
             Completion,
             Conversation,
+            ConversationFolder,
         ):
             rows.objects.filter(tenant_id=tenant).delete()
         for key in keys:
@@ -492,7 +522,7 @@ class Objects:
             channel=Channel.API,
             language="en",
         )
-        dialogue.add(Author.PERSON, Words([self._secret]))
+        dialogue.add(Speaker.PERSON, Words([self._secret]))
         return dialogue.pk
 
     def _widget_key(self) -> Any:

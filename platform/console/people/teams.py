@@ -26,8 +26,17 @@ from tenants.roles import Permission
 class TeamForm(ConsoleForm):
     name = forms.CharField(label=_("Name"), max_length=80)
 
+    temporary_chats = forms.BooleanField(
+        label=_("Every chat is temporary"),
+        required=False,
+        help_text=_("Chats of members of this team are deleted when they leave them."),
+    )
+
     def __init__(self, data: Any, tenant: Tenant, team: Team | None = None) -> None:
-        super().__init__(data, initial={"name": team.name} if team else {})
+        names = ("name", "temporary_chats")
+        super().__init__(data, initial={n: getattr(team, n) for n in names} if team else {})
+        if team is None:
+            del self.fields["temporary_chats"]
         self.others = tenant.teams.exclude(pk=team.pk) if team else tenant.teams.all()
 
     def clean_name(self) -> str:
@@ -69,8 +78,8 @@ def team(request: TenantRequest, team: UUID) -> HttpResponse:
     form = TeamForm(request.POST or None, request.tenant, row)
     if request.method == "POST":
         _refuse_unless_manager(request)
-        rename = partial(row.rename, by=request.actor)
-        if saved(form, lambda: rename(**form.cleaned_data)):
+        change = partial(row.change, by=request.actor)
+        if saved(form, lambda: change(**form.cleaned_data)):
             return _back(request, row)
         row.refresh_from_db()
     return _page(request, row, form=form)

@@ -18,11 +18,11 @@ from console.authorization import TenantRequest, permitted
 from console.forms import ConsoleForm, LinesField, ReasonField
 from console.post_only import require_POST
 from console.reported_acts import report_and_leave, saved
-from tenants.models.tenant import Closed, Tenant
+from tenants.models.tenant import CHAT_RULES, Closed, Sharing, TemporaryChats, Tenant
 from tenants.roles import Permission, Profile
 
 # Retention has a page of its own, with a preview.
-FIELDS = ("profile", "local_only", "time_zone", "allowed_origins")
+FIELDS = ("profile", "local_only", "time_zone", "allowed_origins", *CHAT_RULES)
 OLD_NAMES = ("Etc/", "SystemV/", "US/")
 TIME_ZONES = sorted(
     name for name in available_timezones() if "/" in name and not name.startswith(OLD_NAMES)
@@ -53,6 +53,20 @@ class SettingsForm(ConsoleForm):
             "Web pages that may use this tenant's keys from a browser, one origin per line, "
             "such as https://app.example.com. Leave empty for none. Every visitor of a page "
             "can read the key in it."
+        ),
+    )
+
+    chat_sharing = forms.ChoiceField(
+        label=_("Sharing of chats"),
+        choices=Sharing.choices,
+        help_text=_("For whom members may share copies of their conversations."),
+    )
+    temporary_chats = forms.ChoiceField(
+        label=_("Temporary chats"),
+        choices=TemporaryChats.choices,
+        help_text=_(
+            "A temporary chat is deleted when its person leaves it. The record of requests keeps "
+            "its texts as long as those of others."
         ),
     )
 

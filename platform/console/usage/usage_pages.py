@@ -17,6 +17,7 @@ from audit.trail.record import act
 from console.authorization import ConsoleRequest, twin_pages
 from console.usage.usage_filter import GROUPS, UsageFilter
 from inference.usage.export import FORMATS, exported, file_name
+from inference.usage.ratings import ModelRatings, by_model
 from inference.usage.report import (
     MOST_GROUPS,
     SORTS,
@@ -106,7 +107,15 @@ def _report_context(request: ConsoleRequest, form: UsageFilter) -> dict[str, obj
         "days_of_utc": report.span.zone_name != zone_name,
         "own_days": OWN_DAYS,
         "files": [(form, _export_url(request, form)) for form in FORMATS],
+        "ratings": _ratings(report),
     }
+
+
+def _ratings(report: UsageReport) -> list[ModelRatings]:
+    """Returns the ratings of a whole tenant; a filter would make them those of a person."""
+    if report.tenant is None or report.where:
+        return []
+    return by_model(report.tenant.pk, report.span.since, report.span.until)
 
 
 def _label(report: UsageReport, period: Period) -> str:

@@ -20,6 +20,7 @@ ERASED_BY = {  # field -> eraser
     "inference.Batch.metadata_ciphertext": "files",
     "inference.BatchLine.error_ciphertext": "files",
     "inference.Checkpoint.ciphertext": "requests",
+    "inference.ConversationFolder.name_ciphertext": "conversations",
     "inference.Conversation.title_ciphertext": "conversations",
     "inference.DataSetChunk.ciphertext": "data_sets",
     "inference.Contest.ciphertext": "decisions",
@@ -34,7 +35,9 @@ ERASED_BY = {  # field -> eraser
     "inference.File.name_ciphertext": "files",
     "inference.FileChunk.ciphertext": "files",
     "inference.Job.ciphertext": "jobs",
+    "inference.ConversationShare.ciphertext": "conversations",
     "inference.Message.ciphertext": "conversations",
+    "inference.Message.rating_ciphertext": "conversations",
     "tenants.IdempotentRequest.body": "answers",
     "tenants.IdempotentRequest.ciphertext": "answers",
 }

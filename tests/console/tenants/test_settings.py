@@ -14,16 +14,22 @@ from tenants.roles import Role
 from tests.console.conftest import SignIn
 
 SETTINGS = "/console/t/acme/settings/"
-FORM = {"profile": "asvs-5", "time_zone": "Asia/Shanghai"}
+FORM = {
+    "profile": "asvs-5",
+    "time_zone": "Asia/Shanghai",
+    "chat_sharing": "members",
+    "temporary_chats": "allowed",
+}
 
 
 def test_an_owner_changes_them(alice: Member, sign_in: SignIn) -> None:
     origins = "https://app.acme.example\nhttp://localhost:3000"
-    form = {**FORM, "local_only": "on", "allowed_origins": origins}
+    form = {**FORM, "local_only": "on", "allowed_origins": origins, "chat_sharing": "links"}
     answer = sign_in(alice).post(SETTINGS, form, follow=True)
     assert "The settings are saved." in answer.content.decode()
     tenant = Tenant.objects.get()
     assert tenant.local_only
+    assert tenant.chat_sharing == "links"
     assert tenant.time_zone == "Asia/Shanghai"
     assert tenant.allowed_origins == origins.split()
     assert "http://localhost:3000" in sign_in(alice).get(SETTINGS).content.decode()

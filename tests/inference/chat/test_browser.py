@@ -408,7 +408,7 @@ def test_renaming_and_deleting(enter: Enter, engine: Mock) -> None:
     rename(page, "A better name")
     for tab in (page, other):
         expect(tab.get_by_role("heading", level=1)).to_have_text("A better name")
-    item.get_by_role("button", name="Rename or delete").click()
+    item.get_by_role("button", name=re.compile("Actions")).click()
     item.get_by_role("button", name="Delete", exact=True).click()
     expect(page.get_by_text("Delete “A better name” with all its messages?")).to_be_visible()
     page.get_by_role("dialog").get_by_role("button", name="Delete").click()
@@ -626,3 +626,44 @@ def test_a_try_is_stopped(enter: Enter, engine: Mock) -> None:
     expect(page.get_by_role("region", name="答复")).to_contain_text("t5", timeout=10_000)
     page.get_by_role("button", name="停止").click()
     expect(page.get_by_text("个 token。已停止。")).to_be_visible(timeout=10_000)
+
+
+def test_finding_sorting_and_sharing(enter: Enter, engine: Mock) -> None:
+    engine.behave(tokens=3)
+    page = enter()
+    ask(page, "A question about 合同 and water")
+    finished(page)
+    last_answer(page).get_by_role("button", name="Bad answer").click()
+    page.get_by_label("Reason").fill("It is short.")
+    page.get_by_role("dialog").get_by_role("button", name="Rate").click()
+    bad = last_answer(page).get_by_role("button", name="Bad answer")
+    expect(bad).to_have_attribute("aria-pressed", "true")
+    item = page.locator(".chat-item.is-open")
+    item.get_by_role("button").click()
+    item.get_by_role("button", name="Pin").click()
+    expect(page.get_by_role("heading", name="Pinned")).to_be_visible()
+    page.locator("body").press("/")
+    page.keyboard.type("合同")
+    expect(page.locator("#results mark")).to_have_text("合同")
+    page.keyboard.press("Escape")
+    item.get_by_role("button").click()
+    item.get_by_role("button", name="Share a copy").click()
+    page.get_by_role("dialog").get_by_role("button", name="Share", exact=True).click()
+    address = page.get_by_role("textbox", name="The address of the copy").input_value()
+    copy = enter("alice", urlsplit(address).path)
+    expect(copy.get_by_role("heading", level=1)).to_contain_text("A question about 合同")
+    expect(copy.locator(".markdown")).to_contain_text("t1")
+
+
+def test_a_temporary_chat_is_gone_when_one_leaves_it(enter: Enter, engine: Mock) -> None:
+    engine.behave(tokens=3)
+    page = enter("bob", "/chat/?tenant=globex")
+    page.get_by_label("Temporary chat").check()
+    expect(page.get_by_text("is deleted when you leave it")).to_be_visible()
+    ask(page, "Nobody keeps this")
+    finished(page)
+    left, address = page.url, urlsplit(page.url).path
+    page.get_by_role("button", name="New chat").first.click()
+    expect(page.locator(".chat-item")).to_have_count(0)
+    eventually(lambda: page.request.get(left).status == 404)
+    assert address.startswith("/chat/c/")

@@ -130,7 +130,7 @@ def test_every_address_of_a_strangers_conversation_is_404(
                 url = f"/chat/c/{conversation}/{address}"
                 assert client.post(url, {"title": "mine"}).status_code == 404
         listed = client.get("/chat/conversations/").json()
-        assert listed == {"conversations": [], "more": False}
+        assert listed == {"conversations": [], "more": False, "pinned": [], "folders": []}
     assert title_of(Conversation.objects.get()) == "a secret"
 
 

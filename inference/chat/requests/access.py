@@ -1,0 +1,61 @@
+"""Helpers of the chat's requests outside the socket: who asks, and for which conversation."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import wraps
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404
+from django.views.decorators.cache import never_cache
+
+from inference.chat import conversations
+from inference.chat.membership import CHATTING, membership
+from inference.models import Conversation
+from tenants.accounts.required_actions import duty
+from tenants.models import Member, User
+from tenants.scope import person_scope, tenant_scope
+
+View = Callable[..., HttpResponse]
+
+
+def signed_in(view: View) -> View:
+    """Answer scripts with status 401 instead of the sign-in page."""
+
+    @wraps(view)
+    def checked(request: HttpRequest, **kwargs: Any) -> HttpResponse:
+        if not request.user.is_authenticated or duty(request.session, request.user):
+            return HttpResponse(status=401)
+        return view(request, user=request.user, **kwargs)
+
+    return never_cache(checked)
+
+
+@contextmanager
+def inside(user: User, conversation: UUID) -> Iterator[Conversation]:
+    """Yields the conversation, in the scope of its tenant. Raises Http404."""
+    with person_scope(user.pk):
+        owned = own(user, conversation)
+    with tenant_scope(owned.tenant_id, user.pk):
+        yield owned
+
+
+@contextmanager
+def as_member(user: User, tenant: str) -> Iterator[Member]:
+    """Yields the membership in the tenant of that name, in its scope. Raises Http404."""
+    with person_scope(user.pk):
+        member = membership(user, tenant)
+    if member is None:
+        raise Http404
+    with tenant_scope(member.tenant_id, user.pk):
+        yield member
+
+
+def own(user: User, conversation: UUID) -> Conversation:
+    return get_object_or_404(conversations.of_user(user, CHATTING), pk=conversation)
+
+
+def as_json(content: Any, status: int = 200) -> HttpResponse:
+    return HttpResponse(msgspec.json.encode(content), "application/json", status)
