@@ -9,6 +9,7 @@ from typing import Any
 
 import orjson
 
+from inference.codec import part_order
 from inference.codec.events import DONE, parsed
 from inference.codec.tool_calls import is_another
 
@@ -23,6 +24,29 @@ class _Text(list[str]):
 
 def as_answer(events: Iterable[bytes], usage: Json) -> bytes:
     """Returns the answer. Malformed choices and tool calls are left out."""
+    return _as_answer(events, usage, part_order.OrderWatch())
+
+
+def as_record(events: list[bytes], usage: Json) -> bytes:
+    """Returns the answer with the order of its parts, where that is not the usual one."""
+    watch = part_order.OrderWatch()
+    answer = _as_answer(events, usage, watch)
+    if not watch.is_other:
+        return answer
+    whole = orjson.loads(answer)
+    choices = whole["choices"]
+    order = part_order.order_of(events, choices[0]) if len(choices) == 1 else None
+    if order is None:
+        return answer
+    return orjson.dumps({**whole, part_order.FIELD: [[*part] for part in order]})
+
+
+def has_order(answer: Json) -> bool:
+    """Returns whether the parts of a recorded answer came in an order of their own."""
+    return part_order.FIELD in answer
+
+
+def _as_answer(events: Iterable[bytes], usage: Json, watch: part_order.OrderWatch) -> bytes:
     answer: Json = {}
     choices: dict[int, Json] = {}
     for chunk in map(parsed, events):
@@ -31,6 +55,7 @@ def as_answer(events: Iterable[bytes], usage: Json) -> bytes:
                 answer.setdefault(name, value)
         for choice in _objects(chunk.get("choices")):
             number = _number(choice, 0)
+            watch.see(choice)
             choices[number] = _joined(choices.get(number, {}), _renamed(choice, "delta", "message"))
     if answer.get("object") == _CHUNK:
         answer["object"] = _WHOLE
@@ -41,13 +66,16 @@ def as_answer(events: Iterable[bytes], usage: Json) -> bytes:
 def of_answer(answer: bytes, *, include_usage: bool) -> Iterator[bytes]:
     """Yields the events of an answer that `as_answer` made."""
     whole = orjson.loads(answer)
+    order = whole.pop(part_order.FIELD, None)
     head = {name: whole[name] for name in whole if name not in ("choices", "usage")}
     if head.get("object") == _WHOLE:
         head["object"] = _CHUNK
     for choice in whole["choices"]:
-        delta = _renamed(choice, "message", "delta")
-        _number_calls(delta.get("delta"))
-        yield _event(head, [{**delta, "finish_reason": None}])
+        if isinstance(message := choice.get("message"), dict):
+            _number_calls(message)
+        for part in part_order.choices_in(order, choice) if order else (choice,):
+            delta = _renamed(part, "message", "delta")
+            yield _event(head, [{**delta, "finish_reason": None}])
         nothing: Json = {"delta": {}} if "delta" in delta else {"text": ""}
         end = {"index": delta.get("index", 0), **nothing}
         yield _event(head, [{**end, "finish_reason": choice.get("finish_reason") or "stop"}])
@@ -55,10 +83,9 @@ def of_answer(answer: bytes, *, include_usage: bool) -> Iterator[bytes]:
         yield _event({**head, "usage": whole.get("usage")}, [])
 
 
-def _number_calls(delta: Any) -> None:
+def _number_calls(message: Json) -> None:
     """Number the calls of tools, as clients join their pieces: a whole answer has no numbers."""
-    calls = delta.get("tool_calls") if isinstance(delta, dict) else None
-    for number, call in enumerate(_objects(calls)):
+    for number, call in enumerate(_objects(message.get("tool_calls"))):
         call["index"] = number
 
 
@@ -134,6 +161,7 @@ def _named(call: Json) -> tuple[str, str]:
 def own_body(recorded: bytes, answer_id: str, model: str, cached_tokens: int) -> bytes:
     """Returns the answer with another id and model, and usage that shows it was cached."""
     completion: dict[str, Any] = orjson.loads(recorded)
+    completion.pop(part_order.FIELD, None)
     usage = completion.get("usage")
     if isinstance(usage, dict):
         usage["prompt_tokens_details"] = {"cached_tokens": cached_tokens}

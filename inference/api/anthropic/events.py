@@ -11,9 +11,10 @@ import orjson
 
 from inference.api.anthropic import answers, errors
 from inference.api.anthropic.answers import SIGNATURE, Json, Stop, Thoughts
+from inference.api.anthropic.growing_input import GrowingInput
 from inference.codec.chunks import NO_CHUNK, Choice, Function, ToolCall, decoded
 from inference.codec.events import split
-from inference.codec.tool_calls import CallsInTurn
+from inference.codec.parts import THOUGHT, PartsInTurn, Piece
 from inference.errors import Cancelled
 from inference.order import Order
 from inference.stream.frames import Frame, Kind
@@ -54,7 +55,8 @@ class EventWriter:
         self._begun = False
         self._block, self._index = "", -1  # the open block's type, and its number
         self._call: int | None = None  # the number of the open call
-        self._calls = CallsInTurn()
+        self._input = GrowingInput()  # of the open call
+        self._parts = PartsInTurn()
         self._pieces: list[str] = []  # of the open block, in this frame
         self._stop: Stop | None = None
         self._usage: Any = None
@@ -94,17 +96,21 @@ class EventWriter:
                 self._choice(chunk.choices[0])
 
     def _choice(self, choice: Choice) -> None:
-        if delta := choice.delta:
-            thought = delta.reasoning_content or delta.reasoning
-            if isinstance(thought, str) and thought and self._thoughts is not Thoughts.HIDDEN:
-                self._grow(_THINKING, thought)
-            if text := delta.text or delta.refusal:
-                self._grow(_TEXT, text)
-            for piece in delta.tool_calls or ():
-                self._grow_calls(self._calls.take(piece))
+        if choice.delta:
+            for piece in self._parts.take(choice.delta):
+                self._grow_part(piece)
         if choice.finish_reason:
-            self._grow_calls(self._calls.rest())
+            for piece in self._parts.rest():
+                self._grow_part(piece)
             self._stop = Stop(choice.finish_reason, choice.stop_reason or choice.matched_stop)
+
+    def _grow_part(self, piece: Piece) -> None:
+        if piece.call:
+            self._grow_call(piece.call)
+        elif piece.kind != THOUGHT:
+            self._grow(_TEXT, piece.text)
+        elif self._thoughts is not Thoughts.HIDDEN:
+            self._grow(_THINKING, piece.text)
 
     def _begin(self, model: Any) -> None:
         self._begun = True
@@ -121,17 +127,14 @@ class EventWriter:
         if block != _THINKING or self._thoughts is Thoughts.SHOWN:
             self._pieces.append(text)
 
-    def _grow_calls(self, pieces: list[ToolCall]) -> None:
-        for piece in pieces:
-            self._grow_call(piece)
-
     def _grow_call(self, call: ToolCall) -> None:
         function, number = call.function or Function(), call.index or 0
         if self._block != _TOOL or number != self._call:
             self._call, self._has_calls = number, True
             identity = call.id or f"toolu_{number}"
             self._open(_TOOL, {"id": identity, "name": function.name or "", "input": {}})
-        if text := function.text:
+            self._input = GrowingInput()
+        if text := self._input.add(function.text):
             self._pieces.append(text)
 
     def _open(self, block: str, fields: Json) -> None:
@@ -144,6 +147,8 @@ class EventWriter:
     def _close(self) -> None:
         if not self._block:
             return
+        if self._block == _TOOL:
+            self._end_input()
         self._flush()
         if self._block == _THINKING:
             signature = orjson.dumps(SIGNATURE)
@@ -151,6 +156,11 @@ class EventWriter:
             self._events.append(_DELTA % delta)
         self._events.append(_BLOCK_STOP % self._index)
         self._block = ""
+
+    def _end_input(self) -> None:
+        was_cut = self._stop is not None and self._stop.reason == "length"
+        if text := self._input.end(was_cut=was_cut):
+            self._pieces.append(text)
 
     def _flush(self) -> None:
         if self._pieces:

@@ -13,7 +13,7 @@ from inference.api.responses.open_items import OpenCall, OpenItem, OpenMessage, 
 from inference.api.responses.output import CANCELLED, COMPLETED, FAILED, IN_PROGRESS, Shape
 from inference.codec.chunks import Choice, Function, ToolCall, decoded
 from inference.codec.events import split
-from inference.codec.tool_calls import CallsInTurn
+from inference.codec.parts import REFUSAL, TEXT, THOUGHT, PartsInTurn, Piece
 from inference.errors import Cancelled
 from inference.stream.frames import Frame, Kind
 from inference.validation.schemas import Body
@@ -36,7 +36,7 @@ class EventWriter:
         self._events: list[bytes] = []  # of this frame
         self._sequence, self._chunk = 0, 0  # numbers of the next event, and of this chunk
         self._item: OpenItem | None = None
-        self._calls = CallsInTurn()
+        self._parts = PartsInTurn()
         self._output: list[Body] = []  # the finished items
         self._finish_reason = ""
         self._usage: object = None
@@ -113,23 +113,23 @@ class EventWriter:
         self.emit(b"response.in_progress", response)
 
     def _choice(self, choice: Choice) -> None:
-        if delta := choice.delta:
-            thought = delta.reasoning_content or delta.reasoning
-            if isinstance(thought, str) and thought:
-                self._open(OpenReasoning).grow(thought)
-            if text := delta.text:
-                self._open(OpenMessage).grow(text, choice.logprobs)
-            if delta.refusal:
-                self._open(OpenMessage).refuse(delta.refusal)
-            for piece in delta.tool_calls or ():
-                self._grow_calls(self._calls.take(piece))
+        if choice.delta:
+            for piece in self._parts.take(choice.delta, choice.logprobs):
+                self._grow(piece)
         if choice.finish_reason:
-            self._grow_calls(self._calls.rest())
+            for piece in self._parts.rest():
+                self._grow(piece)
             self._finish_reason = choice.finish_reason
 
-    def _grow_calls(self, pieces: list[ToolCall]) -> None:
-        for piece in pieces:
-            self._call(piece)
+    def _grow(self, piece: Piece) -> None:
+        if piece.kind == TEXT:
+            self._open(OpenMessage).grow(piece.text, piece.logprobs)
+        elif piece.kind == THOUGHT:
+            self._open(OpenReasoning).grow(piece.text)
+        elif piece.kind == REFUSAL:
+            self._open(OpenMessage).refuse(piece.text)
+        elif piece.call:
+            self._call(piece.call)
 
     def _call(self, call: ToolCall) -> None:
         function, number = call.function or Function(), call.index or 0

@@ -442,7 +442,7 @@ class Generation(Asking):
         """Returns what the record keeps: the text; the whole answer if it may be sent again."""
         if not self.order.is_recorded_whole or failure or self.run.signals.cancelled:
             return as_one_text(said).encode()
-        return pieces.as_answer(self._given(), self.answer.usage)
+        return pieces.as_record(self._given(), self.answer.usage)
 
     def _given(self) -> list[bytes]:
         return sse.split(self.answer.translator.blob([*self.output.events, *self.answer.held]))

@@ -132,6 +132,60 @@ def test_arguments_that_are_no_json_hold_the_next_call_back_until_the_end() -> N
     ]
 
 
+# A text, or a thought, between two pieces of a call: the call, then the text.
+def text_inside() -> list[bytes]:
+    deltas: list[dict[str, Any]] = [
+        {"tool_calls": [piece(0, call=CALLS[0])]},
+        {"tool_calls": [piece(0, PARIS[:5])], "content": "I "},
+        {"content": "look."},
+        {"tool_calls": [piece(1, NOON[:5], CALLS[1])]},
+        {"reasoning_content": "Hm."},
+        {"tool_calls": [piece(0, PARIS[5:])]},
+        {"tool_calls": [piece(1, NOON[5:])]},
+    ]
+    return [*map(event, deltas), event({}, "tool_calls")]
+
+
+def test_a_text_inside_a_call_does_not_cut_it_in_a_response() -> None:
+    own = data_of(ResponseWriter(SHAPE).written(frame(text_inside())))
+    items = own[-1]["response"]["output"]
+    kinds = ["function_call", "message", "function_call", "reasoning"]
+    assert [item["type"] for item in items] == kinds
+    assert [(i["call_id"], i["name"], i["arguments"]) for i in items[::2]] == CALLS
+    assert [item["content"][0]["text"] for item in items[1::2]] == ["I look.", "Hm."]
+
+
+def test_a_text_inside_a_call_does_not_cut_it_in_a_message() -> None:
+    own = data_of(MessageWriter("msg_1", None, Thoughts.SHOWN).written(frame(text_inside()), "r"))
+    begun = [each["content_block"] for each in own if each["type"] == "content_block_start"]
+    assert [block["type"] for block in begun] == ["tool_use", "text", "tool_use", "thinking"]
+    inputs = ["", "", "", ""]
+    for each in own:
+        if each["type"] == "content_block_delta":
+            inputs[each["index"]] += each["delta"].get("partial_json", "")
+    assert inputs == [PARIS, "", NOON, ""]
+    places = [each["index"] for each in own if "index" in each]
+    assert places == sorted(places)
+
+
+def test_a_text_inside_a_call_does_not_cut_it_in_other_forms() -> None:
+    writer = LineWriter(LineShape("small", is_chat=True))
+    lines = [orjson.loads(line) for line in writer.written(frame(text_inside())).splitlines()]
+    calls = next(line["message"]["tool_calls"] for line in lines if "tool_calls" in line["message"])
+    assert [call["function"]["arguments"] for call in calls] == [{"city": "Paris"}, {"hour": 12}]
+    message = orjson.loads(pieces.as_answer(text_inside(), {}))["choices"][0]["message"]
+    assert [c["function"]["arguments"] for c in message["tool_calls"]] == [PARIS, NOON]
+    assert message["content"] == "I look."
+
+
+def test_a_text_behind_a_call_that_never_ends_comes_with_the_end() -> None:
+    events = [event({"tool_calls": [piece(0, "{", CALLS[0])]}), event({"content": "Sorry."})]
+    own = data_of(ResponseWriter(SHAPE).written(frame([*events, event({}, "stop")])))
+    items = own[-1]["response"]["output"]
+    assert [item["type"] for item in items] == ["function_call", "message"]
+    assert items[1]["content"][0]["text"] == "Sorry."
+
+
 def test_an_object_as_arguments_is_their_json() -> None:
     call = {"index": 0, "id": "c1", "function": {"name": "weather", "arguments": {"city": "Paris"}}}
     events = [event({"content": "I look.", "tool_calls": [call]}), event({}, "tool_calls")]

@@ -145,7 +145,8 @@ def test_thinking_then_text_then_calls() -> None:
         'delta 2 {"city":"Paris"}',
         "stop 2",
         "start 3 tool_use",
-        "delta 3 {}",
+        "delta 3 {",
+        "delta 3 }",
         "stop 3",
         "delta tool_use",
         "stop",
@@ -265,7 +266,8 @@ def test_read_again_it_goes_on_after_the_last_event(after: int) -> None:
     before = list[Any]()
     for number, each in enumerate([c for group in STREAM for c in group], 1):
         if number <= after:
-            frame = Frame(b"", 1, number, Kind.EVENTS, each + b"\n\n")
+            kind = Kind.END if number == 10 else Kind.EVENTS
+            frame = Frame(b"", 1, number, kind, each + b"\n\n")
             before += read(alone.written(frame, "r"))
     both = "".join(_grown(before)) + "".join(_grown(rest))
     assert both == "".join(_grown(live)), grown
@@ -279,6 +281,15 @@ def _grown(listed: list[Any]) -> list[str]:
         for _, event in listed
         if event["type"] == "content_block_delta"
     ]
+
+
+def test_a_call_that_is_no_json_ends_with_its_text() -> None:
+    chunks = [tool(0, name="f", arguments='{"city": Par'), tool(0, arguments="is}")]
+    made = events(writer(), [START, *chunks, chunk("tool_calls"), COUNT, DONE])
+    grown = "".join(_grown([(None, event) for event in made if "index" in event]))
+    assert orjson.loads(grown) == {"city": None, "INVALID_JSON": '{"city": Paris}'}
+    cut = events(writer(), [START, *chunks[:1], chunk("length"), COUNT, DONE])
+    assert "".join(_grown([(None, event) for event in cut if "index" in event])) == '{"city": '
 
 
 # Whole answers -----------------------------------------------------------------------------------

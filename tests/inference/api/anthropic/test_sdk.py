@@ -92,6 +92,31 @@ async def test_streamed_thinking_and_calls(sdk: AsyncAnthropic, engine: EngineSe
     assert (sent[1]["reasoning_content"], sent[2]["content"]) == ("Hm.", "22")
 
 
+@pytest.mark.parametrize(
+    ("pieces", "expected"),
+    [
+        (["", '{"city": Par', "is}"], {"city": None, "INVALID_JSON": '{"city": Paris}'}),
+        ([" ", "[1", "]"], {"INVALID_JSON": " [1]"}),
+        (["Paris, I", " think"], {"INVALID_JSON": "Paris, I think"}),
+        (['{"city": "Par', 'is"} ', "}"], {"city": "Paris", "INVALID_JSON": '{"city": "Paris"} }'}),
+    ],
+)
+async def test_a_streamed_call_that_is_no_json(
+    sdk: AsyncAnthropic, engine: EngineServer, pieces: list[str], expected: dict[str, Any]
+) -> None:
+    """The SDK parses the input after each piece, and raises where that is no beginning of JSON."""
+    named = {"name": "get_weather", "arguments": ""}
+    engine.deltas = [{"tool_calls": [{"index": 0, "id": "call_1", "function": named}]}]
+    engine.deltas += [
+        {"tool_calls": [{"index": 0, "function": {"arguments": each}}]} for each in pieces
+    ]
+    engine.finish_reason = "tool_calls"
+    tools: Any = [WEATHER]
+    async with sdk.messages.stream(**ASK, tools=tools) as stream:
+        (call,) = (await stream.get_final_message()).content
+    assert call.input == expected  # type: ignore[union-attr]
+
+
 async def test_tokens(sdk: AsyncAnthropic, monkeypatch: pytest.MonkeyPatch) -> None:
     async def count(self: OpenAIEngine, session: object, body: dict[str, Any]) -> int:
         return 41

@@ -105,6 +105,32 @@ async def test_a_reader_that_had_some_gets_the_end_from_the_record(
     assert end["response"]["output"] == final["output"]
 
 
+async def test_items_in_turns_keep_their_ids(
+    alice: httpx.AsyncClient, engine: EngineServer
+) -> None:
+    engine.deltas = [
+        *({"reasoning_content": "Hm."}, {"content": "One"}),
+        *({"reasoning_content": "So."}, {"content": " two"}),
+    ]
+    first_events = events(await send(alice, stream=True))
+    final = first_events[-1]["response"]
+    kinds = ["reasoning", "message", "reasoning", "message"]
+    assert [item["type"] for item in final["output"]] == kinds
+    stored = (await get(alice, final)).json()
+    assert stored["output"] == final["output"]
+    (end,) = events(await get(alice, final, stream=True, starting_after=len(first_events) - 2))
+    assert end["response"]["output"] == final["output"]
+    await expire(final)
+    again = events(await get(alice, final, stream=True))
+    done = [e["item"] for e in again if e["type"] == "response.output_item.done"]
+    assert (done, again[-1]["response"]["output"]) == (final["output"], final["output"])
+    reference = {"type": "item_reference", "id": final["output"][3]["id"]}
+    asked = {"role": "user", "content": "And?"}
+    engine.deltas = []
+    assert (await send(alice, input=[reference, asked])).status_code == 200
+    assert engine.asked[-1]["messages"][0] == {"role": "assistant", "content": " two"}
+
+
 @pytest.mark.parametrize("expired", [False, True])
 async def test_of_a_cancelled_one(
     alice: httpx.AsyncClient, engine: EngineServer, *, expired: bool
