@@ -196,6 +196,9 @@ class Action(StrEnum):
 
     ACTION_CREATE = "action:create"  # a webhook that assistants may call
     ACTION_CHANGE = "action:change"
+    ACTION_PROPOSE = "action:propose"  # a change that another person has to approve
+    ACTION_APPROVE = "action:approve"
+    ACTION_WITHDRAW = "action:withdraw"
     ACTION_ROTATE = "action:rotate"  # its secret
     ACTION_REMOVE = "action:remove"
     ACTION_CONFIRM = "action:confirm"  # the person said yes to these arguments

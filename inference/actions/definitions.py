@@ -5,12 +5,14 @@ from datetime import timedelta
 from typing import Any
 
 from django.core.exceptions import ValidationError
+from django.db import transaction
 from django.utils.translation import gettext as _
 
-from inference.actions import addresses, schemas, signing
+from inference.actions import addresses, review, schemas, signing
 from inference.models import WebhookAction
 from inference.models.assistants.webhook_action import LANGUAGES, LONGEST_TEXT, LONGEST_TIMEOUT_S
 from tenants.models import Tenant
+from tenants.models.model_changes import lock
 
 _PLACEHOLDER = re.compile(r"\{\{\s*([A-Za-z0-9_]{1,60})\s*\}\}")
 ANYTHING: dict[str, Any] = {"type": "object"}  # an answer whose content nobody needs
@@ -20,15 +22,24 @@ def create(tenant: Tenant, *, by: str, **fields: Any) -> tuple[WebhookAction, st
     """Create an action. Returns it and its secret, which is shown once. Raises ValidationError."""
     action = WebhookAction(tenant=tenant, **fields)
     _check(action)
+    if review.is_called_by_approved(tenant.pk, action.name):
+        text = _("An approved assistant calls an action of this name: take another name.")
+        raise ValidationError({"name": text})
     secret = signing.new_secret()
     return action.create(secret, by=by), secret
 
 
 def change(action: WebhookAction, *, by: str, **fields: Any) -> WebhookAction:
-    """Raises ValidationError."""
+    """Change it; what needs a second person waits as its proposal. Raises ValidationError."""
     present = {name: getattr(action, name) for name in _CHECKED}
     _check(WebhookAction(**{**present, **fields}))
-    return action.change(by=by, **fields)
+    with transaction.atomic():
+        lock(action)
+        held = review.held_back(action, fields)
+        action.change(by=by, **{name: fields[name] for name in fields if name not in held})
+        if held:
+            action.propose(held, by=by)
+    return action
 
 
 def rotate(action: WebhookAction, overlap: timedelta, *, by: str) -> str:

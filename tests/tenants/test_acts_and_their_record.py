@@ -60,6 +60,7 @@ from tests.inference.assistants.rows import an_assistant, built, shop_content
 pytestmark = pytest.mark.django_db
 PASSWORD = "a forebay holds the river"
 BY = "test"
+NEW_URL = "https://shop.example.com/v2/"
 
 
 @dataclass
@@ -266,6 +267,18 @@ def _webhook(w: World) -> WebhookAction:
     return new_action(w.acme, "https://shop.example.com/")[0]
 
 
+def _proposed(w: World) -> WebhookAction:
+    action = _webhook(w)
+    action.propose({"url": NEW_URL}, by=w.bob.actor)
+    return action
+
+
+def _approve_change(w: World) -> Callable[[], Any]:
+    action = _proposed(w)
+    assert action.proposed_at
+    return partial(action.approve_change, action.proposed_at, by=BY)
+
+
 def _sent_call(w: World) -> ActionCall:
     return a_call(w.acme, CallState.SENT)
 
@@ -364,6 +377,9 @@ ACTS: dict[Action, Act] = {
     Action.ADAPTER_REMOVE: lambda w: partial(_adapter(w).remove, by=BY),
     Action.ACTION_CREATE: lambda w: lambda: _webhook(w),
     Action.ACTION_CHANGE: lambda w: partial(_webhook(w).change, timeout_s=5, by=BY),
+    Action.ACTION_PROPOSE: lambda w: partial(_webhook(w).propose, {"url": NEW_URL}, by=BY),
+    Action.ACTION_APPROVE: lambda w: _approve_change(w),
+    Action.ACTION_WITHDRAW: lambda w: partial(_proposed(w).withdraw_change, by=BY),
     Action.ACTION_ROTATE: lambda w: partial(
         _webhook(w).rotate, "whsec_x", timedelta(hours=1), by=BY
     ),

@@ -8,6 +8,7 @@ import uuid
 from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
+from django.contrib.postgres.fields import ArrayField
 from django.core.exceptions import ValidationError
 from django.db import models, transaction
 from django.utils import timezone
@@ -17,6 +18,7 @@ from audit.actions import Action
 from audit.keys.keyring import keyring
 from audit.trail.record import act
 from inference.models.prompt_template import LONGEST_NAME, is_name
+from inference.models.versions.reviewed import LONGEST_ACTOR, people_behind
 from tenants.models import Tenant
 from tenants.models.model_changes import changed, lock
 
@@ -36,6 +38,8 @@ class WebhookAction(models.Model):
 
     `description`, `on_success` and `on_failure` are texts by language. In the last two, `{{name}}`
     stands for a field of the answer, else of the arguments.
+
+    `proposal` has the fields of a change that waits for a person who is none of its authors.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
@@ -61,6 +65,11 @@ class WebhookAction(models.Model):
     created_by = models.CharField(max_length=60)  # who changed it last
     created_at = models.DateTimeField(auto_now_add=True)
     changed_at = models.DateTimeField(default=timezone.now)
+    proposal = models.JSONField(null=True, blank=True)
+    proposal_authors = ArrayField(
+        models.CharField(max_length=LONGEST_ACTOR), default=list, db_default=[], blank=True
+    )
+    proposed_at = models.DateTimeField(null=True, blank=True)
 
     objects: ClassVar[models.Manager["WebhookAction"]]
 
@@ -99,6 +108,58 @@ class WebhookAction(models.Model):
                 self.save()
                 self._act(Action.ACTION_CHANGE, by, changed=differences)
         return self
+
+    # A change that waits for a second person -----------------------------------------------------
+    def propose(self, fields: dict[str, Any], *, by: str) -> None:
+        """Note a change for another person to approve, beside what was proposed before."""
+        with transaction.atomic():
+            lock(self)
+            self.proposal = {**(self.proposal or {}), **fields}
+            authors = [*self.proposal_authors, *people_behind(self.tenant, by)]
+            self.proposal_authors = list(dict.fromkeys(authors))
+            self.proposed_at = timezone.now()
+            self._act(Action.ACTION_PROPOSE, by, proposed=self.proposal)
+            self._save_proposal()
+
+    def approve_change(self, proposed_at: datetime, *, by: str) -> None:
+        """Make the change that was proposed then, by another person than its authors.
+
+        Raises ValidationError, also if something else has been proposed since.
+        """
+        with transaction.atomic():
+            lock(self)
+            if self.proposal is None or self.proposed_at != proposed_at:
+                raise ValidationError(_("This change is no longer proposed: look at it again."))
+            if by in self.proposal_authors:
+                text = _("You proposed this change: another person has to approve it.")
+                raise ValidationError(text)
+            differences = changed(self, self.proposal, _CHANGEABLE)
+            self.revision, self.changed_at = self.revision + 1, timezone.now()
+            self.save()
+            authors = self.proposal_authors
+            self._act(Action.ACTION_APPROVE, by, changed=differences, authors=authors)
+            self._forget_proposal()
+
+    def withdraw_change(self, *, by: str) -> None:
+        """Forget the change that waits. Raises ValidationError if none does."""
+        with transaction.atomic():
+            lock(self)
+            if self.proposal is None:
+                raise ValidationError(_("No change waits for a second person."))
+            self._act(Action.ACTION_WITHDRAW, by, proposed=self.proposal)
+            self._forget_proposal()
+
+    @property
+    def proposed_by(self) -> str:
+        """Returns who proposed it first; "" if no change waits."""
+        return self.proposal_authors[0] if self.proposal_authors else ""
+
+    def _forget_proposal(self) -> None:
+        self.proposal, self.proposal_authors, self.proposed_at = None, [], None
+        self._save_proposal()
+
+    def _save_proposal(self) -> None:
+        self.save(update_fields=["proposal", "proposal_authors", "proposed_at"])
 
     def rotate(self, secret: str, overlap: timedelta, *, by: str) -> "WebhookAction":
         """Sign with a new secret, and until the overlap ends with the present one too."""

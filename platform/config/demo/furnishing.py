@@ -85,6 +85,8 @@ class Furnishing:
             return definitions.create(self.tenant, by=self.author, **fields)[1]
         changes = {name: value for name, value in fields.items() if name != "name"}
         definitions.change(row, by=self.author, **changes)
+        if row.proposed_at:  # an approved version calls it: another address needs a second person
+            row.approve_change(row.proposed_at, by=self.reviewer)
         return definitions.rotate(row, timedelta(0), by=self.author)
 
     # The assistant -------------------------------------------------------------------------------

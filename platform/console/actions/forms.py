@@ -120,6 +120,10 @@ class EditionForm(ActionForm):
         return cls(data, initial=initial)
 
 
+class ApprovalForm(ConsoleForm):
+    proposed_at = forms.DateTimeField()  # of the change that the person has read
+
+
 class RotationForm(ConsoleForm):
     overlap_hours = forms.IntegerField(
         label=_("Hours in which the former secret also signs"),

@@ -13,7 +13,7 @@ from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
 from audit.keys.keyring import Unreadable
-from console.actions.forms import EditionForm, NewActionForm, RotationForm, TrialForm
+from console.actions.forms import ApprovalForm, EditionForm, NewActionForm, RotationForm, TrialForm
 from console.authorization import TenantRequest, permitted
 from console.paging import page
 from console.post_only import require_POST
@@ -56,6 +56,25 @@ def edition(request: TenantRequest, action: UUID) -> HttpResponse:
         if saved(form, lambda: change(**form.fields_of_model())):
             return redirect("console:action", tenant=request.tenant.name, action=row.pk)
     return render(request, "console/actions/edition.html", {"action": row, "form": form})
+
+
+@require_POST
+@permitted(Permission.APPROVE_ASSISTANTS)
+def approval(request: TenantRequest, action: UUID) -> HttpResponse:
+    """Approve the change that waits, as this person has seen it."""
+    row, form = _action(request, action), ApprovalForm(request.POST)
+    proposed_at = form.cleaned_data["proposed_at"] if form.is_valid() else None
+    approve = partial(row.approve_change, proposed_at)
+    text = _("The change is approved: calls follow it from now on.")
+    return report_and_leave(request, approve, text, "console:action", action=row.pk)
+
+
+@require_POST
+@permitted(Permission.MANAGE_ACTIONS)
+def withdrawal(request: TenantRequest, action: UUID) -> HttpResponse:
+    row = _action(request, action)
+    text = _("The proposed change is withdrawn.")
+    return report_and_leave(request, row.withdraw_change, text, "console:action", action=row.pk)
 
 
 @require_POST
@@ -154,10 +173,12 @@ def _action(request: TenantRequest, action: UUID) -> WebhookAction:
 
 
 def _page(request: TenantRequest, row: WebhookAction, **shown: Any) -> HttpResponse:
-    actors = Actors.among([row.created_by], request.tenant)
+    actors = Actors.among([row.created_by, *row.proposal_authors], request.tenant)
     context = {
         "action": row,
         "by": actors.name(row.created_by),
+        "proposed_by": actors.name(row.proposed_by) if row.proposed_by else "",
+        "is_author": request.actor in row.proposal_authors,
         "rotation": RotationForm(),
         "trial": TrialForm(None, row),
         "recent": row.calls.newest_first()[:10],

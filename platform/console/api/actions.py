@@ -92,7 +92,20 @@ class ActionShape(Row):
     )
     created_by = s.CharField(help_text="Who changed it last.")
     changed_at = s.DateTimeField()
-    EXAMPLE = {"name": "order_state", **_FIELDS, "enabled": True, "revision": 1}
+    proposal = s.DictField(
+        allow_null=True,
+        help_text="New values of `url` and `moves_money` that wait for another person, since an "
+        "approved assistant calls it.",
+    )
+    proposed_by = s.CharField(help_text='Who proposed them first; "": nothing waits.')
+    proposed_at = s.DateTimeField(allow_null=True)
+    EXAMPLE = {
+        "name": "order_state",
+        **_FIELDS,
+        "enabled": True,
+        "revision": 1,
+        "proposal": {"url": "https://shop.example.com/forebay/v2/order-state"},
+    }
 
 
 class SecretShape(ActionShape):
@@ -109,6 +122,11 @@ class ActionRotation(Shape):
         help_text="The former secret signs too for so long.",
     )
     EXAMPLE = {"overlap_hours": 24}
+
+
+class ChangeApproval(Shape):
+    proposed_at = s.DateTimeField(help_text="Of the change that you have read.")
+    EXAMPLE = {"proposed_at": "2026-12-01T09:00:00Z"}
 
 
 class ActionTest(Shape):
@@ -160,9 +178,24 @@ class Actions(Resource):
 
     @Act(P.MANAGE_ACTIONS, takes=ActionChange)
     def partial_update(self, request: Any, **path: Any) -> Response:
-        """Change an action. Calls under way end as they began."""
+        """Change an action. Calls under way end as they began.
+
+        Another `url`, and a `moves_money` that is taken away, wait for a second person where an
+        approved version of an assistant calls the action: they are its `proposal`.
+        """
         row, fields = self.row_to_change(), self.body()
         return self.respond(definitions.change(row, by=self.actor, **fields) if fields else row)
+
+    @Act(P.APPROVE_ASSISTANTS, takes=ChangeApproval)
+    def approve_change(self, request: Any, **path: Any) -> Response:
+        """Approve the change that waits. None of its authors may do it."""
+        row = self.row()
+        row.approve_change(self.body()["proposed_at"], by=self.actor)
+        return self.respond(row)
+
+    withdraw_change = calling(
+        "withdraw_change", P.MANAGE_ACTIONS, "Withdraw the change that waits."
+    )
 
     @Act(P.MANAGE_ACTIONS, takes=ActionRotation, gives=SecretShape)
     def rotate(self, request: Any, **path: Any) -> Response:

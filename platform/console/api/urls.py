@@ -98,6 +98,7 @@ def several(route: str, one: str, resource: type[Resource], *posts: str) -> list
 
 _MODEL_FILES = "model-versions/<uuid:model_version>/files/"
 _PERSON = "people/<uuid:person>/"
+_ACTS_ON_AN_ACTION = ("rotate", "test", "approve_change", "withdraw_change")
 in_tenant: list[URLPattern | URLResolver] = [
     at("", Tenants, get="retrieve", patch="partial_update"),
     at("suspend/", Tenants, post="suspend"),
@@ -146,7 +147,9 @@ in_tenant: list[URLPattern | URLResolver] = [
     at("actions/calls/", ActionCalls, get="list"),
     at("actions/calls/<uuid:call>/", ActionCalls, get="retrieve"),
     at("actions/calls/<uuid:call>/settle/", ActionCalls, post="settle"),
-    *several("actions/", "uuid:action", Actions, "rotate", "test"),
+    *several(
+        "actions/", "uuid:action", Actions, "rotate", "test", "approve_change", "withdraw_change"
+    ),
     *several("templates/", "uuid:template", Templates, "fill"),
     *several("templates/<uuid:template>/versions/", "int:number", TemplateVersions),
     *several(_POLICIES, "uuid:policy", DecisionPolicies, *_POLICY_ACTS),

@@ -389,11 +389,11 @@ MAP: dict[str, dict[Data, str]] = {
     },
     # A tenant's texts and nobody's own: inference/models/assistants/webhook_action.py
     "inference.WebhookAction": {
-        D.PSEUDONYM: "created_by",
+        D.PSEUDONYM: "created_by proposal_authors",
         D.CREDENTIAL: "secret former_secret",
         D.NONE: "id tenant name description url arguments answer moves_money timeout_s "
         "on_success on_failure enabled revision data_key_id former_key_id former_until "
-        "created_at changed_at",
+        "created_at changed_at proposal proposed_at",
     },
     "inference.WidgetKey": {
         D.PSEUDONYM: "created_by api_key",

@@ -264,6 +264,8 @@ PAGES: tuple[ExpectedPage, ...] = (
         ExpectedPage(
             "actions/<uuid:action>/edition/", sees=P.MANAGE_ACTIONS, acts=P.MANAGE_ACTIONS
         ),
+        ExpectedPage("actions/<uuid:action>/approval/", acts=P.APPROVE_ASSISTANTS),
+        ExpectedPage("actions/<uuid:action>/withdrawal/", acts=P.MANAGE_ACTIONS),
         ExpectedPage("actions/<uuid:action>/rotation/", acts=P.MANAGE_ACTIONS),
         ExpectedPage("actions/<uuid:action>/removal/", acts=P.MANAGE_ACTIONS),
         ExpectedPage("actions/<uuid:action>/trial/", acts=P.MANAGE_ACTIONS),

@@ -135,6 +135,8 @@ IN_TENANT: list[Row] = [
     ("post", "action_addition", WRITERS, 200),
     ("get", "action_edition", WRITERS, 200),
     ("post", "action_edition", WRITERS, 200),
+    ("post", "action_approval", APPROVERS, 302),
+    ("post", "action_withdrawal", WRITERS, 302),
     ("post", "action_rotation", WRITERS, 200),
     ("post", "action_trial", WRITERS, 200),
     ("post", "action_removal", WRITERS, 302),
@@ -422,6 +424,10 @@ def _widget_key(tenant: Tenant, key: ApiKey) -> dict[str, uuid.UUID]:
     return {"widget_key": row.pk}
 
 
+_VERBS_OF_AN_ACTION = ("", "_edition", "_approval", "_withdrawal", "_rotation")
+_VERBS_OF_AN_ACTION += ("_trial", "_removal")
+
+
 def _service(tenant: Tenant) -> Targets:
     action, _secret = new_action(tenant, "https://shop.example.com/")
     call = a_call(tenant)
@@ -430,10 +436,7 @@ def _service(tenant: Tenant) -> Targets:
     return {
         **{f"inbox_{verb}": dialogue for verb in verbs},
         **{name: {"call": call.pk} for name in ("action_call", "call_settlement")},
-        **{
-            f"action{verb}": {"action": action.pk}
-            for verb in ("", "_edition", "_rotation", "_trial", "_removal")
-        },
+        **{f"action{verb}": {"action": action.pk} for verb in _VERBS_OF_AN_ACTION},
     }
 
 

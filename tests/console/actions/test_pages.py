@@ -125,3 +125,28 @@ def test_a_test_of_a_service_that_is_away_says_so(client: Client, acme: Tenant) 
     path = f"{ACTIONS}{action.pk}/trial/"
     shown: Any = client.post(path, {"trial-arguments": '{"order": "A-1"}'}).content.decode()
     assert "unreachable" in shown
+
+
+@pytest.mark.django_db
+def test_a_change_that_waits_is_shown_and_approved_by_another_person(
+    client: Client, acme: Tenant, alice: Member, bob: Member, sign_in: SignIn
+) -> None:
+    action, _secret = new_action(acme, "https://shop.example.com/")
+    action.propose({"url": "https://shop.example.com/v2/"}, by=bob.actor)
+    page = client.get(f"{ACTIONS}{action.pk}/").content.decode()
+    assert "https://shop.example.com/v2/" in page
+    assert "Approve the change" not in page  # he proposed it
+    assert action.proposed_at
+    own = {"proposed_at": action.proposed_at.isoformat()}
+    other = sign_in(alice)
+    assert own["proposed_at"] in other.get(f"{ACTIONS}{action.pk}/").content.decode()
+    other.post(f"{ACTIONS}{action.pk}/approval/", {"proposed_at": "2026-01-01T00:00:00+00:00"})
+    action.refresh_from_db()
+    assert action.url == "https://shop.example.com/"
+    other.post(f"{ACTIONS}{action.pk}/approval/", own)
+    action.refresh_from_db()
+    assert (action.url, action.proposal) == ("https://shop.example.com/v2/", None)
+    action.propose({"url": "https://elsewhere.example.com/"}, by=bob.actor)
+    other.post(f"{ACTIONS}{action.pk}/withdrawal/")
+    action.refresh_from_db()
+    assert action.proposal is None

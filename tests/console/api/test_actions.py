@@ -6,7 +6,7 @@ from inference.models import WebhookAction
 from tenants.models import Member, Tenant
 from tests.console.api.conftest import Api, Enter, errors
 from tests.console.inbox.rows import a_call
-from tests.inference.actions.conftest import ANSWER, ARGUMENTS, service
+from tests.inference.actions.conftest import ANSWER, ARGUMENTS, new_action, service
 from tests.inference.actions.webhook_server import Service
 
 __all__ = ["service"]
@@ -68,3 +68,18 @@ def test_a_test_sends_one_request(api: Api, acme: Tenant, service: Service) -> N
     assert len(service.delivered) == 1
     refused = api.post(f"{path}test/", arguments={"order": "?"}).json()
     assert (refused["state"], refused["reason"]) == ("not_sent", "arguments")
+
+
+@pytest.mark.django_db
+def test_another_person_approves_a_change(
+    acme: Tenant, alice: Member, bob: Member, enter: Enter
+) -> None:
+    action, _secret = new_action(acme, "https://shop.example.com/")
+    action.propose({"url": "https://shop.example.com/v2/"}, by=bob.actor)
+    path, api = f"{LIST}{action.pk}/", enter(alice)
+    shown = api.get(path).json()
+    assert shown["proposal"] == {"url": "https://shop.example.com/v2/"}
+    assert shown["proposed_by"] == bob.actor
+    approved = api.post(f"{path}approve_change/", proposed_at=shown["proposed_at"])
+    assert (approved.status_code, approved.json()["url"]) == (200, "https://shop.example.com/v2/")
+    assert api.post(f"{path}withdraw_change/").status_code == 400
