@@ -42,7 +42,8 @@ document.addEventListener("htmx:afterOnLoad", (event) => event.target.classList.
 // On a phone the row of pages is wider than the screen: show where we are.
 document.querySelector(".page-tabs [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
 
-// What had been entered before the person was asked to prove who they are: back into its form.
+// What had been entered before the person was asked to prove who they are: back into its form. Straight
+// after the proof the form is sent again, if it is the same (platform/console/account/saved_form.py).
 const entered = document.querySelector("[data-entered]");
 if (entered) {
   const fields = JSON.parse(document.querySelector("#entered").textContent);
@@ -58,7 +59,24 @@ if (entered) {
   for (const field of form?.elements ?? []) fill(field, values(field.name));
   for (let fold = form?.closest("details"); fold; fold = fold.parentElement.closest("details")) fold.open = true;
   form?.scrollIntoView({ block: "center" });
-  form?.querySelector("[type=submit]")?.focus({ preventScroll: true });
+  const buttons = [...(form?.querySelectorAll("[type=submit]") ?? [])];
+  const button = buttons.find(({ name, value }) => name && values(name).includes(value)) ?? buttons[0];
+  button?.focus({ preventScroll: true });
+  if ("sends" in entered.dataset && button && sameEntries(new FormData(form, button), fields)) {
+    entered.remove();
+    form.dataset.confirmed = "yes"; // they were asked before they sent it the first time
+    addEventListener("load", () => form.requestSubmit(button)); // htmx has seen the form by then
+  }
+}
+
+function sameEntries(data, fields) {
+  const texts = (pairs) =>
+    pairs
+      .filter(([name]) => name !== "csrfmiddlewaretoken")
+      .map(([name, value]) => `${name}=${typeof value === "string" ? value.replace(/\r\n?/g, "\n") : "file"}`)
+      .sort()
+      .join("\0");
+  return texts([...data]) === texts(fields);
 }
 
 // Once a form has gone out, its restored entries are submitted.

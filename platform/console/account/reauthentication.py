@@ -8,7 +8,7 @@
 The decorator comes below `permitted`, `operators_only` or `signed_in`. GET needs no proof, so it
 also fits pages that show a form and act on POST. Signing in counts as proof. Without one, the
 person is redirected to their password or second factor and then back to the page, where the form
-holds their entries again (saved_form.py). They send it again themselves.
+holds their entries again and is sent (saved_form.py).
 """
 
 import time
@@ -29,11 +29,13 @@ from django.utils.translation import gettext as _
 from django_htmx.http import HttpResponseClientRedirect
 
 from console.account import saved_form
+from console.account.saved_form import Entered
 from console.authorization import ConsoleRequest, View
 from console.post_only import page_of
 from tenants.accounts import second_factor
 
 BY_FACTOR = "mfa"  # the method of a proof, as django-allauth records it
+NOWHERE = "/"
 
 
 def recently_proven(view: Callable[..., HttpResponse], method: str = "") -> View:
@@ -43,19 +45,53 @@ def recently_proven(view: Callable[..., HttpResponse], method: str = "") -> View
         if request.method in ("GET", "HEAD") or is_proven(request, by):
             return view(request, **kwargs)
         page = _page_of(request)
-        if saved_form.save(request, urlsplit(page).path):
-            text = _("Confirm your identity first. Your entries will be restored.")
-        else:
-            text = _("Confirm your identity, then submit the form again.")
-        messages.warning(request, text)
+        entered = None if page == NOWHERE else saved_form.save(request, urlsplit(page).path, by)
+        messages.warning(request, _announcement(entered))
         return _redirect_to_proof(request, page, by)
 
     return checked
 
 
+def _announcement(entered: Entered | None) -> str:
+    if entered and entered.is_whole:
+        return _("Confirm your identity first. Your form is then submitted.")
+    if entered and not entered.is_empty:
+        return _("Confirm your identity first. Your entries will be restored.")
+    return _("Confirm your identity, then submit the form again.")
+
+
+def restored_form(request: HttpRequest) -> tuple[Entered, bool] | None:
+    """Returns the entries of a form once, and whether the page sends it now."""
+    entered = saved_form.restore(request)
+    if entered is None:
+        return None
+    return entered, entered.is_whole and _comes_from_proof(request) and is_proven(
+        request, entered.by
+    )
+
+
+def _comes_from_proof(request: HttpRequest) -> bool:
+    """Returns whether the person has just left the page of the proof on this very host."""
+    came_from = request.headers.get("Referer", "")
+    safe = url_has_allowed_host_and_scheme(came_from, {request.get_host()}, request.is_secure())
+    proof = resolve_url("account_reauthenticate")
+    return safe and urlsplit(came_from).path.startswith(proof)
+
+
 def recently_proven_by_factor(view: Callable[..., HttpResponse]) -> View:
     """Require the second factor of people who have one. The act checks whether one is needed."""
     return recently_proven(view, BY_FACTOR)
+
+
+def may_read_texts(request: HttpRequest) -> bool:
+    """Returns whether the proof is good enough to read what other people wrote.
+
+    It takes the second factor of those who have one, and roles that read texts require one
+    (tenants/accounts/second_factor.py).
+    """
+    user = request.user
+    enrolled = user.is_authenticated and second_factor.enrolled(user)
+    return is_proven(request, BY_FACTOR if enrolled else "")
 
 
 def is_proven(request: HttpRequest, by: str = "") -> bool:
@@ -88,10 +124,10 @@ def _redirect_to_proof(request: ConsoleRequest, page: str, by: str) -> HttpRespo
 
 
 def _page_of(request: HttpRequest) -> str:
-    """Returns the page whose form was sent, by path only."""
+    """Returns the page whose form was sent, by path only; NOWHERE where the browser names none."""
     came_from = request.headers.get("Referer", "")
     hosts = {request.get_host()}
     if not url_has_allowed_host_and_scheme(came_from, hosts, request.is_secure()):
-        return "/"
+        return NOWHERE
     parts = urlsplit(came_from)
     return page_of(f"{parts.path}?{parts.query}" if parts.query else parts.path or "/")

@@ -1,8 +1,12 @@
 """Form entries kept while a person proves their identity, and then put back into the form.
 
-The person sends the form again themselves: a stored act would run unseen. Until then the entries
-lie encrypted in Redis, for ten minutes at most, and open only in the same session for the same
-person. Secrets are not stored. Without Redis the form comes back empty.
+Meanwhile the entries lie encrypted in Redis, for ten minutes at most, and open once, only in the
+same session for the same person. Secrets and files are not stored. Without Redis the form comes
+back empty.
+
+A whole form is sent again by the page itself (static/console/console.js), as the page of the proof
+says: if the person comes straight from that page, and the form with its entries is the same as
+before. The server never replays an act, so the form has a new CSRF token and shows its errors.
 """
 
 import base64
@@ -31,24 +35,32 @@ class Entered(msgspec.Struct, frozen=True):
 
     action: str
     fields: list[tuple[str, str]]
+    is_whole: bool  # nothing was left out: no secret, no file
+    by: str  # the method of the proof that the act needs; "" for any
+
+    @property
+    def is_empty(self) -> bool:
+        return not any(value for _name, value in self.fields)
 
 
-def save(request: HttpRequest, page: str) -> bool:
-    """Store the entries until `page`, a path, is shown again. Returns whether there were any."""
+def save(request: HttpRequest, page: str, by: str = "") -> Entered | None:
+    """Store the entries until `page`, a path, is shown again. Returns None if they are too long."""
     fields = [
         (name, value)
         for name in request.POST
         for value in request.POST.getlist(name)
-        if not _SECRET.search(name)
+        if name != "csrfmiddlewaretoken"
     ]
-    plain = msgspec.msgpack.encode(Entered(request.path, fields))
-    if not any(value for _name, value in fields) or len(plain) > MOST_BYTES:
-        return False
+    public = [field for field in fields if not _SECRET.search(field[0])]
+    entered = Entered(request.path, public, len(public) == len(fields) and not request.FILES, by)
+    plain = msgspec.msgpack.encode(entered)
+    if len(plain) > MOST_BYTES:
+        return None
     key, bound_to = _slot(request)
     ciphertext = base64.b64encode(_cipher.encrypt(plain, bound_to)).decode()
     cache.set(key, ciphertext, settings.ACCOUNT_REAUTHENTICATION_TIMEOUT)
     request.session[PAGE] = page
-    return True
+    return entered
 
 
 def restore(request: HttpRequest) -> Entered | None:

@@ -11,7 +11,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
-from console.account.reauthentication import recently_proven
+from console.account.reauthentication import recently_proven, recently_proven_by_factor
 from console.authorization import TenantRequest, permitted
 from console.data_sets.forms import (
     LARGEST_PIECE,
@@ -80,7 +80,7 @@ def upload(request: TenantRequest, data_set: UUID) -> HttpResponse:
 
 @require_POST
 @permitted(Permission.VIEW_PROMPTS)
-@recently_proven
+@recently_proven_by_factor
 def selection(request: TenantRequest, data_set: UUID) -> HttpResponse:
     row, form = find(request, data_set), SelectionForm(request.POST)
     version = saved(form, lambda: _select(request, row, form), REFUSALS)

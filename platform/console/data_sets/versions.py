@@ -8,7 +8,7 @@ from django.http import HttpResponse, StreamingHttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.utils.translation import gettext as _
 
-from console.account.reauthentication import recently_proven
+from console.account.reauthentication import recently_proven_by_factor
 from console.authorization import TenantRequest, permitted
 from console.data_sets import pages, words
 from console.data_sets.forms import PieceForm, ReasonForm
@@ -51,7 +51,7 @@ def pieces(request: TenantRequest, data_set: UUID, number: int) -> HttpResponse:
 
 @require_POST
 @permitted(Permission.VIEW_PROMPTS)
-@recently_proven
+@recently_proven_by_factor
 def samples(request: TenantRequest, data_set: UUID, number: int) -> HttpResponse:
     row, form = _find(request, data_set, number), ReasonForm(request.POST)
     read = partial(reading.samples, row, by=request.actor)
@@ -62,7 +62,7 @@ def samples(request: TenantRequest, data_set: UUID, number: int) -> HttpResponse
 
 @require_POST
 @permitted(Permission.VIEW_PROMPTS)
-@recently_proven
+@recently_proven_by_factor
 def download(request: TenantRequest, data_set: UUID, number: int) -> HttpResponse:
     row, form = _find(request, data_set, number), ReasonForm(request.POST)
     read = partial(reading.whole, row, by=request.actor)

@@ -17,7 +17,7 @@ from audit.exports import portability
 from audit.keys.keyring import Barred, Unreadable
 from audit.models import DeletionMode, DeletionRequest, Export
 from audit.retention import legal_hold
-from console.account.reauthentication import recently_proven
+from console.account.reauthentication import recently_proven, recently_proven_by_factor
 from console.authorization import TenantRequest, permitted
 from console.forms import ConsoleForm
 from console.post_only import require_POST
@@ -89,7 +89,7 @@ def person_deletion(request: TenantRequest, person: UUID) -> HttpResponse:
 
 @require_POST
 @permitted(Permission.VIEW_PROMPTS)
-@recently_proven
+@recently_proven_by_factor
 def person_export(request: TenantRequest, person: UUID) -> HttpResponse:
     row = _person(request, person)
     portability.ask(request.tenant.id, row.subject_id, by=request.actor)
@@ -99,7 +99,7 @@ def person_export(request: TenantRequest, person: UUID) -> HttpResponse:
 
 @require_POST
 @permitted(Permission.VIEW_PROMPTS)
-@recently_proven
+@recently_proven_by_factor
 def person_export_download(request: TenantRequest, person: UUID, person_export: UUID) -> Any:
     row = _person(request, person)
     owner = {"tenant_id": request.tenant.id, "subject_id": row.subject_id}

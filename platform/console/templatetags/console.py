@@ -12,11 +12,12 @@ from django.templatetags.static import static
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
+from django.utils.translation import pgettext_lazy
 
 from audit.models import DeletionRequest, DeletionState
 from console import navigation
 from console.access.roles import WORDS
-from console.account import saved_form
+from console.account.reauthentication import restored_form
 from console.account.second_factors.key_obstacle import key_obstacle
 from console.authorization import ConsoleRequest
 from console.post_only import page_of
@@ -28,6 +29,18 @@ from tenants.operator_scopes import OperatorScope
 from tenants.roles import Permission
 
 register = template.Library()
+_CURRENCIES = {
+    "CNY": pgettext_lazy("currency", "CNY"),
+    "EUR": pgettext_lazy("currency", "EUR"),
+    "USD": pgettext_lazy("currency", "USD"),
+}
+_CLASSES = {
+    "realtime": pgettext_lazy("class of work", "realtime"),
+    "batch": pgettext_lazy("class of work", "batch"),
+    "finetune": pgettext_lazy("class of work", "finetune"),
+    "preprocess": pgettext_lazy("class of work", "preprocess"),
+    "evaluation": pgettext_lazy("class of work", "evaluation"),
+}
 
 
 @register.simple_tag
@@ -44,7 +57,7 @@ def icon(name: str, classes: str = "") -> SafeString:
 register.filter("without_keys", secret_keys.hidden)
 register.filter("page_of", page_of)
 register.simple_tag(key_obstacle)
-register.simple_tag(saved_form.restore, name="entered")
+register.simple_tag(restored_form)
 register.simple_tag(navigation.menu)
 register.simple_tag(navigation.destinations)
 register.simple_tag(navigation.chat_url)
@@ -89,6 +102,12 @@ def money(micro: int) -> str:
     return f"{units:.4f}" if units >= 0.01 else f"{units:.6f}".rstrip("0")
 
 
+@register.simple_tag
+def currency() -> str:
+    """Returns the name of the currency of prices and quotas; an unknown one by its code."""
+    return str(_CURRENCIES.get(settings.CURRENCY, settings.CURRENCY))
+
+
 @register.filter
 def energy(millijoules: int) -> str:
     """Formats millijoules: 12.3 kWh, 45.6 Wh, or 789 J below a tenth of a Wh."""
@@ -116,6 +135,12 @@ def percent(part: int, whole: int) -> str:
 def decimal(number: Decimal) -> str:
     """Formats 0.5 or 1,200, without the zeros that the database adds."""
     return f"{number.normalize():,f}"
+
+
+@register.filter
+def class_name(name: str) -> str:
+    """Returns the name of a class of work in the reader's language; an unknown one unchanged."""
+    return str(_CLASSES.get(name, name))
 
 
 @register.filter

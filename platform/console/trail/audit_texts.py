@@ -14,7 +14,7 @@ from django.utils.translation import gettext_lazy as _
 from audit.models import Event
 from audit.search import text_search
 from audit.trail.record import LONGEST_REASON
-from console.account.reauthentication import recently_proven
+from console.account.reauthentication import recently_proven_by_factor
 from console.authorization import TenantRequest, permitted
 from console.forms import ConsoleForm, MomentField
 from tenants.roles import Permission
@@ -43,7 +43,7 @@ class TextSearchForm(WhyForm):
 
 
 @permitted(Permission.VIEW_PROMPTS)
-@recently_proven
+@recently_proven_by_factor
 def text_search_page(request: TenantRequest) -> HttpResponse:
     form = TextSearchForm(request.POST or None, initial=_last_day())
     matches = None
@@ -72,7 +72,7 @@ def text_search_page(request: TenantRequest) -> HttpResponse:
 
 
 @permitted(Permission.VIEW_PROMPTS)
-@recently_proven
+@recently_proven_by_factor
 def text_view(request: TenantRequest, completion: UUID) -> HttpResponse:
     """Show a form for the reason on GET, the text on POST."""
     form, viewed = WhyForm(request.POST or None), None

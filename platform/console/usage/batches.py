@@ -18,7 +18,7 @@ from django.utils.translation import gettext_lazy as _
 from audit.actions import Action
 from audit.keys.keyring import Unreadable
 from audit.trail.record import LONGEST_REASON
-from console.account.reauthentication import recently_proven
+from console.account.reauthentication import recently_proven_by_factor
 from console.authorization import ConsoleRequest, TenantRequest, View, operators_only, permitted
 from console.forms import ConsoleForm
 from console.paging import page
@@ -98,7 +98,7 @@ def _windows() -> list[dict[str, Any]]:
 
 @require_POST
 @permitted(Permission.VIEW_PROMPTS)
-@recently_proven
+@recently_proven_by_factor
 def download(request: TenantRequest, batch: UUID) -> HttpResponse:
     row = _batch(request, batch)
     form = DownloadForm(row, request.POST)

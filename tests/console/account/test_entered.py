@@ -1,4 +1,4 @@
-"""What somebody had entered comes back after the proof: to them, once, and without secrets."""
+"""A form comes back after the proof, to its person, once, without secrets, and is sent again."""
 
 import re
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from console.post_only import page_of
 from inference.queue.client import client as redis
 from tenants.models import Member
 from tenants.models.link import Link
-from tests.console.conftest import PASSWORD, SignIn, prove
+from tests.console.conftest import BACKEND, PASSWORD, SignIn, prove
 
 pytestmark = pytest.mark.django_db
 PAGE = "/console/t/acme/members/"
@@ -45,14 +45,56 @@ def test_it_comes_back_once_after_the_proof(late: Client) -> None:
     assert answer["Location"].startswith("/account/proof/?next=")
     assert not Link.objects.exists()
     proof = late.get(answer["Location"])
-    assert "Your entries will be restored." in proof.content.decode()
+    assert "Your form is then submitted." in proof.content.decode()
     back = late.post(answer["Location"], {"password": PASSWORD, "next": PAGE})
     assert back["Location"] == PAGE
     fields = shown(late)
     for name, value in SENT.items():
         assert f'["{name}", "{value}"]' in fields
-    assert not Link.objects.exists()  # nothing is sent but by the person
+    assert not Link.objects.exists()  # the page sends it, never the server
     assert shown(late) == ""
+
+
+PROOF = "http://testserver/account/proof/code/?next=x"
+
+
+@pytest.mark.parametrize(
+    ("came_from", "seconds_ago", "sends"),
+    [
+        (PROOF, 0, True),
+        (PROOF, 700, False),
+        ("", 0, False),
+        (f"http://testserver{PAGE}", 0, False),
+        ("https://evil.example/account/proof/", 0, False),
+    ],
+)
+def test_it_is_sent_again_straight_after_the_proof_alone(
+    late: Client, alice: Member, came_from: str, seconds_ago: float, sends: bool
+) -> None:
+    send(late)
+    prove(late, alice.user, seconds_ago)
+    page = late.get(PAGE, headers={"Referer": came_from}).content.decode()
+    assert ("data-sends" in page) == sends
+    assert "data-entered" in page
+    again = late.get(PAGE, headers={"Referer": came_from}).content.decode()
+    assert "data-entered" not in again, "once"
+
+
+def test_a_form_that_lost_a_secret_is_not_sent_again(late: Client, alice: Member) -> None:
+    answer = send(late, client_secret="hidden")
+    assert "Your entries will be restored." in late.get(answer["Location"]).content.decode()
+    prove(late, alice.user)
+    page = late.get(PAGE, headers={"Referer": PROOF}).content.decode()
+    assert "data-entered" in page
+    assert "data-sends" not in page
+
+
+def test_the_form_of_a_foreign_page_is_not_kept(alice: Member) -> None:
+    client = Client(enforce_csrf_checks=True)
+    client.force_login(alice.user, BACKEND)
+    prove(client, alice.user, seconds_ago=700)
+    assert client.post(PAGE + "invitation/", SENT).status_code == 403
+    assert "data-entered" not in client.get(PAGE).content.decode()
 
 
 def test_after_a_mistake_it_comes_back_to_the_page_that_the_address_belongs_to(
@@ -141,10 +183,18 @@ def test_no_secret_is_kept(late: Client) -> None:
     assert '["tokens_per_minute", "1200"]' in fields
 
 
-def test_a_form_without_fields_keeps_nothing(late: Client, bob: Member) -> None:
-    answer = late.post(f"{PAGE}{bob.pk}/removal/", headers={"Referer": f"http://testserver{PAGE}"})
-    said = late.get(answer["Location"]).content.decode()
-    assert "Confirm your identity, then submit the form again." in said
+def test_a_button_without_fields_is_pressed_again(late: Client, alice: Member, bob: Member) -> None:
+    page = f"{PAGE}{bob.pk}/"
+    late.post(f"{page}removal/", headers={"Referer": f"http://testserver{page}"})
+    prove(late, alice.user)
+    text = late.get(page, headers={"Referer": PROOF}).content.decode()
+    assert f'data-entered="{page}removal/" data-sends' in text
+
+
+def test_a_form_that_is_too_long_is_not_kept(late: Client) -> None:
+    answer = send(late, email="x" * 40_000)
+    page = late.get(answer["Location"]).content.decode()
+    assert "Confirm your identity, then submit the form again." in page
     assert shown(late) == ""
 
 

@@ -46,9 +46,10 @@ def test_who_has_not_proved_it_comes_back_to_the_page_with_a_word(
     assert answer["Location"] == (
         "/account/proof/?next=%2Fconsole%2Ft%2Facme%2Fmembers%2F%3Fpage%3D2"
     )
-    assert said == ["Confirm your identity, then submit the form again."]
-    answer, _ = asked(client, bob.user, Referer="https://evil.example/console/")
+    assert said == ["Confirm your identity first. Your form is then submitted."]
+    answer, said = asked(client, bob.user, Referer="https://evil.example/console/")
     assert answer["Location"] == "/account/proof/?next=%2F"
+    assert said == ["Confirm your identity, then submit the form again."]
     answer, _ = asked(client, bob.user, **{"HX-Request": "true", "Referer": page})
     assert answer["HX-Redirect"].startswith("/account/proof/")
 

@@ -1,6 +1,7 @@
 """A second factor: enrolled, asked for, and the duty to have one."""
 
 import re
+from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -8,11 +9,13 @@ import pytest
 from allauth.mfa.models import Authenticator
 from django.core.management import call_command
 from django.test import Client
+from django.utils import timezone
 
 from audit.actions import Action
 from audit.models import Event
 from console.account.second_factors.mfa_adapter import FactorUnreadable, decrypt, secrets_of
 from console.isolation.expected import PAGES
+from inference.models import DataSet
 from tenants.key_scopes import Scope, key_permissions
 from tenants.models import Member, Tenant, User
 from tenants.roles import Permission, Profile, readers
@@ -353,3 +356,49 @@ def test_a_wrong_kind_of_answer_is_refused_not_failed(alice: Member, client: Cli
         assert answer.status_code == 200, posted
     assert User.objects.filter(pk=alice.user.pk).exists()
     assert client.get("/console/t/acme/").status_code == 302
+
+
+# Reading what other people wrote --------------------------------------------------------------
+TEXTS = [page.path for page in PAGES if page.acts == Permission.VIEW_PROMPTS]
+
+
+def proven_by(client: Client, method: str) -> None:
+    session = client.session
+    for record in session["account_authentication_methods"]:
+        record["method"] = method
+    session.save()
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("path", TEXTS)
+def test_texts_are_read_after_the_second_factor_alone(
+    carol: Member, sign_in: SignIn, required: None, path: str
+) -> None:
+    with_app(carol.user)
+    client = sign_in(carol)
+    address = re.sub(r"<uuid:\w+>", str(uuid4()), re.sub(r"<int:\w+>", "1", path))
+    address = "/" + address.replace("<slug:tenant>", "acme")
+    answer = client.post(address, {"reason": "Audit 17"})
+    assert answer["Location"].startswith("/account/proof/code/"), "a password is not enough"
+    proven_by(client, "mfa")
+    assert client.post(address, {"reason": "Audit 17"}).status_code in (200, 404)
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("method", ["password", "mfa"])
+def test_the_management_api_shows_texts_after_the_second_factor_alone(
+    carol: Member, sign_in: SignIn, required: None, method: str
+) -> None:
+    with_app(carol.user)
+    data_set = DataSet.create(carol.tenant, "chats", by="test", owner=carol.subject_id)
+    client = sign_in(carol)
+    proven_by(client, method)
+    address = f"/api/v1/tenants/acme/data-sets/{data_set.pk}/select/"
+    now = timezone.now()
+    choice: dict[str, Any] = {
+        "since": (now - timedelta(hours=1)).isoformat(),
+        "until": now.isoformat(),
+    }
+    choice |= {"origins": ["requests"], "reason": "Audit 17"}
+    answer = client.post(address, choice, content_type="application/json")
+    assert answer.json()["type"].endswith("proof_needed") == (method == "password")

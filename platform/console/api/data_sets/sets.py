@@ -11,7 +11,7 @@ from rest_framework.response import Response
 
 from audit.retention.legal_hold import OnHold
 from audit.trail.record import LONGEST_REASON
-from console.account.reauthentication import is_proven
+from console.account.reauthentication import is_proven, may_read_texts
 from console.api.acts import Act, filters, listing, showing
 from console.api.data_sets.versions import DataSetVersionShape
 from console.api.problem import bad_request, denied
@@ -95,10 +95,11 @@ class DataSets(Resource):
         """Add a version of the tenant's own recorded conversations.
 
         This is on record, with the reason. The tenant must allow it (`conversation-use/`), and
-        people must have confirmed their identity within the last ten minutes.
+        people must have confirmed their identity, by their second factor if they have one, within
+        the last ten minutes.
         """
         row, fields = self.row(), self.body()
-        if not is_proven(request._request):
+        if not may_read_texts(request._request):
             raise proof_needed()
         reason = fields.pop("reason")
         selection = Selection(tuple(fields.pop("origins")), **fields)

@@ -12,7 +12,7 @@ from rest_framework.response import Response
 
 from audit.retention.legal_hold import OnHold
 from audit.trail.record import LONGEST_REASON
-from console.account.reauthentication import is_proven
+from console.account.reauthentication import may_read_texts
 from console.api.acts import Act, listing, shape_of, showing
 from console.api.own_files import own_file
 from console.api.problem import bad_request, not_found
@@ -155,8 +155,8 @@ class DataSetVersions(Resource):
     def samples(self, request: Any, **path: Any) -> Response:
         """Read some rows of a version.
 
-        This is on record, with the reason. People must have confirmed their identity within the
-        last ten minutes.
+        This is on record, with the reason. People must have confirmed their identity, by
+        their second factor if they have one, within the last ten minutes.
         """
         version, reason = self._readable()
         chosen = reading.samples(version, by=self.actor, reason=reason)
@@ -176,7 +176,7 @@ class DataSetVersions(Resource):
 
     def _readable(self) -> tuple[DataSetVersion, str]:
         version, reason = self.row(), self.body()["reason"]
-        if not is_proven(self.request._request):
+        if not may_read_texts(self.request._request):
             raise proof_needed()
         return version, reason
 

@@ -12,7 +12,7 @@ from rest_framework.response import Response
 from audit.exports import export_file, portability
 from audit.keys.keyring import Barred, Unreadable
 from audit.models import Export
-from console.account.reauthentication import is_proven
+from console.account.reauthentication import may_read_texts
 from console.api.acts import Act, listing, shape_of, showing
 from console.api.problem import not_found
 from console.api.requester import proof_needed
@@ -108,10 +108,11 @@ class PersonExports(Resource):
     def file(self, request: Any, **path: Any) -> HttpResponseBase:
         """Download an export of a person's data.
 
-        This is on record. People must have confirmed their identity within the last ten minutes.
+        This is on record. People must have confirmed their identity, by their second factor if they
+        have one, within the last ten minutes.
         """
         export: Export = self.row()
-        if self.who.user and not is_proven(request._request):
+        if self.who.user and not may_read_texts(request._request):
             raise proof_needed()
         try:
             pieces = portability.download(export, by=self.actor)
