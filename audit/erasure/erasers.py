@@ -57,6 +57,13 @@ def find(name: str) -> Eraser | None:
     return _known.get(name)
 
 
+def stored(tenant_id: UUID, subject_id: UUID) -> list[tuple[Eraser, int]]:
+    """Counts the entries that an erasure would find now, of stores with contents that have any."""
+    stores = [eraser for eraser in in_order() if eraser.turn == ErasureTurn.CONTENT]
+    counts = [(eraser, eraser.verify(tenant_id, subject_id)) for eraser in stores]
+    return [(eraser, count) for eraser, count in counts if count]
+
+
 def label(name: str) -> str:
     eraser = find(name)
     return str(eraser.label) if eraser else name

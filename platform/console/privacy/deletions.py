@@ -27,6 +27,7 @@ from console.forms import ConsoleForm
 from console.paging import page
 from console.people.members import roles_to_give
 from console.post_only import require_POST
+from console.privacy import evidence_words
 from console.privacy.refusal_texts import refusal_text
 from console.trail.actors import Actors
 from tenants.models import ApiKey, Member, Tenant
@@ -175,7 +176,9 @@ def certificate_of(request: Any, row: DeletionRequest) -> HttpResponse:
         headers = {"Content-Disposition": f'attachment; filename="erasure-{row.id}.json"'}
         return HttpResponse(text, content_type="application/json", headers=headers)
     body = row.certificate["body"]
-    stores = [(erasers.label(s["store"]), s, _evidence(s["evidence"])) for s in body["stores"]]
+    stores = [
+        (erasers.label(s["store"]), s, evidence_words.shown(s["evidence"])) for s in body["stores"]
+    ]
     moments = {name: _to_the_second(body[name]) for name in _MOMENTS}
     context = {"body": body, "moments": moments, "stores": stores, "certificate": row.certificate}
     return render(request, "console/deletions/certificate.html", context)
@@ -184,16 +187,6 @@ def certificate_of(request: Any, row: DeletionRequest) -> HttpResponse:
 def _to_the_second(moment: str | None) -> str:
     """Returns a moment of the certificate without its microseconds."""
     return moment[:19].replace("T", " ") + " UTC" if moment else "–"
-
-
-def _evidence(evidence: dict[str, Any]) -> list[tuple[str, str]]:
-    return [(name, _as_text(value)) for name, value in evidence.items()]
-
-
-def _as_text(value: Any) -> str:
-    if isinstance(value, list):
-        return ", ".join(f"{e['recipient']} ({e['told']}, {e['at'][:16]})" for e in value) or "–"
-    return str(value)
 
 
 # Owner of the data --------------------------------------------------------------------------------
@@ -229,6 +222,8 @@ def _ask_for(request: TenantRequest) -> HttpResponse:
     if not form.is_valid():
         return _list(request, _rows(request), form)
     assert owner
+    if request.POST.get("confirmed") != str(owner.subject_id):
+        return _list(request, _rows(request), form, about=_preview(request.tenant, owner))
     del form.cleaned_data["whose"]
     own = owner == request.member
     asker = {"by": request.actor, "decides": alone, "own": own}
@@ -242,6 +237,20 @@ def _ask_for(request: TenantRequest) -> HttpResponse:
         text = _("Somebody else has to approve it, because this role is above yours.")
         messages.info(request, text)
     return _back(request, row)
+
+
+def _preview(tenant: Tenant, owner: Subject) -> dict[str, Any]:
+    """Names the owner of the data and counts what is stored, for the question before the act."""
+    stores = erasers.stored(tenant.id, owner.subject_id)
+    shown = {
+        "owner": str(owner if isinstance(owner, ApiKey) else owner.subject_id),
+        "subject": owner.subject_id,
+        "stores": [(str(eraser.label), count) for eraser, count in stores],
+    }
+    if isinstance(owner, Member):
+        role = owner.get_role_display()
+        shown |= {"owner": str(owner.user), "address": owner.user.email, "role": role}
+    return shown
 
 
 def ask(
@@ -283,10 +292,14 @@ def _back(request: TenantRequest, row: DeletionRequest) -> HttpResponse:
 
 # Pages -------------------------------------------------------------------------------------------
 def _list(
-    request: ConsoleRequest, rows: QuerySet[DeletionRequest], form: AskForm | None = None
+    request: ConsoleRequest,
+    rows: QuerySet[DeletionRequest],
+    form: AskForm | None = None,
+    about: dict[str, Any] | None = None,
 ) -> HttpResponse:
     shown = page(rows, "requested_at", request.GET.get("cursor", ""))
     context = {"page": shown, "lines": lines(shown.rows, request.tenant), "form": form}
+    context["about"] = about
     return render(request, "console/deletions/page.html", context)
 
 
@@ -314,7 +327,7 @@ _DECIDABLE = (DeletionState.REQUESTED, DeletionState.APPROVED, DeletionState.HEL
 
 def _shown_evidence(step: ErasureStep) -> list[tuple[str, str]]:
     hidden = ("key_ids", "key_ids_sha256", "tried_at")
-    return _evidence({k: v for k, v in step.evidence.items() if k not in hidden})
+    return evidence_words.shown({k: v for k, v in step.evidence.items() if k not in hidden})
 
 
 def lines(rows: list[DeletionRequest], tenant: Tenant | None) -> list[DeletionRow]:
@@ -339,7 +352,7 @@ def lines(rows: list[DeletionRequest], tenant: Tenant | None) -> list[DeletionRo
 
 def _pseudonym(row: DeletionRequest) -> str:
     """Returns the pseudonym, until the deletion is done and it leads to nothing."""
-    return _("nobody any more") if row.state == DeletionState.DONE else str(row.subject_id)
+    return _("(erased person)") if row.state == DeletionState.DONE else str(row.subject_id)
 
 
 _verbs = deletion  # views have a parameter named `deletion`

@@ -5,7 +5,6 @@ from typing import Any
 from django import forms
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied, ValidationError
-from django.core.paginator import Paginator
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
@@ -46,15 +45,16 @@ def retention_page(request: TenantRequest) -> HttpResponse:
 @operators_only
 def all_retention(request: ConsoleRequest) -> HttpResponse:
     """List every tenant's periods, and the result of last night's run."""
-    search = request.GET.get("q", "").strip()
-    tenants = Tenant.objects.filter(name__icontains=search).order_by("name")
-    page = Paginator(tenants, PAGE).get_page(request.GET.get("page"))
-    rules = periods.rules_of([tenant.id for tenant in page])
+    search, after = request.GET.get("q", "").strip(), request.GET.get("after", "")
+    tenants = Tenant.objects.filter(name__icontains=search, name__gt=after).order_by("name")
+    shown = list(tenants[: PAGE + 1])
+    rules = periods.rules_of([tenant.id for tenant in shown[:PAGE]])
     context = {
         "classes": data_classes.known(),
         "search": search,
-        "page": page,
-        "lines": [(tenant, rules[tenant.id]) for tenant in page],
+        "after": after,
+        "last": shown[PAGE - 1].name if len(shown) > PAGE else "",
+        "lines": [(tenant, rules[tenant.id]) for tenant in shown[:PAGE]],
         "night": CheckRun.objects.filter(name=pruning.CHECK).order_by("-at").first(),
         "pruned": PrunedMonth.objects.order_by("-month", "table")[:24],
     }

@@ -1,6 +1,7 @@
 """The pages of deletion: a member's own, the tenant's, the operators', and the link that stays."""
 
 import json
+import re
 from datetime import timedelta
 from typing import Any
 from uuid import uuid4
@@ -27,6 +28,14 @@ State = DeletionState
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(execution, "QUIET", timedelta(0))
+
+
+def erase(client: Client, **fields: str) -> Any:
+    """Ask on the page, and confirm what it then names."""
+    page = client.post(LIST, fields)
+    confirmed = re.search(r'name="confirmed" value="([^"]+)"', page.content.decode())
+    assert confirmed, page.content.decode()
+    return client.post(LIST, {**fields, "confirmed": confirmed[1]})
 
 
 def asked(member: Member, by_admin: Member | None = None, **more: Any) -> DeletionRequest:
@@ -137,7 +146,7 @@ def test_an_administrator_does_not_erase_an_owner_alone(
     client, whose = sign_in(erin), {"whose": "alice@acme.example", "mode": "erase"}
     page = client.post(LIST, {**whose, "removes": "on"}).content.decode()
     assert "may do more than yours" in page
-    client.post(LIST, whose)
+    erase(client, **whose)
     found = DeletionRequest.objects.get()
     assert (found.state, found.requested_by) == (State.REQUESTED, erin.actor)
     client.post(f"{LIST}{found.pk}/approval/")
@@ -195,21 +204,37 @@ def test_an_administrator_erases_somebodys_data(
     erin: Member, dave: Member, sign_in: SignIn
 ) -> None:
     client = sign_in(erin)
-    answer = client.post(LIST, {"whose": "dave@acme.example", "mode": "erase", "reason": "letter"})
+    answer = erase(client, whose="dave@acme.example", mode="erase", reason="letter")
     found = DeletionRequest.objects.get()
     assert answer.headers["Location"] == f"{LIST}{found.pk}/"
     assert (found.state, found.subject_id) == (State.APPROVED, dave.subject_id)
     execution.work()
     page = client.get(f"{LIST}{found.pk}/").content.decode()
-    assert "nobody any more" in page
+    assert "(erased person)" in page
     assert client.get(f"{LIST}{found.pk}/certificate/").status_code == 200
     file = client.get(f"{LIST}{found.pk}/certificate/?format=json")
     assert certificate.verifies(json.loads(file.content))
 
 
+def test_the_question_names_the_person_and_counts_what_is_stored(
+    erin: Member, dave: Member, bob: Member, sign_in: SignIn
+) -> None:
+    for _ in range(3):
+        dave.tenant.conversations.create(
+            member=dave, model="m", data_key_id=uuid4(), title_ciphertext=b""
+        )
+    client, whose = sign_in(erin), {"whose": "dave@acme.example", "mode": "erase"}
+    page = client.post(LIST, whose).content.decode()
+    assert "Erase the data of Dave?" in page
+    assert re.search(r"Conversations[^<]*</dt><dd[^>]*>3</dd>", page)
+    other = {**whose, "confirmed": str(bob.subject_id)}
+    assert "Erase the data of Dave?" in client.post(LIST, other).content.decode()
+    assert not DeletionRequest.objects.exists()
+
+
 def test_or_a_keys(erin: Member, acme: Tenant, sign_in: SignIn) -> None:
     key, _text = ApiKey.issue(acme, "robot", by="test")
-    sign_in(erin).post(LIST, {"whose": "robot", "mode": "restrict"})
+    erase(sign_in(erin), whose="robot", mode="restrict")
     assert DeletionRequest.objects.get().subject_id == key.subject_id
 
 
@@ -219,7 +244,7 @@ def test_or_theirs_who_have_left(erin: Member, dave: Member, sign_in: SignIn) ->
     dave.remove(by=erin.actor)
     page = client.post(LIST, {"whose": str(subject), "mode": "erase", "removes": "on"})
     assert "have left already" in page.content.decode()
-    client.post(LIST, {"whose": str(subject), "mode": "erase"})
+    erase(client, whose=str(subject), mode="erase")
     found = DeletionRequest.objects.get()
     assert (found.state, found.subject_id) == (State.APPROVED, subject)
     assert str(subject) in client.get(LIST).content.decode()

@@ -104,7 +104,7 @@ def test_the_pages_of_deletions_and_holds_take_a_reference(
     whose = {"whose": REFERENCE, "mode": "erase"}
     refused = client.post("/console/t/acme/deletions/", {**whose, "removes": "on"})
     assert "They are no member" in refused.content.decode()
-    client.post("/console/t/acme/deletions/", whose)
+    client.post("/console/t/acme/deletions/", {**whose, "confirmed": str(person.subject_id)})
     assert DeletionRequest.objects.get().subject_id == person.pk
 
 

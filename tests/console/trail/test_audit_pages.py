@@ -327,6 +327,8 @@ def test_the_days_of_all_tenants_take_as_many_queries_as_those_of_two(
         True,
         False,
     )
+    following = client.get("/console/retention/", {"after": "tenant-47"}).content.decode()
+    assert ("tenant-47<" in following, "tenant-48<" in following) == (False, True)
     found = client.get("/console/retention/", {"q": "tenant-5"}).content.decode()
     assert ("359" in found, "acme" in found) == (True, False)
 
