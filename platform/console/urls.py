@@ -32,7 +32,7 @@ from console.limits import limits, prices, quotas, reconciliations, refusals
 from console.measures import comparison, dialogues, figures
 from console.people import invitations as invitation_lists
 from console.people import members, teams
-from console.privacy import deletions, legal_holds, own_data, people, retention
+from console.privacy import audit_kit, deletions, legal_holds, own_data, people, retention
 from console.prompts import cache
 from console.prompts import templates as prompt_templates
 from console.registry import pages as registry
@@ -299,6 +299,14 @@ in_tenant = [
     path("audit/texts/", audit_texts.text_search_page, name="text_search"),
     path("audit/texts/<uuid:completion>/", audit_texts.text_view, name="text_view"),
     path("audit/exports/", audit_exports.audit_exports, name="audit_exports"),
+    path("audit/kit/", audit_kit.audit_kit, name="audit_kit"),
+    path("audit/kit/file/", audit_kit.audit_kit_file, name="audit_kit_file"),
+    path("audit/kit/witness/", audit_kit.audit_kit_witness, name="audit_kit_witness"),
+    path(
+        "audit/kit/certificates/<uuid:deletion>/",
+        audit_kit.audit_kit_certificate,
+        name="audit_kit_certificate",
+    ),
     path(f"{_EXPORT}file/", audit_exports.audit_export_file, name="audit_export_file"),
     path(f"{_EXPORT}drop/", audit_exports.audit_export_drop, name="audit_export_drop"),
     path("retention/", retention.retention_page, name="retention"),

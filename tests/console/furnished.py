@@ -139,6 +139,7 @@ LISTS = (
     "deletions/",
     "audit/",
     "audit/exports/",
+    "audit/kit/",
     "audit/texts/",
     "retention/",
     "holds/",

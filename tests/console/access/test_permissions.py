@@ -278,6 +278,9 @@ IN_TENANT: list[Row] = [
     ("get", "text_view", READERS, 200),
     ("post", "text_view", READERS, 200),
     ("get", "audit_exports", AUDITORS, 200),
+    ("get", "audit_kit", AUDITORS, 200),
+    ("get", "audit_kit_file", AUDITORS, 200),
+    ("get", "audit_kit_witness", AUDITORS, 404),  # of no time
     ("post", "audit_exports", AUDITORS, 200),
     ("post", "audit_export_file", AUDITORS, 404),  # nothing has been made
     ("post", "audit_export_drop", AUDITORS, 302),
@@ -369,6 +372,7 @@ ELSEWHERE |= {"all_drills"}
 # of tests/isolation
 ELSEWHERE |= {"deletions", "deletion", "deletion_approval", "deletion_refusal", "certificate"}
 ELSEWHERE |= {"deletion_lifting", "price_ending"}
+ELSEWHERE |= {"audit_kit_certificate"}  # tests/console/privacy/test_audit_kit.py
 ELSEWHERE |= {"own_data", "own_deletion", "own_export", "own_export_download", "followed"}
 ELSEWHERE |= {"all_deletions", "keys_at_rest", "backups"}
 # tests/console/registry
