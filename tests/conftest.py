@@ -22,7 +22,7 @@ from config.celery import app as celery_app
 from inference import engines
 from tenants.models import Tenant
 from tenants.rate_limits.admission import CLOCK_KEY
-from tests import embedded
+from tests import embedded, static_files
 from tests.emptying import Emptying
 
 # The same examples each time: a run that fails can be run again. `make soak` looks for new ones.
@@ -48,6 +48,7 @@ def pytest_configure() -> None:
     Passwords of tests need not withstand anybody. Running platforms hash as they should.
     """
     celery_app.set_default()
+    static_files.on_live_servers()
     # Threads of tests are not Celery's: what one keeps would be there in the next test.
     settings.DATABASES["default"]["CONN_MAX_AGE"] = 0
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]

@@ -3,6 +3,7 @@
 Probes and /v1 are on a lean router, websockets on Channels, pages on Django.
 """
 
+import asyncio
 import os
 from typing import Any
 
@@ -18,6 +19,7 @@ from asgiref.sync import sync_to_async
 from channels.auth import AuthMiddlewareStack
 from channels.routing import URLRouter
 from django.conf import settings
+from django.contrib.staticfiles.storage import staticfiles_storage
 from django.urls import re_path
 
 from config.celery import app as celery_app
@@ -86,6 +88,8 @@ async def _lifespan(scope: Any, receive: Any, send: Any) -> None:
             if problem := await sync_to_async(lambda: startup_problem() or follow_engines())():
                 await send({"type": "lifespan.startup.failed", "message": problem})
                 return
+            files: Any = staticfiles_storage
+            await asyncio.to_thread(getattr, files, "by_name")  # the first page needs them
             scope["state"]["context"] = context = await Context.open()
             await probes.checks(context)  # opens the connections that probes use from now on
             freeze_loaded_objects()

@@ -44,7 +44,7 @@ export function typeset(root) {
 }
 
 function load() {
-  loading ??= import(new URL("katex.min.js", KATEX)).then(() => {
+  loading ??= import("../vendor/katex-0.19.1/katex.min.js").then(() => {
     const sheet = document.createElement("link");
     sheet.rel = "stylesheet";
     sheet.href = new URL("katex.min.css", KATEX);

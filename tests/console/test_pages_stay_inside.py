@@ -5,10 +5,11 @@ import re
 import pytest
 from django.test import Client
 
+from deploy.tabler.trim import SOURCE, TARGET
 from tenants.models import Member, User
 from tests.console.conftest import SignIn
 from tests.console.furnished import IN_PLATFORM, furnish
-from tests.console.page_sources import INLINE, LOADS, STATIC
+from tests.console.page_sources import INLINE, LOADS, STATIC, is_file
 
 
 @pytest.fixture
@@ -37,12 +38,12 @@ def test_whatever_a_page_names_exists(pages: list[str]) -> None:
     named = {t.partition("#")[0] for page in pages for t in LOADS.findall(page)}
     for target in named:
         if target.startswith("/static/"):
-            assert (STATIC / target.removeprefix("/static/")).is_file(), target
+            assert is_file(target), target
 
 
 def test_every_icon_is_in_the_sprite(pages: list[str]) -> None:
     sprite = (STATIC / "console" / "icons.svg").read_text()
-    used = {name for page in pages for name in re.findall(r"icons\.svg#([\w-]+)", page)}
+    used = {name for page in pages for name in re.findall(r"icons\.\w+\.svg#([\w-]+)", page)}
     assert used
     for name in used:
         assert f'id="{name}"' in sprite
@@ -59,3 +60,13 @@ def test_the_policy_is_strict(client: Client, db: None) -> None:
 def test_vendored_parts_have_their_licences() -> None:
     for folder in ("htmx-2.0.11", "tabler-1.6.1", "uplot-1.6.32"):
         assert (STATIC / "vendor" / folder / "LICENSE").is_file()
+
+
+def test_the_trimmed_tabler_has_every_class_of_a_page_that_the_whole_has(pages: list[str]) -> None:
+    whole, served = (
+        set(re.findall(r"\.((?:\\.|[\w-])+)", path.read_text())) for path in (SOURCE, TARGET)
+    )
+    lists = [names for page in pages for names in re.findall(r'class="([^"]*)"', page)]
+    used = {name for names in lists for name in names.split()}
+    assert used & served
+    assert not (used & whole) - served
