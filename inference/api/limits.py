@@ -6,6 +6,7 @@ cost is reserved. A whole answer's show the rest after its settlement.
 
 import math
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import orjson
@@ -73,10 +74,20 @@ def _advice(admission: Admission, seconds: int) -> str:
             "progress have ended"
         )
     if not admission.never_fits:
-        return f"it frees in {seconds} s"
+        return _renewal(seconds)
     if admission.unit == "requests":
         return "no window has room for it"
     return "it is larger than the whole quota, and waiting does not help: send a lower max_tokens"
+
+
+def _renewal(seconds: int) -> str:
+    """Says when a window of a quota begins anew, by the clock and in hours or days."""
+    moment = datetime.now(UTC) + timedelta(seconds=seconds + 30)  # to the nearest minute
+    if seconds < 2 * 24 * 3600:
+        passed = f"{seconds // 3600} h" if seconds >= 7200 else f"{max(1, seconds // 60)} min"
+        return f"it renews at {moment:%H:%M} UTC, in {passed}"
+    days = seconds // (24 * 3600)
+    return f"it renews on {moment:%Y-%m-%d} at {moment:%H:%M} UTC, in {days} days"
 
 
 def headers(admission: Admission, scope: str = "") -> Headers:

@@ -167,7 +167,7 @@ def _follow(relation: ForeignObjectRel, before: UUID, after: UUID) -> None:
 
 
 def register_erasers() -> None:
-    refusals, answers = _("Refusals"), _("Answers kept for requests that are repeated")
+    refusals, answers = _("Refusals"), _("Idempotent replies")
     turn = ErasureTurn.CONTENT
     register(
         Eraser("refusals", refusals, turn, _erase_refusals, lambda *who: _refusals(*who).count())

@@ -134,7 +134,7 @@ class RotationForm(ConsoleForm):
         coerce=int,
         choices=[
             (24, _("another day")),
-            (0, _("not a moment longer")),
+            (0, _("Revoke immediately")),
             (1, _("another hour")),
             (7 * 24, _("another week")),
             (30 * 24, _("another 30 days")),

@@ -278,6 +278,9 @@ class NewEngineForm(_NewForm, EngineForm):
 
     def __init__(self, data: Any = None) -> None:
         super().__init__(data)
+        self.fields["api_key"].help_text = _(
+            "Stored encrypted and never shown. Leave empty if none is needed."
+        )
         self.fields["url"].required = False
         self.fields["url"].help_text = _(
             'Empty for a server that Forebay starts: kind llama_cpp, and {"launch": {"model": '

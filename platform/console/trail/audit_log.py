@@ -9,7 +9,7 @@ from audit.search.events import BadCursor, EventPage, Filters, page
 from console.authorization import ConsoleRequest, TenantRequest, operators_only, permitted
 from console.trail.actors import Actors
 from console.trail.audit_filter import AuditFilter
-from console.trail.audit_words import REQUESTS, WORDS
+from console.trail.audit_words import REQUESTS, word_of
 from tenants.roles import Permission
 
 
@@ -39,7 +39,7 @@ def _page(request: ConsoleRequest) -> HttpResponse:
     events = _shown(request, form)
     actors = Actors.of(events.rows, request.tenant)
     lines = [
-        (event, WORDS[event.action], actors.name(event.actor), actors.particulars(event))
+        (event, *word_of(event), actors.name(event.actor), actors.particulars(event))
         for event in events.rows
     ]
     context = {
@@ -53,10 +53,11 @@ def _page(request: ConsoleRequest) -> HttpResponse:
 
 def _event(request: ConsoleRequest, event: Event) -> HttpResponse:
     actors = Actors.of([event], request.tenant)
-    state = proof_state(event)
+    state, (word, shows_failure) = proof_state(event), word_of(event)
     context = {
         "event": event,
-        "word": WORDS[event.action],
+        "word": word,
+        "shows_failure": shows_failure,
         "who": actors.name(event.actor),
         "particulars": [] if event.action in REQUESTS else actors.particulars(event),
         "proof": state,

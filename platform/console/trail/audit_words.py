@@ -4,6 +4,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from audit.actions import Action
+from audit.models import Event
 
 WORDS: dict[str, Promise] = {
     Action.COMPLETION_RECEIVED: _("Request received"),
@@ -252,3 +253,12 @@ WORDS: dict[str, Promise] = {
     Action.KNOWLEDGE_DELETE: _("Knowledge base deleted"),
 }
 REQUESTS = (Action.COMPLETION_RECEIVED, Action.COMPLETION_COMPLETED)
+_FAILED: dict[str, Promise] = {Action.COMPLETION_COMPLETED: _("Request failed")}
+
+
+def word_of(event: Event) -> tuple[str, bool]:
+    """Returns the word for an event, and whether it lacks that the act failed."""
+    if event.success:
+        return str(WORDS[event.action]), False
+    failed = _FAILED.get(event.action)
+    return str(failed or WORDS[event.action]), failed is None

@@ -70,11 +70,11 @@ def test_nobody_is_told_that_sdks_retry_what_a_quota_refused(
     assert "x-should-retry: false" in page
     assert "retry automatically" not in page
     assert f'href="/console/t/acme/quotas/{quota.pk}/"' in page
-    assert "Ask for a raise" in page
+    assert "Ask for an increase" in page
 
 
 def test_one_who_may_not_ask_for_a_raise_reads_who_may(bob: Member, sign_in: SignIn) -> None:
     refusal, _ = of_a_quota(bob.tenant)
     page = sign_in(bob).get(f"/console/t/acme/refusals/{refusal.pk}/").content.decode()
-    assert "Ask for a raise" not in page
+    assert "Ask for an increase" not in page
     assert "can ask for a raise: Owner, Administrator." in page

@@ -180,7 +180,7 @@ def test_a_flood_of_sign_ins_is_not_counted_to_its_end(
 def test_a_role_is_told_what_it_may_see_and_nobody_of_the_platform(
     acme: Tenant, alice: Member, bob: Member, carol: Member, operator: User, sign_in: SignIn
 ) -> None:
-    words = "Engines ready", "Not sealed for", "Erasures open", "Sign-ins refused"
+    words = "Engines ready", "Sealing delay", "Erasures open", "Sign-ins refused"
     shown = {}
     for who in (alice, bob, carol):
         page = sign_in(who).get("/console/t/acme/live/").content.decode()

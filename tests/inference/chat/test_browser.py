@@ -623,7 +623,7 @@ def test_a_try_is_stopped(enter: Enter, engine: Mock) -> None:
     page.get_by_label("给 mock 的提示").fill("Say something.")
     engine.behave(tokens=500, interval_ms=20)
     page.get_by_role("button", name="发送").click()
-    expect(page.get_by_role("region", name="答复")).to_contain_text("t5", timeout=10_000)
+    expect(page.get_by_role("region", name="回答")).to_contain_text("t5", timeout=10_000)
     page.get_by_role("button", name="停止").click()
     expect(page.get_by_text("个 token。已停止。")).to_be_visible(timeout=10_000)
 
