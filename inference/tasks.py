@@ -20,6 +20,7 @@ from inference.api.knowledge.driver import drive as drive_knowledge
 from inference.api.policy_trials.driver import drive_all as drive_trials
 from inference.batch.file_store import forget_abandoned, forget_expired
 from inference.batch.windows import wake_resting_soon
+from inference.chat.attachments.uploading import delete_abandoned
 from inference.chat.library import sharing, temporary
 from inference.data_sets import importing
 from inference.decisions import contest_clock, drifting
@@ -82,6 +83,11 @@ def forget_keys() -> None:
 def tidy_chats() -> None:
     temporary.delete_left_behind()
     sharing.delete_expired()
+
+
+@shared_task(name="inference.delete_attachments", ignore_result=True)
+def delete_attachments() -> None:
+    delete_abandoned()
 
 
 @shared_task(name="inference.return_dialogues", ignore_result=True)

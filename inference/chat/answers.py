@@ -6,8 +6,10 @@ from uuid import UUID
 
 from django.utils import timezone
 from django.utils.translation import ngettext
+from msgspec import structs
 
 from audit.keys.keyring import Unreadable
+from inference.chat.attachments.selection import shown_by_message
 from inference.chat.conversations import said_in
 from inference.chat.problems import problem
 from inference.chat.protocol import Figures, Turn
@@ -19,7 +21,7 @@ ON_ITS_WAY = timedelta(seconds=10)  # between an answer's row and its request's
 
 
 def turns(messages: Iterable[Message]) -> list[Turn]:
-    """Returns turns, with two more queries for any number of messages."""
+    """Returns turns, with three more queries for any number of messages."""
     rows = list(messages)
     unanswered = [m.completion_id for m in rows if m.completion_id and m.ciphertext is None]
     running = set(Completion.objects.open().filter(id__in=unanswered).values_list("id", flat=True))
@@ -27,7 +29,9 @@ def turns(messages: Iterable[Message]) -> list[Turn]:
         if message.ciphertext is None and message.completion_id not in running:
             message.refresh_from_db(fields=["ciphertext", "finish_reason"])  # settled in between?
     usage = Usage.objects.in_bulk([m.completion_id for m in rows if m.completion_id])
-    return [_turn(m, usage.get(m.completion_id), running) for m in rows]
+    files = shown_by_message(m for m in rows if m.author == Author.USER)
+    shown = [_turn(m, usage.get(m.completion_id), running) for m in rows]
+    return [structs.replace(turn, attachments=files.get(turn.id, [])) for turn in shown]
 
 
 def turn(message: Message) -> Turn:

@@ -15,13 +15,17 @@ from django.utils import timezone
 from audit.keys.keyring import Unreadable, keyring
 from inference.chat import conversations, prompt
 from inference.chat.answers import turns
+from inference.chat.attachments import sent
+from inference.chat.attachments.composing import composed
+from inference.chat.attachments.selection import contents_by_message
+from inference.chat.content import Content
 from inference.chat.conversations import message_aad, said_in
 from inference.chat.library.temporary import is_temporary
 from inference.chat.problems import ChatRefused
 from inference.chat.prompt import Earlier
 from inference.chat.protocol import Send
 from inference.intake.access.allowed import behind
-from inference.models import Author, Conversation, Message, Usage
+from inference.models import Attachment, Author, Conversation, Message, Usage
 from inference.queue.expected_wait import Place
 from tenants.models import Member
 
@@ -54,17 +58,23 @@ def earlier(member: Member, send: Send) -> Earlier:
     """Returns the conversation so far. Raises ChatRefused."""
     if send.conversation is None:
         return Earlier()
-    conversation = _own(member, send.conversation)
-    _refuse_if_busy(conversation)
+    _refuse_if_busy(_own(member, send.conversation))
+    return so_far(member, send.conversation, send.model)
+
+
+def so_far(member: Member, conversation_id: UUID, model: str) -> Earlier:
+    """Returns the shown branch as a model gets it. Raises ChatRefused."""
+    conversation = _own(member, conversation_id)
     ids = conversation.tree().shown(conversation.leaf_id)
     rows = conversation.messages_of(ids[-MAX_HISTORY:])
     older = len(ids) - len(rows)
     usage = Usage.objects.in_bulk([row.completion_id for row in rows if row.completion_id])
-    return _earlier(rows, usage, behind(member.tenant_id, send.model), older)
+    return _earlier(rows, usage, behind(member.tenant_id, model), older)
 
 
 def _earlier(rows: list[Message], usage: dict[UUID, Usage], model: str, older: int) -> Earlier:
     messages, dropped, scale, too_long = list[prompt.Message](), older, 1.0, 0
+    files = contents_by_message(rows)
     for row, following in zip(rows, [*rows[1:], None], strict=True):
         end = usage.get(row.completion_id) if row.completion_id else None
         if _was_too_long(row, usage):
@@ -74,7 +84,7 @@ def _earlier(rows: list[Message], usage: dict[UUID, Usage], model: str, older: i
             scale, too_long = prompt.scale(messages[-count:], end.prompt_tokens), 0
         if _was_too_long(following, usage):
             dropped += 1
-        elif message := _message(row):
+        elif message := _message(row, files.get(row.id, [])):
             messages.append(message)
     return Earlier(messages, dropped, scale, too_long)
 
@@ -84,13 +94,18 @@ def _was_too_long(answer: Message | None, usage: dict[UUID, Usage]) -> bool:
     return bool(end and end.error_code == TOO_LONG)
 
 
-def _message(message: Message) -> prompt.Message | None:
+def _message(message: Message, files: list[Attachment]) -> prompt.Message | None:
     """Returns the message without its reasoning, which models are not shown."""
     try:
         text = said_in(message).text if message.ciphertext else ""
+        return {"role": message.author, "content": composed(text, files)} if text else None
     except Unreadable:
         return None
-    return {"role": message.author, "content": text} if text else None
+
+
+def question(member: Member, send: Send) -> Content:
+    """Returns what the model reads of a question. Raises ChatRefused."""
+    return composed(send.text, sent.named(member, send.attachments))
 
 
 def put(member: Member, send: Send, completion_id: UUID, left_out: int = 0) -> Exchange:
@@ -104,6 +119,7 @@ def put(member: Member, send: Send, completion_id: UUID, left_out: int = 0) -> E
                 Message.objects.bulk_create([question, answer])
         except IntegrityError:
             raise ChatRefused("invalid_message") from None  # the id exists already
+        sent.give_to(question, member, send.attachments)
         conversation.updated_at, conversation.model = question.created_at, send.model
         conversation.leaf = answer
         conversation.save(update_fields=["updated_at", "model", "leaf"])

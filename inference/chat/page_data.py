@@ -6,6 +6,7 @@ from urllib.parse import urlencode
 from uuid import UUID
 
 import msgspec
+from django.conf import settings
 from django.db.models import QuerySet
 from django.urls import reverse
 from django.utils.translation import get_language
@@ -18,6 +19,7 @@ from inference.chat.listed import listed
 from inference.chat.protocol import MAX_TEXT
 from inference.intake.access.allowed import models_for
 from inference.models import Conversation
+from inference.text_extraction.kinds import endings
 from tenants.models import Member
 
 PAGE = 50  # conversations
@@ -41,6 +43,10 @@ def page_data(member: Member, opened: Conversation | None) -> Any:
         "temporary": temporary.rule(member),
         "models": models_for(member),
         "max_text": MAX_TEXT,
+        "files": reverse("chat:attachments"),
+        "fit": reverse("chat:fit"),
+        "file_bytes": settings.ATTACHMENT_BYTES,
+        "file_types": ",".join(endings()),
         "language": get_language(),
         "words": words(),
         "listing": page(member),
@@ -184,6 +190,19 @@ def words() -> dict[str, str]:
         "wait_or_stop": _("Wait for the answer, or stop it with Esc."),
         "too_long": _("Too long: {n} of {max} characters."),
         "image": _("Image"),
+        "files": _("Files"),
+        "attached": _("{name} is attached, about {n} tokens."),
+        "remove_file": _("Remove {name}"),
+        "file_removed": _("{name} is removed."),
+        "file_erased": _("Erased file"),
+        "file_failed": _("{name} could not be sent. Check your connection and attach it again."),
+        "file_too_large": _(
+            "“{name}” has {size} MB; a file may have {most} MB at most. Attach a part of it."
+        ),
+        "files_wait": _("Wait until the files have been read."),
+        "reading": _("Being read…"),
+        "pages": _("{n} pages"),
+        "about_tokens": _("about {n} tokens"),
         "delete_question": _("Delete “{title}” with all its messages?"),
         "gone": _("This conversation has been deleted."),
     }

@@ -51,6 +51,7 @@ _TEXTS: dict[str, Promise] = {
     "too_many_shares": _("You share 100 conversations, the most allowed. End one first."),
     "already_asked": _("Your request for more of this quota waits for a decision."),
     "no_amount": _("Say how much more, as a number."),
+    "file_on_hold": _("A legal hold keeps this file: it cannot be removed before that ends."),
     "erased": _("This text has been erased."),
 }
 _USED_UP: dict[tuple[str, str], Promise] = {
@@ -86,11 +87,11 @@ MICRO = 1_000_000  # costs are kept in millionths of the currency
 
 
 class ChatRefused(Exception):
-    """A page's request is refused. `code` is one of _TEXTS."""
+    """A page's request is refused. `code` is one of _TEXTS; `problem` says more than its text."""
 
-    def __init__(self, code: str) -> None:
+    def __init__(self, code: str, problem: Problem | None = None) -> None:
         super().__init__(code)
-        self.code = code
+        self.code, self.problem = code, problem
 
 
 class Dismissed(Exception):
@@ -108,7 +109,9 @@ def problem(code: str, retry_after: int = 0) -> Problem:
 def explained(failure: Exception) -> Problem:
     """Returns the problem of a failed message. What is nobody's refusal is logged."""
     match failure:
-        case ChatRefused() | NotAllowed():
+        case ChatRefused():
+            return failure.problem or problem(failure.code)
+        case NotAllowed():
             return problem(failure.code)
         case NotAdmitted():
             return not_admitted(failure)

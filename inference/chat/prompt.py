@@ -6,8 +6,10 @@ one is half as long.
 """
 
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from inference.chat import content
+from inference.chat.content import Content, readable_by
 from inference.engines.base import Engine
 from inference.validation import requests
 from inference.validation.schemas import Body
@@ -19,7 +21,7 @@ ASCII_PER_TOKEN = 4  # characters; another one, such as a Chinese one, is about 
 MARGIN = 0.9
 SCALES = (0.4, 4.0)  # bounds of the correction
 
-Message = dict[str, str]
+Message = dict[str, Any]  # its content is text, or has images too (content.py)
 
 
 @dataclass(frozen=True)
@@ -38,13 +40,13 @@ class Prompt(NamedTuple):
 
 
 def fitted(
-    earlier: Earlier, question: str, engine: Engine, max_tokens: int | None = None
+    earlier: Earlier, question: Content, engine: Engine, max_tokens: int | None = None
 ) -> Prompt:
     """Returns the prompt. `max_tokens` asks for a shorter answer than usual."""
-    context = engine.context_length
-    answer = min(ANSWER_TOKENS, context // 2, max_tokens or ANSWER_TOKENS)
-    room = (context - answer) * MARGIN / earlier.scale / 2**earlier.too_long
+    answer = answer_tokens(engine, max_tokens)
+    room = question_room(earlier, engine, answer)
     messages = [*earlier.messages, {"role": "user", "content": question}]
+    messages = [{**each, "content": readable_by(engine, each["content"])} for each in messages]
     latest = _latest(messages, room)
     body = {
         "model": engine.config.name,
@@ -55,6 +57,16 @@ def fitted(
     return Prompt(body, earlier.dropped + len(messages) - len(latest))
 
 
+def answer_tokens(engine: Engine, max_tokens: int | None = None) -> int:
+    return min(ANSWER_TOKENS, engine.context_length // 2, max_tokens or ANSWER_TOKENS)
+
+
+def question_room(earlier: Earlier, engine: Engine, answer: int) -> float:
+    """Returns the estimated tokens of the longest prompt that leaves room for such an answer."""
+    stretch: float = earlier.scale * 2**earlier.too_long / MARGIN
+    return (engine.context_length - answer) / stretch
+
+
 def scale(messages: list[Message], prompt_tokens: int) -> float:
     """Returns the correction by messages that the engine has counted."""
     low, high = SCALES
@@ -63,12 +75,14 @@ def scale(messages: list[Message], prompt_tokens: int) -> float:
 
 def estimate(request: Body) -> int:
     """Returns the estimate of a request without a limit: few answers come near theirs."""
-    return requests.estimate(length(request), {})
+    images = sum(len(content.images_in(message["content"])) for message in request["messages"])
+    return requests.estimate(length(request), {}) + content.IMAGE_TOKENS * images
 
 
 def length(request: Body) -> int:
     """Returns the bytes of its texts."""
-    return sum(len(message["content"].encode()) for message in request["messages"])
+    contents = (message["content"] for message in request["messages"])
+    return sum(len(content.text_in(each).encode()) for each in contents)
 
 
 def _alternating(messages: list[Message]) -> list[Message]:
@@ -76,7 +90,7 @@ def _alternating(messages: list[Message]) -> list[Message]:
     turns: list[Message] = []
     for message in messages:
         if turns and turns[-1]["role"] == message["role"]:
-            joined = f"{turns[-1]['content']}\n\n{message['content']}"
+            joined = content.joined(turns[-1]["content"], message["content"])
             turns[-1] = {"role": message["role"], "content": joined}
         else:
             turns.append(message)
@@ -95,6 +109,15 @@ def _latest(messages: list[Message], room: float) -> list[Message]:
 
 
 def _tokens(message: Message) -> float:
-    text = message["content"]
+    return TEMPLATE_TOKENS + content_tokens(message["content"])
+
+
+def content_tokens(each: Content) -> float:
+    """Returns the estimate of a message's content."""
+    return tokens(content.text_in(each)) + content.IMAGE_TOKENS * len(content.images_in(each))
+
+
+def tokens(text: str) -> float:
+    """Returns the estimate of a text."""
     plain = sum(map(str.isascii, text)) if not text.isascii() else len(text)
-    return TEMPLATE_TOKENS + plain / ASCII_PER_TOKEN + len(text) - plain
+    return plain / ASCII_PER_TOKEN + len(text) - plain

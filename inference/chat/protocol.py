@@ -26,6 +26,7 @@ class Send(msgspec.Struct, frozen=True, tag="send"):
     conversation: UUID | None = None  # None starts one
     max_tokens: Annotated[int, msgspec.Meta(ge=1, le=2**31)] | None = None  # of a shorter answer
     temporary: bool = False  # starts a chat that is deleted when the person leaves it
+    attachments: Annotated[list[UUID], msgspec.Meta(max_length=50)] = []
 
 
 class Follow(msgspec.Struct, frozen=True, tag="follow"):
@@ -58,6 +59,18 @@ class Figures(msgspec.Struct, frozen=True):
     hosted: bool = False  # its prompt left this installation
 
 
+class Attached(msgspec.Struct, frozen=True):
+    """A file of a question. `tokens` are estimated; `url` shows what a model gets of it."""
+
+    id: UUID
+    name: str
+    kind: str  # text, pdf, docx or image
+    size: int  # bytes
+    pages: int
+    tokens: int
+    url: str
+
+
 class Turn(msgspec.Struct, frozen=True, kw_only=True):
     """A message as a page shows it."""
 
@@ -72,6 +85,7 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True):
     figures: Figures | None = None
     error: Problem | None = None
     rating: int = 0  # of an answer: 1 or -1
+    attachments: list[Attached] = []  # of a question
 
 
 class Listed(msgspec.Struct, frozen=True):

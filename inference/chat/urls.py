@@ -3,7 +3,8 @@ from typing import Any
 from django.urls import path
 
 from inference.chat import views
-from inference.chat.requests import documents, listing, quotas, shared
+from inference.chat.requests import attachments, documents, listing, quotas, shared
+from inference.chat.requests.fit import message_fit
 from inference.chat.socket.consumer import ChatConsumer
 
 app_name = "chat"
@@ -31,6 +32,12 @@ urlpatterns = [
     path("c/<uuid:conversation>/messages/", views.messages, name="messages"),
     path("c/<uuid:conversation>/title/", views.title, name="title"),
     path("c/<uuid:conversation>/deletion/", views.deletion, name="deletion"),
+    path("fit/", message_fit, name="fit"),
+    path("attachments/", attachments.attachments, name="attachments"),
+    path("attachments/<uuid:attachment>/", attachments.attachment, name="attachment"),
+    path("attachments/<uuid:attachment>/pieces/", attachments.pieces, name="attachment_pieces"),
+    path("attachments/<uuid:attachment>/end/", attachments.end, name="attachment_end"),
+    path("attachments/<uuid:attachment>/removal/", attachments.removal, name="attachment_removal"),
 ]
 _chat: Any = ChatConsumer.as_asgi()
 websocket_urlpatterns: list[Any] = [path("ws/chat/", _chat)]

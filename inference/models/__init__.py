@@ -24,6 +24,7 @@ from inference.models.assistants.knowledge_base import KnowledgeBase
 from inference.models.assistants.webhook_action import WebhookAction
 from inference.models.assistants.widget_key import WidgetKey
 from inference.models.batch import Batch, BatchLine, BatchState, LineState
+from inference.models.chat.attachment import Attachment, AttachmentPiece
 from inference.models.completion import Checkpoint, Completion, State, Usage
 from inference.models.conversation import (
     Audience,
@@ -96,6 +97,8 @@ __all__ = [
     "AdapterPromotion",
     "Assistant",
     "AssistantVersion",
+    "Attachment",
+    "AttachmentPiece",
     "Audience",
     "Author",
     "Batch",

@@ -20,6 +20,8 @@ from inference import classes
 from inference.cache import stored_answers
 from inference.data_sets import purging
 from inference.models import (
+    Attachment,
+    AttachmentPiece,
     Checkpoint,
     Completion,
     Conversation,
@@ -154,21 +156,35 @@ def _folders(tenant_id: UUID, subject_id: UUID) -> QuerySet[ConversationFolder]:
     return ConversationFolder.objects.filter(_of_person(tenant_id, subject_id))
 
 
+def _attachments(tenant_id: UUID, subject_id: UUID) -> QuerySet[Attachment]:
+    """Returns their files, also those that were not sent yet."""
+    ciphertext = Q(data_key_id__in=key_ids(tenant_id, subject_id))
+    of_member = Q(member__subject_id=subject_id)
+    return Attachment.objects.filter(ciphertext | of_member, tenant_id=tenant_id)
+
+
 def _erase_conversations(tenant_id: UUID, subject_id: UUID) -> Evidence:
+    _all, files = _attachments(tenant_id, subject_id).delete()
     _all, by_table = _conversations(tenant_id, subject_id).delete()
     folders, _by_table = _folders(tenant_id, subject_id).delete()
     return {
         "conversations": by_table.get("inference.Conversation", 0),
         "messages": by_table.get("inference.Message", 0),
         "folders": folders,
+        "attachments": files.get("inference.Attachment", 0),
     }
 
 
 def _conversations_left(tenant_id: UUID, subject_id: UUID) -> int:
-    keys = key_ids(tenant_id, subject_id)
-    messages = Message.objects.filter(tenant_id=tenant_id, data_key_id__in=keys)
-    folders = _folders(tenant_id, subject_id)
-    return _conversations(tenant_id, subject_id).count() + messages.count() + folders.count()
+    keys = {"tenant_id": tenant_id, "data_key_id__in": key_ids(tenant_id, subject_id)}
+    rows = (
+        _conversations(tenant_id, subject_id),
+        _attachments(tenant_id, subject_id),
+        _folders(tenant_id, subject_id),
+        Message.objects.filter(**keys),
+        AttachmentPiece.objects.filter(**keys),
+    )
+    return sum(each.count() for each in rows)
 
 
 def register_erasers() -> None:

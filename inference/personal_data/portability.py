@@ -1,5 +1,6 @@
 """Exports a person's prompts, answers, conversations and usage."""
 
+from base64 import b64encode
 from collections.abc import Iterator
 from itertools import islice
 from typing import Any
@@ -13,9 +14,10 @@ from audit.exports.portability import Portable, Row, register
 from audit.keys.keyring import Unreadable, keyring
 from audit.models import Event, Payload
 from audit.search import texts
+from inference.chat.attachments.encryption import content_of, name_of
 from inference.chat.conversations import said_in, title_of
 from inference.chat.library import folders, rating
-from inference.models import Conversation, Message, Usage
+from inference.models import Attachment, Conversation, Message, Usage
 from inference.order import unpacked
 from inference.personal_data import (
     action_calls,
@@ -125,6 +127,30 @@ def _message(message: Message) -> Row:
     return {**row, "reasoning": words.reasoning} if words.reasoning else row
 
 
+def _attachments(tenant_id: UUID, subject_id: UUID) -> Iterator[Row]:
+    """Yields each file of the chat as a model got it; an image in base64."""
+    rows = Attachment.objects.filter(tenant_id=tenant_id, member__subject_id=subject_id)
+    for attachment in rows.select_related("member").order_by("created_at").iterator(BATCH):
+        yield {
+            "id": attachment.id,
+            "message": attachment.message_id,
+            "name": name_of(attachment),
+            "size": attachment.size,
+            "created_at": attachment.created_at,
+            **_content(attachment),
+        }
+
+
+def _content(attachment: Attachment) -> Row:
+    try:
+        content = content_of(attachment) if attachment.ciphertext else b""
+    except Unreadable:
+        content = b""
+    if attachment.media_type:
+        return {"image": b64encode(content).decode(), "media_type": attachment.media_type}
+    return {"text": content.decode()}
+
+
 def _usage(tenant_id: UUID, subject_id: UUID) -> Iterator[Row]:
     for events in _in_batches(tenant_id, subject_id):
         rows = Usage.objects.filter(completion_id__in=[event.request_id for event in events])
@@ -135,6 +161,7 @@ def _usage(tenant_id: UUID, subject_id: UUID) -> Iterator[Row]:
 def register_portables() -> None:
     register(Portable("requests", _requests))
     register(Portable("conversations", _conversations))
+    register(Portable("attachments", _attachments))
     register(Portable("dialogues", dialogues.exported))
     register(Portable("action_calls", action_calls.exported))
     register(Portable("usage", _usage))

@@ -38,6 +38,8 @@ _CONVERSATIONS = f"""
         select id from inference_conversation c
         where tenant_id = %(tenant)s and updated_at < %(before)s
           and {_HELD.format(table="c")} limit {BATCH}),
+    files as (delete from inference_attachment using inference_message message, old
+              where message_id = message.id and message.conversation_id = old.id),
     messages as (delete from inference_message using old where conversation_id = old.id),
     shares as (
         delete from inference_conversationshare using old where conversation_id = old.id)

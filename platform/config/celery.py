@@ -26,6 +26,7 @@ _SCHEDULE: dict[str, tuple[str, crontab | float, int]] = {
     # Within the hour after each tenant's midnight.
     "reconcile": ("inference.reconcile", crontab(minute=15), 1800),
     "contests": ("inference.run_contest_clock", crontab(minute=20), 1800),
+    "attachments": ("inference.delete_attachments", crontab(minute=35), 1800),
     "tidy_models": ("inference.tidy_models", crontab(minute=50), 1800),
     "prune": ("audit.prune", crontab(hour=3, minute=40), 3600),
     # Months of the audit trail, ahead of time; `migrate`, at each start, makes them too.

@@ -295,6 +295,9 @@ KNOWLEDGE_DOCUMENT_BYTES = environment.number("FOREBAY_KNOWLEDGE_DOCUMENT_BYTES"
 KNOWLEDGE_BASE_BYTES = environment.number("FOREBAY_KNOWLEDGE_BASE_BYTES", 1000 * 1000 * 1000)
 KNOWLEDGE_BYTES = environment.number("FOREBAY_KNOWLEDGE_BYTES", 5 * 1000 * 1000 * 1000)
 
+# Files of the chat (inference/chat/attachments) --------------------------------------------------
+ATTACHMENT_BYTES = environment.number("FOREBAY_ATTACHMENT_BYTES", 20_000_000)
+
 # Jobs (inference/jobs) ----------------------------------------------------------------------------
 TRAINER_PYTHON = environment.variable("FOREBAY_TRAINER_PYTHON") or str(
     FOREBAY_HOME / "trainer" / "bin" / "python"

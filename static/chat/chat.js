@@ -41,6 +41,7 @@ function named() {
   sidebar.mark(conversation?.id ?? null);
   temporary.show(conversation);
   composer.busy = waiting();
+  composer.attachments.conversation = conversation?.id ?? null;
 }
 
 async function open(url, options) {
@@ -141,14 +142,16 @@ function takeBack({ send, view: sentFrom, turns }) {
   for (const turn of turns) thread.remove(turn.id);
   composer.busy = waiting();
   composer.restore(send.text);
+  composer.attachments.restore(turns[0].attachments);
 }
 
 // The quota has room for an answer that is not as long as usual.
-function shorter({ send: { text, model }, view: askedFrom }, max_tokens) {
+function shorter({ send: { text, model }, view: askedFrom, turns: [{ attachments }] }, max_tokens) {
   const run = () => {
     if (askedFrom !== view || waiting()) return;
     composer.takeOut(text);
-    ask({ text, model, max_tokens });
+    composer.attachments.take();
+    ask({ text, model, max_tokens, attachments });
   };
   return { text: say("shorter", { n: max_tokens }), run };
 }
@@ -190,10 +193,12 @@ composer.addEventListener("send", ({ detail }) => ask(detail));
 function ask(question) {
   notices.quiet();
   const conversation = view.conversation?.id ?? null;
+  const { attachments = [] } = question;
+  const files = { attachments: attachments.map(({ id }) => id) };
   const fresh = conversation ? {} : { temporary: temporary.wanted() };
-  const send = { type: "send", message: uuid(), conversation, ...fresh, ...question };
+  const send = { type: "send", message: uuid(), conversation, ...fresh, ...question, ...files };
   const turns = [
-    { id: send.message, author: "user", text: question.text },
+    { id: send.message, author: "user", text: question.text, attachments },
     { id: uuid(), author: "assistant", text: "", streaming: true, unconfirmed: true },
   ];
   unconfirmed.set(send.message, { send, view, turns });

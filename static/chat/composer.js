@@ -1,4 +1,5 @@
 // Where a message is written: Enter sends, Shift+Enter breaks the line, Esc stops the answer.
+import { Attachments } from "./attachments.js";
 import { at, data, say } from "./page.js";
 
 const LAST_MODEL = "chat-model";
@@ -7,6 +8,7 @@ export class Composer extends EventTarget {
   #text = at("#text");
   #model = at("#model");
   #busy = false;
+  attachments = new Attachments();
 
   constructor() {
     super();
@@ -18,11 +20,15 @@ export class Composer extends EventTarget {
     at("#stop").addEventListener("click", () => this.#tell("stop"));
     this.#text.addEventListener("input", () => this.#changed());
     this.#text.addEventListener("keydown", (event) => this.#key(event));
-    this.#model.addEventListener("change", () => localStorage.setItem(LAST_MODEL, this.#model.value));
+    this.#model.addEventListener("change", () => {
+      localStorage.setItem(LAST_MODEL, this.#model.value);
+      this.attachments.model = this.#model.value;
+    });
     document.addEventListener("keydown", (event) => {
       if (event.key !== "Escape" || event.defaultPrevented || !this.#busy) return;
       if (!document.querySelector("dialog[open], .dropdown-menu.show, .offcanvas.show")) this.#tell("stop");
     });
+    this.attachments.model = this.#model.value;
     this.#changed();
   }
 
@@ -42,6 +48,7 @@ export class Composer extends EventTarget {
 
   set model(name) {
     this.#model.value = this.#usable(name);
+    this.attachments.model = this.#model.value;
   }
 
   // Puts a text back that could not be sent; never over something newer.
@@ -80,9 +87,11 @@ export class Composer extends EventTarget {
     const text = this.#text.value.trim();
     if (!text || text.length > data.max_text || !data.models.length) return;
     if (this.#busy) return this.#hint(say("wait_or_stop"));
+    if (this.attachments.busy) return this.#hint(say("files_wait"));
+    if (this.attachments.refusal) return this.attachments.remind();
     this.#text.value = "";
     this.#changed();
-    this.#tell("send", { text, model: this.#model.value });
+    this.#tell("send", { text, model: this.#model.value, attachments: this.attachments.take() });
   }
 
   #changed() {

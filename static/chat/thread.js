@@ -1,5 +1,6 @@
 // The messages of the open conversation, in order; scrolls along unless the reader scrolled up.
 import { Answer } from "./answer.js";
+import { attachedChips } from "./files.js";
 import { at, element, say } from "./page.js";
 
 const NEAR = 60; // pixels from the end that still count as the end
@@ -95,6 +96,7 @@ function question(turn) {
   return element(
     "article",
     { class: "turn question", "data-message": turn.id, "aria-label": say("you") },
+    ...[attachedChips(turn.attachments)].filter(Boolean),
     text,
   );
 }

@@ -21,9 +21,9 @@ from inference.knowledge import storing, uploading
 from inference.knowledge.embedding import BATCH, Vector, embed
 from inference.knowledge.reading import reader
 from inference.knowledge.reading.reader import Reading
-from inference.knowledge.reading.section import UnreadableDocument
 from inference.knowledge.storing import LeaseLost, OtherLength
 from inference.models import Document
+from inference.text_extraction.unreadable import UnreadableDocument
 from tenants.authentication.authenticator import (
     AuthenticationUnavailable,
     TenantClosed,

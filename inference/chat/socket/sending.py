@@ -9,7 +9,7 @@ from uuid import UUID
 
 import msgspec
 
-from inference.chat import exchanges, prompt
+from inference.chat import exchanges, fitting, prompt
 from inference.chat.exchanges import Exchange
 from inference.chat.problems import ChatRefused
 from inference.chat.protocol import Send
@@ -112,7 +112,10 @@ async def _ask(
 ) -> Exchange:
     engine = engine_for(context, caller, send.model, client_ip)
     earlier = await off_loop(member, exchanges.earlier, reads=True)(member, send)
-    body, left_out = prompt.fitted(earlier, send.text, engine, send.max_tokens)
+    question = await off_loop(member, exchanges.question, reads=True)(member, send)
+    if send.attachments:
+        fitting.check(engine, send.model, earlier, question)
+    body, left_out = prompt.fitted(earlier, question, engine, send.max_tokens)
     body["model"] = send.model  # an adapter or an alias, where the engine has its base's name
     stored: list[Exchange] = []
 

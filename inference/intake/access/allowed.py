@@ -221,6 +221,14 @@ def models_for(member: Member) -> list[str]:
     return [*models, *(row.name for row in named if _is_choice(row, models))]
 
 
+def chosen_engine(member: Member, model: str) -> Engine | None:
+    """Returns the engine of one of `models_for`; None for any other name."""
+    if model not in models_for(member):
+        return None
+    target = _named(member.tenant_id, model) or _behind_alias(member.tenant_id, model)
+    return target.engine if target else None
+
+
 def _is_choice(alias: AliasInForce, models: list[str]) -> bool:
     return alias.model in models and not is_served(alias.tenant_id, alias.name)
 

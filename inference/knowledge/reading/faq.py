@@ -11,7 +11,8 @@ from typing import Any
 
 import orjson
 
-from inference.knowledge.reading.section import Section, UnreadableDocument, shortened
+from inference.knowledge.reading.section import Section, shortened
+from inference.text_extraction.unreadable import UnreadableDocument
 
 _NAMES = {"question": "question", "answer": "answer", "url": "url"}
 _NAMES |= {"问题": "question", "答案": "answer", "回答": "answer", "链接": "url"}

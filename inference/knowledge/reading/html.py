@@ -6,7 +6,8 @@ from typing import Any
 
 from lxml import etree, html
 
-from inference.knowledge.reading.section import Outline, Section, UnreadableDocument
+from inference.knowledge.reading.section import Outline, Section
+from inference.text_extraction.unreadable import UnreadableDocument
 
 _LEFT_OUT = {"script", "style", "noscript", "template", "nav", "header", "footer", "aside", "form"}
 _LEFT_OUT |= {"button", "select", "svg", "iframe", "head"}

@@ -4,9 +4,10 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from inference.knowledge.reading import cutting, faq, html, markdown
-from inference.knowledge.reading.decoding import decoded
-from inference.knowledge.reading.section import Section, UnreadableDocument
+from inference.knowledge.reading.section import Section
 from inference.models import DocumentFormat as F
+from inference.text_extraction.decoding import decoded
+from inference.text_extraction.unreadable import UnreadableDocument
 
 MOST_PASSAGES = 200_000  # of a document
 

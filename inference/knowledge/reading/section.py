@@ -12,14 +12,6 @@ class Section(NamedTuple):
     url: str = ""  # of an entry that has a page of its own
 
 
-class UnreadableDocument(Exception):
-    """The document is refused. The argument is a code, for programs and for people's words."""
-
-    def __init__(self, code: str) -> None:
-        super().__init__(code)
-        self.code = code
-
-
 class Outline:
     """The headings above the present place of a page that is read from its beginning."""
 

@@ -346,6 +346,17 @@ MAP: dict[str, dict[Data, str]] = {
         D.NONE: "id tenant conversation completion_id data_key_id left_out parent is_first "
         "is_summary",
     },
+    "inference.Attachment": {
+        D.PSEUDONYM: "member",
+        D.CONTENT: "name_ciphertext ciphertext",
+        D.BEHAVIOUR: "kind media_type size pages tokens created_at",
+        D.NONE: "id tenant message number data_key_id",
+    },
+    "inference.AttachmentPiece": {
+        D.CONTENT: "ciphertext",
+        D.BEHAVIOUR: "size",
+        D.NONE: "id tenant attachment number data_key_id",
+    },
     "inference.Assistant": {
         D.NONE: "id tenant name latest live challenger challenger_share challenged_at created_at "
         "changed_at",

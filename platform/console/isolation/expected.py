@@ -436,6 +436,14 @@ PAGES: tuple[ExpectedPage, ...] = (
     ExpectedPage("chat/folders/", sees=P.CHAT, acts=P.CHAT, form={"name": "x"}),
     ExpectedPage("chat/folders/<uuid:folder>/name/", acts=P.CHAT, form={"name": "x"}),
     ExpectedPage("chat/folders/<uuid:folder>/deletion/", acts=P.CHAT),
+    ExpectedPage("chat/fit/", acts=P.CHAT),
+    ExpectedPage(
+        "chat/attachments/", sees=P.CHAT, acts=P.CHAT, form={"name": "a.txt", "size": "1"}
+    ),
+    ExpectedPage("chat/attachments/<uuid:attachment>/", sees=P.CHAT),
+    ExpectedPage("chat/attachments/<uuid:attachment>/pieces/", acts=P.CHAT),
+    ExpectedPage("chat/attachments/<uuid:attachment>/end/", acts=P.CHAT),
+    ExpectedPage("chat/attachments/<uuid:attachment>/removal/", acts=P.CHAT),
 )
 
 

@@ -30,6 +30,7 @@ from console.isolation import sample_assistant, sample_decision, sample_response
 from inference.actions import definitions
 from inference.batch.file_store import FileOwner, FileWriter
 from inference.chat import conversations
+from inference.chat.attachments import uploading as attaching
 from inference.chat.library import folders, sharing
 from inference.data_sets import uploading
 from inference.data_sets.chunks import RowWriter
@@ -44,6 +45,7 @@ from inference.model_registry.registering import register
 from inference.models import (
     ActionCall,
     Adapter,
+    Attachment,
     Audience,
     Author,
     Batch,
@@ -91,6 +93,7 @@ from inference.models import Role as Speaker
 from inference.models.assistants.dialogue import Content as Words
 from inference.models.decisions.policy_version import Written
 from inference.templating.content import Content
+from inference.text_extraction.wire import Extracted
 from tenants import model_access
 from tenants.models import (
     ApiKey,
@@ -222,6 +225,13 @@ class Objects:
             created_at=timezone.now(),
         )
 
+    def attachment(self, member: Member) -> Any:
+        row = Attachment.objects.unsent().filter(member_id=member.pk).first()
+        if row is None:
+            row = attaching.begin(member, f"{self._secret}.txt", len(self._secret))
+            attaching.store(row, Extracted(self._secret))
+        return row.pk
+
     def upload(self, member: Member) -> Any:
         owner = FileOwner(self._tenant.pk, member.subject_id, None, BY)
         row = model_uploading.of_person(owner.tenant_id, owner.subject_id).first()
@@ -245,6 +255,7 @@ class Objects:
             UsageHour,
             UsageDay,
             Completion,
+            Attachment,
             Conversation,
             ConversationFolder,
         ):

@@ -104,6 +104,7 @@ def _side(name: str) -> Side:
             side.objects.asked_with = key
     side.objects.furnish()
     side.objects.conversation(side.chatting)
+    side.objects.attachment(side.chatting)
     side.objects.upload(side.chatting)
     return side
 

@@ -13,6 +13,7 @@ from playwright.sync_api import (
     Browser,
     BrowserContext,
     ConsoleMessage,
+    FilePayload,
     Page,
     Route,
     expect,
@@ -122,6 +123,28 @@ def test_asking_and_reading(enter: Enter, browse: Browse) -> None:
     expect(page.locator(".chat-item.is-open")).to_have_text(re.compile("What is a forebay?"))
     last_answer(page).get_by_role("button", name="Copy answer").click()
     assert page.evaluate("navigator.clipboard.readText()") == words(100)
+
+
+def test_a_file_goes_with_a_question(enter: Enter, browse: Browse) -> None:
+    page = enter()
+    names, content = ("notes.txt", "other.txt"), b"Meet at nine."
+    with page.expect_file_chooser() as chooser:
+        page.get_by_role("button", name="Attach files").click()
+    chooser.value.set_files(
+        [FilePayload(name=name, mimeType="text/plain", buffer=content) for name in names]
+    )
+    files = page.get_by_role("list", name="Files of this message")
+    expect(files.get_by_text("about 4 tokens")).to_have_count(2)
+    files.get_by_role("button", name="Remove other.txt").press("Enter")
+    expect(files.get_by_role("button", name="Remove notes.txt")).to_be_focused()
+    expect(page.locator("#fit")).to_contain_text("left for this conversation")
+    page.reload()
+    expect(files.get_by_role("listitem")).to_have_count(1)
+    ask(page, "When do we meet?")
+    finished(page)
+    expect(files).to_be_hidden()
+    link = page.locator(".question").get_by_role("link", name=re.compile("notes.txt"))
+    assert browse("bob").get(str(link.get_attribute("href"))).text == "Meet at nine."
 
 
 @pytest.mark.soak("zh-CN")

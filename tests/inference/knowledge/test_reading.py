@@ -7,8 +7,9 @@ import pytest
 
 from inference.knowledge import token_estimate
 from inference.knowledge.reading import cutting, reader
-from inference.knowledge.reading.section import Section, UnreadableDocument
+from inference.knowledge.reading.section import Section
 from inference.models import DocumentFormat as F
+from inference.text_extraction.unreadable import UnreadableDocument
 
 pytestmark = pytest.mark.unit
 

@@ -3,7 +3,7 @@
 import codecs
 import re
 
-from inference.knowledge.reading.section import UnreadableDocument
+from inference.text_extraction.unreadable import UnreadableDocument
 
 _MARKED = (
     (codecs.BOM_UTF8, "utf-8"),
@@ -26,7 +26,12 @@ def decoded(raw: bytes) -> str:
     text = _characters(raw)
     if len(_CONTROL.findall(text)) > MOST_CONTROLS * len(text):
         raise UnreadableDocument("not_text")
-    text = _CONTROL.sub("", text).removeprefix("\ufeff")
+    return cleaned(text.removeprefix("\ufeff"))
+
+
+def cleaned(text: str) -> str:
+    """Returns the text with `\\n` as line ends, without control characters and lone surrogates."""
+    text = _CONTROL.sub("", text).encode(errors="ignore").decode()
     return text.replace("\r\n", "\n").replace("\r", "\n").replace("\x0c", "\n")
 
 
