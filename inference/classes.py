@@ -107,6 +107,7 @@ ASSIGNED: list[tuple[str, str, str]] = [("*", "*", "realtime")]
 # Routes of requests, with aliases resolved. Lines of batches have a fixed class.
 ROUTES = (
     "chat",
+    "playground",
     "/v1/chat/completions",
     "/v1/completions",
     "/v1/inference",

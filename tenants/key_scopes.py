@@ -41,8 +41,8 @@ SCOPES: dict[Scope, frozenset[P]] = {
     ),
     Scope.AUDIT_READ: frozenset({P.VIEW_AUDIT, P.EXPORT_AUDIT}),
 }
-# Keys never have CHAT, which is for people; APPROVE_RAISES, APPROVE_POLICIES and
-# APPROVE_ASSISTANTS, which need a second person; MANAGE_SECURITY, which needs an owner;
+# Keys never have CHAT and USE_PLAYGROUND, which are for people; APPROVE_RAISES, APPROVE_POLICIES
+# and APPROVE_ASSISTANTS, which need a second person; MANAGE_SECURITY, which needs an owner;
 # MANAGE_RETENTION and MANAGE_HOLDS, which people decide.
 
 ROLES_OF_KEYS = (Role.DEVELOPER, Role.MEMBER)  # roles that a key may remove; it can assign none

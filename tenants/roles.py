@@ -31,6 +31,7 @@ class Profile(models.TextChoices):
 
 class Permission(StrEnum):
     CHAT = "chat"
+    USE_PLAYGROUND = "playground:use"
     VIEW_USAGE = "usage:view"
     VIEW_REQUESTS = "requests:view"
     VIEW_LIMITS = "limits:view"
@@ -118,7 +119,7 @@ _TEXTS = {P.VIEW_PROMPTS, P.ANSWER_DIALOGUES, P.REVIEW_DECISIONS}
 PERMISSIONS: dict[Role, frozenset[Permission]] = {
     Role.OWNER: frozenset(P),
     Role.ADMIN: frozenset(P) - _TEXTS - {P.MANAGE_SECURITY, P.MANAGE_RETENTION},
-    Role.DEVELOPER: SEES_ALL | _MAKES | {P.CHAT},
+    Role.DEVELOPER: SEES_ALL | _MAKES | {P.CHAT, P.USE_PLAYGROUND},
     Role.AUDITOR: SEES_ALL | _PROOF,
     Role.REVIEWER: frozenset({P.VIEW_DECISIONS, P.REVIEW_DECISIONS, P.VIEW_PEOPLE}),
     Role.AGENT: frozenset({P.ANSWER_DIALOGUES}),
@@ -160,7 +161,15 @@ DUTY_OF: dict[Role, Duty | None] = {
 }
 # The permissions of a platform operator inside a tenant. Operators are no members: they do not chat
 # there, may not read the tenant's texts, and under separation of duties have the system's only.
-_WRITES = {P.CHAT, *_TEXTS, P.MANAGE_ACTIONS, P.MANAGE_MODELS, P.VIEW_TEMPLATES, P.MANAGE_TEMPLATES}
+_WRITES = {
+    P.CHAT,
+    P.USE_PLAYGROUND,
+    *_TEXTS,
+    P.MANAGE_ACTIONS,
+    P.MANAGE_MODELS,
+    P.VIEW_TEMPLATES,
+    P.MANAGE_TEMPLATES,
+}
 _WRITES |= {P.MANAGE_DATA_SETS}
 _WRITES |= {P.VIEW_POLICIES, P.MANAGE_POLICIES, P.APPROVE_POLICIES}
 _WRITES |= {P.VIEW_KNOWLEDGE, P.MANAGE_KNOWLEDGE}

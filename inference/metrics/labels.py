@@ -10,7 +10,7 @@ from inference.engines import all_queues, engines, in_force, lent
 from infrastructure.metrics import Label
 
 ROUTES = set[str]()  # each front end adds its own
-FRONT_ENDS = ("http", "grpc", "chat", "batch")
+FRONT_ENDS = ("http", "grpc", "chat", "playground", "batch")
 CANCELLED = 499
 
 

@@ -61,9 +61,7 @@ def _figures(figures: UsageFigures) -> Row:
 def _csv(pieces: Iterator[list[Row]], by: Dimension) -> Iterator[bytes]:
     ids = [] if by.is_name else [f"{by}_id"]
     columns = ["begins", str(by), *ids, *_figures(UsageFigures())]
-    yield b"\xef\xbb\xbf" + _lines([columns])
-    for rows in pieces:
-        yield _lines([[_cell(row[column]) for column in columns] for row in rows])
+    return file_of_pieces(pieces, columns, "csv")
 
 
 def _lines(rows: list[list[Any]]) -> bytes:
@@ -86,6 +84,16 @@ def _json(pieces: Iterator[list[Row]]) -> Iterator[bytes]:
         yield before + b",\n".join(orjson.dumps(row) for row in rows)
         before = b",\n"
     yield b"[]\n" if before == b"[\n" else b"\n]\n"
+
+
+def file_of_pieces(pieces: Iterator[list[Row]], columns: list[str], form: str) -> Iterator[bytes]:
+    """Yields a long list of rows as a file. Each row has these columns."""
+    if form == "json":
+        yield from _json([{c: row[c] for c in columns} for row in rows] for rows in pieces if rows)
+        return
+    yield b"\xef\xbb\xbf" + _lines([columns])
+    for rows in pieces:
+        yield _lines([[_cell(row[column]) for column in columns] for row in rows])
 
 
 def file_of(rows: list[Row], form: str) -> bytes:

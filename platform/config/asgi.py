@@ -35,6 +35,7 @@ from config.process_start import (
     unfollow_engines,
 )
 from console.inbox.socket import websocket_urlpatterns as inbox_sockets
+from console.playground.socket import websocket_urlpatterns as playground_sockets
 from inference.api import probes
 from inference.api.dialogues import routes as dialogues
 from inference.api.dialogues.socket import serve as serve_widget
@@ -44,7 +45,7 @@ from inference.intake.context import Context
 pages = PageHandler()
 celery_app.set_default()  # wake-ups are published from here
 nowhere: Any = refuse
-own_sockets = [*websocket_urlpatterns, *inbox_sockets]
+own_sockets = [*websocket_urlpatterns, *inbox_sockets, *playground_sockets]
 sockets = FromOwnPages(
     charge_handshake(
         AuthMiddlewareStack(refund_handshake(URLRouter([*own_sockets, re_path("", nowhere)])))

@@ -5,9 +5,10 @@ from typing import Any
 from django import forms
 from django.core.exceptions import ValidationError
 from django.forms import BoundField
+from django.utils.dateparse import parse_datetime
 from django.utils.functional import Promise, lazy
 from django.utils.text import format_lazy
-from django.utils.timezone import get_current_timezone_name
+from django.utils.timezone import get_current_timezone_name, localtime
 from django.utils.translation import gettext_lazy as _
 
 _time_zone = lazy(get_current_timezone_name, str)
@@ -76,6 +77,16 @@ class MomentField(forms.DateTimeField):
         shape = "%Y-%m-%dT%H:%M"
         widget = forms.DateTimeInput(attrs={"type": "datetime-local"}, format=shape)
         super().__init__(**{"required": False, "widget": widget, **kwargs})
+
+    def bound_data(self, data: Any, initial: Any) -> Any:
+        """Returns a moment of a link, with its zone, as the browser's field shows it."""
+        try:
+            moment = parse_datetime(data) if isinstance(data, str) else None
+        except ValueError:  # 30 February: the error beside the field says so
+            moment = None
+        if moment is None or moment.tzinfo is None:
+            return super().bound_data(data, initial)
+        return localtime(moment).strftime("%Y-%m-%dT%H:%M")
 
 
 class LimitField(forms.IntegerField):

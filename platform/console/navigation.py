@@ -43,6 +43,7 @@ IN_TENANT: tuple[Page, ...] = (
     ("chart-bar", "usage", _("Usage"), P.VIEW_USAGE),
     ("chart-bar", "sessions", pgettext_lazy("of agents", "Sessions"), P.VIEW_USAGE),
     ("chart-bar", "requests", _("Requests"), P.VIEW_REQUESTS),
+    ("chart-bar", "own_requests", _("My requests"), P.CHAT),
     ("chart-bar", "own_queue", _("Queue"), P.VIEW_REQUESTS),
     ("chart-bar", "batches", _("Batches"), P.VIEW_REQUESTS),
     ("key", "api_keys", _("API keys"), P.VIEW_KEYS),
@@ -54,6 +55,7 @@ IN_TENANT: tuple[Page, ...] = (
     ("cpu", "adapters", _("Adapters"), P.VIEW_ADAPTERS),
     ("cpu", "evaluations", _("Evaluations"), P.VIEW_EVALUATIONS),
     ("cpu", "task_sets", _("Task sets"), P.VIEW_EVALUATIONS),
+    ("pencil", "playground", _("Playground"), P.USE_PLAYGROUND),
     ("pencil", "prompt_templates", _("Templates"), P.VIEW_TEMPLATES),
     ("pencil", "cache", _("Answer cache"), P.VIEW_USAGE),
     (

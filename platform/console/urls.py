@@ -32,18 +32,20 @@ from console.limits import limits, prices, quotas, reconciliations, refusals
 from console.measures import comparison, dialogues, figures
 from console.people import invitations as invitation_lists
 from console.people import members, teams
+from console.playground import pages as playground
 from console.privacy import audit_kit, deletions, legal_holds, own_data, people, retention
 from console.prompts import cache
 from console.prompts import templates as prompt_templates
 from console.registry import pages as registry
 from console.registry import uploads as model_uploads
+from console.request_log import detail as request_detail
+from console.request_log import log as request_log
 from console.serving import adapters, addition, engines, models, pools, queue, versions
 from console.tenants import tenant_list, tenant_settings
 from console.trail import audit_exports, audit_log, audit_texts, keys_at_rest
 from console.usage import (
     batches,
     overview,
-    request_log,
     sessions,
     usage_pages,
     waiting_requests,
@@ -91,6 +93,10 @@ in_tenant = [
     path("usage/", usage_pages.usage, name="usage"),
     path("usage/export/", usage_pages.export, name="usage_export"),
     path("requests/", request_log.requests, name="requests"),
+    path("requests/export/", request_log.export, name="requests_export"),
+    path("requests/<uuid:completion>/", request_detail.request_page, name="request"),
+    path("own-requests/", request_log.own_requests, name="own_requests"),
+    path("own-requests/<uuid:completion>/", request_detail.own_request, name="own_request"),
     path("queue/", waiting_requests.own_queue, name="own_queue"),
     path("queue/live/", waiting_requests.live, name="own_queue_live"),
     path("batches/", batches.batches, name="batches"),
@@ -158,6 +164,8 @@ in_tenant = [
     path(f"{_ACTION}rotation/", actions.rotation, name="action_rotation"),
     path(f"{_ACTION}removal/", actions.removal, name="action_removal"),
     path(f"{_ACTION}trial/", actions.trial, name="action_trial"),
+    path("playground/", playground.playground, name="playground"),
+    path("playground/code/", playground.code, name="playground_code"),
     path("templates/", prompt_templates.templates, name="prompt_templates"),
     path("templates/addition/", prompt_templates.addition, name="prompt_template_addition"),
     path(_TEMPLATE, prompt_templates.template, name="prompt_template"),
@@ -373,6 +381,7 @@ urlpatterns = [
     path("console/usage/", usage_pages.all_usage, name="all_usage"),
     path("console/usage/export/", usage_pages.all_export, name="all_usage_export"),
     path("console/requests/", request_log.all_requests, name="all_requests"),
+    path("console/requests/export/", request_log.all_export, name="all_requests_export"),
     path("console/batches/", batches.all_batches, name="all_batches"),
     path(f"{_BATCH}pause/", batches.all_batch_pause, name="all_batch_pause"),
     path(f"{_BATCH}resume/", batches.all_batch_resume, name="all_batch_resume"),

@@ -36,7 +36,17 @@ import { axis, colour } from "./charts.js";
       ],
     };
     element.replaceChildren();
-    plots.push(new uPlot(options, [latest.minutes, ...lines.map((line) => line[2])], element));
+    const plot = new uPlot(options, [latest.minutes, ...lines.map((line) => line[2])], element);
+    plot.over.addEventListener("click", () => openMinute(latest.minutes[plot.cursor.idx]));
+    plots.push(plot);
+  };
+
+  // The requests of a minute: a click on the chart leads to its rows.
+  const openMinute = (minute) => {
+    if (minute === undefined) return;
+    const iso = (seconds) => new Date(seconds * 1000).toISOString();
+    const query = new URLSearchParams({ since: iso(minute), until: iso(minute + 60) });
+    location.assign(`${holder.dataset.logUrl}?${query}`);
   };
 
   const redraw = () => {

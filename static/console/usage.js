@@ -36,7 +36,10 @@ import { axis, colour } from "./charts.js";
     };
     const indices = columns.labels.map((_, index) => index);
     element.replaceChildren();
-    plots.push(new uPlot(options, [indices, ...lines.map(([name]) => columns[name])], element));
+    const plot = new uPlot(options, [indices, ...lines.map(([name]) => columns[name])], element);
+    const url = () => columns.urls[plot.cursor.idx];
+    plot.over.addEventListener("click", () => url() && location.assign(url()));
+    plots.push(plot);
   };
 
   const redraw = () => {

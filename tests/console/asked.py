@@ -15,7 +15,7 @@ def completion(
 ) -> Completion:
     """An open one has no usage yet; every other has exactly one row of it."""
     at = timezone.now() - timedelta(seconds=seconds_ago)
-    usage = {name: fields.pop(name) for name in USAGE if name in fields}
+    usage = {name: fields.pop(name) for name in USAGE.keys() | MAY_HAVE if name in fields}
     row = Completion.objects.create(
         id=uuid.uuid4(),
         tenant=tenant,
@@ -38,6 +38,16 @@ USAGE = {
     "error_code": "",
     "hosted": False,
 }
+MAY_HAVE = {
+    "status",
+    "cost",
+    "cached_tokens",
+    "queue_ms",
+    "team_id",
+    "session",
+    "cache",
+    "attempts",
+}
 
 
 def consumed(row: Completion, at: Any, **usage: Any) -> Usage:
@@ -48,7 +58,7 @@ def consumed(row: Completion, at: Any, **usage: Any) -> Usage:
         model=row.model,
         finish_reason="error" if failed else "stop",
         created_at=at,
-        **{**USAGE, **usage},
+        **{**USAGE, "status": 502 if failed else 200, **usage},
     )
 
 

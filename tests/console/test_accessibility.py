@@ -19,7 +19,7 @@ from pytest_django.live_server_helper import LiveServer
 
 from audit.erasure import deletion, execution
 from audit.keys.keyring import keyring
-from audit.models import DeletionRequest
+from audit.models import DeletionRequest, Event
 from console.isolation.expected import PAGES, addresses
 from console.isolation.sample_objects import Objects
 from console.privacy.own_data import link_of
@@ -35,6 +35,7 @@ from tenants.roles import Role
 from tests import chromium, soak
 from tests.console.account.conftest import with_app
 from tests.console.account.virtual_key import virtual_key
+from tests.console.asked import completion
 from tests.console.conftest import PASSWORD, SignIn, join
 from tests.console.furnished import furnish
 
@@ -66,6 +67,7 @@ ELSEWHERE = {
     "console/pools/engines/<uuid:engine>/log/": "a part of a page",
     "console/pools/replacements/<uuid:replacement>/live/": "a part of a page",
     "console/usage/export/": "a file",
+    "console/requests/export/": "a file",
     "console/compliance/drills/": "a file",
     "console/refusals/find/": "leads on",
     "console/t/<slug:tenant>/live/": "a part of a page",
@@ -84,6 +86,7 @@ ELSEWHERE = {
     "console/t/<slug:tenant>/chart/": "a part of a page",
     "console/t/<slug:tenant>/shares/": "a part of a page",
     "console/t/<slug:tenant>/usage/export/": "a file",
+    "console/t/<slug:tenant>/requests/export/": "a file",
     "console/t/<slug:tenant>/usage/sessions/export/": "a file",
     "console/t/<slug:tenant>/refusals/find/": "leads on",
     "console/t/<slug:tenant>/audit/kit/file/": "a file",
@@ -255,7 +258,7 @@ def given(alice: Member, certified: DeletionRequest) -> Callable[[str], str]:
         "engine": Engine.objects.get(from_file=False).pk,
         "pool": Engine.objects.get(from_file=False).pool_id,
         "any_event": objects.standing("event"),
-        "completion": objects.standing("receipt"),
+        "completion": request_on_record(alice),
         "conversation": conversation(alice),
         "deletion": certified.pk,
         "replacement": replacement().pk,
@@ -269,6 +272,14 @@ def replacement() -> Replacement:
     engine = Engine.objects.get(from_file=False)
     names = {"old_name": engine.name, "new_name": "mock-2"}
     return Replacement.objects.create(pool=engine.pool, old=engine, **names)
+
+
+def request_on_record(member: Member) -> Any:
+    """A request of theirs with its event, and with times for its course."""
+    row = completion(member.tenant, member=member, queue_ms=20)
+    same = {"tenant_id": row.tenant_id, "request_id": row.pk, "actor": member.actor}
+    Event.objects.create(at=row.created_at, action="completion:received", **same)
+    return row.pk
 
 
 def conversation(member: Member) -> Any:

@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.test import override_settings
 
 from config.environment import PROJECT
+from console.playground.code import samples
 from tests.e2e.conftest import Mock, Platform
 from tests.e2e.test_sdks import MODEL, SILENCE_S
 
@@ -147,3 +149,13 @@ def test_the_documented_grpc_client_runs_as_written(
     address = f"127.0.0.1:{staged.grpc_port}"
     printed = run(folder, "node", EXAMPLE.name, address, staged.new_key(), "mock")
     assert len(printed.split()) >= 3
+
+
+@pytest.mark.slow(seconds=60)
+def test_the_consoles_code_for_node_runs_as_it_stands(real: Platform, packages: Path) -> None:
+    question = {"role": "user", "content": 'It\'s `quoted` "twice": what is the capital of France?'}
+    body = {"model": MODEL, "messages": [question], "max_tokens": 8}
+    with override_settings(PUBLIC_URL=real.url):
+        code = {each.name: each.text for each in samples(body, real.new_key())}["node"]
+    (packages / "sample.mjs").write_text(code)
+    assert run(packages, "node", "sample.mjs").strip()

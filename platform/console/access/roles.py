@@ -12,6 +12,7 @@ from tenants.roles import HOLDERS, Duty, MatrixRow, Permission, Profile, Role, m
 
 WORDS: dict[Permission, Promise] = {
     Permission.CHAT: _("Chat with the models"),
+    Permission.USE_PLAYGROUND: _("Try models in the playground"),
     Permission.VIEW_USAGE: _("See usage and overview"),
     Permission.VIEW_REQUESTS: _("See the request log"),
     Permission.VIEW_LIMITS: _("See limits, quotas and refusals"),

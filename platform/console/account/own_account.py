@@ -20,6 +20,7 @@ from console.account.password_policy import policy_of
 from console.authorization import ConsoleRequest, own_account, signed_in
 from console.post_only import require_POST
 from console.quota_lines import QuotaLine, lines
+from inference.chat.membership import memberships
 from tenants.accounts import locked_texts, second_factor
 from tenants.accounts.sessions import NOWHERE, end_sessions
 from tenants.models import Member, User
@@ -54,6 +55,7 @@ def account(request: ConsoleRequest) -> HttpResponse:
         "invitations": invitations_for(user),
         "text_lock": locked_texts.of(user),
         "quotas": _own_quotas(user),
+        "chats": memberships(user)[:MOST_TENANTS],
         "identities": SocialAccount.objects.filter(user_id=user.pk),
     }
     return render(request, "account/home.html", shown)

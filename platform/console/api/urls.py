@@ -55,6 +55,7 @@ from console.api.tenants import KeyRotations, Tenants
 from console.api.trail.audit_exports import AuditExports
 from console.api.trail.events import Events, Receipts
 from console.api.usage.batches import AllBatches, Batches
+from console.api.usage.requests import AnyRequests, Requests
 from console.api.usage.sessions import Sessions
 from console.api.usage.usage import AllUsage, Reconciliations, Usage
 
@@ -129,6 +130,8 @@ in_tenant: list[URLPattern | URLResolver] = [
     *several("holds/", "uuid:hold", LegalHolds, "approve", "renew", "release"),
     at("usage/", Usage, get="report"),
     at("usage/export/", Usage, get="export"),
+    at("requests/export/", Requests, get="export"),
+    *several("requests/", "uuid:completion", Requests),
     at("usage/sessions/", Sessions, get="report"),
     at("usage/sessions/export/", Sessions, get="export"),
     *several("members/", "uuid:member", Members),
@@ -211,6 +214,8 @@ urlpatterns = [
     at("replacements/<uuid:replacement>/cancel/", Replacements, post="cancel"),
     at("replacements/<uuid:replacement>/rollback/", Replacements, post="rollback"),
     *several("deletion-requests/", "uuid:deletion_request", OwnDeletions),
+    at("requests/export/", AnyRequests, get="export"),
+    *several("requests/", "uuid:completion", AnyRequests),
     at("usage/", AllUsage, get="report"),
     at("usage/export/", AllUsage, get="export"),
     *several("operator-keys/", "uuid:operator_key", OperatorKeys, "revoke"),

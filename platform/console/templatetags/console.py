@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 from django import template
 from django.conf import settings
@@ -20,6 +21,7 @@ from console.access.roles import WORDS
 from console.account.reauthentication import restored_form
 from console.account.second_factors.key_obstacle import key_obstacle
 from console.authorization import ConsoleRequest
+from console.playground import code
 from console.post_only import page_of
 from console.quota_amounts import MICRO
 from tenants import secret_keys
@@ -106,6 +108,24 @@ def money(micro: int) -> str:
 def currency() -> str:
     """Returns the name of the currency of prices and quotas; an unknown one by its code."""
     return str(_CURRENCIES.get(settings.CURRENCY, settings.CURRENCY))
+
+
+@register.simple_tag
+def code_of_first_request(model: str, key: str = code.KEY) -> list[code.Sample]:
+    """Returns a first chat request in curl, Python and Node, with a key or a place for it."""
+    return code.samples(code.first_request(model), key)
+
+
+@register.simple_tag
+def currency_code() -> str:
+    """Returns the currency of prices and costs as files have it, such as CNY."""
+    return str(settings.CURRENCY)
+
+
+@register.filter
+def short_id(pk: UUID) -> str:
+    """Returns the beginning of an id; the request log finds a request by it."""
+    return str(pk)[:13]
 
 
 @register.filter

@@ -1,18 +1,21 @@
 """Page of present activity: of one tenant, or of the whole platform for operators."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
+from urllib.parse import urlencode
 
 from django.conf import settings
 from django.http import HttpResponse, JsonResponse
 from django.shortcuts import redirect, render, resolve_url
+from django.utils import timezone
 
 from console.authorization import ConsoleRequest, permitted, signed_in, twin_pages
 from console.home import landing
 from console.usage import figures
+from console.usage.log_links import log_url
 from inference.engines import answering, engines_of, served
 from inference.engines.health import reachability
-from inference.models import Completion
+from inference.models import Completion, State
 from tenants.models import Tenant
 from tenants.roles import Permission
 
@@ -33,6 +36,7 @@ def _overview(request: ConsoleRequest) -> HttpResponse:
         "live_url": _part_url(tenant, "live"),
         "chart_url": _part_url(tenant, "chart"),
         "shares_url": _part_url(tenant, "shares"),
+        "log_url": log_url(tenant.name if tenant else None),
         **_shares_of(tenant),
     }
     return render(request, "console/overview/page.html", context)
@@ -66,6 +70,22 @@ def _figures(request: ConsoleRequest) -> dict[str, Any]:
         "refused": figures.refused(tenant),
         "standing": health,
         "engines_down": _engines_down(),
+        "links": _links(tenant),
+    }
+
+
+def _links(tenant: Tenant | None) -> dict[str, str]:
+    """Returns where each figure leads to: its rows in the log of requests or of refusals."""
+    now, name = timezone.now().replace(second=0, microsecond=0), tenant.name if tenant else None
+    minute, five = now - timedelta(minutes=1), now - timedelta(minutes=5)
+    refusals = resolve_url("console:refusals", tenant=name) if name else None
+    refusals = refusals or resolve_url("console:all_refusals")
+    return {
+        "requests": log_url(name, since=minute),
+        "latest": log_url(name, since=five),
+        "open": log_url(name, state=State.OPEN.value),
+        "failed": log_url(name, since=minute, state=State.FAILED.value),
+        "refused": f"{refusals}?{urlencode({'since': five.isoformat()})}",
     }
 
 
@@ -75,9 +95,18 @@ def _engines_down() -> list[tuple[str, datetime]]:
     return [(model, at) for model, at in since.items() if at]
 
 
-def _shares_of(tenant: Tenant | None) -> dict[str, list[figures.Share]]:
+def _shares_of(tenant: Tenant | None) -> dict[str, list[tuple[figures.Share, str]]]:
+    """Returns shares with the addresses of their rows."""
+    since = timezone.now() - timedelta(minutes=figures.CHART_MINUTES)
+    name = tenant.name if tenant else None
     by_tenant = [] if tenant else figures.by_tenant()
-    return {"by_model": figures.by_model(tenant), "by_tenant": by_tenant}
+    return {
+        "by_model": [
+            (share, log_url(name, since=since, model=share.name))
+            for share in figures.by_model(tenant)
+        ],
+        "by_tenant": [(share, log_url(share.name, since=since)) for share in by_tenant],
+    }
 
 
 def _part_url(tenant: Tenant | None, part: str) -> str:

@@ -15,6 +15,7 @@ from django.utils.translation import gettext_lazy as _
 from audit.actions import Action
 from audit.trail.record import act
 from console.authorization import ConsoleRequest, twin_pages
+from console.usage.log_links import LogLinks, log_of, log_of_each, log_of_group
 from console.usage.usage_filter import GROUPS, UsageFilter
 from inference.usage.export import FORMATS, exported, file_name
 from inference.usage.ratings import ModelRatings, by_model
@@ -53,6 +54,7 @@ COLUMNS = (
 class UsageRow(NamedTuple):
     group: Group
     url: str  # the page of this group only
+    log: LogLinks
 
 
 class ColumnHead(NamedTuple):
@@ -66,6 +68,7 @@ class ColumnHead(NamedTuple):
 class Point(NamedTuple):
     label: str  # an hour or a day
     figures: UsageFigures
+    log: LogLinks
 
 
 class Chip(NamedTuple):
@@ -90,20 +93,24 @@ def _report_context(request: ConsoleRequest, form: UsageFilter) -> dict[str, obj
     series = report.series()
     groups = report.groups(by, sort, MOST_GROUPS + 1)
     labels = [_label(report, period) for period in series]
+    logs = log_of_each(report, series)
     return {
         "report": report,
         "points": [
-            Point(label, period.figures) for label, period in zip(labels, series, strict=True)
+            Point(label, period.figures, log)
+            for label, period, log in zip(labels, series, logs, strict=True)
         ],
         "total": total(series),
+        "log": log_of(report),
         "heads": [_head(request, label, name, sort) for name, label in COLUMNS],
         "lines": [
-            UsageRow(group, _group_url(request, by, group)) for group in groups[:MOST_GROUPS]
+            UsageRow(group, _group_url(request, by, group), log_of_group(report, by, group))
+            for group in groups[:MOST_GROUPS]
         ],
         "more": len(groups) > MOST_GROUPS,
         "chips": list(_chips(request, report)),
         "by": GROUPS[by],
-        "chart": _chart(labels, [period.figures for period in series]),
+        "chart": _chart(labels, [period.figures for period in series], logs),
         "days_of_utc": report.span.zone_name != zone_name,
         "own_days": OWN_DAYS,
         "files": [(form, _export_url(request, form)) for form in FORMATS],
@@ -129,10 +136,11 @@ def _head(request: ConsoleRequest, label: Promise, name: str, sort: str) -> Colu
     )
 
 
-def _chart(labels: list[str], figures: list[UsageFigures]) -> str:
+def _chart(labels: list[str], figures: list[UsageFigures], logs: list[LogLinks]) -> str:
     """Columns for static/console/usage.js, oldest first; null where nothing was measured."""
     columns: dict[str, list[Any]] = {
         "labels": labels,
+        "urls": [log.all for log in logs],
         "requests": [f.requests for f in figures],
         "errors": [f.errors for f in figures],
         "prompt": [f.prompt_tokens for f in figures],

@@ -42,7 +42,7 @@ from tenants.models import ApiKey, CacheRule, Link, Member, Person, Quota, Team,
 from tenants.models.link import Purpose
 from tenants.models.quota_raise import QuotaRaise
 from tenants.roles import Role
-from tests.console.asked import refusal
+from tests.console.asked import completion, refusal
 from tests.console.conftest import SignIn
 from tests.console.evaluations.policy_reported import policy_reported
 from tests.console.evaluations.reported import reported
@@ -65,6 +65,7 @@ READERS = frozenset({"alice", "carol"})
 AGENTS = frozenset({"alice"})
 MAKERS = MANAGERS | {"bob"}
 WRITERS = frozenset({"alice", "erin", "bob"})
+CHATTERS = WRITERS | {"dave"}
 APPROVERS = frozenset({"alice", "erin"})
 SEE_TEMPLATES = WRITERS | {"carol"}
 SEE_VERSIONS = SEE_TEMPLATES | {"operator"}
@@ -79,6 +80,12 @@ IN_TENANT: list[Row] = [
     ("get", "chart", STAFF, 200),
     ("get", "shares", STAFF, 200),
     ("get", "requests", STAFF, 200),
+    ("get", "requests_export", STAFF, 200),
+    ("get", "request", STAFF, 200),
+    ("get", "playground", WRITERS, 200),
+    ("post", "playground_code", WRITERS, 200),
+    ("get", "own_requests", CHATTERS, 200),
+    ("get", "own_request", CHATTERS, 404),
     ("get", "own_queue", STAFF, 200),
     ("get", "own_queue_live", STAFF, 200),
     ("get", "batches", STAFF, 200),
@@ -320,6 +327,7 @@ PLATFORM: list[Row] = [
     ("get", "platform_chart", OPERATOR, 200),
     ("get", "platform_shares", OPERATOR, 200),
     ("get", "all_requests", OPERATOR, 200),
+    ("get", "all_requests_export", OPERATOR, 200),
     ("get", "all_batches", OPERATOR, 200),
     ("get", "all_jobs", OPERATOR, 200),
     ("get", "all_usage", OPERATOR, 200),
@@ -486,6 +494,7 @@ def targets(acme: Tenant) -> Targets:
         **_trail(acme),
         "link_revocation": {"link": Link.objects.get().pk},
         "refusal": {"refusal": refusal(acme, actor=key.actor).pk},
+        **dict.fromkeys(("request", "own_request"), {"completion": completion(acme).pk}),
     }
     return objects
 

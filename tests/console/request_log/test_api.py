@@ -1,0 +1,83 @@
+"""The request log in the management API: the same rows, filters and files as on the pages."""
+
+import json
+from typing import Any
+
+import pytest
+
+from inference.models import State
+from tenants.models import ApiKey, Member, Tenant, User
+from tests.console.api.conftest import API
+from tests.console.asked import completion
+from tests.console.conftest import SignIn
+
+LOG = f"{API}tenants/acme/requests/"
+
+
+def test_a_list_and_its_next_page(acme: Tenant, bob: Member, sign_in: SignIn) -> None:
+    rows = [completion(acme, seconds_ago=n, cost=7) for n in range(3)]
+    client = sign_in(bob)
+    first = client.get(LOG, {"limit": "2"}).json()
+    assert [each["id"] for each in first["results"]] == [str(row.pk) for row in rows[:2]]
+    usage = first["results"][0]["usage"]
+    assert (usage["cost"], usage["status"], usage["prompt_tokens"]) == (7, 200, 12)
+    rest = client.get(LOG, {"limit": "2", "cursor": first["next_cursor"]}).json()
+    assert [each["id"] for each in rest["results"]] == [str(rows[2].pk)]
+    assert rest["next_cursor"] is None
+
+
+def test_filters_as_on_the_page(acme: Tenant, bob: Member, sign_in: SignIn) -> None:
+    key, _ = ApiKey.issue(acme, "ci", by="test")
+    failed = completion(acme, state=State.FAILED, error_code="engine_died", api_key=key)
+    completion(acme)
+    client = sign_in(bob)
+    for query in (
+        {"state": "failed"},
+        {"code": "502"},
+        {"code": "engine_died"},
+        {"key": str(key.pk)},
+        {"id": str(failed.pk)[:10]},
+    ):
+        results = client.get(LOG, query).json()["results"]
+        assert [each["id"] for each in results] == [str(failed.pk)]
+    for query in ({"id": "1"}, {"cursor": "x"}, {"key": "x"}, {"ordering": "created_at"}):
+        assert client.get(LOG, query).status_code == 400
+
+
+def test_one_request_with_its_course(
+    acme: Tenant, bob: Member, sign_in: SignIn, settings: Any
+) -> None:
+    settings.CURRENCY = "EUR"
+    row = completion(acme, queue_ms=100, ttft_ms=150, duration_ms=400)
+    body = sign_in(bob).get(f"{LOG}{row.pk}/").json()
+    assert body["currency"] == "EUR"
+    assert [(span["name"], span["ms"]) for span in body["spans"]] == [
+        ("queued", 100),
+        ("started", 50),
+        ("answered", 250),
+    ]
+    assert [moment["after_ms"] for moment in body["moments"]] == [0, 100, 150, 400]
+
+
+def test_an_open_request_has_no_usage(acme: Tenant, bob: Member, sign_in: SignIn) -> None:
+    row = completion(acme, state=State.OPEN)
+    assert sign_in(bob).get(f"{LOG}{row.pk}/").json()["usage"] is None
+
+
+@pytest.mark.filterwarnings("ignore:StreamingHttpResponse must consume")
+def test_a_file(acme: Tenant, globex: Tenant, bob: Member, sign_in: SignIn) -> None:
+    row, _foreign = completion(acme), completion(globex)
+    answer = sign_in(bob).get(f"{LOG}export/", {"form": "json"})
+    assert [line["id"] for line in json.loads(b"".join(answer))] == [str(row.pk)]
+
+
+def test_tenants_stay_apart_and_operators_see_all(
+    acme: Tenant, globex: Tenant, bob: Member, operator: User, sign_in: SignIn
+) -> None:
+    row = completion(globex)
+    client = sign_in(bob)
+    assert client.get(f"{LOG}{row.pk}/").status_code == 404
+    assert client.get(f"{API}tenants/globex/requests/").status_code == 404
+    assert client.get(f"{API}requests/").status_code == 403
+    everything = sign_in(operator).get(f"{API}requests/").json()["results"]
+    assert [each["tenant"] for each in everything] == ["globex"]
