@@ -122,6 +122,8 @@ class Action(StrEnum):
     API_KEY_CREATE = "api_key:create"
     API_KEY_CHANGE = "api_key:change"
     API_KEY_ROTATE = "api_key:rotate"
+    API_KEY_SCHEDULE = "api_key:schedule"  # when it rotates by itself
+    API_KEY_COLLECT = "api_key:collect"  # the text of a successor that was made by schedule
     API_KEY_REVOKE = "api_key:revoke"
     QUOTA_CREATE = "quota:create"
     QUOTA_CHANGE = "quota:change"

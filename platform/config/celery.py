@@ -36,6 +36,8 @@ _SCHEDULE: dict[str, tuple[str, crontab | float, int]] = {
     "verify": ("audit.verify", crontab(hour=1, minute=25), 3600),
     # The checks on the compliance page (console/compliance).
     "checks": ("console.check", crontab(hour=2, minute=25), 3600),
+    # API keys with a schedule (tenants/models/key_schedule.py).
+    "rotate_due_keys": ("console.rotate_due_keys", 300.0, 250),
     # Erases again what a backup brought back under a hold, as soon as the hold is over.
     "erase_again": ("audit.erase_again", 60.0, 50),
 }

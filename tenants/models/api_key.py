@@ -18,11 +18,13 @@ from audit.trail.record import act
 from tenants import secret_keys
 from tenants.key_scopes import Scope
 from tenants.models import key_permissions
+from tenants.models.key_schedule import LONGEST_OVERLAP as LONGEST_OVERLAP
+from tenants.models.key_schedule import ScheduledRotation
 from tenants.models.member import Member
 from tenants.models.model_changes import changed, lock
 from tenants.models.restricted_model import copy_grants
 from tenants.models.team import Team
-from tenants.models.tenant import Tenant
+from tenants.models.tenant import State, Tenant
 from tenants.models.tier import LIMITS, OwnLimits
 
 OFFERED = list(Scope)
@@ -38,7 +40,6 @@ CHANGEABLE = (
     *LIMITS,
 )
 ERASED = "erased"  # replaces a grantor whose data was erased; the key then has no permissions
-LONGEST_OVERLAP = timedelta(days=30)
 MOST_ENTRIES = 100  # models, or addresses, of a key
 _MAPPED_BITS = 96  # the prefix of an IPv4 address in IPv6 form
 PEOPLE = ("member", "user", "operator", ERASED)  # kinds of actors that a key can depend on
@@ -65,6 +66,13 @@ def network(text: str) -> str:
 class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
     def live(self) -> "ApiKeyQuerySet":
         return self.filter(revoked_at=None)
+
+    def due_for_rotation(self) -> "ApiKeyQuerySet":
+        """Returns keys of active tenants that are to be rotated by now."""
+        now = timezone.now()
+        due = self.live().filter(replaced_by=None, uncollected=False, rotate_at__lte=now)
+        unexpired = models.Q(expires_at=None) | models.Q(expires_at__gt=now)
+        return due.filter(unexpired, tenant__state=State.ACTIVE)
 
     def powerful(self) -> "ApiKeyQuerySet":
         """Returns live keys that manage a tenant, or read its audit trail."""
@@ -103,7 +111,7 @@ class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
                 key.lose_power(by=by, reason=f"who widened or rotated it was {why}")
 
 
-class ApiKey(OwnLimits):
+class ApiKey(ScheduledRotation, OwnLimits):
     """A secret with which a program acts for a tenant. Its text is shown once and never stored.
 
     Its limits are its own, under the tenant's. None or 0: only the tenant's apply.
@@ -191,7 +199,7 @@ class ApiKey(OwnLimits):
             key._depend_on(*([created_by.actor] if created_by else ()), by)
             key._show_to(by)
             text = key._mint()
-            key._act(Action.API_KEY_CREATE, by)
+            key.record(Action.API_KEY_CREATE, by)
         return key, text
 
     def change(self, *, by: str, reason: str = "", **fields: Any) -> None:
@@ -211,7 +219,7 @@ class ApiKey(OwnLimits):
             if key_permissions.wider(self, before) or (self.team_id and "team" in detail):
                 self._depend_on(by)
             self.save(update_fields=[*detail, "grantors"])
-            self._act(Action.API_KEY_CHANGE, by, detail, reason)
+            self.record(Action.API_KEY_CHANGE, by, detail, reason)
 
     def rotate(self, *, by: str, overlap: timedelta) -> tuple["ApiKey", str]:
         """Returns a new key in this one's place, and its text. Both work for the time of `overlap`.
@@ -223,7 +231,7 @@ class ApiKey(OwnLimits):
             raise ValidationError({"overlap": _("Both keys can work for up to 30 days.")})
         with transaction.atomic():
             lock(self)
-            self._refuse_if_over()
+            self.refuse_if_over()
             successor = self._successor()
             successor._depend_on(*self.grantors, by)
             successor._show_to(by)
@@ -231,14 +239,14 @@ class ApiKey(OwnLimits):
             self._give_over(successor, timezone.now() + overlap)
             overlap_s = str(int(overlap.total_seconds()))
             detail = {"replaced_by": str(successor.id), "overlap_s": overlap_s}
-            self._act(Action.API_KEY_ROTATE, by, detail)
+            self.record(Action.API_KEY_ROTATE, by, detail)
         return successor, text
 
     def revoke(self, *, by: str, reason: str = "") -> None:
         """Revokes the key within a second in every process. Idempotent."""
         with transaction.atomic():
             if ApiKey.objects.live().filter(pk=self.pk).update(revoked_at=timezone.now()):
-                self._act(Action.API_KEY_REVOKE, by, reason=reason)
+                self.record(Action.API_KEY_REVOKE, by, reason=reason)
         self.refresh_from_db(fields=["revoked_at"])
 
     def lose_power(self, *, by: str, reason: str) -> None:
@@ -306,11 +314,22 @@ class ApiKey(OwnLimits):
         self.save(force_insert=True)
         return secret.text
 
+    def remint(self, by: str) -> str:
+        """Gives a key whose text nobody has a new one, and returns it."""
+        secret = secret_keys.mint()
+        self.public_id, self.digest, self.uncollected = secret.public_id, secret.digest, False
+        self._depend_on(by)
+        self._show_to(by)
+        own = ["public_id", "digest", "uncollected", "grantors", "holders"]
+        self.save(update_fields=own)
+        return secret.text
+
     def _refuse_if_revoked(self) -> None:
         if self.revoked_at:
             raise ValidationError(_("This key has been revoked."))
 
-    def _refuse_if_over(self) -> None:
+    def refuse_if_over(self) -> None:
+        """Raises ValidationError if it is revoked, expired or rotated."""
         self._refuse_if_revoked()
         if self.expired:
             raise ValidationError(_("This key has expired."))
@@ -320,6 +339,9 @@ class ApiKey(OwnLimits):
     def _successor(self) -> "ApiKey":
         settings = {name: getattr(self, name) for name in CHANGEABLE if name != "expires_at"}
         successor = ApiKey(tenant=self.tenant, created_by=self.created_by, **settings)
+        successor.rotate_at = self.following(timezone.now())
+        successor.rotate_days = self.rotate_days
+        successor.rotation_overlap_s = self.rotation_overlap_s
         if self.expires_at:
             successor.expires_at = timezone.now() + (self.expires_at - self.created_at)
         return successor
@@ -331,11 +353,11 @@ class ApiKey(OwnLimits):
         ApiKey.objects.filter(replaced_by=self).update(replaced_by=successor)
         self.quotas.update(api_key=successor)
         self.cache_rules.update(api_key=successor)
-        self.replaced_by = successor
+        self.replaced_by, self.rotate_at = successor, None
         self.expires_at = min(until, self.expires_at or until)
-        self.save(update_fields=["replaced_by", "expires_at"])
+        self.save(update_fields=["replaced_by", "expires_at", "rotate_at"])
 
-    def _act(
+    def record(
         self, action: Action, by: str, detail: Mapping[str, object] = {}, reason: str = ""
     ) -> None:
         described = {"key": str(self.id), "name": self.name, "public_id": self.public_id, **detail}

@@ -444,6 +444,8 @@ ACTS: dict[Action, Act] = {
     Action.API_KEY_CREATE: lambda w: lambda: ApiKey.issue(w.acme, "new", by=BY),
     Action.API_KEY_CHANGE: lambda w: lambda: w.key.change(by=BY, burst=5),
     Action.API_KEY_ROTATE: lambda w: lambda: w.key.rotate(by=BY, overlap=timedelta(hours=1)),
+    Action.API_KEY_SCHEDULE: lambda w: partial(w.key.schedule, by=BY, rotate_at=None),
+    Action.API_KEY_COLLECT: lambda w: partial(_uncollected(w).collect, by=BY),
     Action.API_KEY_REVOKE: lambda w: lambda: w.key.revoke(by=BY),
     Action.QUOTA_CREATE: lambda w: (
         lambda: Quota.set(w.acme, unit="tokens", window="day", limit=9, by=BY)
@@ -472,6 +474,15 @@ SUBJECTS = {"tenant", "tier", "member", "team", "model", "api_key", "quota", "ra
 SUBJECTS |= {"link", "operator", "pool", "engine", "adapter", "task_set", "evaluation", "gate"}
 SUBJECTS |= {"job", "alias", "policy", "action", "assistant"}
 SUBJECTS |= {"model_version"}
+
+
+def _uncollected(w: Any) -> ApiKey:
+    successor, _text = w.key.rotate(by=BY, overlap=timedelta(hours=1))
+    successor.uncollected = True
+    successor.save()
+    return successor
+
+
 # Of the platform and of pages, not of a verb on a model.
 ELSEWHERE = {
     Action.ACTION_READ,

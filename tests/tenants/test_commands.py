@@ -309,3 +309,19 @@ def test_without_a_database_there_is_one_clear_line(program: Any) -> None:
     assert (answer.returncode, answer.stdout) == (1, "")
     assert answer.stderr.count("\n") == 1
     assert "the database does not answer" in answer.stderr
+
+
+# rotate_api_key ----------------------------------------------------------------------------------
+def test_rotate_api_key(acme: Tenant, capsys: pytest.CaptureFixture[str]) -> None:
+    key, _text = ApiKey.issue(acme, "build", by="test")
+    at = ["--at", "2999-01-31T08:00:00Z", "--every-days", "90"]
+    answer = run(capsys, "rotate_api_key", "acme", key.public_id, *at)
+    assert answer["rotate_at"] == "2999-01-31T08:00:00+00:00"
+    answer = run(capsys, "rotate_api_key", "acme", str(key.pk), "--end-schedule")
+    assert answer["rotate_at"] is None
+    answer = run(capsys, "rotate_api_key", "acme", str(key.pk), "--overlap-hours", "1")
+    assert ApiKey.objects.get(digest=secret_keys.digest(answer["api_key"])).name == "build"
+    with pytest.raises(CommandError, match="has been collected"):
+        call_command("rotate_api_key", "acme", answer["id"], "--collect")
+    with pytest.raises(CommandError, match="no key"):
+        call_command("rotate_api_key", "acme", "nonsense")

@@ -28,7 +28,8 @@ _COMMANDS = {
     Effect.ON_RECORD: """
         apply_tombstones audit_export audit_resume breaker compliance_report create_api_key
         create_operator create_tenant first_run isolation record_verification register_model
-        release_texts remove_operator reset_mfa reset_password rotate_keys""",
+        release_texts remove_operator reset_mfa reset_password rotate_api_key
+        rotate_keys""",
     Effect.READS: """
         audit_check audit_verify check check_keys check_restored engines_drift findstatic reconcile
         seal_secret showmigrations spectacular sqlmigrate""",

@@ -1,6 +1,5 @@
 """Pages of a tenant's API keys: the list, new ones, whose text is shown once, and one key."""
 
-from datetime import timedelta
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -13,7 +12,13 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 
-from console.access.key_forms import ChangedKeyForm, NewKeyForm, RotationForm, may_handle
+from console.access.key_forms import (
+    ChangedKeyForm,
+    NewKeyForm,
+    RotationForm,
+    ScheduleForm,
+    may_handle,
+)
 from console.account.reauthentication import recently_proven
 from console.authorization import TenantRequest, permitted
 from console.post_only import require_POST
@@ -106,14 +111,44 @@ def rotation(request: TenantRequest, key: UUID) -> HttpResponse:
     form = RotationForm(request.POST)
     if not form.is_valid():
         return _key_page(request, row, rotation=form)
-    overlap = timedelta(hours=form.cleaned_data["hours"])
     try:
-        successor, text = row.rotate(by=request.actor, overlap=overlap)
+        successor, text = row.rotate(by=request.actor, overlap=form.overlap)
     except ValidationError as problem:
         return _refused(request, row, problem)
     return _key_page(
         request, _key(request, successor.pk), new_key=successor, text=text, replaced=row
     )
+
+
+@never_cache
+@require_POST
+@permitted(Permission.MANAGE_KEYS)
+@recently_proven
+def schedule(request: TenantRequest, key: UUID) -> HttpResponse:
+    """Set when the key rotates by itself."""
+    row = _key(request, key)
+    _refuse_escalation(request, row)
+    form = ScheduleForm.of(row, request.POST)
+    if not saved(form, lambda: form.save(row, by=request.actor)):
+        return _key_page(request, _key(request, key), schedule=form)
+    messages.success(request, _("The schedule has been saved."))
+    return redirect("console:api_key", tenant=request.tenant.name, key=key)
+
+
+@never_cache
+@require_POST
+@permitted(Permission.MANAGE_KEYS)
+@recently_proven
+def collection(request: TenantRequest, key: UUID) -> HttpResponse:
+    """Show the text of a successor that was made by schedule, once."""
+    row = _key(request, key)
+    _refuse_escalation(request, row)
+    try:
+        text = row.collect(by=request.actor)
+    except ValidationError as problem:
+        return _refused(request, row, problem)
+    replaced = request.tenant.api_keys.filter(replaced_by=row).first()
+    return _key_page(request, _key(request, key), new_key=row, text=text, replaced=replaced)
 
 
 def _refused(request: TenantRequest, key: ApiKey, problem: ValidationError) -> HttpResponse:
@@ -142,6 +177,7 @@ def _key_page(request: TenantRequest, key: ApiKey, **shown: Any) -> HttpResponse
         "predecessor": request.tenant.api_keys.filter(replaced_by=key).first(),
         "form": ChangedKeyForm(request, None, key),
         "rotation": RotationForm(),
+        "schedule": ScheduleForm.of(key),
         "standings": _quota_lines(request, key),
         "grantors": _grantors(request, key),
         "weaker": permissions_of(key) < key_permissions(key.scopes, request.tenant.profile),

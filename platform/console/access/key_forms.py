@@ -1,6 +1,7 @@
 """Forms of API keys. Nobody gives a key more permissions than they have."""
 
 from collections.abc import Collection
+from datetime import timedelta
 from typing import Any
 
 from django import forms
@@ -140,3 +141,44 @@ class RotationForm(ConsoleForm):
             (30 * 24, _("another 30 days")),
         ],
     )
+
+    @property
+    def overlap(self) -> timedelta:
+        return timedelta(hours=self.cleaned_data["hours"])
+
+
+class ScheduleForm(RotationForm):
+    """When a key rotates by itself."""
+
+    rotate_at = MomentField(label=_("First on"), help_text=_("Leave empty to end the schedule."))
+    days = forms.TypedChoiceField(
+        label=_("Again"),
+        coerce=int,
+        required=False,
+        empty_value=None,
+        choices=[
+            ("", _("never")),
+            (30, _("every 30 days")),
+            (90, _("every 90 days")),
+            (180, _("every 180 days")),
+            (365, _("every year")),
+        ],
+    )
+    field_order = ("rotate_at", "days", "hours")
+
+    @classmethod
+    def of(cls, key: ApiKey, data: Any = None) -> "ScheduleForm":
+        hours = key.rotation_overlap_s // 3600
+        at = key.rotate_at and key.rotate_at.replace(second=0, microsecond=0)
+        return cls(
+            data,
+            auto_id="schedule_%s",
+            initial={"rotate_at": at, "days": key.rotate_days, "hours": hours},
+        )
+
+    def save(self, key: ApiKey, *, by: str) -> None:
+        """Raises ValidationError."""
+        fields = self.cleaned_data
+        key.schedule(
+            by=by, rotate_at=fields["rotate_at"], days=fields["days"] or None, overlap=self.overlap
+        )

@@ -172,7 +172,7 @@ in_tenant: list[URLPattern | URLResolver] = [
     at("cache/", Cache, get="show"),
     at("cache/purge/", Cache, post="purge"),
     *several("cache/rules/", "int:rule", CacheRules),
-    *several("keys/", "uuid:key", Keys, "rotate", "revoke"),
+    *several("keys/", "uuid:key", Keys, "rotate", "schedule", "collect", "revoke"),
     *several("quotas/", "uuid:quota", Quotas),
     at("quotas/<uuid:quota>/standing/", Quotas, get="standing"),
     *several("raises/", "uuid:quota_raise", Raises, "approve", "refuse"),

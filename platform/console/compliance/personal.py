@@ -194,6 +194,7 @@ MAP: dict[str, dict[Data, str]] = {
         D.NETWORK: "allowed_networks",
         D.BEHAVIOUR: "last_used_at",
         D.NONE: "tenant name group team scopes allowed_models local_only requests_per_minute "
+        "rotate_at rotate_days rotation_overlap_s uncollected "
         "burst tokens_per_minute max_concurrency megabytes_in_flight megabytes_per_day "
         "created_at expires_at revoked_at",
     },

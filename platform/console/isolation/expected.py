@@ -196,6 +196,8 @@ PAGES: tuple[ExpectedPage, ...] = (
         ExpectedPage("keys/", sees=P.VIEW_KEYS, acts=P.MANAGE_KEYS),
         ExpectedPage("keys/<uuid:key>/", sees=P.VIEW_KEYS, acts=P.MANAGE_KEYS),
         ExpectedPage("keys/<uuid:key>/rotation/", acts=P.MANAGE_KEYS),
+        ExpectedPage("keys/<uuid:key>/schedule/", acts=P.MANAGE_KEYS),
+        ExpectedPage("keys/<uuid:key>/collection/", acts=P.MANAGE_KEYS),
         ExpectedPage("keys/<uuid:key>/revocation/", acts=P.MANAGE_KEYS),
         ExpectedPage("models/", sees=P.VIEW_TEAMS),
         ExpectedPage("models/restriction/", acts=P.MANAGE_TEAMS, bare=True),

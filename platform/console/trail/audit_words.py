@@ -107,6 +107,8 @@ WORDS: dict[str, Promise] = {
     Action.API_KEY_CREATE: _("API key created"),
     Action.API_KEY_CHANGE: _("API key changed"),
     Action.API_KEY_ROTATE: _("API key rotated"),
+    Action.API_KEY_SCHEDULE: _("Rotation of an API key scheduled"),
+    Action.API_KEY_COLLECT: _("Rotated API key collected"),
     Action.API_KEY_REVOKE: _("API key revoked"),
     Action.QUOTA_CREATE: _("Quota set"),
     Action.QUOTA_CHANGE: _("Quota changed"),

@@ -61,6 +61,8 @@ PATHS = [
     "restricted-models/{0.model.pk}/grant/",
     "keys/{0.key.pk}/",
     "keys/{0.key.pk}/rotate/",
+    "keys/{0.key.pk}/schedule/",
+    "keys/{0.key.pk}/collect/",
     "keys/{0.key.pk}/revoke/",
     "quotas/{0.quota.pk}/",
     "quotas/{0.quota.pk}/standing/",

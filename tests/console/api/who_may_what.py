@@ -251,6 +251,8 @@ TABLE = {
     f"GET {T}keys/{NIL}/": SEES,
     f"PATCH {T}keys/{NIL}/": KEYS,
     f"POST {T}keys/{NIL}/rotate/": KEYS,
+    f"POST {T}keys/{NIL}/schedule/": KEYS,
+    f"POST {T}keys/{NIL}/collect/": KEYS,
     f"POST {T}keys/{NIL}/revoke/": KEYS,
     f"GET {T}quotas/": SEES,
     f"POST {T}quotas/": MANAGES,

@@ -20,6 +20,7 @@ from tenants.model_access import reaches_beyond
 from tenants.models import ApiKey, Member, OperatorKey, Scope
 from tenants.models.api_key import LONGEST_OVERLAP, MOST_ENTRIES, OFFERED
 from tenants.models.key_permissions import wider
+from tenants.models.key_schedule import MOST_DAYS
 from tenants.roles import Permission as P
 
 LIVE, EXPIRED, REVOKED = "live", "expired", "revoked"
@@ -73,6 +74,12 @@ class KeyShape(AnyKeyShape, OwnLimits):
     )
     expires_at = s.DateTimeField(allow_null=True)
     replaced_by = s.UUIDField(source="replaced_by_id", allow_null=True)
+    rotate_at = s.DateTimeField(allow_null=True, help_text="When it rotates by itself.")
+    rotate_days = s.IntegerField(allow_null=True, help_text="Every so many days from then on.")
+    rotation_overlap_s = s.IntegerField(help_text="How long the old key then works beside it.")
+    uncollected = s.BooleanField(
+        help_text="A schedule made it: its text is made when somebody collects it, once."
+    )
     EXAMPLE = {"public_id": "a1B2c3D4e5F6", "state": "live", "scopes": ["inference"]}
 
 
@@ -114,6 +121,15 @@ class Rotation(Shape):
         help_text="How long the old key works beside the new one.",
     )
     EXAMPLE = {"overlap_s": 3600}
+
+
+class Schedule(Shape):
+    rotate_at = s.DateTimeField(allow_null=True, help_text="Null ends the schedule.")
+    days = s.IntegerField(min_value=1, max_value=MOST_DAYS, allow_null=True, default=None)
+    overlap_s = s.IntegerField(
+        min_value=0, max_value=int(LONGEST_OVERLAP.total_seconds()), default=86_400
+    )
+    EXAMPLE = {"days": 90, "overlap_s": 86_400}
 
 
 class Keys(Resource):
@@ -190,6 +206,33 @@ class Keys(Resource):
         answer = self.respond(successor, 201, secret=text)
         answer["Location"] = request.path.replace(f"/{row.pk}/rotate/", f"/{successor.pk}/")
         return answer
+
+    @Act(P.MANAGE_KEYS, takes=Schedule)
+    def schedule(self, request: Any, **path: Any) -> Response:
+        """Have a key rotate by itself at a time, and every so many days from then on.
+
+        Then it has a successor whose text is made when somebody collects it. The old key works
+        until the overlap ends, collected or not. A key cannot schedule its own rotation.
+        """
+        fields, row = self.body(), self.row()
+        self._refuse_self(row)
+        self._refuse_escalation(row)
+        overlap = timedelta(seconds=fields.pop("overlap_s"))
+        row.schedule(by=self.actor, overlap=overlap, **fields)
+        return self.respond(row)
+
+    @Act(P.MANAGE_KEYS, gives=IssuedKey)
+    def collect(self, request: Any, **path: Any) -> Response:
+        """Collect the text of a key that a schedule has made.
+
+        Its text is in this answer only. The key also depends on the person who collects it.
+        """
+        row = self.row()
+        self._refuse_escalation(row)
+        self._refuse_quota_escape()
+        text = row.collect(by=self.actor)
+        self._refuse_escalation(row)
+        return self.respond(row, secret=text)
 
     def _settings(self) -> dict[str, Any]:
         settings = self.body()
