@@ -176,6 +176,12 @@ def chat_url(request: ConsoleRequest) -> str:
     return CHAT if any(m.may(P.CHAT) for m in Member.objects.of(request.user)) else ""
 
 
+def visible_pages(request: ConsoleRequest) -> Iterator[tuple[str, str, str]]:
+    """Yields the section's label, the address and the label of the pages that a person may see."""
+    for icon, url, label in _visible_pages(request):
+        yield str(SECTIONS[icon]), url, label
+
+
 def _visible_pages(request: ConsoleRequest) -> Iterator[tuple[str, str, str]]:
     """Yields section, address and label of the pages that this person may see here."""
     tenant: Tenant | None = getattr(request, "tenant", None)

@@ -40,6 +40,7 @@ from console.registry import pages as registry
 from console.registry import uploads as model_uploads
 from console.request_log import detail as request_detail
 from console.request_log import log as request_log
+from console.search import pages as search_pages
 from console.serving import adapters, addition, engines, models, pools, queue, versions
 from console.tenants import tenant_list, tenant_settings
 from console.trail import audit_exports, audit_log, audit_texts, keys_at_rest
@@ -90,6 +91,7 @@ in_tenant = [
     path("live/", overview.live, name="live"),
     path("chart/", overview.chart, name="chart"),
     path("shares/", overview.shares, name="shares"),
+    path("search/", search_pages.search, name="search"),
     path("usage/", usage_pages.usage, name="usage"),
     path("usage/export/", usage_pages.export, name="usage_export"),
     path("requests/", request_log.requests, name="requests"),
@@ -380,6 +382,7 @@ urlpatterns = [
     path("console/live/", overview.platform_live, name="platform_live"),
     path("console/chart/", overview.platform_chart, name="platform_chart"),
     path("console/shares/", overview.platform_shares, name="platform_shares"),
+    path("console/search/", search_pages.all_search, name="all_search"),
     path("console/usage/", usage_pages.all_usage, name="all_usage"),
     path("console/usage/export/", usage_pages.all_export, name="all_usage_export"),
     path("console/requests/", request_log.all_requests, name="all_requests"),

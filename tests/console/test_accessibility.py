@@ -66,6 +66,8 @@ ELSEWHERE = {
     "console/pools/engines/<uuid:engine>/live/": "a part of a page",
     "console/pools/engines/<uuid:engine>/log/": "a part of a page",
     "console/pools/replacements/<uuid:replacement>/live/": "a part of a page",
+    "console/search/": "for the page's script",
+    "console/t/<slug:tenant>/search/": "for the page's script",
     "console/usage/export/": "a file",
     "console/requests/export/": "a file",
     "console/compliance/drills/": "a file",

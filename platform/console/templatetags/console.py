@@ -24,6 +24,7 @@ from console.authorization import ConsoleRequest
 from console.playground import code
 from console.post_only import page_of
 from console.quota_amounts import MICRO
+from console.search.palette import palette
 from tenants import secret_keys
 from tenants.models import ApiKey, OperatorKey, Scope, User
 from tenants.models.quota import Unit
@@ -63,6 +64,7 @@ register.simple_tag(restored_form)
 register.simple_tag(navigation.menu)
 register.simple_tag(navigation.destinations)
 register.simple_tag(navigation.chat_url)
+register.simple_tag(palette)
 
 
 @register.filter
