@@ -136,6 +136,7 @@ class Action(StrEnum):
     RAISE_REFUSE = "raise:refuse"
     PRICE_CHANGE = "price:change"
     ENGINE_BREAKER = "engine:breaker"  # an operator keeps it open or closed, or lets it be
+    TABLE_EXPORT = "table:export"  # rows of a page of the console, as a file
     USAGE_EXPORT = "usage:export"
     ACCESS_DENIED = "access:denied"  # signed in, or with a key, but not allowed to
     OPERATOR_ACCESS = "operator:access"  # an operator looked into a tenant

@@ -498,6 +498,7 @@ ELSEWHERE = {
     Action.QUOTA_DIFFERENCE,
     Action.OPERATOR_ACCESS,
     Action.ENGINE_TEST,
+    Action.TABLE_EXPORT,
 }
 
 

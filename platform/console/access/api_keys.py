@@ -7,9 +7,11 @@ from uuid import UUID
 from django.conf import settings
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied, ValidationError
+from django.db.models import QuerySet
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from django.views.decorators.cache import never_cache
 
 from console.access.key_forms import (
@@ -24,6 +26,7 @@ from console.authorization import TenantRequest, permitted
 from console.post_only import require_POST
 from console.quota_lines import QuotaLine, lines
 from console.reported_acts import report_and_leave, saved
+from console.tables import Column, Table
 from console.trail.actors import Actors
 from inference.engines import answering
 from tenants.key_scopes import key_permissions
@@ -31,11 +34,30 @@ from tenants.models import ApiKey
 from tenants.models.key_permissions import permissions_of
 from tenants.roles import Permission
 
+KEYS = Table(
+    "api-keys",
+    {
+        "name": Column(gettext_lazy("Name"), "name", "name"),
+        "scopes": Column(gettext_lazy("Scopes"), lambda row: ", ".join(row.scopes)),
+        "created": Column(gettext_lazy("Created"), "created_at", "created_at"),
+        "last_used": Column(gettext_lazy("Last used"), "last_used_at", "last_used_at"),
+        "expires": Column(gettext_lazy("Expires"), "expires_at", "expires_at"),
+    },
+    order="-created",
+    search=("name", "public_id", "team__name", "created_by__user__email"),
+)
+
+
+def _live(request: TenantRequest) -> QuerySet[ApiKey]:
+    return request.tenant.api_keys.live().select_related("created_by__user", "team")
+
 
 @never_cache
 @permitted(Permission.VIEW_KEYS)
 @recently_proven
 def api_keys(request: TenantRequest) -> HttpResponse:
+    if file := KEYS.file(request, _live(request)):
+        return file
     if request.method != "POST":
         return _page(request, NewKeyForm(request, None))
     if Permission.MANAGE_KEYS not in request.permissions:
@@ -63,12 +85,13 @@ def _example() -> dict[str, Any]:
 
 
 def _page(request: TenantRequest, form: NewKeyForm, **shown: Any) -> HttpResponse:
-    keys = request.tenant.api_keys.select_related("created_by__user", "team")
-    keys = keys.order_by("-created_at")
+    table = KEYS.shown(request, _live(request))
+    revoked = request.tenant.api_keys.exclude(revoked_at=None).order_by("-created_at")
     context = {
         "form": form,
-        "live": keys.filter(revoked_at=None),
-        "revoked": keys.exclude(revoked_at=None)[:20],
+        "table": table,
+        "live": table.rows,
+        "revoked": revoked[:20],
         **_example(),
         **shown,
     }

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from django import forms
 from django.http import HttpResponse
-from django.shortcuts import get_object_or_404, render
+from django.shortcuts import get_object_or_404
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.cache import never_cache
@@ -16,6 +16,7 @@ from console.authorization import ConsoleRequest, operators_only
 from console.forms import ConsoleForm, LimitField, LinesField
 from console.post_only import require_POST
 from console.reported_acts import report_and_leave, saved
+from console.tables import Column, Table
 from tenants.accounts import operator_keys as keys_of_operators
 from tenants.accounts import second_factor
 from tenants.models import OperatorKey
@@ -62,6 +63,20 @@ class OperatorKeyForm(ConsoleForm):
         return fields | {"expires_at": ends}
 
 
+KEYS = Table(
+    "operator-keys",
+    {
+        "name": Column(_("Name"), "name", "name"),
+        "scopes": Column(_("Scopes"), lambda row: ", ".join(row.scopes)),
+        "created": Column(_("Created"), "created_at", "created_at"),
+        "last_used": Column(_("Last used"), "last_used_at", "last_used_at"),
+        "expires": Column(_("Expires"), "expires_at", "expires_at"),
+    },
+    order="-created",
+    search=("name", "public_id", "created_by__email"),
+)
+
+
 @never_cache
 @operators_only
 @recently_proven_by_factor
@@ -87,9 +102,9 @@ def _page(request: ConsoleRequest, form: OperatorKeyForm, **shown: Any) -> HttpR
     keys = OperatorKey.objects.select_related("created_by").order_by("-created_at")
     context = {
         "form": form,
-        "live": keys.filter(revoked_at=None),
         "revoked": keys.exclude(revoked_at=None)[:SHOWN_REVOKED],
         "has_factor": second_factor.enrolled(request.user),
         **shown,
     }
-    return render(request, "console/operator_keys.html", context)
+    live = keys.filter(revoked_at=None)
+    return KEYS.page(request, live, "console/operator_keys.html", **context)

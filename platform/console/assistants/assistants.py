@@ -9,6 +9,7 @@ from django.core.exceptions import ValidationError
 from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from console.account.reauthentication import recently_proven
 from console.assistants.forms import NameForm, SentenceForm, ShareForm, SpecForm, as_json
@@ -17,6 +18,7 @@ from console.assistants.words import problem_words
 from console.authorization import TenantRequest, permitted
 from console.forms import ReturnForm
 from console.post_only import require_POST
+from console.tables import Column, Table
 from console.trail.actors import Actors
 from inference.api.assistants import trying, writing
 from inference.api.assistants.callers import Refused, Wait
@@ -29,10 +31,24 @@ from tenants.roles import Permission as P
 SHOWN = 50  # versions, the latest ones
 
 
+ASSISTANTS = Table(
+    "assistants",
+    {
+        "assistant": Column(gettext_lazy("Assistant"), "name", "name"),
+        "live": Column(gettext_lazy("Answers"), "live", "live", numbers=True),
+        "challenger": Column(gettext_lazy("Challenger"), "challenger", "challenger", numbers=True),
+        "latest": Column(gettext_lazy("Latest version"), "latest", "latest", numbers=True),
+        "changed": Column(gettext_lazy("Changed"), "changed_at", "changed_at"),
+    },
+    order="assistant",
+    search=("name",),
+)
+
+
 @permitted(P.VIEW_ASSISTANTS)
 def assistants(request: TenantRequest) -> HttpResponse:
-    rows = request.tenant.assistants.order_by("name")
-    return render(request, "console/assistants/assistants.html", {"assistants": rows})
+    rows = request.tenant.assistants.all()
+    return ASSISTANTS.page(request, rows, "console/assistants/assistants.html")
 
 
 @permitted(P.MANAGE_ASSISTANTS)

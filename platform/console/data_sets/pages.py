@@ -10,6 +10,7 @@ from django.http import HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from console.account.reauthentication import recently_proven, recently_proven_by_factor
 from console.authorization import TenantRequest, permitted
@@ -24,11 +25,25 @@ from console.data_sets.words import REFUSALS
 from console.paging import page
 from console.post_only import require_POST
 from console.reported_acts import report_and_leave, saved
+from console.tables import Column, Table
 from inference.data_sets import deleting, selecting, storage_limit, uploading
 from inference.models import ConversationUse, DataSet, DataSetFormat, DataSetNotice, DataSetVersion
 from tenants.roles import Permission
 
 NOTICES = 20
+
+
+DATA_SETS = Table(
+    "data-sets",
+    {
+        "name": Column(gettext_lazy("Data set"), "name", "name"),
+        "version": Column(gettext_lazy("Version"), "latest", "latest", numbers=True),
+        "changed": Column(gettext_lazy("Changed"), "changed_at", "changed_at"),
+        "created": Column(gettext_lazy("Created"), "created_at", "created_at"),
+    },
+    order="-created",
+    search=("name",),
+)
 
 
 @permitted(Permission.VIEW_DATA_SETS)
@@ -122,7 +137,6 @@ def _list(request: TenantRequest, **shown: Any) -> HttpResponse:
     rule = ConversationUse.of(request.tenant)
     rows = DataSet.objects.present().filter(tenant=request.tenant)
     context = {
-        "page": page(rows, "created_at", request.GET.get("cursor", "")),
         "stored": storage_limit.stored(request.tenant.id),
         "most": settings.DATA_SETS_BYTES,
         "notices": DataSetNotice.objects.filter(tenant=request.tenant).order_by("-pk")[:NOTICES],
@@ -131,7 +145,7 @@ def _list(request: TenantRequest, **shown: Any) -> HttpResponse:
         "use_form": ConversationUseForm(initial={"allowed": rule.allowed, "reason": rule.reason}),
         **shown,
     }
-    return render(request, "console/data_sets/list.html", context)
+    return DATA_SETS.page(request, rows, "console/data_sets/list.html", **context)
 
 
 def _page(request: TenantRequest, row: DataSet, **shown: Any) -> HttpResponse:

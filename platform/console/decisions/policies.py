@@ -7,6 +7,7 @@ from uuid import UUID
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from console.account.reauthentication import recently_proven
 from console.authorization import TenantRequest, permitted
@@ -15,6 +16,7 @@ from console.decisions.words import FIRST
 from console.forms import ConsoleForm
 from console.post_only import require_POST
 from console.reported_acts import report_and_leave, saved
+from console.tables import Column, Table
 from console.trail.actors import Actors
 from inference.decisions import policies as acts
 from inference.models import DecisionPolicy
@@ -23,10 +25,25 @@ from tenants.roles import Permission
 SHOWN = 100  # versions, the latest ones
 
 
+POLICIES = Table(
+    "decision-policies",
+    {
+        "policy": Column(gettext_lazy("Policy"), "name", "name"),
+        "champion": Column(gettext_lazy("Decides"), "champion", "champion", numbers=True),
+        "challenger": Column(gettext_lazy("Challenger"), "challenger", "challenger", numbers=True),
+        "shadow": Column(gettext_lazy("Shadow"), "shadow", "shadow", numbers=True),
+        "versions": Column(gettext_lazy("Versions"), "latest", "latest", numbers=True),
+        "changed": Column(gettext_lazy("Changed"), "changed_at", "changed_at"),
+    },
+    order="policy",
+    search=("name",),
+)
+
+
 @permitted(Permission.VIEW_POLICIES)
 def policies(request: TenantRequest) -> HttpResponse:
-    rows = request.tenant.decision_policies.order_by("name")
-    return render(request, "console/decisions/policies.html", {"policies": rows})
+    rows = request.tenant.decision_policies.all()
+    return POLICIES.page(request, rows, "console/decisions/policies.html")
 
 
 @permitted(Permission.MANAGE_POLICIES)

@@ -5,13 +5,14 @@ from uuid import UUID
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from audit.keys.keyring import Unreadable
 from console.authorization import TenantRequest, permitted
 from console.evaluations.forms import TaskSetForm
-from console.paging import page
 from console.post_only import require_POST
 from console.reported_acts import report_and_leave, saved
+from console.tables import Column, Table
 from console.trail.actors import Actors
 from inference.models import TaskSet
 from tenants.roles import Permission
@@ -19,11 +20,24 @@ from tenants.roles import Permission
 SHOWN = 5  # items
 
 
+TASK_SETS = Table(
+    "task-sets",
+    {
+        "name": Column(gettext_lazy("Task set"), "name", "name"),
+        "version": Column(gettext_lazy("Version"), "number", "number", numbers=True),
+        "kind": Column(gettext_lazy("Kind"), lambda row: row.get_kind_display(), "kind"),
+        "items": Column(gettext_lazy("Items asked"), "test_items", "test_items", numbers=True),
+        "created": Column(gettext_lazy("Created"), "created_at", "created_at"),
+    },
+    order="-created",
+    search=("name", "sha256"),
+)
+
+
 @permitted(Permission.VIEW_EVALUATIONS)
 def task_sets(request: TenantRequest) -> HttpResponse:
     rows = request.tenant.task_sets.defer("ciphertext")
-    shown = page(rows, "created_at", request.GET.get("cursor", ""))
-    return render(request, "console/evaluations/task_sets.html", {"page": shown})
+    return TASK_SETS.page(request, rows, "console/evaluations/task_sets.html")
 
 
 @permitted(Permission.MANAGE_EVALUATIONS)

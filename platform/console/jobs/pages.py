@@ -19,9 +19,9 @@ from console.jobs import curves as curve_points
 from console.jobs.creation import gpu_quotas
 from console.jobs.forms import AnyJobFilter, JobFilter
 from console.jobs.particulars import Particulars
-from console.paging import page
 from console.post_only import require_POST
 from console.reported_acts import report_and_leave
+from console.tables import Column, Table
 from inference.jobs.checkpoint_versions import NoFiles, NoWeights, register_checkpoint
 from inference.model_registry.headers.header import BadFile
 from inference.model_registry.room import RegistryFull
@@ -43,13 +43,49 @@ _NO_VERSION: dict[type[Exception], Promise] = {
 }
 
 
+_JOB = Column(_("Job"), lambda row: row.get_kind_display(), "kind")
+_STATE = Column(_("State"), lambda row: row.get_state_display(), "state")
+_PROGRESS = Column(_("Progress"))
+_TIME_LEFT = Column(_("Time left"), numbers=True)
+_GPU_TIME = Column(_("GPU time"), numbers=True)
+_CREATED = Column(_("Created"), "created_at", "created_at")
+JOBS = Table(
+    "jobs",
+    {
+        "job": _JOB,
+        "state": _STATE,
+        "progress": _PROGRESS,
+        "left": _TIME_LEFT,
+        "gpu": _GPU_TIME,
+        "created": _CREATED,
+    },
+    order="-created",
+)
+ALL_JOBS = Table(
+    "all-jobs",
+    {
+        "created": _CREATED,
+        "tenant": Column(_("Tenant"), "tenant.name", "tenant__name"),
+        "job": _JOB,
+        "state": _STATE,
+        "progress": _PROGRESS,
+        "left": _TIME_LEFT,
+        "gpu": _GPU_TIME,
+    },
+    order="-created",
+)
+
+
 @permitted(Permission.VIEW_REQUESTS)
 def jobs(request: TenantRequest) -> HttpResponse:
     form, rows = JobFilter(request.GET), _rows(request)
-    shown = page(form.of(rows), "created_at", request.GET.get("cursor", ""))
+    if file := JOBS.file(request, form.of(rows)):
+        return file
+    shown = JOBS.shown(request, form.of(rows))
     context = {
         "form": form,
         "page": shown,
+        "table": shown,
         "filtered": form.is_set,
         "moving": any(not job.is_over for job in shown.rows),
         "under_way": rows.under_way().count(),
@@ -62,9 +98,12 @@ def jobs(request: TenantRequest) -> HttpResponse:
 def all_jobs(request: ConsoleRequest) -> HttpResponse:
     form = AnyJobFilter(request.GET)
     rows = form.of(Job.objects.select_related("tenant"))
-    shown = page(rows, "created_at", request.GET.get("cursor", ""))
+    if file := ALL_JOBS.file(request, rows):
+        return file
+    shown = ALL_JOBS.shown(request, rows)
     moving = any(not job.is_over for job in shown.rows)
-    context = {"form": form, "page": shown, "filtered": form.is_set, "moving": moving}
+    context = {"form": form, "page": shown, "table": shown, "filtered": form.is_set}
+    context["moving"] = moving
     return render(request, "console/jobs/all.html", context)
 
 

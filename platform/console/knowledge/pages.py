@@ -9,6 +9,7 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from audit.actions import Action
 from console.authorization import TenantRequest, permitted
@@ -18,6 +19,7 @@ from console.knowledge.words import PROBLEMS, REFUSALS
 from console.paging import page
 from console.post_only import require_POST
 from console.reported_acts import report_and_leave, saved
+from console.tables import Column, Table
 from inference.api.knowledge.asking import ask_from_thread
 from inference.errors import ApiError
 from inference.intake.context import context_if_any
@@ -28,6 +30,19 @@ from tenants.models import Member
 from tenants.roles import Permission
 
 PASSAGES = 5
+
+
+BASES = Table(
+    "knowledge-bases",
+    {
+        "name": Column(gettext_lazy("Knowledge base"), "name", "name"),
+        "model": Column(gettext_lazy("Model"), "model", "model"),
+        "size": Column(gettext_lazy("Size"), "stored_bytes", "stored_bytes", numbers=True),
+        "changed": Column(gettext_lazy("Changed"), "changed_at", "changed_at"),
+    },
+    order="-changed",
+    search=("name", "model"),
+)
 
 
 @permitted(Permission.VIEW_KNOWLEDGE)
@@ -109,13 +124,12 @@ def base_page(request: TenantRequest, row: KnowledgeBase, **shown: Any) -> HttpR
 def _list(request: TenantRequest, **shown: Any) -> HttpResponse:
     rows = KnowledgeBase.objects.present().filter(tenant=request.tenant)
     context = {
-        "page": page(rows, "created_at", request.GET.get("cursor", "")),
         "stored": storage_limit.stored(request.tenant.id),
         "most": settings.KNOWLEDGE_BYTES,
         "form": BaseForm(None, request.tenant),
         **shown,
     }
-    return render(request, "console/knowledge/list.html", context)
+    return BASES.page(request, rows, "console/knowledge/list.html", **context)
 
 
 def _ask(request: TenantRequest, row: KnowledgeBase, text: str) -> list[Cited]:

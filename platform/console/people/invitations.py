@@ -1,8 +1,5 @@
 """Page on which many people are invited at once: a list, its preview, and the links."""
 
-import csv
-import io
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +17,7 @@ from console.forms import ConsoleForm
 from console.people.candidates import Candidate, check
 from console.people.invitation_lists import COLUMNS, decoded, entries
 from console.people.members import days_field, role_field, roles_to_give
+from console.tables import cell, csv_text
 from tenants.models import Link, Team
 from tenants.models.link import Purpose
 from tenants.roles import Permission, Role
@@ -117,8 +115,8 @@ def _invite(request: TenantRequest, people: list[Candidate], days: int) -> dict[
     """Invite all of them or none. Returns what the page shows once."""
     with transaction.atomic():
         invited = [_invited(request, candidate, days) for candidate in people]
-    rows = [map(_cell, (one.email, one.role, one.team or "", one.link)) for one in invited]
-    return {"invited": invited, "days": days, "csv": _csv([(*COLUMNS, "link"), *rows])}
+    rows = [map(cell, (one.email, one.role, one.team or "", one.link)) for one in invited]
+    return {"invited": invited, "days": days, "csv": csv_text([(*COLUMNS, "link"), *rows])}
 
 
 def _invited(request: TenantRequest, candidate: Candidate, days: int) -> Invited:
@@ -139,19 +137,7 @@ def _invited(request: TenantRequest, candidate: Candidate, days: int) -> Invited
 def _written(people: list[Candidate]) -> str:
     """Returns the list of the preview, each person with their role and team."""
     rows = [(one.entry.email, one.role, one.team or "") for one in people]
-    return _csv([COLUMNS, *rows])
-
-
-def _cell(value: object) -> str:
-    """Returns the value as a table program reads it: a text, and never a formula."""
-    text = str(value)
-    return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
-
-
-def _csv(rows: Iterable[Iterable[object]]) -> str:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
-    return text.getvalue()
+    return csv_text([COLUMNS, *rows])
 
 
 def _page(request: TenantRequest, form: ListForm | None, **shown: Any) -> HttpResponse:

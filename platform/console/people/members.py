@@ -19,6 +19,7 @@ from console.authorization import TenantRequest, permitted
 from console.forms import ConsoleForm
 from console.post_only import require_POST
 from console.reported_acts import report_and_leave
+from console.tables import Column, Table
 from console.trail.actors import Actors
 from tenants.accounts import locked_texts, password_reset, second_factor
 from tenants.accounts.second_factor import FACTORS
@@ -52,6 +53,8 @@ def role_field(roles: list[Role], **kwargs: Any) -> forms.ChoiceField:
 @never_cache
 @permitted(Permission.VIEW_MEMBERS)
 def members(request: TenantRequest) -> HttpResponse:
+    if file := MEMBERS.file(request, _rows(request)):
+        return file
     return _page(request, InvitationForm(None, roles_to_give(request)))
 
 
@@ -105,16 +108,40 @@ def roles_to_give(request: TenantRequest) -> list[Role]:
 
 
 def _page(request: TenantRequest, form: InvitationForm, **shown: Any) -> HttpResponse:
-    factors = Authenticator.objects.filter(user=OuterRef("user"), type__in=FACTORS)
-    members = request.tenant.members.select_related("user").annotate(second_factor=Exists(factors))
+    table = MEMBERS.shown(request, _rows(request))
     context = {
         "form": form,
-        "members": members.prefetch_related("team_memberships__team").order_by("user__email"),
+        "table": table,
+        "members": table.rows,
         "invitations": Link.objects.invitations(request.tenant),
         "may_give": roles_to_give(request),
         **shown,
     }
     return render(request, "console/members.html", context)
+
+
+def _rows(request: TenantRequest) -> QuerySet[Member]:
+    factors = Authenticator.objects.filter(user=OuterRef("user"), type__in=FACTORS)
+    rows = request.tenant.members.select_related("user").annotate(second_factor=Exists(factors))
+    return rows.prefetch_related("team_memberships__team").distinct()
+
+
+MEMBERS = Table(
+    "members",
+    {
+        "person": Column(_("Person"), "user.email", "user__email"),
+        "role": Column(_("Role"), lambda row: row.get_role_display(), "role"),
+        "teams": Column(_("Teams"), lambda row: ", ".join(_team_names(row))),
+        "factor": Column(_("Two-step verification"), "second_factor", "second_factor"),
+        "last_sign_in": Column(_("Last sign-in"), "user.last_login", "user__last_login"),
+    },
+    order="person",
+    search=("user__email", "user__name", "team_memberships__team__name"),
+)
+
+
+def _team_names(row: Member) -> list[str]:
+    return sorted(place.team.name for place in row.team_memberships.all())
 
 
 LAST_OWNER = _("A tenant keeps at least one owner. Invite another one first.")

@@ -17,6 +17,7 @@ from console.forms import ConsoleForm
 from console.people.team_budgets import BudgetForm, budgets
 from console.post_only import require_POST
 from console.reported_acts import report_and_leave, saved
+from console.tables import Column, Table
 from tenants.model_access import holders
 from tenants.models import Team, Tenant
 from tenants.models.quota import SetByPlatform
@@ -57,6 +58,19 @@ class MembershipForm(ConsoleForm):
         self.fields["member"] = field
 
 
+TEAMS = Table(
+    "teams",
+    {
+        "name": Column(_("Team"), "name", "name"),
+        "people": Column(_("Members"), "people", "people", numbers=True),
+        "keys": Column(_("API keys"), "keys", "keys", numbers=True),
+        "created": Column(_("Created"), "created_at", "created_at"),
+    },
+    order="name",
+    search=("name",),
+)
+
+
 @permitted(Permission.VIEW_TEAMS)
 def teams(request: TenantRequest) -> HttpResponse:
     form = TeamForm(request.POST or None, request.tenant)
@@ -69,7 +83,7 @@ def teams(request: TenantRequest) -> HttpResponse:
         people=Count("memberships", distinct=True),
         keys=Count("api_keys", distinct=True, filter=Q(api_keys__revoked_at=None)),
     )
-    return render(request, "console/teams.html", {"form": form, "teams": rows.order_by("name")})
+    return TEAMS.page(request, rows, "console/teams.html", form=form)
 
 
 @permitted(Permission.VIEW_TEAMS)

@@ -11,12 +11,14 @@ from django.core.exceptions import ValidationError
 from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from console.authorization import TenantRequest, permitted
 from console.post_only import require_POST
 from console.prompts.forms import ContentForms, EditionForm, NameForm, TrialForm
 from console.prompts.forms import shown as shown_default
 from console.reported_acts import report_and_leave
+from console.tables import Column, Table
 from console.trail.actors import Actors
 from inference.models import PromptTemplate, PromptTemplateVersion
 from inference.templating.content import Content
@@ -26,10 +28,23 @@ from tenants.roles import Permission
 SHOWN = 50  # versions, the latest ones
 
 
+TEMPLATES = Table(
+    "prompt-templates",
+    {
+        "template": Column(gettext_lazy("Template"), "name", "name"),
+        "version": Column(gettext_lazy("Version"), "latest", "latest", numbers=True),
+        "changed": Column(gettext_lazy("Changed"), "changed_at", "changed_at"),
+        "created": Column(gettext_lazy("Created"), "created_at", "created_at"),
+    },
+    order="template",
+    search=("name",),
+)
+
+
 @permitted(Permission.VIEW_TEMPLATES)
 def templates(request: TenantRequest) -> HttpResponse:
-    rows = request.tenant.prompt_templates.order_by("name")
-    return render(request, "console/prompts/templates.html", {"templates": rows})
+    rows = request.tenant.prompt_templates.all()
+    return TEMPLATES.page(request, rows, "console/prompts/templates.html")
 
 
 @permitted(Permission.MANAGE_TEMPLATES)

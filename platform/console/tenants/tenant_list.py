@@ -5,7 +5,6 @@ from typing import Any
 from uuid import UUID
 
 from django import forms
-from django.core.paginator import Page, Paginator
 from django.db.models import Count, F, Q, QuerySet, Sum
 from django.http import HttpResponse
 from django.shortcuts import render
@@ -18,6 +17,7 @@ from console.authorization import ConsoleRequest, operators_only
 from console.forms import LimitField
 from console.limits.limit_forms import LABELS, LongForm
 from console.reported_acts import saved
+from console.tables import Column, Table
 from console.tenants.tenant_settings import TIME_ZONES
 from inference.models import UsageDay
 from tenants.models import Link, Tenant
@@ -75,6 +75,23 @@ class NewTenantForm(LongForm):
         return {name: value for name, value in fields.items() if value not in (None, "")}
 
 
+TENANTS = Table(
+    "tenants",
+    {
+        "name": Column(_("Name"), "name", "name"),
+        "state": Column(_("State"), lambda row: row.get_state_display(), "state"),
+        "members": Column(_("Members"), "member_count", "member_count", numbers=True),
+        "keys": Column(_("API keys"), "keys", "keys", numbers=True),
+        "requests": Column(
+            _("Requests/min"), lambda row: row.effective["requests_per_minute"], numbers=True
+        ),
+        "today": Column(_("Today"), numbers=True),
+    },
+    order="name",
+    search=("name",),
+)
+
+
 @never_cache
 @operators_only
 @recently_proven
@@ -85,14 +102,16 @@ def tenants(request: ConsoleRequest) -> HttpResponse:
         tenant, link = opened
         context = {"opened": tenant, "link": link, "invited": form.cleaned_data["owner"]}
         context["form"] = NewTenantForm()
-    search, state = request.GET.get("q", "").strip(), request.GET.get("state", "")
-    page = Paginator(_matching(search, state), 50).get_page(request.GET.get("page"))
+    state = request.GET.get("state", "")
+    rows = _in_state(state)
+    if file := TENANTS.file(request, rows):
+        return file
+    table = TENANTS.shown(request, rows)
     context |= {
-        "search": search,
         "state": state,
         "states": State.choices,
-        "page": page,
-        "used": _used_today(page),
+        "table": table,
+        "used": _used_today(table.rows),
         "time_zones": TIME_ZONES,
     }
     return render(request, "console/tenants/page.html", context)
@@ -108,16 +127,14 @@ def _open(request: ConsoleRequest, form: NewTenantForm) -> tuple[Tenant, str]:
     return tenant, link
 
 
-def _matching(search: str, state: str) -> QuerySet[Tenant]:
+def _in_state(state: str) -> QuerySet[Tenant]:
     members = Count("members", distinct=True)
     keys = Count("api_keys", distinct=True, filter=Q(api_keys__revoked_at=None))
-    rows = Tenant.objects.filter(name__icontains=search)
-    if state in State.values:
-        rows = rows.filter(state=state)
-    return rows.annotate(member_count=members, keys=keys).order_by("name")
+    rows = Tenant.objects.filter(state=state) if state in State.values else Tenant.objects.all()
+    return rows.annotate(member_count=members, keys=keys)
 
 
-def _used_today(page: Page[Tenant]) -> dict[UUID, dict[str, int]]:
+def _used_today(page: list[Tenant]) -> dict[UUID, dict[str, int]]:
     """Returns requests and tokens since midnight (UTC) of the tenants that have used some."""
     today = datetime.combine(timezone.now().date(), datetime.min.time(), UTC)
     rows = UsageDay.objects.filter(starts=today, tenant__in=[each.pk for each in page])

@@ -121,6 +121,7 @@ WORDS: dict[str, Promise] = {
     Action.RAISE_REFUSE: _("Raise refused"),
     Action.PRICE_CHANGE: _("Price set"),
     Action.ENGINE_BREAKER: _("Engine's circuit breaker set"),
+    Action.TABLE_EXPORT: _("Table exported"),
     Action.USAGE_EXPORT: _("Usage exported"),
     Action.ACCESS_DENIED: _("Access refused"),
     Action.OPERATOR_ACCESS: _("Operator accessed the tenant"),

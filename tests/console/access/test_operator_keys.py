@@ -121,7 +121,7 @@ def test_any_operator_revokes_it_at_once(careful: User, sign_in: SignIn) -> None
     client = enter(other, sign_in, method="password", seconds_ago=3600)
     answer = client.post(f"{KEYS}{key.pk}/revocation/", follow=True)
     assert "The key ansible is revoked." in answer.content.decode()
-    assert (list(answer.context["live"]), list(answer.context["revoked"])) == ([], [key])
+    assert (answer.context["table"].rows, list(answer.context["revoked"])) == ([], [key])
     assert Event.objects.get(action=Action.OPERATOR_KEY_REVOKE).actor == other.actor
 
 

@@ -229,9 +229,9 @@ def test_a_tenant_opened_with_everything(operator: User, sign_in: SignIn) -> Non
 def test_tenants_by_state(acme: Tenant, globex: Tenant, operator: User, sign_in: SignIn) -> None:
     globex.suspend(by="test", reason="unpaid")
     client = sign_in(operator)
-    found = client.get("/console/tenants/", {"state": "suspended"}).context["page"].object_list
+    found = client.get("/console/tenants/", {"state": "suspended"}).context["table"].rows
     assert list(found) == [globex]
-    every = client.get("/console/tenants/", {"state": "nonsense"}).context["page"].object_list
+    every = client.get("/console/tenants/", {"state": "nonsense"}).context["table"].rows
     assert list(every) == [acme, globex]
 
 

@@ -55,12 +55,12 @@ def test_the_list_counts_people_and_live_keys(
     for name in ("one", "two"):
         key, _ = ApiKey.issue(alice.tenant, name, by="test")
     key.revoke(by="test")
-    listed = sign_in(operator).get(TENANTS).context["page"].object_list
+    listed = sign_in(operator).get(TENANTS).context["table"].rows
     counts = [(tenant.name, tenant.member_count, tenant.keys) for tenant in listed]
     assert counts == [("acme", 2, 1), ("globex", 0, 0)]
 
 
 def test_finding_a_tenant(acme: Tenant, globex: Tenant, operator: User, sign_in: SignIn) -> None:
-    found = sign_in(operator).get(TENANTS, {"q": "GLO"}).context["page"].object_list
+    found = sign_in(operator).get(TENANTS, {"q": "GLO"}).context["table"].rows
     assert list(found) == [globex]
     assert "No tenant found" in sign_in(operator).get(TENANTS, {"q": "zzz"}).content.decode()

@@ -1,0 +1,171 @@
+"""Tables are searched, sorted and paged by keyset, and exported as CSV, on record."""
+
+import csv
+import io
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from audit.actions import Action
+from audit.models import Event
+from console import paging
+from console.access import api_keys, operator_keys
+from console.assistants import assistants
+from console.data_sets import pages as data_sets
+from console.decisions import policies
+from console.evaluations import task_sets
+from console.jobs import pages as jobs
+from console.knowledge import pages as knowledge
+from console.people import members, teams
+from console.prompts import templates
+from console.tables import Table, cell
+from console.tenants import tenant_list
+from tenants.models import ApiKey, Member, Team, Tenant, User
+from tests.console.conftest import SignIn
+from tests.console.furnished import furnish
+
+TEAMS, KEYS = "/console/t/acme/teams/", "/console/t/acme/keys/"
+INSIDE: dict[str, Table] = {
+    "members/": members.MEMBERS,
+    "teams/": teams.TEAMS,
+    "keys/": api_keys.KEYS,
+    "policies/": policies.POLICIES,
+    "templates/": templates.TEMPLATES,
+    "assistants/": assistants.ASSISTANTS,
+    "task-sets/": task_sets.TASK_SETS,
+    "data-sets/": data_sets.DATA_SETS,
+    "knowledge/": knowledge.BASES,
+    "jobs/": jobs.JOBS,
+}
+OF_PLATFORM: dict[str, Table] = {
+    "tenants/": tenant_list.TENANTS,
+    "jobs/": jobs.ALL_JOBS,
+    "operator-keys/": operator_keys.KEYS,
+}
+
+
+@pytest.fixture
+def pages_of_three(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(paging, "PAGE", 3)
+
+
+def walked(client: Client, path: str, sort: str, **query: str) -> list[str]:
+    """Returns the names of all rows, page by page."""
+    names, cursor = list[str](), ""
+    while True:
+        table = client.get(path, {"sort": sort, "cursor": cursor, **query}).context["table"]
+        assert len(table.rows) <= 3
+        names += [row.name for row in table.rows]
+        if not (cursor := table.older):
+            return names
+
+
+def rows_of(client: Client, path: str, **query: str) -> list[list[str]]:
+    """Returns the lines of the exported file."""
+    answer = client.get(path, {"export": "csv", **query})
+    assert answer["Content-Type"] == "text/csv; charset=utf-8"
+    return list(csv.reader(io.StringIO(answer.content.decode("utf-8-sig"))))
+
+
+@pytest.mark.usefixtures("pages_of_three")
+def test_pages_follow_each_other_in_every_order(alice: Member, sign_in: SignIn) -> None:
+    used = {"a": 3, "b": None, "c": 1, "d": 3, "e": None, "f": 2, "g": None}
+    now = datetime(2026, 11, 1, tzinfo=UTC)
+    for name, day in used.items():
+        key, _text = ApiKey.issue(alice.tenant, name, by="test")
+        if day:
+            ApiKey.objects.filter(pk=key.pk).update(last_used_at=now + timedelta(days=day))
+    client = sign_in(alice)
+    assert walked(client, KEYS, "name") == list("abcdefg")
+    assert walked(client, KEYS, "-name") == list("gfedcba")
+    up, down = (walked(client, KEYS, sort) for sort in ("last_used", "-last_used"))
+    assert (up[:2], sorted(up[2:4]), sorted(up[4:])) == (["c", "f"], ["a", "d"], ["b", "e", "g"])
+    assert (sorted(down[:2]), down[2:4], sorted(down[4:])) == (
+        ["a", "d"],
+        ["f", "c"],
+        ["b", "e", "g"],
+    )
+
+
+@pytest.mark.usefixtures("pages_of_three")
+def test_a_sum_is_an_order_too_and_a_search_stays_in_its_tenant(
+    alice: Member, charlie: Member, sign_in: SignIn
+) -> None:
+    for tenant in (alice.tenant, charlie.tenant):
+        for number in range(5):
+            team = Team.form(tenant, f"team {number}", by="test")
+            if number % 2 and tenant == alice.tenant:
+                team.add(alice, by="test")
+    client = sign_in(alice)
+    names = walked(client, TEAMS, "-people")
+    assert (sorted(names[:2]), len(names)) == (["team 1", "team 3"], 5)
+    assert walked(client, TEAMS, "name", q="TEAM 3") == ["team 3"]
+    assert walked(client, TEAMS, "name", q="%") == []
+
+
+@pytest.mark.parametrize("cursor", ["x", "=1", "~", "=2026-01-01~x", "=nonsense~1", "=\0~1"])
+def test_a_broken_cursor_is_not_found(alice: Member, sign_in: SignIn, cursor: str) -> None:
+    answer = sign_in(alice).get(KEYS, {"sort": "created", "cursor": cursor})
+    assert answer.status_code in (400, 404)
+
+
+def test_an_unknown_order_is_that_of_the_table(alice: Member, sign_in: SignIn) -> None:
+    for sort in ("digest", "-tenant__name", "password", "?"):
+        table = sign_in(alice).get(KEYS, {"sort": sort}).context["table"]
+        assert table.sort == "-created"
+
+
+def test_an_export_has_all_matching_rows_and_is_on_record(
+    alice: Member, charlie: Member, sign_in: SignIn
+) -> None:
+    for name in ("=1+1", "search", "sales"):
+        Team.form(alice.tenant, name, by="test")
+    Team.form(charlie.tenant, "search theirs", by="test")
+    client = sign_in(alice)
+    head, *lines = rows_of(client, TEAMS)
+    assert head[:2] == ["Team", "Members"]
+    assert [line[0] for line in lines] == ["'=1+1", "sales", "search"]
+    assert len(rows_of(client, TEAMS, q="search")) == 2
+    details = Event.objects.filter(action=Action.TABLE_EXPORT).order_by("id")
+    assert [(each.actor, each.detail["rows"]) for each in details] == [
+        (alice.actor, 3),
+        (alice.actor, 1),
+    ]
+
+
+@pytest.mark.unit
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [
+        (None, ""),
+        (0, 0),
+        (False, False),
+        ("@x", "'@x"),
+        ("-1", "'-1"),
+        (datetime(2026, 1, 31, tzinfo=UTC), "2026-01-31T00:00:00+00:00"),
+    ],
+)
+def test_cells(value: Any, written: Any) -> None:
+    assert cell(value) == written
+
+
+def test_every_table_sorts_by_each_of_its_columns_and_exports_its_rows(
+    alice: Member, operator: User, sign_in: SignIn
+) -> None:
+    furnish(alice)
+    for base, tables, client in (
+        ("/console/t/acme/", INSIDE, sign_in(alice)),
+        ("/console/", OF_PLATFORM, sign_in(operator)),
+    ):
+        for path, table in tables.items():
+            for sort in table.sorts:
+                for order in (sort, f"-{sort}"):
+                    shown = client.get(base + path, {"sort": order}).context["table"]
+                    assert shown.sort == order
+                    assert shown.rows, path
+            lines = rows_of(client, base + path)
+            assert len(lines) > 1, path
+            assert client.get(base + path, {"q": "nobody has this"}).status_code == 200
+    assert Tenant.objects.filter(name="acme").exists()
