@@ -96,6 +96,8 @@ IN_TENANT: list[Row] = [
     ("get", "api_key", STAFF, 200),
     ("post", "api_key", MAKERS, 200),
     ("post", "rotation", MAKERS, 200),
+    ("post", "key_schedule", MAKERS, 200),
+    ("post", "key_collection", MAKERS, 302),
     ("post", "revocation", MAKERS, 302),
     ("get", "models", STAFF, 200),
     ("post", "restriction", MANAGERS, 302),
@@ -264,12 +266,16 @@ IN_TENANT: list[Row] = [
     ("post", "cache_purge", MANAGERS, 302),
     ("get", "members", STAFF, 200),
     ("post", "invitation", MANAGERS, 200),
+    ("get", "invitations", MANAGERS, 200),
+    ("post", "invitations", MANAGERS, 200),
     ("post", "link_revocation", MANAGERS, 302),
     ("get", "member", STAFF, 200),
     ("post", "role", MANAGERS, 200),
     ("post", "reset_link", MANAGERS, 200),
     ("post", "texts_release", OPERATOR, 302),
     ("post", "removal", MANAGERS, 302),
+    ("get", "search", STAFF, 200),
+    ("post", "team_budget", MANAGERS, 200),
     ("get", "teams", STAFF, 200),
     ("post", "teams", MANAGERS, 200),
     ("get", "team", STAFF, 200),
@@ -348,6 +354,10 @@ PLATFORM: list[Row] = [
     ("get", "all_refusals", OPERATOR, 200),
     ("get", "all_refusal_search", OPERATOR, 302),
     ("get", "reconciliations", OPERATOR, 200),
+    ("get", "all_search", OPERATOR, 200),
+    ("get", "model_addition", OPERATOR, 200),
+    ("post", "model_addition", OPERATOR, 200),
+    ("post", "connection_test", OPERATOR, 200),
     ("get", "served_models", OPERATOR, 200),
     ("post", "served_models", OPERATOR, 200),
     ("get", "served_models_live", OPERATOR, 200),
@@ -367,7 +377,7 @@ ALSO_SHOWN |= {"legal_holds", "prompt_template_addition", "prompt_template_editi
 ALSO_SHOWN |= {"decision_policy_addition", "decision_policy_version_addition"}
 ALSO_SHOWN |= {"assistant_addition", "assistant_edition", "assistant_intent"}
 ALSO_SHOWN |= {"task_set_addition", "evaluation_addition", "job_addition"}
-ALSO_SHOWN |= {"policy_evaluation_addition"}
+ALSO_SHOWN |= {"policy_evaluation_addition", "invitations"}
 POST_ONLY = sorted({name for method, name, *_ in IN_TENANT if method == "post"} - ALSO_SHOWN)
 ELSEWHERE = {"home", "platform", "no_tenant", "sign_in", "sign_out", "welcome"}  # own tests
 ELSEWHERE |= {"account", "session_end", "other_sessions_end", "all_check", "all_audit_event"}
@@ -466,9 +476,10 @@ def targets(acme: Tenant) -> Targets:
     template = {"template": prompt.pk}
     adapter = {"adapter": Adapter.create(acme, "mock", "support", by="t").pk}
     objects: Targets = {
-        **dict.fromkeys(("api_key", "rotation", "revocation"), {"key": key.pk}),
+        **dict.fromkeys(("api_key", "rotation", "revocation", "key_schedule"), {"key": key.pk}),
         **dict.fromkeys(("member", "role", "reset_link", "texts_release", "removal"), member),
-        **dict.fromkeys(("team", "joining", "disbanding"), team),
+        "key_collection": {"key": key.pk},
+        **dict.fromkeys(("team", "team_budget", "joining", "disbanding"), team),
         **dict.fromkeys(("quota", "quota_drop", "raise_request"), {"quota": quota.pk}),
         **dict.fromkeys(("raise_approval", "raise_refusal"), {"quota_raise": asked.pk}),
         **{f"prompt_template{verb}": template for verb in ("", "_edition", "_removal")},
