@@ -15,11 +15,14 @@ from console.access import api_keys, operator_keys
 from console.assistants import assistants
 from console.data_sets import pages as data_sets
 from console.decisions import policies
-from console.evaluations import task_sets
+from console.evaluations import evaluations, task_sets
+from console.evaluations import policies as policy_evaluations
 from console.jobs import pages as jobs
 from console.knowledge import pages as knowledge
+from console.limits import reconciliations
 from console.people import members, teams
 from console.prompts import templates
+from console.registry import pages as registry
 from console.tables import Table, cell
 from console.tenants import tenant_list
 from tenants.models import ApiKey, Member, Team, Tenant, User
@@ -38,11 +41,16 @@ INSIDE: dict[str, Table] = {
     "data-sets/": data_sets.DATA_SETS,
     "knowledge/": knowledge.BASES,
     "jobs/": jobs.JOBS,
+    "versions/": registry.VERSIONS,
+    "evaluations/": evaluations.EVALUATIONS,
+    "policy-evaluations/": policy_evaluations.EVALUATIONS,
 }
 OF_PLATFORM: dict[str, Table] = {
     "tenants/": tenant_list.TENANTS,
     "jobs/": jobs.ALL_JOBS,
     "operator-keys/": operator_keys.KEYS,
+    "versions/": registry.VERSIONS,
+    "reconciliation/": reconciliations.NIGHTS,
 }
 
 

@@ -5,6 +5,7 @@ from uuid import UUID
 from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from audit.actions import Action
 from audit.trail.record import act
@@ -12,9 +13,9 @@ from console.authorization import TenantRequest, permitted
 from console.evaluations.forms import EvaluationForm
 from console.evaluations.report_file import FORMATS, as_file, file_name
 from console.evaluations.report_lines import ReportPage
-from console.paging import page
 from console.post_only import require_POST
 from console.reported_acts import report_and_leave, saved
+from console.tables import Column, Table
 from console.trail.actors import Actors
 from inference.intake.access.allowed import models_for
 from inference.models import Evaluation
@@ -23,12 +24,27 @@ from tenants.roles import Permission
 OTHERS = 20  # reports to compare with
 
 
+EVALUATIONS = Table(
+    "evaluations",
+    {
+        "created": Column(gettext_lazy("Created"), "created_at", "created_at"),
+        "model": Column(gettext_lazy("Model"), "model", "model"),
+        "task_set": Column(gettext_lazy("Task set"), "task_set.name", "task_set__name"),
+        "state": Column(gettext_lazy("State"), lambda row: row.get_state_display(), "state"),
+    },
+    order="-created",
+    search=("model", "task_set__name"),
+)
+
+
 @permitted(Permission.VIEW_EVALUATIONS)
 def evaluations(request: TenantRequest) -> HttpResponse:
     rows = request.tenant.evaluations.defer("report")
-    shown = page(rows, "created_at", request.GET.get("cursor", ""))
-    moving = any(not row.is_over for row in shown.rows)
-    context = {"page": shown, "moving": moving}
+    if file := EVALUATIONS.file(request, rows):
+        return file
+    table = EVALUATIONS.shown(request, rows)
+    moving = any(not row.is_over for row in table.rows)
+    context = {"table": table, "moving": moving}
     return render(request, "console/evaluations/evaluations.html", context)
 
 

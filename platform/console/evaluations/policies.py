@@ -14,9 +14,9 @@ from audit.trail.record import act
 from console.authorization import TenantRequest, permitted
 from console.evaluations.policy_report import FORMATS, PolicyReportPage, as_file, file_name
 from console.forms import ConsoleForm
-from console.paging import page
 from console.post_only import require_POST
 from console.reported_acts import report_and_leave, saved
+from console.tables import Column, Table
 from console.trail.actors import Actors
 from inference.decisions import evaluating
 from inference.decisions.evaluating import File
@@ -81,14 +81,31 @@ class PolicyEvaluationForm(ConsoleForm):
         return evaluating.begin(version, file, purpose, by=by, caller=caller)
 
 
+EVALUATIONS = Table(
+    "policy-evaluations",
+    {
+        "created": Column(gettext_lazy("Created"), "created_at", "created_at"),
+        "policy": Column(gettext_lazy("Policy"), lambda row: row.version, "version__policy__name"),
+        "purpose": Column(
+            gettext_lazy("Purpose"), lambda row: row.get_purpose_display(), "purpose"
+        ),
+        "state": Column(gettext_lazy("State"), lambda row: row.get_state_display(), "state"),
+    },
+    order="-created",
+    search=("version__policy__name",),
+)
+
+
 @permitted(Permission.VIEW_EVALUATIONS)
 def evaluations(request: TenantRequest) -> HttpResponse:
     rows = request.tenant.policy_evaluations.select_related("version__policy")
     rows = rows.defer("report", "ciphertext", "version__ciphertext")
-    shown = page(rows, "created_at", request.GET.get("cursor", ""))
-    moving = any(not row.is_over for row in shown.rows)
+    if file := EVALUATIONS.file(request, rows):
+        return file
+    table = EVALUATIONS.shown(request, rows)
+    moving = any(not row.is_over for row in table.rows)
     drift = PolicyDrift.objects.filter(tenant=request.tenant).latest_of_each()
-    context = {"page": shown, "moving": moving, "drift": drift.select_related("policy")}
+    context = {"table": table, "moving": moving, "drift": drift.select_related("policy")}
     return render(request, "console/evaluations/policy_evaluations.html", context)
 
 

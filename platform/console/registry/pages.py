@@ -16,11 +16,11 @@ from django.utils.translation import gettext_lazy
 from audit.retention.legal_hold import OnHold
 from console.account.reauthentication import recently_proven
 from console.authorization import ConsoleRequest, TenantRequest, operators_only, permitted
-from console.paging import page
 from console.post_only import require_POST
 from console.registry import uploads
 from console.registry.forms import LARGEST_PIECE, ImportForm, PromotionForm
 from console.reported_acts import report_and_leave, saved
+from console.tables import Column, Table
 from inference.model_registry import deleting
 from inference.model_registry import importing as imports
 from inference.model_registry.promoting import promote
@@ -37,6 +37,25 @@ from tenants.roles import Permission
 
 _REFUSALS = {OnHold: gettext_lazy("A legal hold of the whole tenant keeps it.")}
 _MOST_SHOWN = 100  # versions of a lineage, replacements
+
+
+VERSIONS = Table(
+    "model-versions",
+    {
+        "version": Column(gettext_lazy("Version"), str, "name"),
+        "owner": Column(
+            gettext_lazy("Owner"), lambda row: row.tenant.name if row.tenant else "", "tenant__name"
+        ),
+        "kind": Column(gettext_lazy("Kind"), lambda row: row.get_kind_display(), "kind"),
+        "format": Column(gettext_lazy("Format"), lambda row: row.get_format_display(), "format"),
+        "size": Column(gettext_lazy("Size"), "size", "size", numbers=True),
+        "licence": Column(gettext_lazy("Licence"), "licence", "licence"),
+        "state": Column(gettext_lazy("State"), lambda row: row.get_state_display(), "state"),
+        "created": Column(gettext_lazy("Created"), "created_at", "created_at"),
+    },
+    order="-created",
+    search=("name", "licence", "architecture"),
+)
 
 
 # A tenant's --------------------------------------------------------------------------------------
@@ -126,9 +145,12 @@ def _any_page(request: ConsoleRequest, row: ModelVersion, form: PromotionForm) -
 
 # Both --------------------------------------------------------------------------------------------
 def _list(request: ConsoleRequest, rows: QuerySet[ModelVersion]) -> HttpResponse:
-    shown = page(rows.select_related("tenant"), "created_at", request.GET.get("cursor", ""))
-    moving = any(row.state == VersionState.IMPORTING for row in shown.rows)
-    return render(request, "console/registry/versions.html", {"page": shown, "moving": moving})
+    rows = rows.select_related("tenant")
+    if file := VERSIONS.file(request, rows):
+        return file
+    table = VERSIONS.shown(request, rows)
+    moving = any(row.state == VersionState.IMPORTING for row in table.rows)
+    return render(request, "console/registry/versions.html", {"table": table, "moving": moving})
 
 
 def _page(request: ConsoleRequest, row: ModelVersion, more: dict[str, Any]) -> HttpResponse:

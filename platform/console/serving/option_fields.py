@@ -95,7 +95,8 @@ OTHERS = sorted(OPTIONS - set(OPTION_NAMES))
 
 def shown(options: Mapping[str, Any]) -> dict[str, Any]:
     """Returns the initial values of the fields for options: what has no field stays JSON."""
-    own, rest = {}, {}
+    own: dict[str, Any] = {}
+    rest: dict[str, Any] = {}
     for name, value in options.items():
         target = own if name in OPTION_NAMES and _fits(name, value) else rest
         target[name] = value

@@ -1,6 +1,7 @@
 """Many people are invited at once, from a pasted list or a CSV file."""
 
 import re
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -93,7 +94,11 @@ def _list(page: str) -> str:
 def test_each_wrong_line_says_why_and_the_others_are_invited(
     alice: Member, bob: Member, erin: Member, sign_in: SignIn, line: str, problem: str
 ) -> None:
-    boss = {"email": "boss@acme.example", "tenant": alice.tenant, "role": Role.OWNER}
+    boss: dict[str, Any] = {
+        "email": "boss@acme.example",
+        "tenant": alice.tenant,
+        "role": Role.OWNER,
+    }
     Link.issue(Purpose.INVITATION, by=alice.actor, **boss)
     client = sign_in(erin)
     preview = client.post(INVITATIONS, {**DEFAULTS, "text": f"a@acme.example\n{line}"})

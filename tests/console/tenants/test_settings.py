@@ -199,7 +199,7 @@ def test_nights_with_a_difference_stand_out(
     client = sign_in(operator)
     page = client.get("/console/reconciliation/").content.decode()
     assert "2 tenants, difference 2." in page
-    off = client.get("/console/reconciliation/", {"only": "off"}).context["page"].rows
+    off = client.get("/console/reconciliation/", {"only": "off"}).context["table"].rows
     assert [row.tenant for row in off] == [globex]
 
 
