@@ -477,7 +477,7 @@ SUBJECTS |= {"model_version"}
 
 
 def _uncollected(w: Any) -> ApiKey:
-    successor, _text = w.key.rotate(by=BY, overlap=timedelta(hours=1))
+    successor: ApiKey = w.key.rotate(by=BY, overlap=timedelta(hours=1))[0]
     successor.uncollected = True
     successor.save()
     return successor

@@ -66,8 +66,11 @@ class ModelAdditionForm(RouteFields, EngineForm):
     @property
     def sections(self) -> list[tuple[Any, list[forms.BoundField]]]:
         """Returns the headings with their fields, but for those that are folded away."""
-        parts = ((_("Engine"), _ENGINE_FIELDS), (_("Model"), _MODEL_FIELDS))
-        parts += ((_("Pool and queue"), _POOL_FIELDS),)
+        parts: list[tuple[Any, tuple[str, ...]]] = [
+            (_("Engine"), _ENGINE_FIELDS),
+            (_("Model"), _MODEL_FIELDS),
+            (_("Pool and queue"), _POOL_FIELDS),
+        ]
         return [(title, [self[name] for name in names]) for title, names in parts]
 
     def clean(self) -> dict[str, Any]:
