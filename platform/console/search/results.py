@@ -82,7 +82,7 @@ def _models(tenant: Tenant, text: str) -> Iterator[Result]:
 
 def _request(tenant: Tenant, text: str) -> Iterator[Result]:
     if (pk := _uuid(text)) and tenant.completions.filter(pk=pk).exists():
-        yield _result(_("Request"), str(pk), f"{_at(tenant, 'requests')}?id={pk}")
+        yield _result(_("Request"), str(pk), _at(tenant, "request", pk))
 
 
 _IN_TENANT: tuple[tuple[P, Find], ...] = (
