@@ -1,12 +1,14 @@
 // Keys for what people do often. "?" shows them; none works while a text is written.
 import { at } from "./page.js";
 
+const OFF = "chat-shortcuts-off"; // single keys may be in the way of speech input (WCAG 2.1.4)
 const WRITES = "input, textarea, select, [contenteditable]";
 
 // `acts`: by key, such as "/" or "Shift+O".
 export function listen(acts) {
   document.addEventListener("keydown", (event) => {
-    if (event.defaultPrevented || event.isComposing || document.querySelector("dialog[open]")) return;
+    if (localStorage.getItem(OFF) || event.defaultPrevented || event.isComposing) return;
+    if (document.querySelector("dialog[open]")) return;
     const key = named(event);
     if (event.target.closest?.(WRITES) && !key.startsWith("Ctrl+")) return;
     const act = acts[key] ?? (key === "?" ? help : null);
@@ -15,6 +17,12 @@ export function listen(acts) {
     act();
   });
   at("#help").addEventListener("click", help);
+  const on = at("#shortcuts-on");
+  on.checked = !localStorage.getItem(OFF);
+  on.addEventListener("change", () => {
+    if (on.checked) localStorage.removeItem(OFF);
+    else localStorage.setItem(OFF, "yes");
+  });
 }
 
 function help() {

@@ -30,6 +30,7 @@ export class Sidebar extends EventTarget {
     this.#shelves.addEventListener("failed", ({ detail }) => this.#tell("failed", detail));
     at("#select").addEventListener("click", () => this.#select(this.#selected ? null : new Set()));
     at("#show-shares").addEventListener("click", showShares);
+    at("#select-archive").addEventListener("click", () => this.#archiveSelected());
     at("#select-delete").addEventListener("click", () => this.#deleteSelected());
   }
 
@@ -206,7 +207,17 @@ export class Sidebar extends EventTarget {
   #count() {
     const n = this.#selected?.size ?? 0;
     at("#selected").textContent = say("selected", { n });
-    at("#select-delete").disabled = !n;
+    at("#select-delete").disabled = at("#select-archive").disabled = !n;
+  }
+
+  async #archiveSelected() {
+    const rows = this.#all().filter((row) => this.#selected.has(row.id));
+    this.#select(null);
+    for (const row of rows) {
+      const changed = await posted(`${row.url}archive/`, { on: "yes" });
+      if (!changed?.id) return this.#tell("failed", changed?.text);
+    }
+    this.refresh();
   }
 
   async #deleteSelected() {
