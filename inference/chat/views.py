@@ -15,6 +15,7 @@ from audit.keys.keyring import Barred
 from audit.retention.legal_hold import OnHold
 from inference.chat import conversations as verbs
 from inference.chat import page_data
+from inference.chat.listed import listed
 from inference.chat.membership import membership, memberships
 from inference.chat.problems import problem
 from inference.chat.requests.access import as_json, as_member, inside, own, signed_in
@@ -90,7 +91,7 @@ def title(request: HttpRequest, user: User, conversation: UUID) -> HttpResponse:
     try:
         with inside(user, conversation) as opened:
             verbs.rename(opened, new_title)
-            renamed = page_data.listed(opened)
+            renamed = listed(opened)
     except Barred:
         return as_json(problem("restricted"), status=409)
     async_to_sync(tabs.announce)(opened.member_id, opened.id)

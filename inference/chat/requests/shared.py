@@ -62,9 +62,8 @@ def _address(request: HttpRequest) -> str:
 def _too_many(address: str) -> bool:
     """Count a view of this address. Without Redis nothing is counted: a token cannot be guessed."""
     minute = sha256(f"chat share|{address}".encode()).hexdigest()
-    views = cache.get(minute, 0) + 1
-    if views == 1:
-        cache.set(minute, views, A_MINUTE)
-    else:
-        cache.incr(minute)
+    if cache.add(minute, 1, A_MINUTE):
+        return False
+    views = int(cache.get(minute, 0)) + 1
+    cache.set(minute, views, A_MINUTE)
     return views > MOST_VIEWS
