@@ -25,4 +25,11 @@ def _about(document: Transcript) -> str:
 
 
 def _section(entry: Entry) -> str:
-    return f"## {heading(entry)}\n\n{entry.text.rstrip()}"
+    files = "".join(f"*{line}*\n\n" for line in attached(entry))
+    return f"## {heading(entry)}\n\n{files}{entry.text.rstrip()}"
+
+
+def attached(entry: Entry) -> list[str]:
+    """Returns a line with the names of its files, if it has some."""
+    names = ", ".join(entry.attachments)
+    return [_("Attached: %(names)s") % {"names": names}] if names else []

@@ -13,7 +13,7 @@ from reportlab.pdfbase import pdfmetrics
 from reportlab.pdfbase.cidfonts import UnicodeCIDFont
 from reportlab.platypus import Flowable, Paragraph, SimpleDocTemplate, Spacer
 
-from inference.chat.library.markdown import heading
+from inference.chat.library.markdown import attached, heading
 from inference.chat.library.transcript import Transcript
 
 _CHINESE = "STSong-Light"
@@ -33,6 +33,8 @@ def as_pdf(document: Transcript) -> bytes:
 def _messages(document: Transcript) -> Iterator[Flowable]:
     for entry in document.messages:
         yield _text(heading(entry), 8, color="#5f6b7a")
+        for line in attached(entry):
+            yield _text(line, 8)
         yield from _blocks(entry.text)
         yield Spacer(1, 4 * mm)
 

@@ -8,6 +8,7 @@ from uuid import UUID
 import msgspec
 
 from audit.keys.keyring import Unreadable
+from inference.chat.attachments.selection import shown_by_message
 from inference.chat.conversations import said_in, title_of
 from inference.models import Conversation, Message
 from inference.reasoning import Said
@@ -24,6 +25,7 @@ class Entry(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     reasoning: str = ""
     finish_reason: str = ""
     rating: int | None = None
+    attachments: list[str] = []  # names of files
 
 
 class Transcript(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,13 +45,16 @@ def transcript(
 ) -> Transcript:
     """Returns the shown branch, or the messages of all branches in the order of time."""
     tree, shown = conversation.tree(), conversation.branch()
-    rows = conversation.messages.order_by("created_at") if all_branches else shown
+    rows = list(conversation.messages.order_by("created_at")) if all_branches else shown
+    files = {key: [file.name for file in own] for key, own in shown_by_message(rows).items()}
     return Transcript(
         title=title_of(conversation),
         model=conversation.model,
         created_at=conversation.created_at,
         exported_at=at,
-        messages=[_entry(row, tree.parent(row.pk)) for row in _written(rows)],
+        messages=[
+            _entry(row, tree.parent(row.pk), files.get(row.pk, [])) for row in _written(rows)
+        ],
         shown=[row.pk for row in shown],
     )
 
@@ -58,7 +63,7 @@ def _written(rows: Iterable[Message]) -> Iterable[Message]:
     return (row for row in rows if row.ciphertext is not None)
 
 
-def _entry(message: Message, parent: UUID | None) -> Entry:
+def _entry(message: Message, parent: UUID | None, files: list[str]) -> Entry:
     words = _said(message)
     return Entry(
         id=message.pk,
@@ -69,6 +74,7 @@ def _entry(message: Message, parent: UUID | None) -> Entry:
         reasoning=words.reasoning,
         finish_reason=message.finish_reason,
         rating=message.rating,
+        attachments=files,
     )
 
 
@@ -88,8 +94,7 @@ def decoded(content: bytes) -> Transcript:
 
 
 def frozen(document: Transcript) -> bytes:
-    """Returns the bytes of a copy for others: without reasoning and ratings."""
-    plain: list[Any] = [
-        msgspec.structs.replace(entry, reasoning="", rating=None) for entry in document.messages
-    ]
+    """Returns the bytes of a copy for others: without reasoning, ratings and names of files."""
+    private: dict[str, Any] = {"reasoning": "", "rating": None, "attachments": []}
+    plain = [msgspec.structs.replace(entry, **private) for entry in document.messages]
     return msgspec.json.encode(msgspec.structs.replace(document, messages=plain))

@@ -16,6 +16,9 @@ from audit.retention import legal_hold
 from audit.search import text_search
 from inference.chat import conversations
 from inference.chat.library import rating, sharing, temporary
+from inference.chat.library.markdown import as_markdown
+from inference.chat.library.pdf import as_pdf
+from inference.chat.library.transcript import Entry, Transcript, decoded, frozen
 from inference.models import Author, Conversation, ConversationShare, Message, Rating
 from inference.personal_data import portability
 from inference.tasks import tidy_chats
@@ -83,6 +86,17 @@ def test_json_has_all_branches_if_wanted(bob: Member, chat: Conversation) -> Non
     assert [len(document["messages"]) for document in (shown, whole)] == [2, 3]
     question, first, _second = whole["messages"]
     assert (first["parent"], whole["shown"][0]) == (question["id"], question["id"])
+
+
+def test_exports_name_the_files_of_a_question() -> None:
+    now = timezone.now()
+    entry = Entry(id=uuid4(), author="user", text="Sum up", created_at=now, attachments=["a.pdf"])
+    document = Transcript(
+        title="t", model="m", created_at=now, exported_at=now, messages=[entry], shown=[entry.id]
+    )
+    assert "*Attached: a.pdf*\n\nSum up" in as_markdown(document)
+    assert as_pdf(document).startswith(b"%PDF-")
+    assert decoded(frozen(document)).messages[0].attachments == []
 
 
 def test_pdf_is_one(bob: Member, chat: Conversation) -> None:
