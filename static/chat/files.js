@@ -7,7 +7,7 @@ export function fileIcon(kind) {
   return icon(kind === "image" ? "photo" : "file");
 }
 
-/** Pages and tokens of a file. @param {import("./attachments.js").Attached} attached */
+/** Pages and tokens of a file. @param {{kind: string, size: number, pages: number, tokens: number}} attached */
 export function details({ pages, tokens }) {
   const parts = [say("about_tokens", { n: number(tokens) })];
   if (pages) parts.unshift(say("pages", { n: number(pages) }));

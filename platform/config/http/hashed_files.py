@@ -39,6 +39,8 @@ class HashedFiles(HashedFilesMixin, InMemoryStorage):  # type: ignore[misc]  # a
     # Fonts of older formats are named in KaTeX's style sheet, too; none is here.
     patterns = (("*.css", (r"""(?P<matched>url\(['"]?(?P<url>[^'")]+\.woff2)['"]?\))""",)),)
     keep_intermediate_files = False
+    # A module gets its name after those that it imports: passes for the longest chain of them.
+    max_post_process_passes = 20
 
     def __init__(self) -> None:
         super().__init__(base_url=settings.STATIC_URL)
