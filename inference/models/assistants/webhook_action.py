@@ -121,7 +121,7 @@ class WebhookAction(models.Model):
             self._act(Action.ACTION_PROPOSE, by, proposed=self.proposal)
             self._save_proposal()
 
-    def approve_change(self, proposed_at: datetime, *, by: str) -> None:
+    def approve_change(self, proposed_at: datetime | None, *, by: str) -> None:
         """Make the change that was proposed then, by another person than its authors.
 
         Raises ValidationError, also if something else has been proposed since.

@@ -65,7 +65,7 @@ def log_of_group(report: UsageReport, by: Dimension, group: Group) -> LogLinks:
     """Returns the requests of one group of a report."""
     span = report.span
     if by == Dimension.TENANT:
-        others = {d: id_ for d, id_ in report.where.items() if d != by}
+        others: dict[Dimension, Id] = {d: id_ for d, id_ in report.where.items() if d != by}
         return _links(report, others, span.since, span.until, tenant=group.name.text)
     conditions: dict[Dimension, Id] = {**report.where, by: group.id}
     return _links(report, conditions, span.since, span.until)

@@ -446,8 +446,10 @@ def _widget_key(tenant: Tenant, key: ApiKey) -> dict[str, uuid.UUID]:
     return {"widget_key": row.pk}
 
 
-_VERBS_OF_AN_ACTION = ("", "_edition", "_approval", "_withdrawal", "_rotation")
-_VERBS_OF_AN_ACTION += ("_trial", "_removal")
+_VERBS_OF_AN_ACTION = (
+    *("", "_edition", "_approval", "_withdrawal"),
+    *("_rotation", "_trial", "_removal"),
+)
 
 
 def _service(tenant: Tenant) -> Targets:

@@ -31,7 +31,8 @@ def test_every_tier_says_which_how_much_and_when(tier: str) -> None:
     found = dict(error.headers())
     assert error.status == 429
     assert told["refusal_id"] == found[b"x-refusal-id"].decode()
-    assert re.search(rf"\b100\b.* in 2 s .*\({tier}, ref_", told["message"])
+    renewal = r"renews at \d\d:\d\d UTC, in 1 min" if tier == RefusedBy.QUOTA else "in 2 s"
+    assert re.search(rf"\b100\b.* {renewal} .*\({tier}, ref_", told["message"])
     assert (found[b"retry-after"], found[b"retry-after-ms"]) == (b"2", b"1500")
     assert found[b"x-ratelimit-scope"] == tier.encode()
     assert found[b"x-ratelimit-limit-requests"] == b"100"
