@@ -26,7 +26,12 @@ class StyledField(BoundField):
         kind = "form-select" if isinstance(self.field.widget, forms.Select) else "form-control"
         if isinstance(self.field.widget, BOXES):
             kind = "form-check-input"
-        attrs["class"] = f"{kind} is-invalid" if self.errors else kind
+        names = (
+            kind,
+            self.field.widget.attrs.get("class", ""),
+            "is-invalid" if self.errors else "",
+        )
+        attrs["class"] = " ".join(filter(None, names))
         return attrs
 
 

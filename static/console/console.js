@@ -42,6 +42,13 @@ document.addEventListener("htmx:afterOnLoad", (event) => event.target.classList.
 // On a phone the row of pages is wider than the screen: show where we are.
 document.querySelector(".page-tabs [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
 
+// A table that is wider than its place is scrolled with the keyboard too (WCAG 2.1.1).
+function reachTables() {
+  for (const place of document.querySelectorAll(".table-responsive:not([tabindex])"))
+    if (place.scrollWidth > place.clientWidth) place.tabIndex = 0;
+}
+for (const moment of ["load", "resize", "htmx:afterSettle"]) addEventListener(moment, reachTables);
+
 // What had been entered before the person was asked to prove who they are: back into its form. Straight
 // after the proof the form is sent again, if it is the same (platform/console/account/saved_form.py).
 const entered = document.querySelector("[data-entered]");
