@@ -26,7 +26,6 @@ class Remaining:
     whose: str  # member, team, model or tenant
     model: str
     unit: str
-    unit_label: str
     window: str
     remaining: str
     limit: str
@@ -87,7 +86,6 @@ def _remaining(quota: Quota, balance: Balance, requested: bool) -> Remaining:
         whose=_whose(quota),
         model=quota.model,
         unit=quota.unit,
-        unit_label=str(quota.get_unit_display()),
         window=quota.window,
         remaining=amount_text(balance.remaining, quota.unit),
         limit=amount_text(balance.allowed, quota.unit),

@@ -12,7 +12,7 @@ export async function refresh(model) {
   const [fullest] = quotas;
   chip.hidden = !fullest;
   if (!fullest) return;
-  chip.textContent = say("quota_left", { left: fullest.remaining, unit: fullest.unit_label });
+  chip.textContent = say(`left_${fullest.unit}`, { left: fullest.remaining });
   chip.classList.toggle("is-low", fullest.percent >= 80);
 }
 
@@ -25,7 +25,7 @@ chip.addEventListener("click", show);
 
 function line(quota) {
   const name = say(`quota_of_${quota.whose}`, { model: quota.model });
-  const figures = say("quota_figures", { ...quota, left: quota.remaining });
+  const figures = say(`of_${quota.unit}`, { ...quota, left: quota.remaining });
   const bar = element("progress", { class: "w-100", max: 100, value: quota.percent, "aria-label": name });
   const renews = element("div", { class: "small text-secondary" }, renewal(quota.renews_at));
   const title = element("div", {}, element("strong", {}, name), ` · ${say(`per_${quota.window}`)}`);
@@ -48,7 +48,7 @@ function more(quota) {
   if (quota.requested) return element("div", { class: "small" }, say("more_asked"));
   const amount = element("input", { class: "form-control form-control-sm", inputmode: "decimal", required: true, "aria-label": say("how_much_more"), placeholder: say("how_much_more") });
   const reason = element("input", { class: "form-control form-control-sm", maxlength: 200, required: true, "aria-label": say("why_more"), placeholder: say("why_more") });
-  const send = element("button", { type: "button", class: "btn btn-sm" }, say("ask_for_more"));
+  const send = element("button", { type: "button", class: "btn btn-sm" }, say("ask"));
   const problem = element("div", { class: "small text-danger", role: "alert" });
   send.addEventListener("click", async () => {
     const fields = { tenant: data.tenant, amount: amount.value, reason: reason.value };
@@ -56,7 +56,7 @@ function more(quota) {
     if (answer === true) box.replaceWith(more({ ...quota, requested: (quota.requested = true) }));
     else problem.textContent = answer?.text ?? say("failed");
   });
-  const fields = element("div", { class: "d-flex gap-2 mt-1" }, amount, reason, send);
+  const fields = element("div", { class: "quota-more" }, amount, reason, send);
   const box = element("details", { class: "small" }, element("summary", {}, say("ask_for_more")), fields, problem);
   return box;
 }
