@@ -141,10 +141,16 @@ def _again(dialogue: Dialogue, message: DialogueMessage, text: str) -> Received:
         what = "this `id` was sent with another text; send a new message with a new id"
         raise KeyReused(what, param="id")
     turn = message.turns.order_by("created_at").last()
-    if turn and turn.step == TurnStep.FAILED and dialogue.messages_count == message.number:
+    if turn and turn.step == TurnStep.FAILED and _is_last(dialogue, message):
         _refuse_if_over(dialogue)
         return _opened(dialogue, message)
     return Received(message, turn)
+
+
+def _is_last(dialogue: Dialogue, message: DialogueMessage) -> bool:
+    """Returns whether the person can have read nothing after it. Members' notes do not count."""
+    later = dialogue.messages.filter(number__gt=message.number)
+    return not later.exclude(role=Role.NOTE).exists()
 
 
 def _refuse_if_over(dialogue: Dialogue) -> None:

@@ -6,7 +6,7 @@ from uuid import uuid4
 import pytest
 from django.utils import timezone
 
-from inference.dialogues import receiving, recording, resuming
+from inference.dialogues import handing_over, receiving, recording, resuming
 from inference.errors import Conflict
 from inference.models import Dialogue, DialogueTurn, TurnStep
 from tenants.models import Tenant
@@ -32,6 +32,22 @@ def test_a_failed_message_of_a_closed_dialogue_is_not_tried_again(acme: Tenant) 
     receiving.close(dialogue, satisfaction=None, was_resolved=None, by="test")
     with pytest.raises(Conflict, match="closed"):
         receiving.receive(dialogue, "Hello?", turn.question.client_id, by="test")
+
+
+def test_a_note_of_a_member_does_not_keep_a_failed_message_from_being_sent_again(
+    acme: Tenant,
+) -> None:
+    dialogue = a_dialogue(acme)
+    turn = open_turn(dialogue)
+    recording.fail(turn, "insufficient_quota")
+    handing_over.note(dialogue, "Their quota is full: I raise it.", by="member:1")
+    again = receiving.receive(dialogue, "Hello?", turn.question.client_id, by="test")
+    assert again.turn
+    assert (again.turn.question, again.lease is None) == (turn.question, False)
+    recording.fail(again.turn, "insufficient_quota")
+    open_turn(dialogue, "Is anybody there?")
+    last = receiving.receive(dialogue, "Hello?", turn.question.client_id, by="test")
+    assert (last.turn, last.lease) == (again.turn, None)
 
 
 def test_a_turn_that_ends_its_processes_is_given_up(acme: Tenant) -> None:
