@@ -62,6 +62,21 @@ class Keyring:
             row = newest(tenant_id, subject_id) or self._new(tenant_id, subject_id)
         return self._remember(row, epoch, is_newest=True)
 
+    def of_subject_in_scope(
+        self, tenant_id: UUID, subject_id: UUID, *, is_new: bool = False
+    ) -> Cipher:
+        """Returns what `of_subject_now` does, in the open scope of the tenant: fewer statements.
+
+        `is_new`: the subject was made in this transaction, so that nobody else makes keys for it.
+        """
+        owner = (tenant_id, subject_id)
+        if not is_new and (known := self._known(lambda: self._cache.newest_of(owner))):
+            return known
+        epoch = self._cache.epoch
+        row = None if is_new else newest(tenant_id, subject_id)
+        row = row or self._new(tenant_id, subject_id, is_alone=is_new)
+        return self._remember(row, epoch, is_newest=True)
+
     async def by_id(self, key_id: UUID) -> Cipher:
         return self._cache.get(key_id) or await database_sync_to_async(self.by_id_now)(key_id)
 
@@ -99,18 +114,22 @@ class Keyring:
             return master_keys.decrypt(row.wrapped_by, wrapped, aad(row))
         return self.by_id_now(row.wrapped_by).decrypt(wrapped, aad(row))
 
-    def _new(self, tenant_id: UUID, subject_id: UUID | None) -> DataKey:
+    def _new(self, tenant_id: UUID, subject_id: UUID | None, *, is_alone: bool = False) -> DataKey:
+        """Make a key. `is_alone`: no other transaction sees its subject."""
         row = DataKey(id=uuid4(), tenant_id=tenant_id, subject_id=subject_id)
         key = AESGCM.generate_key(256)
         if subject_id is None:
             wrap_under_master(row, key)
         else:
             lock_tenant_keys(tenant_id, shared=True)
-            refuse_if_barred(tenant_id, subject_id)
+            if not is_alone:  # `_remember` asks too
+                refuse_if_barred(tenant_id, subject_id)
             parent = newest(tenant_id, None)
             cipher = self._cipher_of(parent) if parent else self.of_subject_now(tenant_id, None)
             wrap(row, key, cipher)
-        DataKey.objects.bulk_create([row], ignore_conflicts=True)
+        DataKey.objects.bulk_create([row], ignore_conflicts=not is_alone)
+        if is_alone:
+            return row
         stored = newest(tenant_id, subject_id)  # another process may have been first
         if stored is None:
             raise Unreadable("the key was destroyed as soon as it was made")

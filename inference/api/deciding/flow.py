@@ -8,7 +8,7 @@ from uuid import UUID
 from inference.api.call import Call
 from inference.api.deciding import answers, asking, earlier, shadow
 from inference.api.deciding.clock import Clock
-from inference.api.deciding.people import people
+from inference.api.deciding.people import Subject, people
 from inference.api.deciding.recording import Matter, record
 from inference.api.deciding.requests import DecisionRequest
 from inference.api.idempotency import REPLAYED
@@ -62,11 +62,10 @@ async def _decide(
     call: Call, caller: Caller, request: DecisionRequest, policy: Serving, claim: Claim | None
 ) -> Decided:
     clock = Clock(request.began, policy.champion.spec.deadline_ms, request.time_limit_s)
-    if claim:
-        claim, earlier_one = await clock.in_time(earlier.look_up(caller, claim))
-        if earlier_one:
-            return await _replayed(call, caller, earlier_one)
-    subject = await clock.in_time(people.of(caller.tenant_id, request.person))
+    claim, earlier_one, subject = await clock.in_time(_beginning(caller, request, claim))
+    if earlier_one:
+        return await _replayed(call, caller, earlier_one)
+    assert subject
     version = policy.version_for(_stick(policy, subject.id))
     clock = Clock(request.began, version.spec.deadline_ms, request.time_limit_s)
     input = version.input_check.checked(request.input)
@@ -87,6 +86,22 @@ async def _decide(
         call.headers.append((FALLBACK, decision.fallback_reason.encode()))
     shadow.begin(call, matter, decision.pk)
     return Decided(decision, content)
+
+
+async def _beginning(
+    caller: Caller, request: DecisionRequest, claim: Claim | None
+) -> tuple[Claim | None, Decision | None, Subject | None]:
+    """Returns the claim with its owner, and the decision that its key has, else the person."""
+    tenant_id, reference = caller.tenant_id, request.person
+    if claim is None:
+        return None, None, await people.of(tenant_id, reference)
+    if subject := people.known(tenant_id, reference):
+        claim, decision = await earlier.look_up(caller, claim)
+        return claim, decision, subject
+    claim, decision, subject = await earlier.with_person(caller, claim, reference)
+    if subject:
+        people.remember(tenant_id, reference, subject)
+    return claim, decision, subject
 
 
 def _stick(policy: Serving, person_id: UUID) -> UUID:

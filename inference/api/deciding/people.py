@@ -6,6 +6,8 @@ erased or restricted person within a second, and then the database is asked.
 
 import asyncio
 from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 from uuid import UUID
 
@@ -14,12 +16,11 @@ from django.db import DatabaseError
 
 from audit.keys.keyring import Barred, Cipher, Unreadable, keyring
 from audit.keys.master_keys.errors import MasterKeyUnavailable
+from inference.api.ownership import in_scope
 from inference.errors import BadRequest, Conflict
 from inference.intake.access.revocation import RESTRICTED
 from inference.intake.errors import OutOfService
-from infrastructure.postgres.request_threads import in_request_thread
 from tenants.models import Person
-from tenants.scope import tenant_scope
 
 REMEMBERED, REMEMBERED_S = 20_000, 60.0
 
@@ -42,40 +43,57 @@ class People:
 
     async def of(self, tenant_id: UUID, reference: str) -> Subject:
         """Returns the person, made at the first decision. Raises BadRequest, Conflict."""
-        now, name = asyncio.get_running_loop().time(), (tenant_id, reference)
-        entry = self._ids.get(name)
-        if entry and entry.until > now and (cipher := keyring.cached(tenant_id, entry.id)):
-            return Subject(entry.id, cipher)
+        if known := self.known(tenant_id, reference):
+            return known
         subject = await self._read(tenant_id, reference)
-        self._ids[name] = _Entry(subject.id, now + REMEMBERED_S)
+        self.remember(tenant_id, reference, subject)
+        return subject
+
+    def known(self, tenant_id: UUID, reference: str) -> Subject | None:
+        """Returns the person if they are remembered, without a query."""
+        entry = self._ids.get((tenant_id, reference))
+        if entry and entry.until > asyncio.get_running_loop().time():
+            cipher = keyring.cached(tenant_id, entry.id)
+            return Subject(entry.id, cipher) if cipher else None
+        return None
+
+    def remember(self, tenant_id: UUID, reference: str, subject: Subject) -> None:
+        until, name = asyncio.get_running_loop().time() + REMEMBERED_S, (tenant_id, reference)
+        self._ids[name] = _Entry(subject.id, until)
         self._ids.move_to_end(name)
         if len(self._ids) > REMEMBERED:
             self._ids.popitem(last=False)
-        return subject
 
     def forget(self, tenant_id: UUID, reference: str) -> None:
         """Forget one whose row may be gone."""
         self._ids.pop((tenant_id, reference), None)
 
     async def _read(self, tenant_id: UUID, reference: str) -> Subject:
-        try:
-            return await in_request_thread(_subject)(tenant_id, reference)
-        except ValidationError as problem:
-            raise BadRequest(f"`person`: {problem.messages[0]}", param="person") from None
-        except Barred:
-            what = (
-                "the data of this person is being erased or is restricted: nothing of theirs is "
-                "processed, and no decision is made about them"
-            )
-            raise Conflict(what, code=RESTRICTED, param="person") from None
-        except (DatabaseError, Unreadable, MasterKeyUnavailable) as problem:
-            raise OutOfService(str(problem)) from None
+        with refusals():
+            return await in_scope(tenant_id, subject_of, tenant_id, reference)
 
 
-def _subject(tenant_id: UUID, reference: str) -> Subject:
-    with tenant_scope(tenant_id):
-        person = Person.objects.of(tenant_id, reference)
-    return Subject(person.pk, keyring.of_subject_now(tenant_id, person.pk))
+@contextmanager
+def refusals() -> Iterator[None]:
+    """Raise what the client gets: BadRequest, Conflict, OutOfService."""
+    try:
+        yield
+    except ValidationError as problem:
+        raise BadRequest(f"`person`: {problem.messages[0]}", param="person") from None
+    except Barred:
+        what = (
+            "the data of this person is being erased or is restricted: nothing of theirs is "
+            "processed, and no decision is made about them"
+        )
+        raise Conflict(what, code=RESTRICTED, param="person") from None
+    except (DatabaseError, Unreadable, MasterKeyUnavailable) as problem:
+        raise OutOfService(str(problem)) from None
+
+
+def subject_of(tenant_id: UUID, reference: str) -> Subject:
+    """Returns the person and their key, in the tenant's scope: one transaction makes both."""
+    person, is_new = Person.objects.known_or_new(tenant_id, reference)
+    return Subject(person.pk, keyring.of_subject_in_scope(tenant_id, person.pk, is_new=is_new))
 
 
 people = People()

@@ -63,8 +63,9 @@ def edition(request: TenantRequest, action: UUID) -> HttpResponse:
 def approval(request: TenantRequest, action: UUID) -> HttpResponse:
     """Approve the change that waits, as this person has seen it."""
     row, form = _action(request, action), ApprovalForm(request.POST)
-    proposed_at = form.cleaned_data["proposed_at"] if form.is_valid() else None
-    approve = partial(row.approve_change, proposed_at)
+    if not form.is_valid():
+        return redirect("console:action", tenant=request.tenant.name, action=row.pk)
+    approve = partial(row.approve_change, form.cleaned_data["proposed_at"])
     text = _("The change is approved: calls follow it from now on.")
     return report_and_leave(request, approve, text, "console:action", action=row.pk)
 

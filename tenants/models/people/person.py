@@ -11,9 +11,14 @@ from typing import ClassVar
 from uuid import UUID
 
 from django.db import models
+from django.utils import timezone
 
+from infrastructure.postgres.queries import rows
 from tenants.models.people.reference import reference_digest
 from tenants.models.tenant import Tenant
+
+_INSERT = """insert into tenants_person (id, tenant_id, digest, created_at)
+    values (%s, %s, %s, %s) on conflict do nothing returning id"""
 
 
 class PersonQuerySet(models.QuerySet["Person"]):
@@ -22,12 +27,18 @@ class PersonQuerySet(models.QuerySet["Person"]):
 
         Needs the tenant's scope. Of several processes that make one at a time, all get the same.
         """
+        return self.known_or_new(tenant_id, reference)[0]
+
+    def known_or_new(self, tenant_id: UUID, reference: str) -> "tuple[Person, bool]":
+        """Returns what `of` does, and whether this transaction made it."""
         own = {"tenant_id": tenant_id, "digest": reference_digest(tenant_id, reference)}
-        person = self.filter(**own).first()
-        if person is None:
-            self.bulk_create([Person(**own)], ignore_conflicts=True)
-            person = self.get(**own)
-        return person
+        if person := self.filter(**own).first():
+            return person, False
+        person = Person(**own, created_at=timezone.now())
+        values = [person.id, tenant_id, person.digest, person.created_at]
+        if rows(_INSERT, values):
+            return person, True
+        return self.get(**own), False  # another process was faster
 
     def known(self, tenant_id: UUID, reference: str) -> "Person | None":
         """Returns the person of this reference if there is one. Raises ValidationError."""
