@@ -16,7 +16,6 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
-from urllib.parse import urlsplit
 from uuid import UUID
 
 from inference import pool_policy
@@ -30,9 +29,7 @@ AUTO = "auto"  # as many slots as the engine reports
 LONGEST_VERSION = 60
 _NOT_IN_NAMES = set(", \t\n*?")  # names of Celery queues contain them
 _MOST_BYTES = 200  # files have these names, too: logs of workers and servers
-_PRINTABLE = re.compile(r"[!-~]+")
 _HEADER_VALUE = re.compile(r"[!-~](?:[ -~]*[!-~])?")
-_HOST = re.compile(r"[A-Za-z0-9._-]{1,253}|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,24 +94,6 @@ def version_problem(version: str) -> str:
         if len(version) > LONGEST_VERSION
         else ""
     )
-
-
-def url_problem(url: str) -> str:
-    """Returns why no engine can have this address; "" if one can."""
-    if not _PRINTABLE.fullmatch(url):  # urlsplit would remove line breaks
-        return "the url holds a blank, a line break or a character beyond ASCII"
-    try:
-        parts = urlsplit(url)
-        has_port = parts.port != 0  # it raises ValueError for an invalid port
-    except ValueError:
-        parts, has_port = urlsplit(""), False
-    if parts.scheme not in ("http", "https") or not parts.hostname or not has_port:
-        return "the url must begin with http:// or https:// and name a host"
-    if not _HOST.fullmatch(parts.hostname):
-        return "the url must name its host by a name or an address"
-    if "@" in parts.netloc:  # pages and the trail would show it
-        return "put no user name and no password into the url: the engine's key goes into api_key"
-    return ""
 
 
 def secret_problem(api_key: str) -> str:

@@ -19,12 +19,13 @@ import orjson
 from django.db import DatabaseError, IntegrityError, transaction
 from django.utils import timezone
 
-from inference.actions import definitions, schemas, signing
+from inference.actions import definitions, schemas
 from inference.actions.result import ActionResult
 from inference.actions.sending import Delivery, Outcome, send
 from inference.models import ActionCall, CallState, WebhookAction
 from inference.models.assistants.action_call import OUTCOMES, packed
 from infrastructure.postgres.request_threads import in_request_thread
+from infrastructure.webhooks import signing
 from tenants.scope import tenant_scope
 
 log = logging.getLogger(__name__)

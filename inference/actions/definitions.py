@@ -8,9 +8,10 @@ from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.utils.translation import gettext as _
 
-from inference.actions import addresses, review, schemas, signing
+from inference.actions import review, schemas
 from inference.models import WebhookAction
 from inference.models.assistants.webhook_action import LANGUAGES, LONGEST_TEXT, LONGEST_TIMEOUT_S
+from infrastructure.webhooks import addresses, signing
 from tenants.models import Tenant
 from tenants.models.model_changes import lock
 

@@ -3,19 +3,15 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlsplit
 
-import aiohttp
 import orjson
 
-from inference.actions import addresses, schemas
-from inference.engines.transport.networks import AddressRefused
+from inference.actions import schemas
 from inference.models.assistants.action_call import CallState
-from infrastructure import outgoing_tls
+from infrastructure.webhooks import posting
+from infrastructure.webhooks.posting import Post
 
 LARGEST_ANSWER = 64 * 1024  # bytes
-_CONNECT_S = 5.0
-_NOT_SENT = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.InvalidURL)
 # The service has the request, and may have acted on it all the same.
 _DOUBTFUL = (408,)
 
@@ -39,55 +35,15 @@ class Outcome:
 
 async def send(delivery: Delivery) -> Outcome:
     """Send it, once. Redirects are not followed."""
-    try:
-        async with _session(delivery) as http, _post(http, delivery) as response:
-            outcome = await _outcome(response, delivery.answer_schema)
-            _abort_unread(response)
-            return outcome
-    except (*_NOT_SENT, outgoing_tls.WrongFiles) as problem:
-        return Outcome(CallState.NOT_SENT, _why_not_sent(problem))
-    except TimeoutError:
-        return Outcome(CallState.UNKNOWN, "timeout")
-    except (aiohttp.ClientError, OSError):
-        return Outcome(CallState.UNKNOWN, "broken_off")
+    post = Post(delivery.url, delivery.body, delivery.headers, delivery.timeout_s)
+    answer = await posting.send(post, LARGEST_ANSWER)
+    if answer.status is None:
+        state = CallState.UNKNOWN if answer.is_sent else CallState.NOT_SENT
+        return Outcome(state, answer.problem)
+    return _outcome(answer.status, answer.body, delivery.answer_schema)
 
 
-def _session(delivery: Delivery) -> aiohttp.ClientSession:
-    factory = addresses.socket_factory(delivery.url)
-    connect_s = min(_CONNECT_S, delivery.timeout_s / 2)
-    return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(socket_factory=factory),
-        timeout=aiohttp.ClientTimeout(
-            total=delivery.timeout_s, connect=connect_s, sock_connect=connect_s
-        ),
-        cookie_jar=aiohttp.DummyCookieJar(),
-        auto_decompress=False,
-    )
-
-
-def _post(http: aiohttp.ClientSession, delivery: Delivery) -> Any:
-    url = urlsplit(delivery.url)
-    tls = outgoing_tls.context(url.hostname or "") if url.scheme == "https" else True
-    headers = {
-        "Content-Type": "application/json",
-        "Accept": "application/json",
-        "Accept-Encoding": "identity",
-        "User-Agent": "Forebay",
-        **delivery.headers,
-    }
-    return http.post(
-        delivery.url, data=delivery.body, headers=headers, allow_redirects=False, ssl=tls
-    )
-
-
-def _abort_unread(response: aiohttp.ClientResponse) -> None:
-    """Close a connection with an unread body now, not when its service agrees to close it."""
-    if response.connection and response.connection.transport:
-        response.connection.transport.abort()
-
-
-async def _outcome(response: aiohttp.ClientResponse, schema: dict[str, Any]) -> Outcome:
-    status = response.status
+def _outcome(status: int, raw: bytes | None, schema: dict[str, Any]) -> Outcome:
     if status >= 500 or status in _DOUBTFUL:
         return Outcome(CallState.UNKNOWN, "service_error", status)
     if status >= 400:
@@ -96,21 +52,10 @@ async def _outcome(response: aiohttp.ClientResponse, schema: dict[str, Any]) -> 
         status >= 300
     ):  # many services redirect to a page about what they have done (RFC 9110 15.4.4)
         return Outcome(CallState.UNKNOWN, "redirect", status)
-    raw = await _bounded(response)
     answer = _parsed(raw) if raw is not None else None
     if answer is None or schemas.problem(schema, answer):
         return Outcome(CallState.UNKNOWN, "wrong_answer", status)
     return Outcome(CallState.SUCCEEDED, "", status, answer)
-
-
-async def _bounded(response: aiohttp.ClientResponse) -> bytes | None:
-    """Returns the body, None for one that is too long."""
-    raw = bytearray()
-    async for piece in response.content.iter_chunked(16 * 1024):
-        raw += piece
-        if len(raw) > LARGEST_ANSWER:
-            return None
-    return bytes(raw)
 
 
 def _parsed(raw: bytes) -> dict[str, Any] | None:
@@ -119,11 +64,3 @@ def _parsed(raw: bytes) -> dict[str, Any] | None:
     except orjson.JSONDecodeError:
         return None
     return answer if isinstance(answer, dict) else None
-
-
-def _why_not_sent(problem: Exception) -> str:
-    if isinstance(problem, aiohttp.ClientConnectorError):
-        if isinstance(problem.os_error, AddressRefused):
-            return "address_refused"
-        return "tls" if isinstance(problem, aiohttp.ClientSSLError) else "unreachable"
-    return "tls" if isinstance(problem, outgoing_tls.WrongFiles) else "unreachable"

@@ -13,7 +13,6 @@ from inference.engine_entries import (
     EngineEntry,
     entries,
     secret_problem,
-    url_problem,
     version_problem,
 )
 from inference.engines import capabilities
@@ -26,6 +25,7 @@ from inference.engines.kinds.vllm import VllmEngine
 from inference.engines.prompt_bound import GROWTH
 from inference.engines.snapshot import Pool as Pool
 from inference.engines.snapshot import Snapshot, snapshot
+from infrastructure.url_form import url_problem
 
 log = logging.getLogger(__name__)
 

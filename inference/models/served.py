@@ -27,7 +27,6 @@ from inference.engine_entries import (
     SLOTS,
     in_numbers,
     name_problem,
-    url_problem,
 )
 from inference.log_translation import in_words
 from inference.pool_policy import (
@@ -38,6 +37,7 @@ from inference.pool_policy import (
     RouteCondition,
     check,
 )
+from infrastructure.url_form import url_problem
 from tenants.models.model_changes import changed, lock
 
 LONGEST_NAME = 120

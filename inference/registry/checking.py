@@ -23,10 +23,10 @@ from inference import classes, engine_launch, pool_policy
 from inference.engine_entries import HOSTED, MOST_SLOTS, EngineEntry, in_numbers, secret_problem
 from inference.engines import built
 from inference.engines.base import LONGEST_SILENCE_S, EngineConfig
-from inference.engines.transport import networks
 from inference.log_translation import in_words
 from inference.models import Engine, Pool
 from inference.models.served import LONGEST_NAME
+from infrastructure import networks
 
 _DERIVED = {"name", "id", "seat", "from_file"}  # derived from the model and the engine
 KEYS = {field.name for field in fields(EngineConfig)} - _DERIVED

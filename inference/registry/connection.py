@@ -22,8 +22,8 @@ from inference.engine_entries import EngineEntry, Fields
 from inference.engines import built
 from inference.engines.base import Engine
 from inference.engines.transport.failure_reason import why_away
-from inference.engines.transport.networks import AddressRefused
 from inference.engines.transport.session import EngineSession
+from infrastructure.networks import AddressRefused
 
 LONGEST_S = 8.0  # the whole test
 MOST_MODELS = 200

@@ -25,10 +25,10 @@ from bench.service.scoring import got_through, pass_power, score
 from bench.service.shop import Refused, Shop
 from bench.service.simulation import Simulation
 from bench.service.webhooks import Webhooks, serving
-from inference.actions.signing import headers, new_secret
 from inference.assistants import checks
 from inference.assistants.letter_features import SIZE, letters
 from inference.assistants.spec import AssistantSpec
+from infrastructure.webhooks.signing import headers, new_secret
 
 pytestmark = pytest.mark.unit
 DIALOGUE = "0192e6a0-77aa-7c6e-9f6e-1f2a3b4c5d6e"

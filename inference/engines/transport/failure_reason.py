@@ -4,8 +4,7 @@ import os
 import re
 import ssl
 
-from inference.engines.transport import networks
-from infrastructure import outgoing_tls
+from infrastructure import networks, outgoing_tls
 
 _CERTIFICATE = "its certificate is not accepted"
 NO_ANSWER = "it gives no answer: the log of the process that asked says more"

@@ -1,8 +1,8 @@
 """The connections of one runner, or of one health check, to its engines.
 
 Orders go over `post`; occasional questions (health, slots, tokens of a prompt) over `http`. Both
-check each address before they connect to it (networks.py): a name may resolve to another address
-than it did when its engine was added.
+check each address before they connect to it (infrastructure/networks.py): a name may resolve to
+another address than it did when its engine was added.
 """
 
 import asyncio
@@ -16,11 +16,10 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
-from inference.engines.transport import networks
 from inference.engines.transport.batched_reading import Gathering
 from inference.engines.transport.connection import EngineConnection, EngineResponse, NoConnection
 from inference.engines.transport.failure_reason import why_away
-from infrastructure import outgoing_tls
+from infrastructure import networks, outgoing_tls
 
 log = logging.getLogger(__name__)
 CONNECT_S = 5.0

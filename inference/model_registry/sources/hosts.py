@@ -10,9 +10,9 @@ from urllib.parse import urlsplit
 
 from django.conf import settings
 
-from inference.engine_entries import url_problem
-from inference.engines.transport import networks
 from inference.model_registry.headers.header import BadFile
+from infrastructure import networks
+from infrastructure.url_form import url_problem
 
 HTTPS = 443
 

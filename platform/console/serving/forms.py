@@ -11,12 +11,13 @@ from django.utils.translation import gettext_lazy as _
 
 from console.forms import ConsoleForm
 from console.serving.option_fields import OPTION_NAMES, OTHERS, OptionFields, shown
-from inference.engine_entries import AUTO, MOST_SLOTS, SLOTS, name_problem, url_problem
+from inference.engine_entries import AUTO, MOST_SLOTS, SLOTS, name_problem
 from inference.engines import KINDS
 from inference.models import Engine, Model, Pool
 from inference.models.served import LONGEST_NAME, Declared
 from inference.pool_policy import JOBS, LONGEST_MS, RouteCondition
 from inference.registry.checking import check_fields
+from infrastructure.url_form import url_problem
 
 _CHANGED_MEANWHILE = _("Somebody has changed it meanwhile. Open the page again.")
 

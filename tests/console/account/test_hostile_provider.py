@@ -18,7 +18,7 @@ from requests.exceptions import InvalidSchema
 from config import environment
 from console.account.identity_providers import oidc
 from console.account.identity_providers.provider_http import ProviderSession
-from inference.engines.transport import networks
+from infrastructure import networks
 from tenants.models import Link, Member, Tenant, User
 from tenants.models.link import Purpose
 from tests.console.account.hostile_provider import HostileProvider, send

@@ -9,8 +9,9 @@ from django.utils import timezone
 from pytest_django.fixtures import Settings
 
 from audit.models import Event
-from inference.actions import addresses, definitions, schemas
+from inference.actions import definitions, schemas
 from inference.models import WebhookAction
+from infrastructure.webhooks import addresses
 from tenants.models import Tenant
 from tests.inference.actions.conftest import ARGUMENTS, new_action
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from config.environment import PROJECT
-from inference.actions import signing
+from infrastructure.webhooks import signing
 
 pytestmark = pytest.mark.unit
 BODY = b'{"arguments": {"order": "A-1"}}'

@@ -15,9 +15,9 @@ from inference.engine_entries import EngineEntry
 from inference.engines import built
 from inference.engines.base import Engine, EngineAway
 from inference.engines.health import reachability
-from inference.engines.transport import networks
 from inference.engines.transport.failure_reason import NO_ANSWER
 from inference.engines.transport.session import EngineSession
+from infrastructure import networks
 from tests.inference.engines.served import heard
 from tests.inference.orders import an_order
 

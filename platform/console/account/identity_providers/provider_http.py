@@ -19,8 +19,7 @@ from requests.exceptions import ContentDecodingError, InvalidSchema, TooManyRedi
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import DecodeError, HTTPError, ProtocolError
 
-from inference.engines.transport import networks
-from infrastructure import outgoing_tls
+from infrastructure import networks, outgoing_tls
 
 MOST_BYTES = 1 << 20
 

@@ -18,7 +18,7 @@ from console.api.requester import Requester
 from console.api.serving.models import ByName, DeclaredResource, DeclaredShape, is_name
 from console.api.strict_input import Shape
 from console.serving import pool_lines
-from inference.engine_entries import AUTO, HOSTED, MOST_SLOTS, SLOTS, url_problem
+from inference.engine_entries import AUTO, HOSTED, MOST_SLOTS, SLOTS
 from inference.engines import KINDS
 from inference.engines.health.reachability import Condition, engine_state, state_unless_draining
 from inference.lending.borrowers import borrowers
@@ -27,6 +27,7 @@ from inference.models.served import LONGEST_NAME
 from inference.queue.engine_window import EngineFigures
 from inference.queue.occupancy import Occupancy, occupancy
 from inference.registry.checking import OPTIONS, check_fields, with_server
+from infrastructure.url_form import url_problem
 from tenants.operator_scopes import OperatorScope as Scope
 
 _EXAMPLE = {

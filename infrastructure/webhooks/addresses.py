@@ -1,4 +1,4 @@
-"""Addresses to which an action's request may go: https and public, or named by the operator.
+"""Addresses to which a webhook may go: https and public, or named by the operator.
 
 Checked when the URL is set, and once more for the address of each connection, since a name may lead
 elsewhere by then. A host in FOREBAY_ACTION_HOSTS may have an address in our networks; at this
@@ -15,16 +15,16 @@ from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 
-from inference.engine_entries import url_problem
-from inference.engines.transport import networks
-from inference.engines.transport.networks import AddressInfo, AddressRefused
+from infrastructure import networks
+from infrastructure.networks import AddressInfo, AddressRefused
+from infrastructure.url_form import url_problem
 
 LONGEST = 500
 _SECURE = "https"
 
 
 def check(url: str) -> None:
-    """Raises ValidationError if no action may have this URL."""
+    """Raises ValidationError if no webhook may have this URL."""
     parts = None if url_problem(url) or len(url) > LONGEST else urlsplit(url)
     if parts is None or parts.fragment:
         text = _("The URL must begin with https:// and name a host, without a user name or #.")

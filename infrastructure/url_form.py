@@ -1,0 +1,28 @@
+"""The form of URLs to which the platform sends requests.
+
+Django is not imported: the supervisor reads this before it is set up.
+"""
+
+import re
+from urllib.parse import urlsplit
+
+_PRINTABLE = re.compile(r"[!-~]+")
+_HOST = re.compile(r"[A-Za-z0-9._-]{1,253}|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*")
+
+
+def url_problem(url: str) -> str:
+    """Returns why nothing can be sent to this URL; "" if one can."""
+    if not _PRINTABLE.fullmatch(url):  # urlsplit would remove line breaks
+        return "the url holds a blank, a line break or a character beyond ASCII"
+    try:
+        parts = urlsplit(url)
+        has_port = parts.port != 0  # it raises ValueError for an invalid port
+    except ValueError:
+        parts, has_port = urlsplit(""), False
+    if parts.scheme not in ("http", "https") or not parts.hostname or not has_port:
+        return "the url must begin with http:// or https:// and name a host"
+    if not _HOST.fullmatch(parts.hostname):
+        return "the url must name its host by a name or an address"
+    if "@" in parts.netloc:  # pages and the trail would show it
+        return "put no user name and no password into the url: the engine's key goes into api_key"
+    return ""
