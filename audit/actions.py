@@ -160,6 +160,12 @@ class Action(StrEnum):
     TEXTS_LOCK = "texts:lock"  # somebody else's link has set the password: older texts are shut
     TEXTS_RELEASE = "texts:release"
 
+    NOTICE_TARGET_CREATE = "notice_target:create"  # where notices go: a webhook, a chat service
+    NOTICE_TARGET_CHANGE = "notice_target:change"
+    NOTICE_TARGET_ROTATE = "notice_target:rotate"  # its secret
+    NOTICE_TARGET_REMOVE = "notice_target:remove"
+    NOTICE_REDELIVER = "notice:redeliver"
+
     RETENTION_CHANGE = "retention:change"
     HOLD_REQUEST = "hold:request"
     HOLD_APPROVE = "hold:approve"

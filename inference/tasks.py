@@ -23,7 +23,7 @@ from inference.batch.windows import wake_resting_soon
 from inference.chat.attachments.uploading import delete_abandoned
 from inference.chat.library import sharing, temporary
 from inference.data_sets import importing
-from inference.decisions import contest_clock, drifting
+from inference.decisions import contest_clock, drifting, review_notices
 from inference.dialogues.handing_over import return_abandoned
 from inference.dialogues.overdue_calls import end_overdue
 from inference.dialogues.resuming import resume_due
@@ -173,6 +173,7 @@ def explain_decisions() -> None:
 @shared_task(name="inference.run_contest_clock", ignore_result=True)
 def run_contest_clock() -> None:
     contest_clock.run()
+    review_notices.run()
 
 
 @shared_task(name="inference.measure_drift", ignore_result=True)

@@ -1,6 +1,6 @@
-"""The number of differences between ledger, usage and counters, for the jobs' metrics.
+"""Figures for the jobs' metrics: differences between the books, and notices that wait.
 
-It is read once a minute, since the books are compared only once a night.
+They are read once a minute. The books are compared only once a night.
 """
 
 from typing import Any
@@ -19,6 +19,17 @@ _DIFFERENCES = """
     where r.day > current_date - 8
       and (requests_ledger, tokens_ledger, cost_ledger, gpu_ms_ledger, counters_off)
           is distinct from (requests_usage, tokens_usage, cost_usage, gpu_ms_usage, 0)"""
+WAITING = Gauge("forebay_notices_waiting", "Notices that are not delivered yet")
+OLDEST = Gauge(
+    "forebay_notices_oldest_age_seconds", "Age of the oldest notice that is not delivered yet"
+)
+FAILED = Gauge("forebay_notices_failed", "Notices that were given up in the last 24 hours")
+_NOTICES = """
+    select count(*) filter (where state = 'waiting'),
+           coalesce(extract(epoch from now() - min(began_at) filter (where state = 'waiting')), 0)
+               ::float8,
+           count(*) filter (where state = 'failed' and ended_at > now() - interval '1 day')
+    from tenants_notice"""
 _throttle = Throttle()
 
 
@@ -27,8 +38,17 @@ def read(connection: psycopg.Connection[Any]) -> None:
     if _throttle.due():
         row = connection.execute(_DIFFERENCES).fetchone()
         DIFFERENCES.set(row[0] if row else 0)
+        _read_notices(connection)
+
+
+def _read_notices(connection: psycopg.Connection[Any]) -> None:
+    row = connection.execute(_NOTICES).fetchone()
+    assert row
+    for gauge, figure in zip((WAITING, OLDEST, FAILED), row, strict=True):
+        gauge.set(figure)
 
 
 def forget() -> None:
     _throttle.forget()
-    DIFFERENCES.forget()
+    for gauge in (DIFFERENCES, WAITING, OLDEST, FAILED):
+        gauge.forget()

@@ -34,6 +34,7 @@ SCOPES: dict[Scope, frozenset[P]] = {
             P.MANAGE_DATA_SETS,
             P.VIEW_PEOPLE,
             P.MANAGE_ACTIONS,
+            P.MANAGE_NOTICES,
             P.MANAGE_POLICIES,
             P.MANAGE_KNOWLEDGE,
             P.MANAGE_ASSISTANTS,

@@ -25,6 +25,9 @@ from infrastructure.redis.servers import celery_broker
 _SCHEDULE: dict[str, tuple[str, crontab | float, int]] = {
     # Within the hour after each tenant's midnight.
     "reconcile": ("inference.reconcile", crontab(minute=15), 1800),
+    # Acts of the trail that become notices (tenants/notices/following.py).
+    "notices": ("tenants.follow_acts", 10.0, 10),
+    "expiry": ("tenants.look_at_expiry", crontab(minute=35), 1800),
     "contests": ("inference.run_contest_clock", crontab(minute=20), 1800),
     "attachments": ("inference.delete_attachments", crontab(minute=35), 1800),
     "tidy_models": ("inference.tidy_models", crontab(minute=50), 1800),

@@ -447,6 +447,33 @@ def one_of(name: str, default: str, *others: str) -> str:
     return word
 
 
+def mail_server() -> dict[str, Any]:
+    """Returns Django's settings for the server of FOREBAY_SMTP_URL, {} without one.
+
+    `smtp+tls:` begins in clear and goes over to TLS (STARTTLS), `smtp+ssl:` has it from the start.
+    Plain `smtp:` is for this machine alone: mails hold links that set passwords.
+    """
+    raw = variable("FOREBAY_SMTP_URL")
+    if not raw:
+        return {}
+    with _explained("FOREBAY_SMTP_URL must be like smtp+tls://user:password@mail.example:587: "):
+        url = urlsplit(raw)
+        ports = {"smtp": 25, "smtp+tls": 587, "smtp+ssl": 465}
+        if url.scheme not in ports or not url.hostname:
+            raise ValueError("begin it with smtp+tls: or smtp+ssl: and name a host")
+        if url.scheme == "smtp" and url.hostname not in ("localhost", "127.0.0.1", "::1"):
+            raise ValueError("plain smtp: is for localhost alone")
+        port = url.port or ports[url.scheme]
+    return {
+        "EMAIL_HOST": url.hostname,
+        "EMAIL_PORT": port,
+        "EMAIL_HOST_USER": unquote(url.username or ""),
+        "EMAIL_HOST_PASSWORD": unquote(url.password or ""),
+        "EMAIL_USE_TLS": url.scheme == "smtp+tls",
+        "EMAIL_USE_SSL": url.scheme == "smtp+ssl",
+    }
+
+
 def energy() -> str:
     """Returns what FOREBAY_ENERGY lets Forebay do to save energy."""
     return one_of("FOREBAY_ENERGY", "off", "engines", "clocks", "on")

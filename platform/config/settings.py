@@ -212,7 +212,7 @@ CACHES = {
 
 # Inference ---------------------------------------------------------------------------------------
 ENGINES = environment.engines()
-# Networks of engines that are not hosted (inference/engines/transport/networks.py).
+# Networks of engines that are not hosted (infrastructure/networks.py).
 INTERNAL_NETWORKS = environment.networks("FOREBAY_INTERNAL_NETWORKS", environment.OWN_NETWORKS)
 ENGINES_DECLARED = bool(environment.variable("FOREBAY_ENGINES"))
 SEVERAL_HOSTS = bool(environment.variable("FOREBAY_ROLES"))
@@ -280,7 +280,7 @@ MODEL_IMPORTS = FOREBAY_HOME / "model-imports"  # while they arrive
 MODEL_HOSTS = environment.words(environment.variable("FOREBAY_MODEL_HOSTS"))
 TENANT_MODELS_BYTES = environment.number("FOREBAY_MODELS_BYTES", 50 * 1000 * 1000 * 1000)
 
-# Hosts of actions that may have private addresses (inference/actions/addresses.py)
+# Hosts of webhooks that may have private addresses (infrastructure/webhooks/addresses.py)
 ACTION_HOSTS = environment.words(environment.variable("FOREBAY_ACTION_HOSTS"))
 
 # Task sets that may bear the name of a public benchmark, by their hashes (inference/evaluation)
@@ -328,6 +328,21 @@ WORKERS_PER_ENGINE = environment.number("FOREBAY_WORKERS_PER_ENGINE", 1)
 DELETION_SILENCE_H = environment.number("FOREBAY_DELETION_SILENCE_H", 24)  # then approved
 DELETION_WEBHOOK = env.str("FOREBAY_DELETION_WEBHOOK", default="")  # gets the recipients of data
 
+# Notices (tenants/notices) ------------------------------------------------------------------------
+_MAIL_SERVER = environment.mail_server()
+MAIL = bool(_MAIL_SERVER)  # without a server notices by mail are shown, not sent
+EMAIL_BACKEND = "tenants.notices.mail_server.MailServer"
+EMAIL_HOST = _MAIL_SERVER.get("EMAIL_HOST", "")
+EMAIL_PORT = _MAIL_SERVER.get("EMAIL_PORT", 25)
+EMAIL_HOST_USER = _MAIL_SERVER.get("EMAIL_HOST_USER", "")
+EMAIL_HOST_PASSWORD = _MAIL_SERVER.get("EMAIL_HOST_PASSWORD", "")
+EMAIL_USE_TLS = _MAIL_SERVER.get("EMAIL_USE_TLS", False)
+EMAIL_USE_SSL = _MAIL_SERVER.get("EMAIL_USE_SSL", False)
+EMAIL_TIMEOUT = 15  # seconds
+DEFAULT_FROM_EMAIL = environment.variable("FOREBAY_MAIL_FROM") or (
+    f"Forebay <no-reply@{urlsplit(PUBLIC_URL).hostname or 'localhost'}>"
+)
+
 # People ------------------------------------------------------------------------------------------
 AUTH_USER_MODEL = "tenants.User"
 AUTHENTICATION_BACKENDS = [
@@ -357,7 +372,11 @@ ACCOUNT_SESSION_REMEMBER = True
 ACCOUNT_REAUTHENTICATION_TIMEOUT = 600
 # By address only: a limit by account would let anybody keep its person out. Wrong passwords and
 # codes are counted by console.account.lockout, in PostgreSQL.
-ACCOUNT_RATE_LIMITS = {"login": "30/m/ip", "login_failed": "30/m/ip"}
+ACCOUNT_RATE_LIMITS = {
+    "login": "30/m/ip",
+    "login_failed": "30/m/ip",
+    "reset_password": "20/h/ip,3/h/key",  # by address, whether it has an account or not
+}
 AXES_HANDLER = "console.account.lockout.Lockout"
 AXES_LOCKOUT_PARAMETERS = ["username", "ip_address"]
 AXES_CLIENT_IP_CALLABLE = "console.client_network.client_ip"

@@ -90,6 +90,7 @@ IN_TENANT: tuple[Page, ...] = (
     ("shield", "people", _("People by reference"), P.VIEW_PEOPLE),
     ("shield", "compliance", _("Compliance"), P.VIEW_COMPLIANCE),
     ("settings", "tenant_settings", _("Settings"), P.VIEW_MEMBERS),
+    ("settings", "notices", _("Notices"), P.MANAGE_NOTICES),
 )
 PLATFORM: tuple[Page, ...] = (
     ("gauge", "platform", _("Overview"), None),
@@ -114,6 +115,7 @@ PLATFORM: tuple[Page, ...] = (
     ("shield", "all_compliance", _("Compliance"), None),
     ("shield", "keys_at_rest", _("Keys at rest"), None),
     ("shield", "backups", _("Backups"), None),
+    ("settings", "platform_notices", _("Notices"), None),
 )
 
 

@@ -9,7 +9,7 @@ from console.access import (
     served_models,
     widget_keys,
 )
-from console.account import invitations, one_time_link, sign_in
+from console.account import forgotten, invitations, one_time_link, sign_in
 from console.account import own_account as account
 from console.actions import pages as actions
 from console.assistants import assistants
@@ -30,6 +30,9 @@ from console.knowledge import documents
 from console.knowledge import pages as knowledge_bases
 from console.limits import limits, prices, quotas, reconciliations, refusals
 from console.measures import comparison, dialogues, figures
+from console.notices import deliveries as notice_deliveries
+from console.notices import preferences as notice_preferences
+from console.notices import targets as notices
 from console.people import invitations as invitation_lists
 from console.people import members, teams
 from console.playground import pages as playground
@@ -51,6 +54,7 @@ from console.usage import (
     usage_pages,
     waiting_requests,
 )
+from console.waiting import page as waiting
 
 app_name = "console"
 _ADAPTER = "adapters/<uuid:adapter>/"
@@ -84,6 +88,8 @@ _VERSION = "versions/<uuid:model_version>/"
 _TRIAL = f"{_TEMPLATE}versions/<int:number>/trial/"
 
 _ACTION = "actions/<uuid:action>/"
+_NOTICE_TARGET = "notices/<uuid:target>/"
+_PLATFORM_NOTICE_TARGET = f"console/{_NOTICE_TARGET}"
 _DIALOGUE = "inbox/<uuid:dialogue>/"
 
 in_tenant = [
@@ -158,6 +164,18 @@ in_tenant = [
     path(f"{_DIALOGUE}transfer/", inbox.transfer, name="inbox_transfer"),
     path(f"{_DIALOGUE}reply/", inbox.reply, name="inbox_reply"),
     path(f"{_DIALOGUE}note/", inbox.note, name="inbox_note"),
+    path("notices/", notices.targets, name="notices"),
+    path("notices/addition/", notices.addition, name="notice_target_addition"),
+    path("notices/deliveries/", notice_deliveries.deliveries, name="notice_deliveries"),
+    path(
+        "notices/deliveries/<uuid:notice>/redelivery/",
+        notice_deliveries.redelivery,
+        name="notice_redelivery",
+    ),
+    path(_NOTICE_TARGET, notices.target, name="notice_target"),
+    path(f"{_NOTICE_TARGET}rotation/", notices.rotation, name="notice_target_rotation"),
+    path(f"{_NOTICE_TARGET}trial/", notices.trial, name="notice_target_trial"),
+    path(f"{_NOTICE_TARGET}removal/", notices.removal, name="notice_target_removal"),
     path("actions/", actions.actions, name="actions"),
     path("actions/addition/", actions.addition, name="action_addition"),
     path("actions/calls/", actions.calls, name="action_calls"),
@@ -367,6 +385,42 @@ in_tenant = [
 urlpatterns = [
     path("", home.home, name="home"),
     path("login/", sign_in.sign_in, name="sign_in"),
+    path("login/forgotten/", forgotten.forgotten, name="forgotten"),
+    path("account/waiting/", waiting.waiting, name="waiting"),
+    path("account/notices/", notice_preferences.preferences, name="notice_preferences"),
+    path("console/notices/", notices.platform_targets, name="platform_notices"),
+    path(
+        "console/notices/addition/",
+        notices.platform_addition,
+        name="platform_notice_target_addition",
+    ),
+    path(
+        "console/notices/deliveries/",
+        notice_deliveries.platform_deliveries,
+        name="platform_notice_deliveries",
+    ),
+    path(
+        "console/notices/deliveries/<uuid:notice>/redelivery/",
+        notice_deliveries.platform_redelivery,
+        name="platform_notice_redelivery",
+    ),
+    path("console/notices/mails/", notice_deliveries.mails, name="notice_mails"),
+    path(_PLATFORM_NOTICE_TARGET, notices.platform_target, name="platform_notice_target"),
+    path(
+        f"{_PLATFORM_NOTICE_TARGET}rotation/",
+        notices.platform_rotation,
+        name="platform_notice_target_rotation",
+    ),
+    path(
+        f"{_PLATFORM_NOTICE_TARGET}trial/",
+        notices.platform_trial,
+        name="platform_notice_target_trial",
+    ),
+    path(
+        f"{_PLATFORM_NOTICE_TARGET}removal/",
+        notices.platform_removal,
+        name="platform_notice_target_removal",
+    ),
     path("logout/", sign_in.sign_out, name="sign_out"),
     path("account/", account.account, name="account"),
     path("account/invitations/<uuid:link>/acceptance/", invitations.acceptance, name="acceptance"),

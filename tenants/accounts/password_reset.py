@@ -17,6 +17,7 @@ from tenants.roles import Role
 from tenants.scope import person_scope, tenant_scope
 
 DAYS = 1
+MAILED_DAYS = 1 / 24
 
 
 class NotTheirs(Exception):
@@ -44,6 +45,14 @@ def issue_for_member(member: Member, *, by: str) -> str:
 def issue_by_operator(user: User, *, by: str) -> str:
     """Returns a link for any account, by an operator or a command, in the platform's record."""
     return Link.issue(Purpose.RESET, by=by, email=user.email, days=DAYS)
+
+
+def issue_by_mail(user: User) -> str:
+    """Returns a link for the person's own mailbox. It replaces an earlier one."""
+    earlier = Link.objects.filter(purpose=Purpose.RESET, created_by=Link.MAILBOX, used_at=None)
+    with transaction.atomic():
+        earlier.filter(email=user.email).delete()
+        return Link.issue(Purpose.RESET, by=Link.MAILBOX, email=user.email, days=MAILED_DAYS)
 
 
 def use(link: Link, password: str) -> User:

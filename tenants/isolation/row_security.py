@@ -66,6 +66,7 @@ _PEOPLE = {
     "account.EmailAddress": "user_id",
     "mfa.Authenticator": "user_id",
     "socialaccount.SocialAccount": "user_id",
+    "tenants.NoticePreference": "user_id",
     "tenants.PasswordHistory": "user_id",
     "tenants.TextLock": "user_id",
     "tenants.User": "id",  # requests may change only a few of its columns: sql/people.sql

@@ -5,6 +5,9 @@ from tenants.models.idempotent_request import IdempotentRequest
 from tenants.models.ledger import LedgerEntry, Reconciliation
 from tenants.models.link import Link
 from tenants.models.member import Member
+from tenants.models.notices.notice import Notice, NoticeMark, NoticeState
+from tenants.models.notices.notice_preference import NoticePreference
+from tenants.models.notices.notice_target import NoticeTarget, TargetKind
 from tenants.models.operator_key import OperatorKey
 from tenants.models.people.person import Person
 from tenants.models.price import Price

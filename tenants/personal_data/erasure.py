@@ -19,6 +19,7 @@ from tenants.models import (
     IdempotentRequest,
     Link,
     Member,
+    Notice,
     Person,
     Quota,
     QuotaRaise,
@@ -71,6 +72,16 @@ def _answers(tenant_id: UUID, subject_id: UUID) -> QuerySet[IdempotentRequest]:
 
 def _erase_answers(tenant_id: UUID, subject_id: UUID) -> Evidence:
     return {"answers": _answers(tenant_id, subject_id).delete()[0]}
+
+
+# Notices -----------------------------------------------------------------------------------------
+def _notices(tenant_id: UUID, subject_id: UUID) -> QuerySet[Notice]:
+    users = _people(tenant_id, subject_id).values("user")
+    return Notice.objects.filter(tenant_id=tenant_id, user__in=users)
+
+
+def _erase_notices(tenant_id: UUID, subject_id: UUID) -> Evidence:
+    return {"notices": _notices(tenant_id, subject_id).delete()[0]}
 
 
 # Identity ----------------------------------------------------------------------------------------
@@ -172,6 +183,8 @@ def register_erasers() -> None:
     register(
         Eraser("refusals", refusals, turn, _erase_refusals, lambda *who: _refusals(*who).count())
     )
+    notices, count = _("Notices by mail"), lambda *who: _notices(*who).count()
+    register(Eraser("notices", notices, turn, _erase_notices, count))
     register(Eraser("answers", answers, turn, _erase_answers, lambda *who: _answers(*who).count()))
     register(
         Eraser("pseudonym", _("Whose the pseudonym is"), ErasureTurn.IDENTITY, _forget, _remaining)

@@ -8,7 +8,7 @@ from django.utils.translation import gettext_lazy as _
 
 from audit.retention import data_classes
 from audit.retention.data_classes import AUDIT, DataClass, ExternalDays
-from tenants.models import Refusal, Tenant
+from tenants.models import Notice, Refusal, Tenant
 from tenants.personal_data import unused_people
 
 
@@ -24,6 +24,16 @@ def register() -> None:
             count=unused_people.count,
             erase=unused_people.erase,
             note=_("Deleted so long after the last event about them."),
+        )
+    )
+    data_classes.register(
+        DataClass(
+            "notices",
+            _("Notices that were delivered or given up"),
+            default_days=30,
+            floor_days=1,
+            count=_count_notices,
+            erase=_erase_notices,
         )
     )
     data_classes.register(
@@ -48,6 +58,16 @@ def _read(tenant_ids: Collection[UUID]) -> dict[UUID, int]:
 
 def _write(tenant_id: UUID, days: int, by: str) -> None:
     Tenant.objects.get(pk=tenant_id).change(by=by, retention_days=days)
+
+
+def _count_notices(tenant_id: UUID, before: datetime) -> data_classes.Counts:
+    return data_classes.by_month({"notices": ("tenants_notice", "created_at")}, tenant_id, before)
+
+
+def _erase_notices(tenant_id: UUID, before: datetime, spare: frozenset[UUID]) -> int:
+    """Deletes notices that have ended. They have no texts, so no hold needs them."""
+    rows, _of = Notice.objects.filter(tenant_id=tenant_id).ended_before(before).delete()
+    return rows
 
 
 def _count_refusals(tenant_id: UUID, before: datetime) -> data_classes.Counts:

@@ -56,6 +56,8 @@ ELSEWHERE = {
     "api/v1/schema/": "for programs",
     "api/v1/docs/": "Swagger UI",
     "v1/docs": "Swagger UI",
+    "login/forgotten/": "needs a mail server; looks like login/",
+    "console/notices/<uuid:target>/": "looks like that of a tenant",
     "account/password/first/": "for people without a password; looks like account/password/",
     "console/live/": "a part of a page",
     "console/chart/": "a part of a page",

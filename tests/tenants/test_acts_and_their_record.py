@@ -46,10 +46,24 @@ from inference.models.decisions.policy_version import Written
 from inference.registry.versions import proposed
 from tenants import model_access
 from tenants.accounts import password_reset, second_factor
-from tenants.models import ApiKey, Link, Member, Price, Quota, QuotaRaise, Team, Tenant, User
+from tenants.models import (
+    ApiKey,
+    Link,
+    Member,
+    Notice,
+    NoticeState,
+    NoticeTarget,
+    Price,
+    Quota,
+    QuotaRaise,
+    Team,
+    Tenant,
+    User,
+)
 from tenants.models.link import Purpose
 from tenants.models.restricted_model import RestrictedModel
 from tenants.models.tier import TierPolicy
+from tenants.notices.trial import send_test
 from tenants.roles import Role
 from tests import people
 from tests.console.inbox.rows import a_call
@@ -279,6 +293,18 @@ def _approve_change(w: World) -> Callable[[], Any]:
     return partial(action.approve_change, action.proposed_at, by=BY)
 
 
+def _notice_target(w: World) -> NoticeTarget:
+    target = NoticeTarget(tenant=w.acme, kind="webhook", name="ops", groups=["quotas"])
+    target.create("https://hooks.example.com/", by=BY)
+    return target
+
+
+def _failed_notice(w: World) -> Notice:
+    notice = send_test(_notice_target(w), by=BY)
+    notice.end(NoticeState.FAILED)
+    return notice
+
+
 def _sent_call(w: World) -> ActionCall:
     return a_call(w.acme, CallState.SENT)
 
@@ -384,6 +410,13 @@ ACTS: dict[Action, Act] = {
         _webhook(w).rotate, "whsec_x", timedelta(hours=1), by=BY
     ),
     Action.ACTION_REMOVE: lambda w: partial(_webhook(w).remove, by=BY),
+    Action.NOTICE_TARGET_CREATE: lambda w: lambda: _notice_target(w),
+    Action.NOTICE_TARGET_CHANGE: lambda w: partial(_notice_target(w).change, name="x", by=BY),
+    Action.NOTICE_TARGET_ROTATE: lambda w: partial(
+        _notice_target(w).rotate, timedelta(hours=1), by=BY
+    ),
+    Action.NOTICE_TARGET_REMOVE: lambda w: partial(_notice_target(w).remove, by=BY),
+    Action.NOTICE_REDELIVER: lambda w: partial(_failed_notice(w).redeliver, by=BY),
     Action.ACTION_CONFIRM: lambda w: partial(_question(w).confirm, uuid4(), by=BY),
     Action.ACTION_CALL: lambda w: partial(_question(w).send, uuid4(), 5, by=BY),
     Action.ACTION_END: lambda w: partial(_sent_call(w).end, CallState.SUCCEEDED, answer={}),
@@ -473,7 +506,7 @@ ACTS: dict[Action, Act] = {
 SUBJECTS = {"tenant", "tier", "member", "team", "model", "api_key", "quota", "raise", "price"}
 SUBJECTS |= {"link", "operator", "pool", "engine", "adapter", "task_set", "evaluation", "gate"}
 SUBJECTS |= {"job", "alias", "policy", "action", "assistant"}
-SUBJECTS |= {"model_version"}
+SUBJECTS |= {"model_version", "notice", "notice_target"}
 
 
 def _uncollected(w: Any) -> ApiKey:

@@ -19,13 +19,18 @@ from audit import due_tasks as of_audit
 from audit.witnesses.delivery import name_of
 from inference import due_tasks as of_inference
 from inference import loop_heartbeats
+from tenants.notices import due_tasks as of_notices
 
 log = logging.getLogger(__name__)
 
 LOOK_S = 1.0
 ALL_THE_SAME_S = 60.0  # between messages while nothing seems to wait
 NEVER = float("-inf")
-IN_DATABASE = {**of_audit.IN_DATABASE, **of_inference.IN_DATABASE}
+IN_DATABASE = {
+    **of_audit.IN_DATABASE,
+    **of_inference.IN_DATABASE,
+    **of_notices.IN_DATABASE,
+}
 AGAIN_S = 5.0  # after the database did not answer
 # Statistics must not lead to a plan that reads a whole table, nor a lock hold up beat.
 _OPTIONS = (
@@ -40,7 +45,7 @@ PATIENCE_S = 300.0  # for a tick: while Redis is away each message waits for it
 
 
 class Work(NamedTuple):
-    """A task for a queue; audit/due_tasks.py and inference/due_tasks.py see whether work waits."""
+    """A task for a queue; audit/due_tasks.py and its like see whether work waits."""
 
     task: str
     every_s: float  # while something waits
@@ -66,6 +71,7 @@ WORK = (
     Work("audit.tell_witnesses", 1, 2),
     Work("audit.delete", 2, 5),
     Work("audit.rotate", 4, 4),
+    Work("tenants.deliver_notices", 1, 5),
     Work("inference.roll_up", 10, 10),
     Work("audit.export_subjects", 10, 10),
     Work("audit.export", 30, 30),

@@ -37,6 +37,7 @@ WORDS: dict[Permission, Promise] = {
     Permission.MANAGE_DATA_SETS: _("Upload and delete data sets"),
     Permission.VIEW_ACTIONS: _("See actions of assistants and their calls"),
     Permission.MANAGE_ACTIONS: _("Create, change, try and remove actions"),
+    Permission.MANAGE_NOTICES: _("Set where notices go, see and repeat their deliveries"),
     Permission.ANSWER_DIALOGUES: _("Read dialogues, take them over and answer people"),
     Permission.VIEW_KNOWLEDGE: _("See knowledge bases, and search them"),
     Permission.MANAGE_KNOWLEDGE: _("Write and delete knowledge bases"),

@@ -5,10 +5,12 @@ from typing import Any
 from allauth.account.adapter import DefaultAccountAdapter
 from allauth.account.internal.flows.login import get_authentication_records
 from allauth.core.exceptions import ImmediateHttpResponse
+from django.conf import settings
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.utils.http import url_has_allowed_host_and_scheme
+from django.utils.translation import get_language
 from django.utils.translation import gettext_lazy as _
 
 from audit.actions import Action
@@ -16,7 +18,7 @@ from console.account import lockout, session_limits, session_records
 from console.client_network import client_ip
 from tenants.accounts.required_actions import NEW_PASSWORD
 from tenants.accounts.sessions import end_sessions
-from tenants.models import User
+from tenants.models import NoticePreference, User
 
 
 class AccountAdapter(DefaultAccountAdapter):
@@ -61,9 +63,11 @@ class AccountAdapter(DefaultAccountAdapter):
     def login(self, request: HttpRequest, user: User) -> None:
         if _password_changed_since(request, user):
             raise ImmediateHttpResponse(redirect("account_login"))
+        detail = {"new_device": True} if _is_new_device(request, user) else {}
         with transaction.atomic():
             super().login(request, user)
-            session_records.record(Action.SESSION_LOGIN, request, user)
+            session_records.record(Action.SESSION_LOGIN, request, user, detail)
+            NoticePreference.note_language(user, get_language() or settings.LANGUAGE_CODE)
         session_limits.begin(request, user)
         for record in get_authentication_records(request, user):
             record["reauthenticated"] = True  # a sign-in is a proof of identity
@@ -94,6 +98,11 @@ class AccountAdapter(DefaultAccountAdapter):
 
     def get_password_change_redirect_url(self, request: HttpRequest) -> str:
         return "/account/"
+
+
+def _is_new_device(request: HttpRequest, user: User) -> bool:
+    """Returns whether an account that was used before has its first sign-in from a device."""
+    return user.last_login is not None and not lockout.known_device(request, user.email)
 
 
 def _password_changed_since(request: HttpRequest, user: User) -> bool:

@@ -95,7 +95,7 @@ def forgive(entries: list[AttemptCounter]) -> None:
 
 def _entries(request: HttpRequest, email: str, credential: str) -> list[AttemptCounter]:
     account = f"{credential}/{_email_hash(email)}"
-    if device_id := _known_device(request, email):
+    if device_id := known_device(request, email):
         return [AttemptCounter(f"{account}/{device_id}", MOST)]
     address = AttemptCounter(f"address/{counted(client_ip(request))}", MOST_BY_ADDRESS, shared=True)
     return [address, AttemptCounter(account, MOST)]
@@ -115,7 +115,7 @@ def _email_hash(email: str) -> str:
     return hmac.new(key, email.strip().lower().encode(), sha256).hexdigest()[:40]
 
 
-def _known_device(request: HttpRequest, email: str) -> str:
+def known_device(request: HttpRequest, email: str) -> str:
     """Returns the device's id if it has signed in to this account before, else ""."""
     devices = _devices(request)
     return devices.get(_account_hash(email), "") if devices else ""

@@ -7,6 +7,7 @@ from allauth.account.internal.flows.login import record_authentication
 from allauth.account.utils import perform_login
 from allauth.account.views import LoginView, LogoutView
 from allauth.socialaccount.adapter import get_adapter as identity_providers
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils.translation import gettext_lazy as _
@@ -42,7 +43,8 @@ class SignInView(LoginView):
 
     def get_context_data(self, **shown: Any) -> dict[str, Any]:
         providers = identity_providers(self.request).list_providers(self.request)
-        return {**super().get_context_data(**shown), "providers": providers}
+        context = {"providers": providers, "mails": settings.MAIL}
+        return {**super().get_context_data(**shown), **context}
 
 
 sign_in = signing_in(SignInView.as_view())

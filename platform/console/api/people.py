@@ -17,6 +17,7 @@ from console.people.members import LAST_OWNER, ON_HOLD
 from tenants.models import Link, Member, Team, TeamMembership
 from tenants.models.link import Purpose
 from tenants.models.member import LastOwner
+from tenants.notices.links import mail_link
 from tenants.roles import Permission as P
 from tenants.roles import Role, permissions
 
@@ -138,7 +139,8 @@ class Invitations(Resource):
     def create(self, request: Any, **path: Any) -> Response:
         """Invite somebody.
 
-        An earlier invitation of the same person stops working. The link is in this answer only.
+        An earlier invitation of the same person stops working. The link is in this answer, and
+        goes to the person by mail where the platform has a mail server.
         Nobody can invite into a role that may do more than their own. This needs a session of the
         console: a key cannot invite.
         """
@@ -151,6 +153,7 @@ class Invitations(Resource):
         for earlier in self.rows().filter(email__iexact=fields["email"]):
             refuse_unless_among(self.who.roles_to_give(), earlier.role)  # it is replaced
         link = Link.issue(Purpose.INVITATION, by=self.actor, tenant=self.url_tenant, **fields)
+        mail_link(link)
         row = Link.objects.by_token(link.rstrip("/").rpartition("/")[2])
         if row is None:  # the tenant was suspended, or the inviter lost their power, meanwhile
             raise not_found()

@@ -27,6 +27,7 @@ from tenants.models.tenant import (
     TemporaryChats,
 )
 from tenants.models.tier import Tier
+from tenants.notices.links import mail_link
 from tenants.roles import Permission as P
 from tenants.roles import Profile, Role
 
@@ -142,6 +143,8 @@ class Tenants(Resource):
         link = owner and Link.issue(
             Purpose.INVITATION, by=self.actor, email=owner, tenant=tenant, role=Role.OWNER
         )
+        if link:
+            mail_link(link)
         return self.respond(tenant, 201, at=tenant.name, invitation_link=link)
 
     @Act(P.VIEW_LIMITS, takes=TenantChange)

@@ -35,6 +35,7 @@ from console.api.limits.refusals import Refusals
 from console.api.me import Me, Roles
 from console.api.models.versions import AllModelVersions, ModelVersions
 from console.api.no_route import no_route
+from console.api.notices import NoticeDeliveries, NoticeTargets
 from console.api.people import Invitations, Members, Places, Teams
 from console.api.privacy.deletions import Deletions, OwnDeletions
 from console.api.privacy.people import People as PeopleByReference
@@ -147,6 +148,10 @@ in_tenant: list[URLPattern | URLResolver] = [
     at("service/dialogues/", ServiceDialogues, get="list"),
     *several(_ASSISTANT_VERSIONS, "int:number", AssistantVersions, *_ASSISTANT_ACTS),
     at(f"{_ASSISTANT_VERSIONS}<int:number>/send-back/", AssistantVersions, post="send_back"),
+    *several("notice-targets/", "uuid:target", NoticeTargets, "rotate", "test"),
+    at("notice-deliveries/", NoticeDeliveries, get="list"),
+    at("notice-deliveries/<uuid:notice>/", NoticeDeliveries, get="retrieve"),
+    at("notice-deliveries/<uuid:notice>/redeliver/", NoticeDeliveries, post="redeliver"),
     at("actions/calls/", ActionCalls, get="list"),
     at("actions/calls/<uuid:call>/", ActionCalls, get="retrieve"),
     at("actions/calls/<uuid:call>/settle/", ActionCalls, post="settle"),

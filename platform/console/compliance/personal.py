@@ -225,6 +225,23 @@ MAP: dict[str, dict[Data, str]] = {
         D.CREDENTIAL: "password",
         D.NONE: "id created_at",
     },
+    # The outbox: who gets what. Links and addresses of the unknown are encrypted, and go when sent.
+    "tenants.Notice": {
+        D.PSEUDONYM: "user link",
+        D.CREDENTIAL: "secret",
+        D.NETWORK: "facts",  # the network of a sign-in, beside figures
+        D.BEHAVIOUR: "event created_at",
+        D.NONE: "id tenant target occasion language state attempts tries status reason began_at "
+        "due_at ended_at",
+    },
+    "tenants.NoticeTarget": {
+        D.PSEUDONYM: "created_by",
+        D.CREDENTIAL: "url secret former_secret",
+        D.NONE: "id tenant name kind host former_until groups language enabled created_at "
+        "changed_at",
+    },
+    "tenants.NoticePreference": {D.PSEUDONYM: "user", D.NONE: "language last_language muted"},
+    "tenants.NoticeMark": {D.NONE: "id xid event_id"},
     "tenants.Person": {D.PSEUDONYM: "id digest", D.BEHAVIOUR: "created_at", D.NONE: "tenant"},
     "tenants.Price": {
         D.NONE: "id model pool prompt cached completion gpu_hour peak_hours peak_factor since ended"

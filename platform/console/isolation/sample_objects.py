@@ -100,11 +100,15 @@ from tenants.models import (
     CacheRule,
     Link,
     Member,
+    Notice,
+    NoticeState,
+    NoticeTarget,
     Person,
     Quota,
     QuotaRaise,
     Reconciliation,
     Refusal,
+    TargetKind,
     Team,
     Tenant,
     User,
@@ -156,6 +160,8 @@ class Objects:
             "widget_key": self._widget_key,
             "action": self._webhook_action,
             "call": self._action_call,
+            "target": self._notice_target,
+            "notice": self._notice,
             "task_set": self._task_set,
             "evaluation": self._evaluation,
             "policy_evaluation": self._policy_evaluation,
@@ -505,6 +511,30 @@ class Objects:
             description={"en": self._secret},
         )
         return action.pk
+
+    def _notice_target(self) -> Any:
+        target = NoticeTarget(
+            tenant=self._tenant,
+            kind=TargetKind.WEBHOOK,
+            name=f"{self._secret} {next(_number)}",
+            groups=["quotas"],
+            enabled=False,  # nothing leaves for it
+        )
+        target.create("https://hooks.example.com/", by=BY)
+        return target.pk
+
+    def _notice(self) -> Any:
+        target = NoticeTarget.objects.get(pk=self._notice_target())
+        now = timezone.now()
+        notice = Notice.objects.create(
+            tenant=self._tenant,
+            target=target,
+            event="quota.reached",
+            occasion=str(uuid4()),
+            state=NoticeState.FAILED,
+            ended_at=now,
+        )
+        return notice.pk
 
     def _action_call(self) -> Any:
         call = ActionCall(

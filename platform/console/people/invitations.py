@@ -20,6 +20,7 @@ from console.people.members import days_field, role_field, roles_to_give
 from console.tables import cell, csv_text
 from tenants.models import Link, Team
 from tenants.models.link import Purpose
+from tenants.notices.links import mail_link
 from tenants.roles import Permission, Role
 
 LARGEST_FILE = 200_000  # bytes
@@ -131,6 +132,7 @@ def _invited(request: TenantRequest, candidate: Candidate, days: int) -> Invited
         team=team,
         days=days,
     )
+    mail_link(link)
     return Invited(email, role, team, link)
 
 

@@ -26,6 +26,7 @@ from tenants.accounts.second_factor import FACTORS
 from tenants.models import ApiKey, Link, Member
 from tenants.models.link import Purpose
 from tenants.models.member import LastOwner
+from tenants.notices.links import mail_link
 from tenants.roles import Permission, Role, permissions
 
 
@@ -78,7 +79,12 @@ def invitation(request: TenantRequest) -> HttpResponse:
         Purpose.INVITATION, by=request.actor, tenant=request.tenant, **form.cleaned_data
     )
     empty_form = InvitationForm(None, roles_to_give(request))
-    shown = {"link": link, "invited": email, "days": form.cleaned_data["days"]}
+    shown = {
+        "link": link,
+        "invited": email,
+        "days": form.cleaned_data["days"],
+        "mailed": mail_link(link),
+    }
     return _page(request, empty_form, **shown)
 
 
@@ -200,7 +206,8 @@ def reset_link(request: TenantRequest, member: UUID) -> HttpResponse:
     except password_reset.NotTheirs:
         messages.error(request, _("This account belongs to other tenants too. Ask an operator."))
         return redirect("console:member", tenant=request.tenant.name, member=member)
-    return _member_page(request, row, link=link)
+    mailed = mail_link(link)
+    return _member_page(request, row, link=link, mailed=mailed)
 
 
 @require_POST

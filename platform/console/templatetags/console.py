@@ -25,6 +25,7 @@ from console.playground import code
 from console.post_only import page_of
 from console.quota_amounts import MICRO
 from console.search.palette import palette
+from console.waiting.counts import waiting_for
 from tenants import secret_keys
 from tenants.models import ApiKey, OperatorKey, Scope, User
 from tenants.models.quota import Unit
@@ -217,6 +218,12 @@ def seen_by(person: User | None, request: ConsoleRequest) -> str:
     if person.is_operator and not request.user.is_operator:
         return _("Platform operator")
     return str(person)
+
+
+@register.simple_tag
+def waiting_count(request: ConsoleRequest) -> int:
+    """Counts what waits for the person, over all their tenants."""
+    return sum(row.count for row in waiting_for(request.user))
 
 
 @register.simple_tag

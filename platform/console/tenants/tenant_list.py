@@ -24,6 +24,7 @@ from tenants.models import Link, Tenant
 from tenants.models.link import Purpose
 from tenants.models.tenant import NAME, RETENTION_FLOOR_DAYS, State
 from tenants.models.tier import LIMITS, Tier
+from tenants.notices.links import mail_link
 from tenants.roles import Profile, Role
 
 
@@ -124,6 +125,8 @@ def _open(request: ConsoleRequest, form: NewTenantForm) -> tuple[Tenant, str]:
     link = owner and Link.issue(
         Purpose.INVITATION, by=request.actor, email=owner, tenant=tenant, role=Role.OWNER
     )
+    if link:
+        mail_link(link)
     return tenant, link
 
 

@@ -9,7 +9,7 @@ from django.db.models import Q, QuerySet
 from django.utils.translation import gettext as _
 
 from audit.models import Event
-from tenants.models import ApiKey, Member, OperatorKey, Tenant, User
+from tenants.models import ApiKey, Link, Member, OperatorKey, Tenant, User
 
 _UUID, _NUMBER, NEVER = re.compile(r"[0-9a-f-]{36}"), re.compile(r"\d{1,18}"), re.compile(r"(?!)")
 CHANGES = (":change", ":role")
@@ -64,7 +64,8 @@ class Actors:
             return _("former member %(id)s") % {"id": rest[:8]}
         if kind == "command":
             return f"manage.py {rest}"
-        return _("unknown person") if actor == "unknown" else actor
+        words = {"unknown": _("unknown person"), Link.MAILBOX: _("by mail")}
+        return words.get(actor, actor)
 
     def particulars(self, event: Event) -> list[tuple[str, str]]:
         """Returns the event's detail, with people by name and without internal ids."""

@@ -38,9 +38,22 @@ from inference.models import (
 from inference.models.decisions.policy_version import Written
 from inference.templating.content import Content
 from tenants import model_access
-from tenants.models import ApiKey, CacheRule, Link, Member, Person, Quota, Team, Tenant, User
+from tenants.models import (
+    ApiKey,
+    CacheRule,
+    Link,
+    Member,
+    NoticeState,
+    NoticeTarget,
+    Person,
+    Quota,
+    Team,
+    Tenant,
+    User,
+)
 from tenants.models.link import Purpose
 from tenants.models.quota_raise import QuotaRaise
+from tenants.notices.trial import send_test
 from tenants.roles import Role
 from tests.console.asked import completion, refusal
 from tests.console.conftest import SignIn
@@ -149,6 +162,16 @@ IN_TENANT: list[Row] = [
     ("post", "action_rotation", WRITERS, 200),
     ("post", "action_trial", WRITERS, 200),
     ("post", "action_removal", WRITERS, 302),
+    ("get", "notices", APPROVERS, 200),
+    ("get", "notice_target_addition", APPROVERS, 200),
+    ("post", "notice_target_addition", APPROVERS, 200),
+    ("get", "notice_deliveries", APPROVERS, 200),
+    ("post", "notice_redelivery", APPROVERS, 302),
+    ("get", "notice_target", APPROVERS, 200),
+    ("post", "notice_target", APPROVERS, 200),
+    ("post", "notice_target_rotation", APPROVERS, 200),
+    ("post", "notice_target_trial", APPROVERS, 302),
+    ("post", "notice_target_removal", APPROVERS, 302),
     ("get", "aliases", STAFF, 200),
     ("post", "alias_addition", MANAGERS, 200),
     ("post", "alias_change", MANAGERS, 200),
@@ -347,6 +370,11 @@ PLATFORM: list[Row] = [
     ("post", "all_check_run", OPERATOR, 302),
     ("post", "all_compliance_report", OPERATOR, 200),
     ("get", "operator_keys", OPERATOR, 200),
+    ("get", "platform_notices", OPERATOR, 200),
+    ("get", "platform_notice_target_addition", OPERATOR, 200),
+    ("post", "platform_notice_target_addition", OPERATOR, 200),
+    ("get", "platform_notice_deliveries", OPERATOR, 200),
+    ("get", "notice_mails", OPERATOR, 200),
     ("get", "tiers", OPERATOR, 200),
     ("get", "prices", OPERATOR, 200),
     ("post", "prices", OPERATOR, 200),
@@ -378,10 +406,14 @@ ALSO_SHOWN |= {"decision_policy_addition", "decision_policy_version_addition"}
 ALSO_SHOWN |= {"assistant_addition", "assistant_edition", "assistant_intent"}
 ALSO_SHOWN |= {"task_set_addition", "evaluation_addition", "job_addition"}
 ALSO_SHOWN |= {"policy_evaluation_addition", "invitations"}
+ALSO_SHOWN |= {"notice_target", "notice_target_addition"}
 POST_ONLY = sorted({name for method, name, *_ in IN_TENANT if method == "post"} - ALSO_SHOWN)
 ELSEWHERE = {"home", "platform", "no_tenant", "sign_in", "sign_out", "welcome"}  # own tests
 ELSEWHERE |= {"account", "session_end", "other_sessions_end", "all_check", "all_audit_event"}
 ELSEWHERE |= {"acceptance"}
+# tests/tenants/notices/test_links.py, tests/console/notices, and the walk of tests/isolation
+ELSEWHERE |= {"forgotten", "waiting", "notice_preferences", "platform_notice_redelivery"}
+ELSEWHERE |= {f"platform_notice_target{act}" for act in ("", "_rotation", "_trial", "_removal")}
 # tests/console/access/test_operator_keys.py, and the walk of tests/isolation
 ELSEWHERE |= {"operator_key_revocation"}
 # tests/console/test_drill_reports.py, and the walk of tests/isolation
@@ -452,6 +484,16 @@ _VERBS_OF_AN_ACTION = (
 )
 
 
+def _notices(tenant: Tenant) -> Targets:
+    target = NoticeTarget(tenant=tenant, kind="webhook", name="ops", groups=["quotas"])
+    target.create("https://hooks.example.com/", by="t")
+    notice = send_test(target, by="t")
+    notice.end(NoticeState.FAILED)
+    acts = ("", "_rotation", "_trial", "_removal")
+    pages = {f"notice_target{act}": {"target": target.pk} for act in acts}
+    return {**pages, "notice_redelivery": {"notice": notice.pk}}
+
+
 def _service(tenant: Tenant) -> Targets:
     action, _secret = new_action(tenant, "https://shop.example.com/")
     call = a_call(tenant)
@@ -497,6 +539,7 @@ def targets(acme: Tenant) -> Targets:
         **_review(acme),
         **dict.fromkeys(("widget_key_change", "widget_key_revocation"), _widget_key(acme, key)),
         **_service(acme),
+        **_notices(acme),
         **_evaluations(acme),
         **_data_set(acme),
         **_knowledge(acme, key),

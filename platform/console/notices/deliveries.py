@@ -1,0 +1,82 @@
+"""Pages of deliveries: what went to targets, and the platform's outbox of mails."""
+
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.db.models import QuerySet
+from django.http import HttpResponse
+from django.shortcuts import get_object_or_404, render
+from django.utils.translation import gettext as _
+
+from console.authorization import ConsoleRequest, operators_only, permitted
+from console.paging import page
+from console.post_only import require_POST
+from console.reported_acts import report_and_leave
+from tenants.models import Notice, NoticeState, NoticeTarget
+from tenants.notices.events import EVENTS
+from tenants.roles import Permission
+
+
+def _list(request: ConsoleRequest) -> HttpResponse:
+    """List deliveries: `?state=`, `?event=`, `?target=`, or `?id=` of one, as the header has it."""
+    rows = Notice.objects.to_targets_of(request.tenant)
+    targets = NoticeTarget.objects.of(request.tenant)
+    shown = page(_filtered(request, rows), "created_at", request.GET.get("cursor", ""))
+    return render(
+        request,
+        "console/notices/deliveries.html",
+        {"page": shown, "targets": targets, **_filter_context(request)},
+    )
+
+
+def _mails(request: ConsoleRequest) -> HttpResponse:
+    """List mails without their texts, and to whom each went."""
+    rows = _filtered(request, Notice.objects.by_mail())
+    shown = page(rows, "created_at", request.GET.get("cursor", ""))
+    context = {"page": shown, "mail": settings.MAIL, **_filter_context(request)}
+    return render(request, "console/notices/mails.html", context)
+
+
+def _redelivery(request: ConsoleRequest, notice: UUID) -> HttpResponse:
+    row = get_object_or_404(Notice.objects.to_targets_of(request.tenant), pk=notice)
+    name = "notice_deliveries" if request.tenant else "platform_notice_deliveries"
+    text = _("The notice is on its way once more.")
+    return report_and_leave(request, row.redeliver, text, f"console:{name}")
+
+
+def _filtered(request: ConsoleRequest, rows: QuerySet[Notice]) -> QuerySet[Notice]:
+    asked = _asked(request)
+    if asked["id"]:
+        return rows.filter(pk=asked["id"])
+    names = {"state": "state", "event": "event", "target": "target_id"}
+    return rows.filter(**{names[key]: asked[key] for key in names if asked[key]})
+
+
+def _asked(request: ConsoleRequest) -> dict[str, str]:
+    state, event = request.GET.get("state", ""), request.GET.get("event", "")
+    return {
+        "state": state if state in NoticeState.values else "",
+        "event": event if event in EVENTS else "",
+        "target": _uuid(request.GET.get("target", "")),
+        "id": _uuid(request.GET.get("id", "")),
+    }
+
+
+def _uuid(text: str) -> str:
+    try:
+        return str(UUID(text.strip()))
+    except ValueError:
+        return ""
+
+
+def _filter_context(request: ConsoleRequest) -> dict[str, Any]:
+    events = [(name, str(words.title)) for name, words in EVENTS.items()]
+    return {"asked": _asked(request), "states": NoticeState.choices, "events": events}
+
+
+_in_tenant = permitted(Permission.MANAGE_NOTICES)
+deliveries, platform_deliveries = _in_tenant(_list), operators_only(_list)
+redelivery = require_POST(_in_tenant(_redelivery))
+platform_redelivery = require_POST(operators_only(_redelivery))
+mails = operators_only(_mails)

@@ -1,0 +1,156 @@
+"""Delivers the outbox: at least once, tried for a day with growing pauses.
+
+A notice is claimed for LEASE before it is sent. If the process dies then, it is sent once more,
+under the same id: `webhook-id` of a webhook, Message-ID of a mail.
+"""
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from django.db import transaction
+from django.db.models import F
+from django.utils import timezone
+
+from audit.keys.cipher import Unreadable
+from infrastructure.postgres.queries import rows
+from infrastructure.webhooks import posting
+from tenants.models import Notice, NoticeState, NoticeTarget
+from tenants.notices import links, mail
+from tenants.notices.failing import tell_of_failing
+from tenants.notices.mail import Outcome
+from tenants.notices.targets import KINDS
+from tenants.notices.wording import message
+
+log = logging.getLogger(__name__)
+AT_ONCE, OF_A_TARGET = 20, 4  # notices that are sent at the same time
+LEASE = timedelta(minutes=3)
+GIVES_UP_AFTER = timedelta(days=1)
+FIRST_PAUSE_S, FACTOR, LONGEST_PAUSE_S = 10.0, 3, 4 * 3600.0
+LARGEST_ANSWER = 16 * 1024
+_BUSY_S = 60.0
+_GONE = 410
+# So that a target that is slow or away does not keep others waiting.
+_CLAIM = """
+    select id from (
+        select id, due_at, row_number() over (
+            partition by coalesce(target_id, id) order by due_at) as position
+        from tenants_notice where state = 'waiting' and due_at <= %s) due
+    where position <= %s order by due_at limit %s"""
+
+
+def deliver() -> None:
+    """Send what is due."""
+    began = time.monotonic()
+    for notice in links.waiting_resets():
+        links.resolve(notice)
+    while (notices := claim()) and time.monotonic() - began < _BUSY_S:
+        send(notices)
+
+
+def claim() -> list[Notice]:
+    """Returns notices that are due. No other process sends them until their lease ends."""
+    now = timezone.now()
+    with transaction.atomic():
+        ids = [pk for (pk,) in rows(_CLAIM, [now, OF_A_TARGET, AT_ONCE])]
+        due = Notice.objects.due(now).filter(pk__in=ids).exclude(event=links.FORGOTTEN)
+        due = due.select_related("tenant", "user", "link", "target")
+        notices = list(due.select_for_update(skip_locked=True, of=("self",)))
+        leased = Notice.objects.filter(pk__in=[notice.pk for notice in notices])
+        leased.update(due_at=now + LEASE, attempts=F("attempts") + 1)
+    return notices
+
+
+def send(notices: list[Notice]) -> None:
+    mails = [notice for notice in notices if notice.target is None]
+    posts = [notice for notice in notices if notice.target]
+    _send_mails([notice for notice in mails if not _skipped(notice)])
+    _send_posts([notice for notice in posts if not _skipped(notice)])
+
+
+def _skipped(notice: Notice) -> bool:
+    """End a notice that nobody needs any more."""
+    reason = ""
+    if notice.target and not notice.target.enabled:
+        reason = "target_off"
+    elif notice.user and not notice.user.is_active:
+        reason = "account_closed"
+    elif links.is_over(notice):
+        reason = "link_over"
+    if reason:
+        notice.end(NoticeState.SKIPPED, reason)
+    return bool(reason)
+
+
+def _send_mails(notices: list[Notice]) -> None:
+    server, unreachable = mail.connection(), False
+    for notice in notices:
+        at = timezone.now()
+        outcome = (
+            Outcome("unreachable") if unreachable else _try(lambda: mail.send(notice, server))  # noqa: B023
+        )
+        unreachable = outcome.reason == "unreachable"
+        settle(notice, at, outcome)
+
+
+def _send_posts(notices: list[Notice]) -> None:
+    """Send to targets, all at the same time, so that a slow one costs the others nothing."""
+    at, prepared = timezone.now(), []
+    for notice in notices:
+        assert notice.target
+        words = message(notice, notice.target.language)
+        try:
+            prepared.append((notice, KINDS[notice.target.kind].post(words, notice.target, at)))
+        except Unreadable:
+            settle(notice, at, Outcome("unreadable", final=True))
+    answers = asyncio.run(_posted([post for _notice, post in prepared]))
+    for (notice, _post), answer in zip(prepared, answers, strict=True):
+        assert notice.target
+        settle(notice, at, outcome_of(notice.target, answer))
+
+
+async def _posted(posts: list[posting.Post]) -> list[posting.Answer]:
+    return await asyncio.gather(*(posting.send(post, LARGEST_ANSWER) for post in posts))
+
+
+def _try(send_one: Callable[[], Outcome]) -> Outcome:
+    try:
+        return send_one()
+    except Unreadable:
+        return Outcome("unreadable", final=True)
+
+
+def outcome_of(target: NoticeTarget, answer: posting.Answer) -> Outcome:
+    status = answer.status
+    if status is None:
+        return Outcome(answer.problem)
+    if 200 <= status < 300:
+        return Outcome(KINDS[target.kind].refusal(answer), status)
+    reason = "redirect" if status < 400 else "refused" if status < 500 else "service_error"
+    return Outcome(reason, status, final=status == _GONE)
+
+
+def settle(notice: Notice, at: datetime, outcome: Outcome) -> None:
+    """Note what came of a try, and when the next one is."""
+    notice.note_try(at, reason=outcome.reason, status=outcome.status)
+    if not outcome.reason:
+        notice.end(NoticeState.SENT)
+        return
+    next_at = timezone.now() + pause(notice.attempts + 1)
+    if outcome.reason == "no_mail_server":
+        notice.end(NoticeState.SKIPPED, outcome.reason)
+    elif outcome.final or next_at > notice.began_at + GIVES_UP_AFTER:
+        log.warning("notice %s was not delivered: %s", notice.id, outcome.reason)
+        notice.end(NoticeState.FAILED, outcome.reason)
+        tell_of_failing(notice)
+    else:
+        notice.wait(next_at)
+
+
+def pause(tries: int) -> timedelta:
+    """Returns the pause after so many tries: 10 s, 30 s, ... to 4 h, each a fifth more or less."""
+    seconds = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * FACTOR ** (tries - 1))
+    return timedelta(seconds=seconds * random.uniform(0.8, 1.2))  # noqa: S311 spreads tries

@@ -1,0 +1,61 @@
+"""Targets and deliveries of the management API."""
+
+import pytest
+from django.test import Client
+
+from tenants.key_scopes import Scope
+from tenants.models import ApiKey, Member, Notice, NoticeState, NoticeTarget
+
+pytestmark = pytest.mark.django_db
+AT = "/api/v1/tenants/acme/"
+BODY = {
+    "kind": "webhook",
+    "name": "operations",
+    "url": "https://hooks.example.com/T0K3N",
+    "groups": ["quotas"],
+}
+
+
+@pytest.fixture
+def api(alice: Member) -> Client:
+    scopes = [Scope.MANAGEMENT_READ, Scope.MANAGEMENT_WRITE]
+    _key, text = ApiKey.issue(alice.tenant, "ci", by=alice.actor, created_by=alice, scopes=scopes)
+    return Client(headers={"Authorization": f"Bearer {text}"})
+
+
+def test_a_target_is_made_tried_and_removed(api: Client) -> None:
+    made = api.post(f"{AT}notice-targets/", BODY, content_type="application/json")
+    assert made.status_code == 201, made.content
+    assert made.json()["secret"].startswith("whsec_")
+    at = f"{AT}notice-targets/{made.json()['id']}/"
+    shown = api.get(at)
+    assert "secret" not in shown.json()
+    assert "T0K3N" not in shown.content.decode()
+    rotated = api.post(f"{at}rotate/", {"overlap_hours": 1}, content_type="application/json")
+    assert rotated.json()["secret"] != made.json()["secret"]
+    tag = {"If-Match": api.get(at).headers["ETag"]}
+    off = api.patch(at, {"enabled": False}, content_type="application/json", headers=tag)
+    assert off.json()["enabled"] is False
+    assert api.post(f"{at}test/").json()["event"] == "notice.test"
+    tag = {"If-Match": api.get(at).headers["ETag"]}
+    assert api.delete(at, headers=tag).status_code == 204
+    assert not NoticeTarget.objects.exists()
+
+
+def test_deliveries_are_listed_and_sent_again(api: Client) -> None:
+    made = api.post(f"{AT}notice-targets/", BODY, content_type="application/json").json()
+    api.post(f"{AT}notice-targets/{made['id']}/test/")
+    notice = Notice.objects.get()
+    again = f"{AT}notice-deliveries/{notice.pk}/redeliver/"
+    assert api.post(again).status_code == 400, "it waits already"
+    notice.end(NoticeState.FAILED, "refused")
+    rows = api.get(f"{AT}notice-deliveries/?state=failed").json()
+    assert [row["reason"] for row in rows["results"]] == ["refused"]
+    assert api.post(again).json()["state"] == "waiting"
+
+
+def test_a_private_address_is_named_in_the_problem(api: Client) -> None:
+    body = {**BODY, "url": "https://192.168.0.1/"}
+    refused = api.post(f"{AT}notice-targets/", body, content_type="application/json")
+    assert refused.status_code == 400
+    assert "url" in refused.content.decode()
