@@ -116,6 +116,14 @@ def title_of(conversation: Conversation) -> str:
         return ""
 
 
+def readable(message: Message) -> Said:
+    """Returns what `said_in` returns, and nothing for what is unwritten or cannot be read."""
+    try:
+        return said_in(message) if message.ciphertext else Said("")
+    except Unreadable:
+        return Said("")
+
+
 def said_in(message: Message) -> Said:
     """Returns the text, and the reasoning before an answer. Raises Unreadable."""
     cipher = keyring.by_id_now(message.data_key_id)

@@ -48,7 +48,7 @@ def _check(
 
 
 def _room(earlier: Earlier, engine: Engine) -> float:
-    return prompt.question_room(earlier, engine, prompt.answer_tokens(engine))
+    return prompt.question_room(earlier, engine)
 
 
 def _room_text(engine: Engine, earlier: Earlier, tokens: float, counted: int) -> str:

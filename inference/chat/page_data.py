@@ -13,11 +13,11 @@ from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
 from inference.chat import conversations
-from inference.chat.answers import turns
+from inference.chat.answers import branch_turns
 from inference.chat.library import folders, sharing, temporary
 from inference.chat.listed import listed
 from inference.chat.protocol import MAX_TEXT
-from inference.intake.access.allowed import models_for
+from inference.intake.access.allowed import context_length, models_for
 from inference.models import Conversation
 from inference.text_extraction.kinds import endings
 from tenants.models import Member
@@ -30,6 +30,7 @@ def page_data(member: Member, opened: Conversation | None) -> Any:
     socket = urlencode({"tenant": tenant, "language": get_language() or ""})
     data = {
         "tenant": tenant,
+        "me": str(member.id),
         "socket": f"/ws/chat/?{socket}",
         "home": reverse("chat:page"),
         "list": reverse("chat:conversations"),
@@ -41,7 +42,8 @@ def page_data(member: Member, opened: Conversation | None) -> Any:
         "share_days": sharing.DAYS,
         "audiences": [[a.value, str(a.label)] for a in sharing.audiences(rules.chat_sharing)],
         "temporary": temporary.rule(member),
-        "models": models_for(member),
+        "models": (models := models_for(member)),
+        "contexts": {name: context_length(member.tenant_id, name) for name in models},
         "max_text": MAX_TEXT,
         "files": reverse("chat:attachments"),
         "fit": reverse("chat:fit"),
@@ -56,7 +58,7 @@ def page_data(member: Member, opened: Conversation | None) -> Any:
 
 
 def with_messages(conversation: Conversation) -> dict[str, Any]:
-    return {"conversation": listed(conversation), "messages": turns(conversation.branch())}
+    return {"conversation": listed(conversation), "messages": branch_turns(conversation)}
 
 
 class Shelf(NamedTuple):
@@ -172,7 +174,7 @@ def words() -> dict[str, str]:
         "in_line": _("Waiting for the model… {n} before you."),
         "in_line_for": _("Waiting for the model… {n} before you, about {time}."),
         "stopped": _("Stopped."),
-        "length": _("The answer reached its length limit. Write “continue” for more."),
+        "length": _("The answer reached its length limit."),
         "filtered": _("The model's content filter ended this answer."),
         "tokens": _("{n} tokens"),
         "speed": _("{n} tokens/s"),
@@ -210,4 +212,28 @@ def words() -> dict[str, str]:
         "about_tokens": _("about {n} tokens"),
         "delete_question": _("Delete “{title}” with all its messages?"),
         "gone": _("This conversation has been deleted."),
+        "send": _("Send"),
+        "cancel": _("Cancel"),
+        "edit": _("Edit"),
+        "edit_note": _("The answer to your changed question stands beside the first one."),
+        "edit_question": _("Edit question"),
+        "copy_question": _("Copy question"),
+        "again": _("Answer again"),
+        "another_model": _("Answer with another model"),
+        "continue": _("Continue the answer"),
+        "fork": _("Go on from here in a new chat"),
+        "previous": _("Previous version"),
+        "next": _("Next version"),
+        "of_siblings": _("Version {n} of {all}"),
+        "queue": _("Send after this answer"),
+        "queued": _("Waits for the answer"),
+        "held": _("Not sent"),
+        "send_now": _("Send now"),
+        "remove": _("Remove"),
+        "context_in_use": _("Context in use: {share} ({n} of {all} tokens)"),
+        "summary_request": _(
+            "Summarise our conversation so far, so that we can go on from your summary alone. Keep "
+            "facts, figures, names, decisions and open questions."
+        ),
+        "reasoning_tokens": _("about {n} tokens"),
     }

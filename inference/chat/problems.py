@@ -19,6 +19,7 @@ from tenants.rate_limits.admission import Admission
 log = logging.getLogger(__name__)
 SIGNED_OUT, NOT_A_MEMBER, TENANT_CLOSED, TOO_MANY = 4401, 4403, 4423, 4429
 AGAIN_LATER = 1013  # RFC 6455's registry
+TOO_LONG = "context_length_exceeded"
 _TEXTS: dict[str, Promise] = {
     "not_found": _("This conversation does not exist."),
     "model_not_found": _("You cannot use this model any more. Choose another one."),
@@ -28,10 +29,11 @@ _TEXTS: dict[str, Promise] = {
     "too_long": _("This message is too long. Shorten it, or send it in parts."),
     "out_of_service": _("The platform cannot take messages right now."),
     "internal_error": _("Something went wrong. The error has been logged."),
-    "context_length_exceeded": _(
-        "This is more text than the model's context can hold. Shorten your message, or send "
-        "it again: fewer older messages are included then."
+    TOO_LONG: _(
+        "This is more text than the model's context can hold. Try again: fewer older messages are "
+        "included then. Or shorten your message, or choose a model with a larger context."
     ),
+    "nothing_to_continue": _("This answer has no text to go on from."),
     "not_offered": _("This model does not chat. Choose another one."),
     "engine_failed": _("The model broke off this answer."),
     "engine_unavailable": _("The model is not responding right now."),
@@ -83,6 +85,8 @@ _TOO_LITTLE_LEFT: dict[tuple[str, str], Promise] = {
 _UNKNOWN = _("This answer failed.")
 _AGAIN_S = 2
 _AWAY = (OutOfService, AuthenticationUnavailable, DatabaseError, RedisGone, MasterKeyUnavailable)
+SURELY_FITS = 0.6  # of the context's room: the estimate of tokens may be that far off
+LEAST_CUT = 0.2  # of a message that was too long, though its estimate says that it fits
 MICRO = 1_000_000  # costs are kept in millionths of the currency
 
 
@@ -104,6 +108,27 @@ class Dismissed(Exception):
 
 def problem(code: str, retry_after: int = 0) -> Problem:
     return Problem(code, str(_TEXTS.get(code, _UNKNOWN)), retry_after)
+
+
+def too_long(tokens: float, context: int, room: int) -> Problem:
+    """Returns the problem of a question of about so many tokens. The engine alone counts them.
+
+    If the question would fit alone, older messages are what is too much.
+    """
+    if tokens < room * SURELY_FITS:
+        return problem(TOO_LONG)
+    over = max(tokens - room, tokens * LEAST_CUT)
+    numbers = {"tokens": _rounded(tokens), "context": f"{context:,}", "over": _rounded(over)}
+    text = _(
+        "Your message has about %(tokens)s tokens. The model's context holds %(context)s, with the "
+        "answer. Shorten it by about %(over)s tokens (%(percent)d %%), send it in parts, or choose "
+        "a model with a larger context."
+    )
+    return Problem(TOO_LONG, str(text) % {**numbers, "percent": round(100 * over / tokens)})
+
+
+def _rounded(tokens: float) -> str:
+    return f"{max(10, round(tokens, -2 if tokens >= 1000 else -1)):,.0f}"
 
 
 def explained(failure: Exception) -> Problem:

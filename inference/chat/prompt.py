@@ -15,6 +15,7 @@ from inference.validation import requests
 from inference.validation.schemas import Body
 
 ANSWER_TOKENS = 4096  # the most in one answer; "continue" asks for more
+RESERVE_TOKENS = 1024  # that no message may take from the answer; few answers are longer
 TEMPLATE_TOKENS = 6  # that a chat template adds to a message
 SHORTEST_ANSWER = 32  # tokens: the least to offer if a quota has no room for more
 ASCII_PER_TOKEN = 4  # characters; another one, such as a Chinese one, is about a token
@@ -43,28 +44,44 @@ def fitted(
     earlier: Earlier, question: Content, engine: Engine, max_tokens: int | None = None
 ) -> Prompt:
     """Returns the prompt. `max_tokens` asks for a shorter answer than usual."""
-    answer = answer_tokens(engine, max_tokens)
-    room = question_room(earlier, engine, answer)
     messages = [*earlier.messages, {"role": "user", "content": question}]
     messages = [{**each, "content": readable_by(engine, each["content"])} for each in messages]
-    latest = _latest(messages, room)
+    latest = _latest(messages, question_room(earlier, engine))
+    answer = _answer_tokens(earlier, latest, engine.context_length)
     body = {
         "model": engine.config.name,
         "messages": _alternating(latest),
-        "max_tokens": answer,
+        "max_tokens": min(answer, max_tokens or answer),
         "stream": True,
     }
     return Prompt(body, earlier.dropped + len(messages) - len(latest))
 
 
-def answer_tokens(engine: Engine, max_tokens: int | None = None) -> int:
-    return min(ANSWER_TOKENS, engine.context_length // 2, max_tokens or ANSWER_TOKENS)
+def _answer_tokens(earlier: Earlier, messages: list[Message], context: int) -> int:
+    """Returns the tokens that these messages leave to the answer, at least those reserved."""
+    remaining = context - round(sum(map(_tokens, messages)) * _stretch(earlier))
+    reserved = max(SHORTEST_ANSWER, _reserve(context) >> earlier.too_long)
+    return min(max(reserved, remaining), context // 2, ANSWER_TOKENS)
 
 
-def question_room(earlier: Earlier, engine: Engine, answer: int) -> float:
-    """Returns the estimated tokens of the longest prompt that leaves room for such an answer."""
+def question_room(earlier: Earlier, engine: Engine) -> float:
+    """Returns the estimated tokens of the longest prompt that leaves the answer enough."""
+    return room(engine.context_length) / _stretch(earlier)
+
+
+def _stretch(earlier: Earlier) -> float:
+    """Returns the engine's tokens, with a margin, for each estimated one."""
     stretch: float = earlier.scale * 2**earlier.too_long / MARGIN
-    return (engine.context_length - answer) / stretch
+    return stretch
+
+
+def room(context: int) -> int:
+    """Returns the tokens of a context that messages may fill: the rest is for the answer."""
+    return context - _reserve(context)
+
+
+def _reserve(context: int) -> int:
+    return min(RESERVE_TOKENS, context // 4)
 
 
 def scale(messages: list[Message], prompt_tokens: int) -> float:

@@ -13,6 +13,7 @@ MAX_TEXT = 60_000  # characters of one message
 MAX_FRAME = 256 * 1024  # bytes, or characters of a text frame
 
 Text = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_TEXT)]
+Tokens = Annotated[int, msgspec.Meta(ge=1, le=2**31)]
 Number = Annotated[int, msgspec.Meta(ge=0, le=2**40)]
 
 
@@ -24,9 +25,24 @@ class Send(msgspec.Struct, frozen=True, tag="send"):
     model: Annotated[str, msgspec.Meta(max_length=120)]
     message: UUID
     conversation: UUID | None = None  # None starts one
-    max_tokens: Annotated[int, msgspec.Meta(ge=1, le=2**31)] | None = None  # of a shorter answer
+    max_tokens: Tokens | None = None  # of a shorter answer
+    edits: UUID | None = None  # the question beside which it stands
     temporary: bool = False  # starts a chat that is deleted when the person leaves it
     attachments: Annotated[list[UUID], msgspec.Meta(max_length=50)] = []
+    summary: bool = False  # its answer stands in for the messages before it in later prompts
+
+
+class Again(msgspec.Struct, frozen=True, tag="again"):
+    """Answers a question once more, or goes on with an answer (`continues`).
+
+    `message` is the page's own id for the new answer: sent twice, it counts once.
+    """
+
+    message: UUID
+    answer: UUID  # whose question is answered again, or that goes on
+    model: Annotated[str, msgspec.Meta(max_length=120)]
+    continues: bool = False
+    max_tokens: Tokens | None = None
 
 
 class Follow(msgspec.Struct, frozen=True, tag="follow"):
@@ -57,6 +73,16 @@ class Figures(msgspec.Struct, frozen=True):
     tokens_per_second: float | None
     pool: str = ""  # the serving pool, unless it is named as its model
     hosted: bool = False  # its prompt left this installation
+    prompt_tokens: int = 0
+    reasoning_tokens: int = 0  # about so many of `tokens`
+    reasoning_ms: int = 0  # about
+
+
+class Part(msgspec.Struct, frozen=True):
+    """The text of an answer before it was continued."""
+
+    text: str
+    reasoning: str = ""
 
 
 class Attached(msgspec.Struct, frozen=True):
@@ -86,6 +112,10 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True):
     error: Problem | None = None
     rating: int = 0  # of an answer: 1 or -1
     attachments: list[Attached] = []  # of a question
+    summary: bool = False  # later prompts begin with it
+    before: Part | None = None  # an answer goes on from here: both are shown as one
+    siblings: list[UUID] = []  # messages in the same place, with itself, if there are several
+    sibling: UUID | None = None  # the one of them that is shown: itself, or what it continues
 
 
 class Listed(msgspec.Struct, frozen=True):
@@ -159,7 +189,7 @@ class Pong(msgspec.Struct, frozen=True, tag="pong"):
     pass
 
 
-FromPage = Send | Follow | Stop | Ping
+FromPage = Send | Again | Follow | Stop | Ping
 ToPage = Started | Waiting | Delta | Whole | End | Failed | Changed | Pong
 
 _decoder = msgspec.json.Decoder(FromPage)

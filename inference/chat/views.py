@@ -1,5 +1,7 @@
 """The chat page, and its requests outside the socket."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 from uuid import UUID
 
@@ -13,8 +15,9 @@ from django.views.decorators.http import require_GET, require_POST
 
 from audit.keys.keyring import Barred
 from audit.retention.legal_hold import OnHold
+from inference.chat import branches, page_data
 from inference.chat import conversations as verbs
-from inference.chat import page_data
+from inference.chat.branches import NotInConversation
 from inference.chat.listed import listed
 from inference.chat.membership import membership, memberships
 from inference.chat.problems import problem
@@ -112,6 +115,48 @@ def deletion(request: HttpRequest, user: User, conversation: UUID) -> HttpRespon
         return as_json(problem("on_hold"), status=409)
     async_to_sync(tabs.announce)(opened.member_id, conversation)
     return HttpResponse(status=204)
+
+
+@signed_in
+@require_POST
+def branch(request: HttpRequest, user: User, conversation: UUID) -> HttpResponse:
+    """Show the branch with a message, and return it."""
+    with inside(user, conversation) as opened:
+        if is_restricted(opened.tenant_id, opened.member.subject_id):
+            return as_json(problem("restricted"), status=409)
+        with _known_message():
+            branches.choose(opened, _message(request))
+        shown = page_data.with_messages(opened)
+    async_to_sync(tabs.announce)(opened.member_id, opened.id)
+    return as_json(shown)
+
+
+@signed_in
+@require_POST
+def fork(request: HttpRequest, user: User, conversation: UUID) -> HttpResponse:
+    """Copy the conversation up to a message into a new one, and return that."""
+    try:
+        with inside(user, conversation) as opened, _known_message():
+            copied = listed(branches.fork(opened, _message(request)))
+    except Barred:
+        return as_json(problem("restricted"), status=409)
+    async_to_sync(tabs.announce)(opened.member_id, copied.id)
+    return as_json(copied)
+
+
+def _message(request: HttpRequest) -> UUID:
+    try:
+        return UUID(request.POST.get("message", ""))
+    except ValueError:
+        raise NotInConversation from None
+
+
+@contextmanager
+def _known_message() -> Iterator[None]:
+    try:
+        yield
+    except NotInConversation:
+        raise Http404 from None
 
 
 def _locked(user: User, conversation: UUID) -> bool:

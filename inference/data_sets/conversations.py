@@ -58,7 +58,7 @@ def rows(tenant_id: UUID, selection: Selection) -> Iterator[Row]:
 
 
 def _of_chats(tenant_id: UUID, selection: Selection) -> list[UUID]:
-    """Returns the last answered request of each chat."""
+    """Returns the last answered request of each chat, but for summaries and parts of answers."""
     period = selection.since, selection.until
     lasting = Conversation.objects.filter(tenant_id=tenant_id, temporary=False)
     chats = lasting.filter(updated_at__range=period)
@@ -66,6 +66,7 @@ def _of_chats(tenant_id: UUID, selection: Selection) -> list[UUID]:
         chats = chats.filter(model=selection.model)
     answers = Message.objects.filter(conversation__in=chats, author=Author.ASSISTANT)
     answered = answers.exclude(ciphertext=None).exclude(completion_id=None)
+    answered = answered.exclude(is_summary=True).exclude(parent__author=Author.ASSISTANT)
     latest = answered.order_by("conversation_id", "-created_at").distinct("conversation_id")
     return [pk for pk in latest.values_list("completion_id", flat=True) if pk]
 

@@ -51,6 +51,10 @@ class MessageTree:
     def parent(self, message_id: UUID) -> UUID | None:
         return self._parents[message_id]
 
+    def children(self, message_id: UUID) -> list[UUID]:
+        """Returns the messages that follow this one, oldest first."""
+        return self._children.get(message_id, [])
+
     def siblings(self, message_id: UUID) -> list[UUID]:
         """Returns the messages that follow the same one, oldest first, with itself."""
         return self._children[self._parents[message_id]]

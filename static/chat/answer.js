@@ -1,5 +1,6 @@
 // One answer: grows piece by piece, each piece exactly once.
-import { copyButton } from "./copying.js";
+import { answerActions, wayOut } from "./actions.js";
+import { announce, Announcer } from "./announcer.js";
 import { Growing } from "./markdown.js";
 import { element, icon, say } from "./page.js";
 import { ratingButtons } from "./rating.js";
@@ -13,8 +14,12 @@ export class Answer {
   #text = ""; // as it came, perhaps with the reasoning in it
   #thought = ""; // what came as reasoning
   #timer = 0;
+  #before; // the text that it continues, which counts as its own
+  #announcer = new Announcer();
 
   constructor(turn, onGrow) {
+    this.turn = turn;
+    this.#before = turn.before ?? { text: "", reasoning: "" };
     this.id = turn.id;
     this.streaming = turn.streaming;
     this.rating = turn.rating ?? 0;
@@ -43,7 +48,17 @@ export class Answer {
   }
 
   get text() {
-    return parted(this.#text, this.#thought).text;
+    return this.#before.text + parted(this.#text, this.#thought).text;
+  }
+
+  get #reasoning() {
+    return this.#before.reasoning + parted(this.#text, this.#thought).reasoning;
+  }
+
+  // Other messages have come into its place, or gone.
+  place(turn) {
+    Object.assign(this.turn, { siblings: turn.siblings, sibling: turn.sibling });
+    if (!this.streaming) this.#foot();
   }
 
   // False when pieces are missing in between: follow again from `applied`.
@@ -76,7 +91,9 @@ export class Answer {
   }
 
   end(turn) {
-    if (this.streaming) this.#show(turn);
+    if (!this.streaming) return;
+    this.#show(turn);
+    this.#announcer.end(this.text, this.foot.querySelector(".turn-note")?.textContent);
   }
 
   #keep({ text, reasoning = "" }) {
@@ -89,6 +106,7 @@ export class Answer {
     this.node.classList.add("streaming");
     const dots = element("span", { class: "waiting" }, say("waiting"));
     this.body.replaceChildren(dots);
+    announce(say("waiting"));
   }
 
   #render() {
@@ -96,21 +114,30 @@ export class Answer {
     if (!this.streaming) return;
     const { text, reasoning } = parted(this.#text, this.#thought);
     if (text || reasoning) this.body.querySelector(".waiting")?.remove();
-    this.reasoning.show(reasoning, { thinking: !text, final: false });
-    if (text) this.growing.show(text);
+    this.reasoning.show(this.#reasoning, { thinking: !text, final: false });
+    if (text) {
+      this.growing.show(this.text);
+      this.#announcer.grow(this.text);
+    }
     this.onGrow();
   }
 
-  #show({ finish_reason: reason, figures, error }) {
+  #show({ finish_reason, figures, error }) {
     clearTimeout(this.#timer);
     this.streaming = false;
-    const { text, reasoning } = parted(this.#text, this.#thought);
-    this.reasoning.show(reasoning, { thinking: false, final: true });
-    this.growing.finish(text);
+    Object.assign(this.turn, { finish_reason, figures, error, text: this.text });
+    this.reasoning.show(this.#reasoning, { thinking: false, final: true, figures });
+    this.growing.finish(this.text);
     this.node.classList.remove("streaming");
     this.node.removeAttribute("aria-busy");
-    this.foot.replaceChildren(...this.#notes(reason, error), ...this.#extras(figures));
+    this.#foot();
     this.onGrow();
+  }
+
+  #foot() {
+    const { finish_reason: reason, figures, error } = this.turn;
+    const ways = this.unconfirmed ? [] : wayOut(this.turn, this.text);
+    this.foot.replaceChildren(...this.#notes(reason, error), ...ways, ...this.#extras(figures));
   }
 
   #notes(reason, error) {
@@ -122,7 +149,7 @@ export class Answer {
 
   #extras(figures) {
     const line = element("div", { class: "turn-extras" });
-    if (this.text) line.append(copyButton(say("copy_answer"), () => this.text));
+    line.append(...answerActions(this.turn, this.text));
     if (this.text) line.append(...ratingButtons(this));
     if (figures?.tokens) line.append(element("span", { class: "figures" }, figuresLine(figures)));
     return line.childElementCount ? [line] : [];

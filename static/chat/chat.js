@@ -1,21 +1,27 @@
 // The chat page: one socket, one open conversation, a list of all. What is sent keeps its own id
 // until the platform has confirmed it, so a lost connection neither swallows nor doubles it.
 import { uuid } from "../console/uuid.js";
+import * as acts from "./acts.js";
 import { Composer } from "./composer.js";
+import { draftOf, keepDraft, keepQueue, queueOf } from "./drafts.js";
+import { gauge } from "./gauge.js";
 import { Connection, NOT_A_MEMBER, SIGNED_OUT, TENANT_CLOSED, TOO_MANY } from "./connection.js";
 import * as notices from "./notices.js";
 import { at, data, say } from "./page.js";
 import * as quotas from "./quotas.js";
+import { fetched } from "./requests.js";
 import { Search } from "./search.js";
 import * as shortcuts from "./shortcuts.js";
-import { fetched, Sidebar } from "./sidebar.js";
+import { Sidebar } from "./sidebar.js";
 import * as temporary from "./temporary.js";
 import { Thread } from "./thread.js";
+import { WaitingMessages } from "./waiting_messages.js";
 
 const thread = new Thread();
 const sidebar = new Sidebar(data.listing);
 const search = new Search();
 const composer = new Composer();
+const waitingMessages = new WaitingMessages();
 const connection = new Connection(data.socket);
 const unconfirmed = new Map(); // message id -> { send, view }
 let view = { conversation: null }; // what the thread shows; a new object for each change
@@ -27,10 +33,15 @@ function show(opened, { push = true } = {}) {
   thread.show(opened?.messages ?? []);
   if (view.conversation) composer.model = view.conversation.model;
   if (push) history.pushState({}, "", view.conversation?.url ?? data.home);
+  const id = view.conversation?.id ?? null;
+  composer.open(id, view.conversation?.temporary);
+  waitingMessages.open(id, thread.turns());
   named();
   followAll();
   hideList();
   composer.focus();
+  if (thread.turns().at(-1)?.error) waitingMessages.hold();
+  else sendNext();
 }
 
 function named() {
@@ -40,8 +51,14 @@ function named() {
   document.title = `${title} · Forebay`;
   sidebar.mark(conversation?.id ?? null);
   temporary.show(conversation);
-  composer.busy = waiting();
   composer.attachments.conversation = conversation?.id ?? null;
+  state();
+}
+
+// What the composer offers, and how full the context is.
+function state() {
+  composer.busy = waiting();
+  gauge(thread.turns(), composer.model);
 }
 
 async function open(url, options) {
@@ -85,6 +102,7 @@ async function catchUp() {
   thread.merge([...opened.messages, ...pending.flatMap((entry) => entry.turns)]);
   for (const answer of thread.streaming()) if (!known.includes(answer)) follow(answer);
   named();
+  sendNext();
 }
 
 function followAll() {
@@ -98,14 +116,15 @@ function follow(answer) {
 // What the platform says -------------------------------------------------------------------------
 const heard = {
   started({ conversation, question, answer }) {
-    const entry = unconfirmed.get(question.id);
-    unconfirmed.delete(question.id);
+    const id = unconfirmed.has(question.id) ? question.id : answer.id;
+    const entry = unconfirmed.get(id);
+    unconfirmed.delete(id);
     if (!conversation.temporary) sidebar.put(conversation);
     if (entry?.view !== view) return;
-    if (!view.conversation) history.replaceState({}, "", conversation.url);
+    if (!view.conversation) begun(conversation);
     view.conversation = conversation;
-    thread.remove(entry.turns[1].id);
-    thread.add(question);
+    thread.cut(question.id, { after: true });
+    thread.confirm(question);
     thread.add(answer);
     named();
     if (entry.stop) stop();
@@ -121,9 +140,13 @@ const heard = {
     thread.answer(message.message)?.replace(message);
   },
   end(message) {
-    thread.answer(message.message)?.end(message);
+    const answer = thread.answer(message.message);
     quotas.refresh(composer.model);
-    composer.busy = waiting();
+    if (!answer) return;
+    answer.end(message);
+    state();
+    if (message.error) waitingMessages.hold();
+    else sendNext();
   },
   error({ code, text, message, retry_after: retryAfter, answer_tokens: answerTokens }) {
     const entry = unconfirmed.get(message);
@@ -136,22 +159,52 @@ const heard = {
   "chat.changed": () => soon(catchUp),
 };
 
-function takeBack({ send, view: sentFrom, turns }) {
+function begun(conversation) {
+  history.replaceState({}, "", conversation.url);
+  composer.begun(conversation.id, conversation.temporary);
+  waitingMessages.begun(conversation.id);
+}
+
+// A refused message is back where it came from: no text is lost.
+function takeBack(entry) {
+  const { send, view: sentFrom, turns } = entry;
   unconfirmed.delete(send.message);
-  if (sentFrom !== view) return;
+  if (sentFrom !== view) return keepText(entry);
   for (const turn of turns) thread.remove(turn.id);
-  composer.busy = waiting();
-  composer.restore(send.text);
-  composer.attachments.restore(turns[0].attachments);
+  state();
+  waitingMessages.hold();
+  if (send.edits || send.type === "again") soon(catchUp);
+  if (!isTyped(send)) return;
+  if (composer.restore(send.text)) composer.attachments.restore(filesOf(entry));
+  else waitingMessages.add(heldItem(entry), { first: true });
+}
+
+const isTyped = (send) => send.type === "send" && !send.summary;
+const filesOf = ({ turns }) => turns[0]?.attachments ?? [];
+
+function heldItem(entry) {
+  const { text, model, message } = entry.send;
+  return { text, model, message, attachments: filesOf(entry), held: true };
+}
+
+// For its conversation, which is not shown, or for the page that comes after this one.
+function keepText(entry) {
+  if (!isTyped(entry.send)) return;
+  const id = entry.view.conversation?.id ?? null;
+  if (draftOf(id) || filesOf(entry).length) keepQueue(id, [heldItem(entry), ...queueOf(id)]);
+  else keepDraft(id, entry.send.text);
 }
 
 // The quota has room for an answer that is not as long as usual.
-function shorter({ send: { text, model }, view: askedFrom, turns: [{ attachments }] }, max_tokens) {
+function shorter(entry, max_tokens) {
+  const { send, view: askedFrom } = entry;
   const run = () => {
     if (askedFrom !== view || waiting()) return;
+    if (send.type === "again") return request({ ...send, message: uuid(), max_tokens });
+    const { text, model, edits, summary } = send;
     composer.takeOut(text);
     composer.attachments.take();
-    ask({ text, model, max_tokens, attachments });
+    ask({ text, model, max_tokens, edits, summary, attachments: filesOf(entry) });
   };
   return { text: say("shorter", { n: max_tokens }), run };
 }
@@ -189,24 +242,61 @@ connection.addEventListener("lost", ({ detail: { code, online } }) => {
 
 // What the person does ---------------------------------------------------------------------------
 composer.addEventListener("send", ({ detail }) => ask(detail));
+composer.addEventListener("queue", ({ detail }) => waitingMessages.add({ ...detail, message: uuid() }));
+composer.addEventListener("model", state);
+waitingMessages.addEventListener("edit", ({ detail }) => {
+  if (composer.restore(detail.text)) composer.attachments.restore(detail.attachments);
+  else waitingMessages.add({ ...detail, held: true }, { first: true });
+});
+waitingMessages.addEventListener("send", ({ detail }) => {
+  if (waiting()) waitingMessages.add({ ...detail, held: false }, { first: true });
+  else ask(detail);
+});
+at("#summarise").addEventListener("click", () => {
+  if (!waiting()) ask({ text: say("summary_request"), model: composer.model, summary: true });
+});
 
-function ask(question) {
-  notices.quiet();
+function sendNext() {
+  const item = waiting() ? null : waitingMessages.next();
+  if (item) ask(item);
+}
+
+function ask({ text, model, message = uuid(), attachments = [], ...more }) {
   const conversation = view.conversation?.id ?? null;
-  const { attachments = [] } = question;
-  const files = { attachments: attachments.map(({ id }) => id) };
-  const fresh = conversation ? {} : { temporary: temporary.wanted() };
-  const send = { type: "send", message: uuid(), conversation, ...fresh, ...question, ...files };
   const turns = [
-    { id: send.message, author: "user", text: question.text, attachments },
+    { id: message, author: "user", text, attachments, unconfirmed: true },
     { id: uuid(), author: "assistant", text: "", streaming: true, unconfirmed: true },
   ];
-  unconfirmed.set(send.message, { send, view, turns });
+  const fresh = conversation ? {} : { temporary: temporary.wanted() };
+  const files = { attachments: attachments.map(({ id }) => id) };
+  const send = { type: "send", message, conversation, text, model, ...files, ...fresh, ...wished(more) };
+  if (send.edits) thread.cut(send.edits);
   for (const turn of turns) thread.add(turn);
   thread.toEnd();
+  request(send, turns);
+}
+
+// Without what is left open: an undefined field is none.
+function wished({ edits, max_tokens, summary }) {
+  return { ...(edits && { edits }), ...(max_tokens && { max_tokens }), ...(summary && { summary }) };
+}
+
+function request(send, turns = []) {
+  notices.quiet();
+  unconfirmed.set(send.message, { send, view, turns });
   composer.busy = true;
   connection.send(send);
 }
+
+// What has not been confirmed when the page goes is there when it comes back, under its own id.
+addEventListener("pagehide", () => {
+  for (const entry of unconfirmed.values()) {
+    const { send, view: sentFrom } = entry;
+    if (!isTyped(send) || send.edits || sentFrom.conversation?.temporary) continue;
+    const id = sentFrom.conversation?.id ?? null;
+    keepQueue(id, [heldItem(entry), ...queueOf(id)]);
+  }
+});
 
 function stop() {
   for (const answer of thread.streaming()) connection.send({ type: "stop", message: answer.id });
@@ -234,6 +324,8 @@ sidebar.addEventListener("deleting", ({ detail }) => {
   if (detail.id === view.conversation?.id) stop();
 });
 sidebar.addEventListener("deleted", ({ detail }) => {
+  keepDraft(detail.id, "");
+  keepQueue(detail.id, []);
   if (detail.id === view.conversation?.id) show(null);
 });
 sidebar.addEventListener("failed", ({ detail }) => notices.notice(detail || say("failed")));
@@ -248,6 +340,7 @@ addEventListener("popstate", () => {
   else open(location.pathname, { push: false });
 });
 
+acts.listen({ thread, composer, sidebar, view: () => view, waiting, ask, request, open, named });
 show(data.opened, { push: false });
 quotas.refresh(composer.model);
 at("#model").addEventListener("change", () => quotas.refresh(composer.model));

@@ -1,5 +1,6 @@
 // Where a message is written: Enter sends, Shift+Enter breaks the line, Esc stops the answer.
 import { Attachments } from "./attachments.js";
+import { draftOf, keepDraft } from "./drafts.js";
 import { at, data, say } from "./page.js";
 
 const LAST_MODEL = "chat-model";
@@ -9,6 +10,8 @@ export class Composer extends EventTarget {
   #model = at("#model");
   #busy = false;
   attachments = new Attachments();
+  #conversation = null; // whose draft it is
+  #temporary = false;
 
   constructor() {
     super();
@@ -23,6 +26,7 @@ export class Composer extends EventTarget {
     this.#model.addEventListener("change", () => {
       localStorage.setItem(LAST_MODEL, this.#model.value);
       this.attachments.model = this.#model.value;
+      this.#tell("model");
     });
     document.addEventListener("keydown", (event) => {
       if (event.key !== "Escape" || event.defaultPrevented || !this.#busy) return;
@@ -36,8 +40,8 @@ export class Composer extends EventTarget {
   set busy(busy) {
     const moved = document.activeElement?.closest("#send, #stop");
     this.#busy = busy;
-    at("#send").hidden = busy;
     at("#stop").hidden = !busy;
+    this.#offer();
     if (!busy) this.#hint("");
     if (moved) this.focus();
   }
@@ -46,14 +50,32 @@ export class Composer extends EventTarget {
     return this.#model.value;
   }
 
+  // Brings the draft of another conversation; null is one that has not begun. A temporary one has none.
+  open(conversation, temporary = false) {
+    this.#conversation = conversation;
+    this.#temporary = temporary;
+    this.#text.value = draftOf(conversation);
+    this.#changed();
+  }
+
+  // The conversation has begun: what is written meanwhile is its draft.
+  begun(conversation, temporary = false) {
+    keepDraft(null, "");
+    this.#conversation = conversation;
+    this.#temporary = temporary;
+    this.#changed();
+  }
+
   set model(name) {
     this.#model.value = this.#usable(name);
     this.attachments.model = this.#model.value;
   }
 
-  // Puts a text back that could not be sent; never over something newer.
+  // Puts a text back that could not be sent; false if there is something newer.
   restore(text) {
-    if (!this.#text.value.trim()) this.fill(text);
+    if (this.#text.value.trim()) return false;
+    this.fill(text);
+    return true;
   }
 
   // A text that goes out after all; what has been written instead stays.
@@ -86,21 +108,32 @@ export class Composer extends EventTarget {
   #submit() {
     const text = this.#text.value.trim();
     if (!text || text.length > data.max_text || !data.models.length) return;
-    if (this.#busy) return this.#hint(say("wait_or_stop"));
     if (this.attachments.busy) return this.#hint(say("files_wait"));
     if (this.attachments.refusal) return this.attachments.remind();
     this.#text.value = "";
     this.#changed();
-    this.#tell("send", { text, model: this.#model.value, attachments: this.attachments.take() });
+    const attachments = this.attachments.take();
+    this.#tell(this.#busy ? "queue" : "send", { text, model: this.#model.value, attachments });
   }
 
   #changed() {
     const length = this.#text.value.trim().length;
     const over = length > data.max_text;
     at("#send").disabled = !length || over || !data.models.length;
+    this.#offer();
+    if (!this.#temporary) keepDraft(this.#conversation, this.#text.value);
     this.#hint(over ? say("too_long", { n: length, max: data.max_text }) : "");
     this.#text.style.height = "auto"; // measured anew: it may have become shorter
     this.#text.style.height = `${this.#text.scrollHeight}px`;
+  }
+
+  // While an answer is written, a text waits in the queue.
+  #offer() {
+    const send = at("#send");
+    send.hidden = this.#busy && !this.#text.value.trim();
+    const name = say(this.#busy ? "queue" : "send");
+    send.setAttribute("aria-label", name);
+    send.title = `${name} (Enter)`;
   }
 
   #hint(text) {

@@ -14,7 +14,7 @@ export function copyButton(label, text) {
   return button;
 }
 
-async function copied(text) {
+export async function copied(text) {
   try {
     await navigator.clipboard.writeText(text);
     return true;

@@ -1,5 +1,6 @@
 // Markdown to elements: parsed by marked, sanitised after that, then code and formulas.
 import { Marked } from "../vendor/marked-18.2.1/marked.esm.js";
+import { blocks } from "./blocks.js";
 import DOMPurify from "../vendor/dompurify-3.4.18/purify.es.mjs";
 import { dressCode } from "./code.js";
 import { formulas, typeset } from "./formulas.js";
@@ -63,20 +64,6 @@ function dressed(tokens, links, streaming) {
   return block;
 }
 
-const endsInBlankLine = ({ type, raw }) => type === "space" || raw.endsWith("\n\n");
-
-// The first blocks that nothing which comes can change: a blank line follows them. They are counted by
-// how they stand in the source, since marked joins some blocks and adds line breaks to their raw text.
-function settled(tokens, source) {
-  let last = tokens.length - 1;
-  while (last > 0 && tokens[last].type === "space") last--;
-  while (last > 0 && !endsInBlankLine(tokens[last - 1])) last--;
-  let [count, length] = [0, 0];
-  while (count < last && source.startsWith(tokens[count].raw, length))
-    length += tokens[count++].raw.length;
-  return { count, length };
-}
-
 // An answer that grows: finished blocks stay as they are, only the last one is made anew.
 export class Growing {
   #settled = 0;
@@ -88,8 +75,7 @@ export class Growing {
 
   show(text) {
     const source = text.replaceAll(/\r\n?/g, "\n").slice(this.#settled); // as marked reads it
-    const tokens = marked.lexer(source);
-    const { count, length } = settled(tokens, source);
+    const { tokens, count, length } = blocks(source);
     this.#last?.remove();
     if (count) {
       this.container.append(dressed(tokens.slice(0, count), tokens.links, false));

@@ -33,6 +33,14 @@ document.addEventListener("submit", (event) => {
   tabler.Modal.getOrCreateInstance(dialog).show();
 });
 
+// Unsent texts of the chat (chat/drafts.js) stay on no computer that somebody has left.
+document.addEventListener("submit", ({ target }) => {
+  if (!target.matches("[data-sign-out]")) return;
+  for (const storage of [localStorage, sessionStorage]) {
+    for (const name of Object.keys(storage)) if (/^chat-(draft|queue):/.test(name)) storage.removeItem(name);
+  }
+});
+
 // Live figures that no longer arrive must not look live.
 for (const trouble of ["htmx:sendError", "htmx:responseError", "htmx:timeout"]) {
   document.addEventListener(trouble, (event) => event.target.classList.add("stalled"));

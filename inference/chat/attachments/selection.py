@@ -30,9 +30,9 @@ def of_member(member: Member) -> AttachmentQuerySet:
     return owned.filter(~LOCKED).select_related("member")
 
 
-def shown_by_message(messages: Iterable[Message]) -> dict[UUID, list[Attached]]:
+def shown_by_message(message_ids: Iterable[UUID]) -> dict[UUID, list[Attached]]:
     """Returns the described attachments of each message that has any, in one query."""
-    rows = Attachment.objects.filter(message__in=[message.id for message in messages])
+    rows = Attachment.objects.filter(message__in=list(message_ids))
     of_each: dict[UUID, list[Attached]] = {}
     for attachment in rows.defer("ciphertext").order_by("number"):
         assert attachment.message_id

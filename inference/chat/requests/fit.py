@@ -5,7 +5,7 @@ from uuid import UUID
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.http import require_POST
 
-from inference.chat import exchanges, prompt
+from inference.chat import history, prompt
 from inference.chat.attachments import selection
 from inference.chat.fitting import Fit, fit
 from inference.chat.problems import ChatRefused, explained
@@ -37,7 +37,7 @@ def _fit(member: Member, model: str, conversation: UUID | None, text: str, ids: 
     engine = chosen_engine(member, model)
     if engine is None:
         raise ChatRefused("model_not_found")
-    earlier = exchanges.so_far(member, conversation, model) if conversation else Earlier()
+    earlier = history.so_far(member, conversation, model) if conversation else Earlier()
     owned = selection.of_member(member).readable().filter(pk__in=ids)
     rows = list(owned.defer("ciphertext", "name_ciphertext"))
     tokens = prompt.tokens(text) + sum(row.tokens for row in rows)

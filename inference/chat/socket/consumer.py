@@ -19,10 +19,11 @@ from msgspec import structs
 from audit.trail.request_origin import acting_from
 from audit.trail.truncated_address import network
 from inference.chat import problems, protocol
-from inference.chat.answers import turns
+from inference.chat.answers import branch_turns
 from inference.chat.exchanges import Exchange
 from inference.chat.listed import listed
-from inference.chat.protocol import Follow, FromPage, Ping, Problem, Send, Stop, ToPage
+from inference.chat.placement import MOST_PARTS, Request
+from inference.chat.protocol import Again, Follow, FromPage, Ping, Problem, Send, Stop, ToPage
 from inference.chat.socket import sending, tabs
 from inference.chat.socket.chat_session import ChatSession
 from inference.chat.socket.follower import Follower, stored_turn
@@ -137,7 +138,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
 
     async def _do(self, caller: Caller, message: FromPage) -> None:
         match message:
-            case Send():
+            case Send() | Again():
                 await self.chat_session.note_activity()
                 await self._send(caller, message)
             case Follow():
@@ -155,7 +156,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
         member = self.chat_session.member
         return await off_loop(member, own_answer, reads=True)(member, message_id)
 
-    async def _send(self, caller: Caller, send: Send) -> None:
+    async def _send(self, caller: Caller, send: Request) -> None:
         member, client_ip = self.chat_session.member, self.chat_session.client_ip
         exchange = await sending.submit(self.context, caller, member, send, client_ip)
         assert exchange.answer.completion_id
@@ -215,8 +216,9 @@ def _about(message: FromPage) -> UUID | None:
 
 
 def _started_message(exchange: Exchange) -> protocol.Started:
-    question, answer = turns([exchange.question, exchange.answer])
-    return protocol.Started(listed(exchange.conversation), question, answer)
+    conversation, end = exchange.conversation, exchange.answer.id
+    *_, question, answer = branch_turns(conversation, end, newest=MOST_PARTS + 1)
+    return protocol.Started(listed(conversation), question, answer)
 
 
 def _log_problem(task: asyncio.Task[None]) -> None:

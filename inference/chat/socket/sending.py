@@ -1,4 +1,4 @@
-"""Submits a question on the page as a request."""
+"""Submits a question on the page, or a wish for another answer, as a request."""
 
 import asyncio
 from collections.abc import Iterator
@@ -9,9 +9,10 @@ from uuid import UUID
 
 import msgspec
 
-from inference.chat import exchanges, fitting, prompt
+from inference.chat import exchanges, fitting, history, prompt
 from inference.chat.exchanges import Exchange
-from inference.chat.problems import ChatRefused
+from inference.chat.placement import Request
+from inference.chat.problems import TOO_LONG, ChatRefused, too_long
 from inference.chat.protocol import Send
 from inference.chat.threads import off_loop
 from inference.engines.base import Engine
@@ -77,9 +78,9 @@ _on_their_way: set[asyncio.Task[Exchange]] = set()
 
 
 async def submit(
-    context: Context, caller: Caller, member: Member, send: Send, client_ip: str
+    context: Context, caller: Caller, member: Member, send: Request, client_ip: str
 ) -> Exchange:
-    """Submit a question, even if the socket is lost meanwhile: half a question helps nobody.
+    """Submit what a page sends, even if the socket is lost meanwhile: half of it helps nobody.
 
     Raises ChatRefused, NotAdmitted, OutOfService.
     """
@@ -96,7 +97,7 @@ def _arrived(task: asyncio.Task[Exchange]) -> None:
 
 
 async def _submit(
-    context: Context, caller: Caller, member: Member, send: Send, client_ip: str
+    context: Context, caller: Caller, member: Member, send: Request, client_ip: str
 ) -> Exchange:
     if existing := await off_loop(member, exchanges.existing_exchange, reads=True)(
         member, send.message
@@ -108,14 +109,18 @@ async def _submit(
 
 
 async def _ask(
-    context: Context, caller: Caller, member: Member, send: Send, client_ip: str, request: Counted
+    context: Context,
+    caller: Caller,
+    member: Member,
+    send: Request,
+    client_ip: str,
+    request: Counted,
 ) -> Exchange:
     engine = engine_for(context, caller, send.model, client_ip)
-    earlier = await off_loop(member, exchanges.earlier, reads=True)(member, send)
-    question = await off_loop(member, exchanges.question, reads=True)(member, send)
-    if send.attachments:
-        fitting.check(engine, send.model, earlier, question)
-    body, left_out = prompt.fitted(earlier, question, engine, send.max_tokens)
+    inquiry = await off_loop(member, history.inquiry, reads=True)(member, send)
+    if isinstance(send, Send) and send.attachments:
+        fitting.check(engine, send.model, inquiry.earlier, inquiry.question)
+    body, left_out = prompt.fitted(inquiry.earlier, inquiry.question, engine, send.max_tokens)
     body["model"] = send.model  # an adapter or an alias, where the engine has its base's name
     stored: list[Exchange] = []
 
@@ -124,7 +129,8 @@ async def _ask(
         stored.append(await put_now(member, send, completion_id, left_out))
 
     try:
-        submission = _submission(caller, body, client_ip, send.conversation)
+        affinity = str(inquiry.conversation or "")
+        submission = _submission(caller, engine, body, Arrival(ROUTE, client_ip), affinity)
         answer = await intake.submit(context, submission, before_queue=put)
     except NotAdmitted as refused:
         refused.answer_tokens = _shorter_answer(refused.admission, body["max_tokens"])
@@ -165,15 +171,18 @@ def engine_for(context: Context, caller: Caller, model: str, client_ip: str) -> 
 
 
 def _submission(
-    caller: Caller, body: dict[str, Any], client_ip: str, conversation: UUID | None
+    caller: Caller, engine: Engine, body: dict[str, Any], arrival: Arrival, affinity: str
 ) -> Submission:
     """Raises ChatRefused for what no model of this kind takes."""
     length, estimate = prompt.length(body), prompt.estimate(body)
-    options = msgspec.structs.replace(STREAM, affinity=str(conversation or ""))
+    options = msgspec.structs.replace(STREAM, affinity=affinity)
     try:
-        submission = read(caller, body, length, Form.CHAT, Arrival(ROUTE, client_ip), options)
+        submission = read(caller, body, length, Form.CHAT, arrival, options)
     except BadRequest as problem:
-        too_long = problem.code == "context_length_exceeded"
-        raise ChatRefused("too_long" if too_long else "invalid_message") from None
+        if problem.code != TOO_LONG:
+            raise ChatRefused("invalid_message") from None
+        tokens = prompt.content_tokens(body["messages"][-1]["content"])
+        room = prompt.room(engine.context_length)
+        raise ChatRefused("too_long", too_long(tokens, engine.context_length, room)) from None
     chats = {"outlives_reader": True, "keeps_text": True, "estimate": estimate}
     return msgspec.structs.replace(submission, **chats)

@@ -150,6 +150,12 @@ def behind(tenant_id: UUID, name: str) -> str:
     return alias.model if alias and not is_served(tenant_id, name) else name
 
 
+def context_length(tenant_id: UUID, name: str) -> int:
+    """Returns the context of a model, an adapter's base, or an alias, in tokens; 0 for no such."""
+    target = _named(tenant_id, name) or _behind_alias(tenant_id, name)
+    return target.engine.context_length if target else 0
+
+
 def _named(tenant_id: UUID, model: str) -> Target | None:
     engine, adapter = served().get(model), None
     if engine is None and (row := adapters.find(tenant_id, model)):

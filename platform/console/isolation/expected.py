@@ -449,6 +449,8 @@ PAGES: tuple[ExpectedPage, ...] = (
     ExpectedPage("chat/conversations/", sees=P.CHAT),
     ExpectedPage("chat/c/<uuid:conversation>/", sees=P.CHAT),
     ExpectedPage("chat/c/<uuid:conversation>/messages/", sees=P.CHAT),
+    ExpectedPage("chat/c/<uuid:conversation>/branch/", acts=P.CHAT, bare=True),
+    ExpectedPage("chat/c/<uuid:conversation>/fork/", acts=P.CHAT, bare=True),
     ExpectedPage("chat/c/<uuid:conversation>/title/", acts=P.CHAT, form={"title": "x"}),
     ExpectedPage("chat/c/<uuid:conversation>/deletion/", acts=P.CHAT),
     ExpectedPage("chat/c/<uuid:conversation>/pin/", acts=P.CHAT),

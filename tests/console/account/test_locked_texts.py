@@ -12,7 +12,7 @@ from django.test import Client
 from audit.actions import Action
 from audit.exports import export_file, portability
 from audit.models import Event, Export
-from inference.chat import exchanges
+from inference.chat import exchanges, history
 from inference.chat.problems import ChatRefused
 from inference.chat.protocol import Send
 from inference.chat.socket.stopping import own_answer
@@ -82,12 +82,12 @@ def test_nor_over_the_socket(taken_over: Client, bob: Member, chat: exchanges.Ex
     """What the socket calls for a page that goes on with it, follows it or sends it again."""
     onward = Send(text="again?", model="mock", message=uuid4(), conversation=chat.conversation.pk)
     with pytest.raises(ChatRefused):
-        exchanges.earlier(bob, onward)
+        history.inquiry(bob, onward)
     with pytest.raises(ChatRefused):
         exchanges.put(bob, onward, uuid4())
     with pytest.raises(ChatRefused):
         own_answer(bob, chat.answer.pk)
-    assert exchanges.existing_exchange(bob, chat.question.pk) is None
+    assert exchanges.existing_exchange(bob, Send("again", "mock", chat.question.pk)) is None
 
 
 def test_nor_takes_the_data_along(

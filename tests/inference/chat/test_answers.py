@@ -8,12 +8,13 @@ from django.utils import timezone
 
 from audit.keys.keyring import keyring
 from audit.models import DataKey
-from inference.chat import exchanges
+from inference.chat import answers, exchanges, history
 from inference.chat.answers import ON_ITS_WAY, turn
 from inference.chat.conversations import message_aad
 from inference.chat.exchanges import Exchange
 from inference.chat.problems import ChatRefused
 from inference.chat.protocol import Send, Turn
+from inference.engines.base import Engine, EngineConfig
 from inference.models import Completion, Conversation, Message, State, Usage
 from inference.reasoning import Said, packed
 from tenants.models import Member, Tenant, User
@@ -140,7 +141,7 @@ def test_the_prompt_is_what_was_said(bob: Member) -> None:
 
 
 def contents(member: Member, send: Send) -> list[str]:
-    return [message["content"] for message in exchanges.earlier(member, send).messages]
+    return [message["content"] for message in history.inquiry(member, send).earlier.messages]
 
 
 def test_what_the_model_could_not_read_is_not_sent_again(bob: Member) -> None:
@@ -149,33 +150,60 @@ def test_what_the_model_could_not_read_is_not_sent_again(bob: Member) -> None:
     too_long = ask(bob, "much", first.conversation)
     answer(bob, too_long, "", error_code="context_length_exceeded", prompt_tokens=0)
     send = Send("three", "mock", uuid4(), first.conversation.id)
-    found = exchanges.earlier(bob, send)
+    found = history.inquiry(bob, send).earlier
     assert [message["content"] for message in found.messages] == ["one", "two"]
     assert (found.dropped, found.too_long) == (1, 1)
     answer(bob, ask(bob, "three", first.conversation), "four")
-    assert exchanges.earlier(bob, send).too_long == 0
+    assert history.inquiry(bob, send).earlier.too_long == 0
+
+
+def test_a_message_that_is_too_long_is_told_by_how_much(
+    bob: Member, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = Engine(EngineConfig("mock", "openai", "http://x", "mock", context_length=4096))
+    monkeypatch.setattr(answers, "served", lambda: {"mock": engine})
+    long = ask(bob, "word " * 4000)
+    answer(bob, long, "", error_code="context_length_exceeded", prompt_tokens=0)
+    failed = fresh(long.answer)
+    assert failed.error
+    assert failed.error.text == (
+        "Your message has about 5,000 tokens. The model's context holds 4,096, with the answer. "
+        "Shorten it by about 1,900 tokens (39 %), send it in parts, or choose a model with a "
+        "larger context."
+    )
+    short = ask(bob, "word", long.conversation)
+    answer(bob, short, "", error_code="context_length_exceeded", prompt_tokens=0)
+    assert "older messages" in fresh(short.answer).error.text  # type: ignore[union-attr]
+
+
+def test_reasoning_has_its_share_of_tokens_and_time(bob: Member) -> None:
+    asked = ask(bob)
+    answer(bob, asked, packed(Said("a" * 40, "b" * 120)), completion_tokens=40)
+    figures = fresh(asked.answer).figures
+    assert figures
+    assert (figures.reasoning_tokens, figures.reasoning_ms) == (30, 750)
 
 
 def test_the_engines_own_count_is_learned(bob: Member) -> None:
     first = ask(bob, "x" * 376)
     answer(bob, first, "two", prompt_tokens=200)
     send = Send("three", "mock", uuid4(), first.conversation.id)
-    assert exchanges.earlier(bob, send).scale == 2.0
+    assert history.inquiry(bob, send).earlier.scale == 2.0
     other = Send("three", "another", uuid4(), first.conversation.id)
-    assert exchanges.earlier(bob, other).scale == 1.0
+    assert history.inquiry(bob, other).earlier.scale == 1.0
     left = exchanges.put(bob, Send("y" * 376, "mock", uuid4(), first.conversation.id), uuid4(), 2)
     answer(bob, left, "four", prompt_tokens=300)  # for its question alone
-    assert exchanges.earlier(bob, send).scale == 3.0
+    assert history.inquiry(bob, send).earlier.scale == 3.0
 
 
 def test_messages_beyond_those_looked_at_count_as_left_out(
     bob: Member, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(exchanges, "MAX_HISTORY", 2)
+    monkeypatch.setattr(history, "MAX_HISTORY", 2)
     first = ask(bob, "one")
     answer(bob, first, "two")
     answer(bob, ask(bob, "three", first.conversation), "four")
-    found = exchanges.earlier(bob, Send("five", "mock", uuid4(), first.conversation.id))
+    found = history.inquiry(bob, Send("five", "mock", uuid4(), first.conversation.id)).earlier
     assert ([m["content"] for m in found.messages], found.dropped) == (["three", "four"], 2)
 
 
@@ -216,17 +244,17 @@ def test_nobody_asks_while_an_answer_is_being_written(bob: Member) -> None:
 
 def test_a_repeated_message_is_recognised(bob: Member) -> None:
     asked = ask(bob)
-    again = exchanges.existing_exchange(bob, asked.question.id)
+    again = exchanges.existing_exchange(bob, Send("hi", "mock", asked.question.id))
     assert again
     assert (again.answer.id, again.conversation.id) == (asked.answer.id, asked.conversation.id)
-    assert exchanges.existing_exchange(bob, uuid4()) is None
+    assert exchanges.existing_exchange(bob, Send("hi", "mock", uuid4())) is None
 
 
 def test_an_id_that_is_somebodys_already(bob: Member) -> None:
     asked = ask(bob)
     user = User.objects.create_user("alice@acme.example")
     alice = bob.tenant.add_member(user, Role.OWNER, by="test")
-    assert exchanges.existing_exchange(alice, asked.question.id) is None
+    assert exchanges.existing_exchange(alice, Send("hi", "mock", asked.question.id)) is None
     with pytest.raises(ChatRefused, match="invalid_message"):
         exchanges.put(alice, Send("mine", "mock", asked.question.id), uuid4())
     assert Conversation.objects.count() == 1

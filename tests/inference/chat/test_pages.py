@@ -10,13 +10,15 @@ from django.utils import timezone
 from pytest_django.fixtures import Settings
 
 from audit.retention import legal_hold
-from inference.chat import conversations
+from inference.chat import conversations, exchanges
 from inference.chat.conversations import title_of
+from inference.chat.protocol import Send
 from inference.engines import forget
 from inference.models import Conversation
 from tenants import model_access
 from tenants.models import Member, Tenant, User
 from tenants.roles import Profile, Role
+from tests.inference.chat.test_answers import answer, ask
 from tests.people import join
 
 pytestmark = pytest.mark.django_db
@@ -145,10 +147,44 @@ def test_scripts_are_told_that_the_session_is_over(secret: Conversation) -> None
 def test_changes_need_the_token(bob: Member, secret: Conversation) -> None:
     client = Client(enforce_csrf_checks=True)
     client.force_login(bob.user, BACKEND)
-    for address in ("title/", "deletion/"):
+    for address in ("title/", "deletion/", "branch/", "fork/"):
         assert client.post(f"/chat/c/{secret.id}/{address}", {"title": "x"}).status_code == 403
         assert client.get(f"/chat/c/{secret.id}/{address}").status_code == 405
     assert title_of(Conversation.objects.get()) == "a secret"
+
+
+@pytest.mark.parametrize("address", ["branch/", "fork/"])
+def test_messages_of_others_are_as_unknown_as_ones_that_do_not_exist(
+    bob: Member, globex: Tenant, secret: Conversation, address: str
+) -> None:
+    question = ask(bob, "q", secret).question
+    other = ask(bob, "other").question
+    charlie = join(globex, "charlie@globex.example")
+    for who, conversation, message in (
+        (charlie, secret.id, question.id),
+        (charlie, uuid4(), uuid4()),
+        (bob, secret.id, other.id),
+        (bob, secret.id, uuid4()),
+        (bob, secret.id, "x"),
+    ):
+        answer = sign_in(who).post(f"/chat/c/{conversation}/{address}", {"message": message})
+        assert answer.status_code == 404
+    assert Conversation.objects.count() == 2
+
+
+def test_a_branch_is_chosen_and_copied(bob: Member, secret: Conversation) -> None:
+    first = ask(bob, "first", secret)
+    answer(bob, first, "1")
+    edited = Send("second", "mock", uuid4(), secret.id, edits=first.question.id)
+    exchanges.put(bob, edited, uuid4())
+    client, address = sign_in(bob), f"/chat/c/{secret.id}/"
+    shown = client.post(f"{address}branch/", {"message": first.answer.id}).json()["messages"]
+    assert [turn["text"] for turn in shown] == ["first", "1"]
+    assert client.get(f"{address}messages/").json()["messages"] == shown
+    copy = client.post(f"{address}fork/", {"message": first.answer.id}).json()
+    copied = client.get(f"{copy['url']}messages/").json()["messages"]
+    assert [turn["text"] for turn in copied] == ["first", "1"]
+    assert not {turn["id"] for turn in copied} & {turn["id"] for turn in shown}
 
 
 def test_what_a_legal_hold_keeps_is_not_deleted(bob: Member, secret: Conversation) -> None:

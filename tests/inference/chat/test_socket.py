@@ -229,6 +229,62 @@ def test_a_message_sent_twice_counts_once(connect: Connect, browse: Browse, engi
     assert len(found) == 2
 
 
+def again(socket: Socket, answer: str, **fields: Any) -> dict[str, Any]:
+    wish = {"message": str(uuid4()), "answer": answer, "model": "mock", **fields}
+    socket.say("again", **wish)
+    return socket.hear_until("started", "error")
+
+
+def test_another_answer_is_wanted_twice_and_billed_once(
+    connect: Connect, browse: Browse, platform: Platform, engine: Mock
+) -> None:
+    engine.behave(tokens=20)
+    socket, message = connect("bob", "acme"), str(uuid4())
+    first = socket.send("again?")
+    socket.answer()
+    second = again(socket, first["answer"]["id"], message=message)
+    socket.close()
+    tab = connect("bob", "acme")
+    assert again(tab, first["answer"]["id"], message=message)["answer"]["id"] == message
+    assert tab.answer() == words(20)
+    found = browse("bob").get(first["conversation"]["url"] + "messages/").json()["messages"]
+    assert [turn["id"] for turn in found] == [first["question"]["id"], message]
+    assert found[1]["siblings"] == second["answer"]["siblings"] == [first["answer"]["id"], message]
+    used = "select count(*) from inference_usage u join inference_message m using (completion_id)"
+    here = " where m.conversation_id = %s"
+    assert rows(platform, used + here, first["conversation"]["id"]) == [(2,)]
+
+
+def test_an_answer_goes_on_and_the_model_reads_its_beginning(
+    connect: Connect, browse: Browse, engine: Mock
+) -> None:
+    engine.behave(tokens=5)
+    socket = connect("bob", "acme")
+    first = socket.send("count", max_tokens=3)
+    begun = socket.answer()
+    more = again(socket, first["answer"]["id"], continues=True)
+    assert more["answer"]["before"]["text"] == begun
+    rest = socket.answer()
+    asked = engine.last_body()["messages"]
+    assert [message["content"] for message in asked[:2]] == ["count", begun]
+    assert [message["role"] for message in asked] == ["user", "assistant", "user"]
+    whole = stored(browse("bob"), more)
+    assert (whole["before"]["text"], whole["text"]) == (begun, rest)
+
+
+def test_nobody_has_anothers_message_answered(connect: Connect, engine: Mock) -> None:
+    engine.behave(tokens=2)
+    socket = connect("bob", "acme")
+    started = socket.send("mine")
+    socket.answer()
+    for answer in (started["answer"]["id"], str(uuid4())):
+        refused = again(connect("alice", "acme"), answer)
+        assert (refused["code"], refused["text"]) == (
+            "not_found",
+            "This conversation does not exist.",
+        )
+
+
 def test_one_answer_at_a_time_in_a_conversation(connect: Connect, engine: Mock) -> None:
     socket, tab = connect("bob", "acme"), connect("bob", "acme")
     started = socket.send()

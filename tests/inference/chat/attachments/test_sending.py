@@ -12,7 +12,7 @@ from pytest_django.fixtures import Settings
 from audit.erasure import erasers
 from audit.retention import data_classes
 from inference import engines
-from inference.chat import conversations, exchanges, fitting, prompt
+from inference.chat import conversations, exchanges, fitting, history, prompt
 from inference.chat.answers import turn
 from inference.chat.attachments import encryption, uploading
 from inference.chat.attachments.bounds import PER_MESSAGE
@@ -54,7 +54,9 @@ def ask(
 
 
 def content(member: Member, *ids: UUID) -> Content:
-    return exchanges.question(member, Send("What is it?", "mock", uuid4(), attachments=list(ids)))
+    return history.inquiry(
+        member, Send("What is it?", "mock", uuid4(), attachments=list(ids))
+    ).question
 
 
 def refusal(member: Member, *ids: UUID) -> str:
@@ -93,7 +95,9 @@ def test_an_image_goes_as_a_part_that_v1_takes(bob: Member) -> None:
 def test_a_later_question_has_the_files_of_earlier_ones(bob: Member) -> None:
     exchange = ask(bob, "What is it?", an_attachment(bob).id)
     answer(bob, exchange, "A letter.")
-    earlier = exchanges.earlier(bob, Send("And now?", "mock", uuid4(), exchange.conversation.id))
+    earlier = history.inquiry(
+        bob, Send("And now?", "mock", uuid4(), exchange.conversation.id)
+    ).earlier
     assert earlier.messages[0]["content"].startswith('<file name="a.txt">\nalpha')
     assert [message["role"] for message in earlier.messages] == ["user", "assistant"]
 
@@ -135,7 +139,7 @@ def test_what_does_not_fit_is_refused_with_how_much(bob: Member) -> None:
     with pytest.raises(ChatRefused) as refused:
         fitting.check(engine(), "mock", Earlier(), long)
     assert refused.value.problem
-    assert "about 3,16" in refused.value.problem.text
+    assert "about 2,24" in refused.value.problem.text
     fitting.check(engine(16_384), "mock", Earlier(), long)
 
 
@@ -177,7 +181,7 @@ def test_the_page_hears_what_fits(bob: Member, served: None) -> None:
 def test_the_page_hears_that_old_messages_give_way(bob: Member, served: None) -> None:
     exchange = ask(bob, "word " * 1_200)
     answer(bob, exchange, prompt_tokens=1_506)  # as estimated
-    new = an_attachment(bob, text="word " * 600)
+    new = an_attachment(bob, text="word " * 1_200)
     told = fit(bob, "mock", new, conversation=exchange.conversation.id).json()
     assert told["fits"]
     assert "oldest messages are left out" in told["text"]
