@@ -62,6 +62,10 @@ class Action(StrEnum):
     TEMPLATE_CREATE = "template:create"  # of prompts
     TEMPLATE_PUBLISH = "template:publish"  # a version
     TEMPLATE_DELETE = "template:delete"
+    PRESET_CREATE = "preset:create"  # of the chat
+    PRESET_CHANGE = "preset:change"
+    PRESET_DELETE = "preset:delete"
+    PRESET_DEFAULT = "preset:default"  # new chats of the tenant begin with it, or do not any more
     POLICY_CREATE = "policy:create"  # of decisions
     POLICY_WRITE = "policy:write"  # a version
     POLICY_SUBMIT = "policy:submit"  # a version to review

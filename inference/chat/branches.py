@@ -9,6 +9,7 @@ from inference.chat import conversations
 from inference.chat.attachments import sent
 from inference.chat.attachments.selection import shown_by_message
 from inference.chat.conversations import message_aad, title_of
+from inference.chat.presets.settings import NO_SETTINGS, set_settings, settings_of
 from inference.models import Conversation, Message
 from tenants.models import Member
 
@@ -40,6 +41,8 @@ def fork(conversation: Conversation, message_id: UUID) -> Conversation:
         copies = _copies(conversation.branch(message_id), copy, cipher)
         Message.objects.bulk_create(copies.values())
         _copy_files(member, copies)
+        if (settings := settings_of(conversation)) != NO_SETTINGS:
+            set_settings(copy, settings)
         copy.leaf = next(reversed(copies.values()), None)
         copy.save(update_fields=["leaf"])
     return copy

@@ -17,6 +17,7 @@ from inference.chat.attachments import sent
 from inference.chat.conversations import message_aad
 from inference.chat.library.temporary import is_temporary
 from inference.chat.placement import Request, placement
+from inference.chat.presets.settings import set_settings
 from inference.chat.problems import ChatRefused
 from inference.chat.protocol import Again, Send
 from inference.models import Author, Conversation, Message
@@ -99,7 +100,10 @@ def _exchange(member: Member, request: Request) -> Exchange:
 
 def _started(member: Member, send: Send) -> Conversation:
     temporary = is_temporary(member, wanted=send.temporary)
-    return conversations.start(member, send.model, send.text, temporary=temporary)
+    conversation = conversations.start(member, send.model, send.text, temporary=temporary)
+    if send.settings:
+        set_settings(conversation, send.settings)
+    return conversation
 
 
 def _question(

@@ -10,6 +10,7 @@ from inference.chat.attachments.composing import composed
 from inference.chat.attachments.selection import contents_by_message
 from inference.chat.content import Content
 from inference.chat.placement import Placement, Request, placement, shown_branch
+from inference.chat.presets.settings import NO_SETTINGS, settings_of
 from inference.chat.problems import TOO_LONG, ChatRefused
 from inference.chat.prompt import Earlier
 from inference.chat.protocol import Again, Send
@@ -37,7 +38,7 @@ def inquiry(member: Member, request: Request) -> Inquiry:
     place = placement(member, request)
     if place is None:
         assert not isinstance(request, Again)
-        return Inquiry(Earlier(), _sent(member, request))
+        return Inquiry(Earlier(settings=request.settings or NO_SETTINGS), _sent(member, request))
     rows, older = _rows(place)
     question = _question(member, request, rows)
     earlier = _earlier(rows, place, behind(member.tenant_id, request.model), older)
@@ -94,6 +95,7 @@ def _usage(rows: list[Message], others: list[UUID]) -> dict[UUID, Usage]:
 
 def _earlier(rows: list[Message], place: Placement, model: str, older: int) -> Earlier:
     usage, files = _usage(rows, place.others), contents_by_message(rows)
+    settings = settings_of(place.conversation)
     messages, dropped, scale, too_long = list[prompt.Message](), older, 1.0, 0
     for row, following in zip(rows, [*rows[1:], None], strict=False):
         end = usage.get(row.id)
@@ -101,13 +103,14 @@ def _earlier(rows: list[Message], place: Placement, model: str, older: int) -> E
             too_long += 1
         elif end and _counts(row, end, model):
             count = max(1, len(messages) + dropped - row.left_out)  # messages of that prompt
-            scale, too_long = prompt.scale(messages[-count:], end.prompt_tokens), 0
+            read = [*prompt.system_messages(settings), *messages[-count:]]
+            scale, too_long = prompt.scale(read, end.prompt_tokens), 0
         if following and _was_too_long(usage.get(following.id)):
             dropped += 1
         elif message := _message(row, files.get(row.id, [])):
             _add(messages, message)
     too_long += sum(_was_too_long(usage.get(other)) for other in place.others)
-    return Earlier(messages, dropped, scale, too_long)
+    return Earlier(messages, dropped, scale, too_long, settings)
 
 
 def _counts(row: Message, end: Usage, model: str) -> bool:

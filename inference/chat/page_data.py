@@ -16,9 +16,12 @@ from inference.chat import conversations
 from inference.chat.answers import branch_turns
 from inference.chat.library import folders, sharing, temporary
 from inference.chat.listed import listed
+from inference.chat.model_choices import choices
+from inference.chat.presets.listing import presets_of
+from inference.chat.presets.settings import settings_of
 from inference.chat.protocol import MAX_TEXT
 from inference.intake.access.allowed import context_length, models_for
-from inference.models import Conversation
+from inference.models import Conversation, PresetLevel
 from inference.text_extraction.kinds import endings
 from tenants.models import Member
 
@@ -44,6 +47,13 @@ def page_data(member: Member, opened: Conversation | None) -> Any:
         "temporary": temporary.rule(member),
         "models": (models := models_for(member)),
         "contexts": {name: context_length(member.tenant_id, name) for name in models},
+        "model_choices": choices(member),
+        "model_list": reverse("chat:models"),
+        "currency": settings.CURRENCY,
+        "presets": presets_of(member),
+        "preset_list": reverse("chat:presets"),
+        "preset_levels": {level.value: str(level.label) for level in PresetLevel},
+        "settings": reverse("chat:settings"),
         "max_text": MAX_TEXT,
         "files": reverse("chat:attachments"),
         "fit": reverse("chat:fit"),
@@ -58,7 +68,11 @@ def page_data(member: Member, opened: Conversation | None) -> Any:
 
 
 def with_messages(conversation: Conversation) -> dict[str, Any]:
-    return {"conversation": listed(conversation), "messages": branch_turns(conversation)}
+    return {
+        "conversation": listed(conversation),
+        "settings": settings_of(conversation),
+        "messages": branch_turns(conversation),
+    }
 
 
 class Shelf(NamedTuple):
@@ -197,6 +211,22 @@ def words() -> dict[str, str]:
         "wait_or_stop": _("Wait for the answer, or stop it with Esc."),
         "too_long": _("Too long: {n} of {max} characters."),
         "image": _("Image"),
+        "model_behind": _("leads to {model}"),
+        "model_context": _("context of {n} tokens"),
+        "model_images": _("images"),
+        "model_tools": _("tools"),
+        "model_hosted": _("outside this installation"),
+        "model_price": _("{in} and {out} {currency} per million tokens, in and out"),
+        "model_free": _("free of charge"),
+        "model_down": _("does not answer"),
+        "model_busy": _("busy"),
+        "model_busy_for": _("busy, about {n} s"),
+        "no_such_model": _("No model has these words."),
+        "no_preset": _("None"),
+        "default_preset": _("{name} (default)"),
+        "make_default": _("Let new chats begin with it"),
+        "end_default": _("New chats begin without it"),
+        "preset_saved": _("{name} is saved."),
         "files": _("Files"),
         "attached": _("{name} is attached, about {n} tokens."),
         "remove_file": _("Remove {name}"),

@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 
 from inference.chat import content
 from inference.chat.content import Content, readable_by
+from inference.chat.presets.settings import NO_SETTINGS, parameters
+from inference.chat.protocol import ChatSettings
 from inference.engines.base import Engine
 from inference.validation import requests
 from inference.validation.schemas import Body
@@ -33,6 +35,7 @@ class Earlier:
     dropped: int = 0  # older messages, and questions that the model could not read
     scale: float = 1.0  # the engine's tokens for each estimated one
     too_long: int = 0  # refusals by the engine in a row
+    settings: ChatSettings = NO_SETTINGS
 
 
 class Prompt(NamedTuple):
@@ -47,12 +50,15 @@ def fitted(
     messages = [*earlier.messages, {"role": "user", "content": question}]
     messages = [{**each, "content": readable_by(engine, each["content"])} for each in messages]
     latest = _latest(messages, question_room(earlier, engine))
-    answer = _answer_tokens(earlier, latest, engine.context_length)
+    system, settings = system_messages(earlier.settings), earlier.settings
+    answer = _answer_tokens(earlier, [*system, *latest], engine.context_length)
+    most = [each for each in (max_tokens, settings.max_tokens) if each]
     body = {
         "model": engine.config.name,
-        "messages": _alternating(latest),
-        "max_tokens": min(answer, max_tokens or answer),
+        "messages": [*system, *_alternating(latest)],
+        "max_tokens": min([answer, *most]),
         "stream": True,
+        **parameters(settings),
     }
     return Prompt(body, earlier.dropped + len(messages) - len(latest))
 
@@ -66,7 +72,11 @@ def _answer_tokens(earlier: Earlier, messages: list[Message], context: int) -> i
 
 def question_room(earlier: Earlier, engine: Engine) -> float:
     """Returns the estimated tokens of the longest prompt that leaves the answer enough."""
-    return room(engine.context_length) / _stretch(earlier)
+    return room(engine.context_length) / _stretch(earlier) - tokens(earlier.settings.system)
+
+
+def system_messages(settings: ChatSettings) -> list[Message]:
+    return [{"role": "system", "content": settings.system}] if settings.system else []
 
 
 def _stretch(earlier: Earlier) -> float:

@@ -17,6 +17,18 @@ Tokens = Annotated[int, msgspec.Meta(ge=1, le=2**31)]
 Number = Annotated[int, msgspec.Meta(ge=0, le=2**40)]
 
 
+class ChatSettings(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+    """Settings of a conversation. What is left out is the model's own default."""
+
+    system: str = ""
+    temperature: float | None = None
+    top_p: float | None = None
+    max_tokens: int | None = None
+    seed: int | None = None
+    stop: list[str] = []
+    reasoning_effort: str = ""
+
+
 # From the page -----------------------------------------------------------------------------------
 class Send(msgspec.Struct, frozen=True, tag="send"):
     """`message` is the page's own id for it: sent twice after a lost connection, it counts once."""
@@ -30,6 +42,7 @@ class Send(msgspec.Struct, frozen=True, tag="send"):
     temporary: bool = False  # starts a chat that is deleted when the person leaves it
     attachments: Annotated[list[UUID], msgspec.Meta(max_length=50)] = []
     summary: bool = False  # its answer stands in for the messages before it in later prompts
+    settings: ChatSettings | None = None  # of a conversation that it starts
 
 
 class Again(msgspec.Struct, frozen=True, tag="again"):

@@ -3,7 +3,7 @@ from typing import Any
 from django.urls import path
 
 from inference.chat import views
-from inference.chat.requests import attachments, documents, listing, quotas, shared
+from inference.chat.requests import attachments, documents, listing, presets, quotas, shared
 from inference.chat.requests.fit import message_fit
 from inference.chat.socket.consumer import ChatConsumer
 
@@ -34,6 +34,16 @@ urlpatterns = [
     path("c/<uuid:conversation>/fork/", views.fork, name="fork"),
     path("c/<uuid:conversation>/title/", views.title, name="title"),
     path("c/<uuid:conversation>/deletion/", views.deletion, name="deletion"),
+    path("models/", presets.models, name="models"),
+    path("settings/", presets.checked_settings, name="settings"),
+    path("presets/", presets.presets, name="presets"),
+    path("presets/<uuid:preset>/", presets.preset, name="preset"),
+    path("presets/<uuid:preset>/removal/", presets.preset_removal, name="preset_removal"),
+    path(
+        "c/<uuid:conversation>/settings/",
+        presets.conversation_settings,
+        name="conversation_settings",
+    ),
     path("fit/", message_fit, name="fit"),
     path("attachments/", attachments.attachments, name="attachments"),
     path("attachments/<uuid:attachment>/", attachments.attachment, name="attachment"),

@@ -20,6 +20,7 @@ from inference.chat import conversations as verbs
 from inference.chat.branches import NotInConversation
 from inference.chat.listed import listed
 from inference.chat.membership import membership, memberships
+from inference.chat.presets.listing import settings_form
 from inference.chat.problems import problem
 from inference.chat.requests.access import as_json, as_member, inside, own, signed_in
 from inference.chat.socket import tabs
@@ -55,6 +56,7 @@ def page(request: HttpRequest, conversation: UUID | None = None) -> HttpResponse
     with tenant_scope(member.tenant_id, user.pk):
         shown = {
             "data": page_data.page_data(member, opened),
+            **settings_form(member),
             "member": member,
             "members": list(memberships(user)),
             "text_lock": locked_texts.of(user),

@@ -25,6 +25,7 @@ from inference.models.assistants.webhook_action import WebhookAction
 from inference.models.assistants.widget_key import WidgetKey
 from inference.models.batch import Batch, BatchLine, BatchState, LineState
 from inference.models.chat.attachment import Attachment, AttachmentPiece
+from inference.models.chat.preset import Preset, PresetLevel
 from inference.models.completion import Checkpoint, Completion, State, Usage
 from inference.models.conversation import (
     Audience,
@@ -174,6 +175,8 @@ __all__ = [
     "PolicyPurpose",
     "PolicyVersionState",
     "Pool",
+    "Preset",
+    "PresetLevel",
     "PromotionStep",
     "PromptTemplate",
     "PromptTemplateVersion",

@@ -27,6 +27,7 @@ from inference.models import (
     Conversation,
     ConversationFolder,
     Message,
+    Preset,
     Usage,
 )
 from inference.models.completion import CheckpointQuerySet
@@ -163,6 +164,12 @@ def _attachments(tenant_id: UUID, subject_id: UUID) -> QuerySet[Attachment]:
     return Attachment.objects.filter(ciphertext | of_member, tenant_id=tenant_id)
 
 
+def _presets(tenant_id: UUID, subject_id: UUID) -> QuerySet[Preset]:
+    """Returns their own. Those for others are the tenant's texts, under its key."""
+    ciphertext = Q(data_key_id__in=key_ids(tenant_id, subject_id))
+    return Preset.objects.filter(ciphertext | Q(member__subject_id=subject_id), tenant_id=tenant_id)
+
+
 def _erase_conversations(tenant_id: UUID, subject_id: UUID) -> Evidence:
     _all, files = _attachments(tenant_id, subject_id).delete()
     _all, by_table = _conversations(tenant_id, subject_id).delete()
@@ -172,6 +179,7 @@ def _erase_conversations(tenant_id: UUID, subject_id: UUID) -> Evidence:
         "messages": by_table.get("inference.Message", 0),
         "folders": folders,
         "attachments": files.get("inference.Attachment", 0),
+        "presets": _presets(tenant_id, subject_id).delete()[0],
     }
 
 
@@ -180,6 +188,7 @@ def _conversations_left(tenant_id: UUID, subject_id: UUID) -> int:
     rows = (
         _conversations(tenant_id, subject_id),
         _attachments(tenant_id, subject_id),
+        _presets(tenant_id, subject_id),
         _folders(tenant_id, subject_id),
         Message.objects.filter(**keys),
         AttachmentPiece.objects.filter(**keys),

@@ -8,6 +8,7 @@ from uuid import UUID
 
 import msgspec
 import orjson
+from msgspec import to_builtins
 
 from audit.actions import Action
 from audit.exports.portability import Portable, Row, register
@@ -17,7 +18,9 @@ from audit.search import texts
 from inference.chat.attachments.encryption import content_of, name_of
 from inference.chat.conversations import said_in, title_of
 from inference.chat.library import folders, rating
-from inference.models import Attachment, Conversation, Message, Usage
+from inference.chat.presets.settings import settings_of
+from inference.chat.presets.storing import readable as readable_preset
+from inference.models import Attachment, Conversation, Message, Preset, Usage
 from inference.order import unpacked
 from inference.personal_data import (
     action_calls,
@@ -106,6 +109,7 @@ def _conversations(tenant_id: UUID, subject_id: UUID) -> Iterator[Row]:
             "id": conversation.id,
             "title": title_of(conversation),
             "model": conversation.model,
+            "settings": to_builtins(settings_of(conversation)),
             "created_at": conversation.created_at,
             "folder": conversation.folder and folders.name_of(conversation.folder),
             "pinned_at": conversation.pinned_at,
@@ -151,6 +155,13 @@ def _content(attachment: Attachment) -> Row:
     return {"text": content.decode()}
 
 
+def _presets(tenant_id: UUID, subject_id: UUID) -> Iterator[Row]:
+    rows = Preset.objects.filter(tenant_id=tenant_id, member__subject_id=subject_id)
+    for preset in rows.order_by("created_at"):
+        content = readable_preset(preset)
+        yield {"id": preset.id, **(to_builtins(content) if content else {})}
+
+
 def _usage(tenant_id: UUID, subject_id: UUID) -> Iterator[Row]:
     for events in _in_batches(tenant_id, subject_id):
         rows = Usage.objects.filter(completion_id__in=[event.request_id for event in events])
@@ -162,6 +173,7 @@ def register_portables() -> None:
     register(Portable("requests", _requests))
     register(Portable("conversations", _conversations))
     register(Portable("attachments", _attachments))
+    register(Portable("presets", _presets))
     register(Portable("dialogues", dialogues.exported))
     register(Portable("action_calls", action_calls.exported))
     register(Portable("usage", _usage))

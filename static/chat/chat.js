@@ -5,6 +5,8 @@ import * as acts from "./acts.js";
 import { Composer } from "./composer.js";
 import { draftOf, keepDraft, keepQueue, queueOf } from "./drafts.js";
 import { gauge } from "./gauge.js";
+import "./model_picker.js";
+import { ChatSettings } from "./settings.js";
 import { Connection, NOT_A_MEMBER, SIGNED_OUT, TENANT_CLOSED, TOO_MANY } from "./connection.js";
 import * as notices from "./notices.js";
 import { at, data, say } from "./page.js";
@@ -22,6 +24,7 @@ const sidebar = new Sidebar(data.listing);
 const search = new Search();
 const composer = new Composer();
 const waitingMessages = new WaitingMessages();
+const settings = new ChatSettings();
 const connection = new Connection(data.socket);
 const unconfirmed = new Map(); // message id -> { send, view }
 let view = { conversation: null }; // what the thread shows; a new object for each change
@@ -31,6 +34,7 @@ function show(opened, { push = true } = {}) {
   if (opened?.conversation.id !== view.conversation?.id) temporary.end(view.conversation);
   view = { conversation: opened?.conversation ?? null };
   thread.show(opened?.messages ?? []);
+  settings.show(view.conversation, opened?.settings);
   if (view.conversation) composer.model = view.conversation.model;
   if (push) history.pushState({}, "", view.conversation?.url ?? data.home);
   const id = view.conversation?.id ?? null;
@@ -163,6 +167,7 @@ function begun(conversation) {
   history.replaceState({}, "", conversation.url);
   composer.begun(conversation.id, conversation.temporary);
   waitingMessages.begun(conversation.id);
+  settings.begun(conversation);
 }
 
 // A refused message is back where it came from: no text is lost.
@@ -241,6 +246,7 @@ connection.addEventListener("lost", ({ detail: { code, online } }) => {
 });
 
 // What the person does ---------------------------------------------------------------------------
+settings.addEventListener("model", ({ detail }) => (composer.model = detail));
 composer.addEventListener("send", ({ detail }) => ask(detail));
 composer.addEventListener("queue", ({ detail }) => waitingMessages.add({ ...detail, message: uuid() }));
 composer.addEventListener("model", state);
@@ -267,7 +273,7 @@ function ask({ text, model, message = uuid(), attachments = [], ...more }) {
     { id: message, author: "user", text, attachments, unconfirmed: true },
     { id: uuid(), author: "assistant", text: "", streaming: true, unconfirmed: true },
   ];
-  const fresh = conversation ? {} : { temporary: temporary.wanted() };
+  const fresh = conversation ? {} : { temporary: temporary.wanted(), settings: settings.wanted };
   const files = { attachments: attachments.map(({ id }) => id) };
   const send = { type: "send", message, conversation, text, model, ...files, ...fresh, ...wished(more) };
   if (send.edits) thread.cut(send.edits);

@@ -11,7 +11,7 @@ from inference.chat.fitting import Fit, fit
 from inference.chat.problems import ChatRefused, explained
 from inference.chat.prompt import Earlier
 from inference.chat.requests.access import as_json, as_member, signed_in
-from inference.intake.access.allowed import chosen_engine
+from inference.intake.access.allowed import choices_for
 from tenants.models import Member, User
 
 
@@ -34,7 +34,7 @@ def message_fit(request: HttpRequest, user: User) -> HttpResponse:
 
 
 def _fit(member: Member, model: str, conversation: UUID | None, text: str, ids: list[UUID]) -> Fit:
-    engine = chosen_engine(member, model)
+    engine = choices_for(member).get(model)
     if engine is None:
         raise ChatRefused("model_not_found")
     earlier = history.so_far(member, conversation, model) if conversation else Earlier()

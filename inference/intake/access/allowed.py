@@ -227,12 +227,13 @@ def models_for(member: Member) -> list[str]:
     return [*models, *(row.name for row in named if _is_choice(row, models))]
 
 
-def chosen_engine(member: Member, model: str) -> Engine | None:
-    """Returns the engine of one of `models_for`; None for any other name."""
-    if model not in models_for(member):
-        return None
-    target = _named(member.tenant_id, model) or _behind_alias(member.tenant_id, model)
-    return target.engine if target else None
+def choices_for(member: Member) -> dict[str, Engine]:
+    """Returns the engine behind each of `models_for`."""
+    tenant = member.tenant_id
+    named = (
+        (name, _named(tenant, name) or _behind_alias(tenant, name)) for name in models_for(member)
+    )
+    return {name: target.engine for name, target in named if target}
 
 
 def _is_choice(alias: AliasInForce, models: list[str]) -> bool:

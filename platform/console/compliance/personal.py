@@ -342,9 +342,9 @@ MAP: dict[str, dict[Data, str]] = {
     },
     "inference.Conversation": {
         D.PSEUDONYM: "member",
-        D.CONTENT: "title_ciphertext",
+        D.CONTENT: "title_ciphertext settings_ciphertext",
         D.BEHAVIOUR: "model created_at updated_at pinned_at archived_at folder temporary",
-        D.NONE: "id tenant data_key_id leaf",
+        D.NONE: "id tenant data_key_id settings_key_id leaf",
     },
     "inference.ConversationShare": {
         D.PSEUDONYM: "member",
@@ -369,6 +369,11 @@ MAP: dict[str, dict[Data, str]] = {
         D.CONTENT: "name_ciphertext ciphertext",
         D.BEHAVIOUR: "kind media_type size pages tokens created_at",
         D.NONE: "id tenant message number data_key_id",
+    },
+    "inference.Preset": {  # of a team or a tenant: its texts, and nobody's own
+        D.PSEUDONYM: "member created_by",
+        D.CONTENT: "ciphertext",
+        D.NONE: "id tenant team is_default data_key_id created_at changed_at",
     },
     "inference.AttachmentPiece": {
         D.CONTENT: "ciphertext",

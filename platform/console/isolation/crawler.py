@@ -318,7 +318,7 @@ class Walk:
             return home.tenant.name
         if name == "conversation":
             return str(side.objects.conversation(_chatting(side, step)))
-        if name in ("folder", "share", "message", "attachment"):
+        if name in ("folder", "share", "message", "attachment", "preset"):
             return str(getattr(side.objects, name)(_chatting(side, step)))
         if name == "upload":
             return str(_upload(side, step))

@@ -470,6 +470,14 @@ PAGES: tuple[ExpectedPage, ...] = (
     ExpectedPage("chat/folders/<uuid:folder>/name/", acts=P.CHAT, form={"name": "x"}),
     ExpectedPage("chat/folders/<uuid:folder>/deletion/", acts=P.CHAT),
     ExpectedPage("chat/fit/", acts=P.CHAT),
+    ExpectedPage("chat/models/", sees=P.CHAT),
+    ExpectedPage("chat/settings/", acts=P.CHAT),
+    ExpectedPage(
+        "chat/presets/", sees=P.CHAT, acts=P.CHAT, form={"name": "x", "level": "personal"}
+    ),
+    ExpectedPage("chat/presets/<uuid:preset>/", acts=P.CHAT, form={"name": "x"}),
+    ExpectedPage("chat/presets/<uuid:preset>/removal/", acts=P.CHAT),
+    ExpectedPage("chat/c/<uuid:conversation>/settings/", acts=P.CHAT, form={"settings": "{}"}),
     ExpectedPage(
         "chat/attachments/", sees=P.CHAT, acts=P.CHAT, form={"name": "a.txt", "size": "1"}
     ),

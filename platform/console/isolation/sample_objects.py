@@ -32,6 +32,8 @@ from inference.batch.file_store import FileOwner, FileWriter
 from inference.chat import conversations
 from inference.chat.attachments import uploading as attaching
 from inference.chat.library import folders, sharing
+from inference.chat.presets import storing
+from inference.chat.presets.storing import PresetContent
 from inference.data_sets import uploading
 from inference.data_sets.chunks import RowWriter
 from inference.data_sets.rows import Row
@@ -80,6 +82,8 @@ from inference.models import (
     Passage,
     PassageWord,
     PolicyEvaluation,
+    Preset,
+    PresetLevel,
     PromptTemplate,
     State,
     TaskSet,
@@ -231,6 +235,11 @@ class Objects:
             created_at=timezone.now(),
         )
 
+    def preset(self, member: Member) -> Any:
+        row = Preset.objects.filter(member_id=member.pk).first()
+        content = PresetContent(self._secret)
+        return (row or storing.create(member, PresetLevel.PERSONAL, content)).pk
+
     def attachment(self, member: Member) -> Any:
         row = Attachment.objects.unsent().filter(member_id=member.pk).first()
         if row is None:
@@ -262,6 +271,7 @@ class Objects:
             UsageDay,
             Completion,
             Attachment,
+            Preset,
             Conversation,
             ConversationFolder,
         ):

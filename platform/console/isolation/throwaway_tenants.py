@@ -105,6 +105,7 @@ def _side(name: str) -> Side:
     side.objects.furnish()
     side.objects.conversation(side.chatting)
     side.objects.attachment(side.chatting)
+    side.objects.preset(side.chatting)
     side.objects.upload(side.chatting)
     return side
 

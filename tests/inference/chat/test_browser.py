@@ -147,6 +147,27 @@ def test_a_file_goes_with_a_question(enter: Enter, browse: Browse) -> None:
     assert browse("bob").get(str(link.get_attribute("href"))).text == "Meet at nine."
 
 
+def test_a_model_and_settings_are_chosen_by_keyboard(enter: Enter, browse: Browse) -> None:
+    page = enter()
+    model = page.get_by_role("combobox", name="Model")
+    model.press("ArrowDown")
+    expect(page.get_by_role("option").first).to_contain_text("context of 4,096 tokens")
+    model.fill("none like this")
+    expect(page.get_by_text("No model has these words.")).to_be_visible()
+    model.press("Escape")
+    expect(model).to_have_value("mock")
+    page.get_by_role("button", name="Settings of this chat").press("Enter")
+    settings = page.get_by_role("dialog", name="Settings of this chat")
+    settings.get_by_label("System prompt").fill("Be brief.")
+    settings.get_by_label("Temperature").fill("0.5")
+    settings.get_by_role("button", name="Use in this chat").press("Enter")
+    expect(settings).to_be_hidden()
+    ask(page)
+    finished(page)
+    opened = browse("bob").get(page.url + "messages/").json()
+    assert opened["settings"] == {"system": "Be brief.", "temperature": 0.5}
+
+
 @pytest.mark.soak("zh-CN")
 @pytest.mark.parametrize(
     ("locale", "before"),
@@ -160,7 +181,7 @@ def test_who_waits_sees_how_many_go_before(
     others = connect("alice")
     asked = [others.send()["answer"]["id"] for _ in range(MOCK_SLOTS + 2)]
     engine.behave(tokens=20)
-    page.locator("textarea").fill("Hello")
+    page.locator("#text").fill("Hello")
     page.keyboard.press("Enter")
     waiting = last_answer(page).locator(".waiting")
     expect(waiting).to_contain_text(re.compile(before), timeout=10_000)

@@ -1,0 +1,1 @@
+"""System prompts and parameters of conversations, and presets of them."""
