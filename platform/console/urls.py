@@ -51,6 +51,7 @@ from console.usage import (
     batches,
     overview,
     sessions,
+    trends,
     usage_pages,
     waiting_requests,
 )
@@ -98,6 +99,7 @@ in_tenant = [
     path("chart/", overview.chart, name="chart"),
     path("shares/", overview.shares, name="shares"),
     path("search/", search_pages.search, name="search"),
+    path("trends/", trends.trends, name="trends"),
     path("usage/", usage_pages.usage, name="usage"),
     path("usage/export/", usage_pages.export, name="usage_export"),
     path("requests/", request_log.requests, name="requests"),
@@ -437,6 +439,7 @@ urlpatterns = [
     path("console/chart/", overview.platform_chart, name="platform_chart"),
     path("console/shares/", overview.platform_shares, name="platform_shares"),
     path("console/search/", search_pages.all_search, name="all_search"),
+    path("console/trends/", trends.platform_trends, name="platform_trends"),
     path("console/usage/", usage_pages.all_usage, name="all_usage"),
     path("console/usage/export/", usage_pages.all_export, name="all_usage_export"),
     path("console/requests/", request_log.all_requests, name="all_requests"),

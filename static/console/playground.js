@@ -6,7 +6,7 @@ form?.addEventListener("submit", (event) => {
   event.preventDefault();
   stop();
   const fields = Object.fromEntries(
-    [...new FormData(form)].filter(([name, value]) => value && !/^model-|^csrf/.test(name)),
+    [...new FormData(form)].filter(([name, value]) => value && !/^(model-|code-|csrf)/.test(name)),
   );
   for (const column of form.querySelectorAll("[data-column]")) {
     clear(column);
@@ -14,6 +14,9 @@ form?.addEventListener("submit", (event) => {
     if (model) run(column, model, fields);
   }
 });
+
+// The choice of a language does not change the request.
+document.querySelector("#code")?.addEventListener("change", (event) => event.stopPropagation());
 
 form?.querySelector("[data-stop]").addEventListener("click", stop);
 

@@ -41,6 +41,7 @@ _encoder = msgspec.json.Encoder()
 
 
 class PlaygroundConsumer(AsyncWebsocketConsumer):
+    channel_layer_alias = ""  # no other process has messages for it
     session: ChatSession
     _counted = _over = False
     _task: asyncio.Task[None] | None = None

@@ -11,8 +11,9 @@ from django.utils import timezone
 
 from console.authorization import ConsoleRequest, permitted, signed_in, twin_pages
 from console.home import landing
-from console.usage import figures
+from console.usage import figures, trends
 from console.usage.log_links import log_url
+from console.usage.usage_filter import WEEK
 from inference.engines import answering, engines_of, served
 from inference.engines.health import reachability
 from inference.models import Completion, State
@@ -37,6 +38,7 @@ def _overview(request: ConsoleRequest) -> HttpResponse:
         "chart_url": _part_url(tenant, "chart"),
         "shares_url": _part_url(tenant, "shares"),
         "log_url": log_url(tenant.name if tenant else None),
+        **trends.context(tenant, WEEK),
         **_shares_of(tenant),
     }
     return render(request, "console/overview/page.html", context)
