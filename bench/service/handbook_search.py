@@ -6,7 +6,7 @@ from operator import mul
 
 from bench.service.assistant import HANDBOOK_URL
 from inference.assistants.understanding import normalised
-from inference.knowledge import ranking, words
+from inference.knowledge import ranking, search_words
 from inference.knowledge.reading import cutting, markdown
 
 Embed = Callable[[Sequence[str]], list[list[float]]]
@@ -35,7 +35,7 @@ class Handbook:
         ]
         texts = [" › ".join(part.titles) + "\n" + part.text for _name, part in sections]
         self._vectors = [normalised(vector) for vector in embed(texts)]
-        self._counts = [words.of_passage(part.titles, part.text) for _name, part in sections]
+        self._counts = [search_words.of_passage(part.titles, part.text) for _name, part in sections]
 
     def search(self, query: str, vector: Sequence[float]) -> list[Passage]:
         """Returns the best passages; the score is the relevance, from 0 to 1."""
@@ -49,7 +49,7 @@ class Handbook:
         return [replace(self._passages[number], score=relevance[number]) for number in best]
 
     def _shared(self, query: str) -> tuple[ranking.Weights, dict[int, float]]:
-        query_words = list(words.counted(query))
+        query_words = list(search_words.counted(query))
         having = [sum(word in each for each in self._counts) for word in query_words]
         by_word = {
             number: ranking.weight(len(self._counts), count)

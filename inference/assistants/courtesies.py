@@ -1,7 +1,7 @@
 """Sentences that mean the same whatever goes on: thanks, farewells, "that does not help"."""
 
-from inference.assistants import sentences
-from inference.assistants.message import Message
+from inference.assistants import set_phrases
+from inference.assistants.intent_steps import Message
 from inference.assistants.state import Ask, Confirm, Done, Pending, Say, Search, Step
 from inference.assistants.transitions import Next, changed, ended, hand_over, settled
 
@@ -14,7 +14,7 @@ def courtesy(message: Message) -> Next | None:
     state = message.state
     if message.means("cancel", "thanks", "no"):
         return settled(state), Say("cancelled")
-    if sentences.wish(message.text):
+    if set_phrases.wish(message.text):
         return _wish(message)
     if state.pending is None or state.pending.kind == "more":
         return _discontent(message) or _where_nothing_is_open(message)
@@ -28,9 +28,9 @@ def _discontent(message: Message) -> Next | None:
     state = message.state
     if state.pending is None or _names_another_wish(message):
         return None
-    if sentences.is_disagreement(message.text):
+    if set_phrases.is_disagreement(message.text):
         return hand_over(state, "not_accepted")
-    if not sentences.is_unhelpful(message.text):
+    if not set_phrases.is_unhelpful(message.text):
         return None
     state = changed(state, unhelpful=state.unhelpful + 1)
     if state.unhelpful >= _MOST_UNHELPFUL:

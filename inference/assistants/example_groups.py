@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 
-from inference.assistants import sentences
+from inference.assistants import set_phrases
 from inference.assistants.slots.extraction import extract
 from inference.assistants.spec import AssistantSpec, Intent
 
@@ -20,7 +20,7 @@ class Example:
     def __init__(self, intent: Intent, language: str, text: str) -> None:
         self.intent, self.language, self.text = intent.name, language, text
         rest = _DIGITS.sub(" ", extract(intent.slots, text).rest)
-        self.words = frozenset(_CJK.sub(r" \1 ", sentences.plain(rest)).split())
+        self.words = frozenset(_CJK.sub(r" \1 ", set_phrases.plain(rest)).split())
         self.group = -1
 
 

@@ -9,7 +9,7 @@ import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 
-from inference.assistants import sentences
+from inference.assistants import set_phrases
 from inference.assistants.slots.dates import dates
 from inference.assistants.slots.numbers import numbers
 from inference.assistants.spec import Value
@@ -59,7 +59,7 @@ def unsupported(text: str, passages: Sequence[Passage], facts: Mapping[str, Valu
 
 def speaks(text: str, language: str) -> bool:
     """Returns whether a text is in the language, as far as its script shows."""
-    return sentences.language(text, language, ["en", "zh"]) == language
+    return set_phrases.language(text, language, ["en", "zh"]) == language
 
 
 def _texts(passages: Sequence[Passage]) -> Iterable[str]:

@@ -1,7 +1,7 @@
 """Replies to what the assistant has asked: a slot's value, a confirmation, one of two intents."""
 
-from inference.assistants import sentences
-from inference.assistants.message import Message
+from inference.assistants import set_phrases
+from inference.assistants.intent_steps import Message
 from inference.assistants.slots.extraction import Extracted, extract
 from inference.assistants.spec import Intent, Slot
 from inference.assistants.state import Arguments, Ask, Confirm, Pending, Say
@@ -42,7 +42,7 @@ def _to_question(message: Message, intent: Intent, name: str) -> Next | None:
 
 def _answers(message: Message, slot: Slot, values: Arguments) -> Arguments:
     """Returns the values that an answer sets: what was asked for, what was open, corrections."""
-    correction = sentences.is_correction(message.text)
+    correction = set_phrases.is_correction(message.text)
     others = {
         name: value
         for name, value in values.items()
@@ -50,7 +50,7 @@ def _answers(message: Message, slot: Slot, values: Arguments) -> Arguments:
     }
     if slot.name not in values:
         return others
-    if slot.kind == "text" and (sentences.is_empty(message.text) or (correction and others)):
+    if slot.kind == "text" and (set_phrases.is_empty(message.text) or (correction and others)):
         return others  # "no" is no address; nor is "wait, it is order 7"
     return {**others, slot.name: values[slot.name]}
 
@@ -64,7 +64,7 @@ def _changed_mind(message: Message, slot: Slot | None, extracted: Extracted) -> 
     intent = message.sure_intent(least)
     if intent is None or intent.name == message.state.intent:
         return None
-    return intent if sentences.size(sentences.unframed(extracted.rest)) >= 2 else None
+    return intent if set_phrases.size(set_phrases.unframed(extracted.rest)) >= 2 else None
 
 
 # A confirmation ---------------------------------------------------------------------------------
@@ -75,14 +75,14 @@ def _to_confirmation(message: Message, intent: Intent, pending: Pending) -> Next
         return settled(message.state), Say("cancelled")
     extracted = extract(intent.slots, message.text, "", message.today)
     differs = _differ(extracted.values, message.state.slots)
-    if differs and sentences.is_correction(message.text):  # it is confirmed anew in any case
+    if differs and set_phrases.is_correction(message.text):  # it is confirmed anew in any case
         return message.fill(intent, extracted.values)
     if other := _changed_mind(message, None, extracted):
         return message.begin(other)
     if differs:
         return message.fill(intent, extracted.values)
     texts = [slot.name for slot in intent.slots if slot.kind == "text"]
-    if len(texts) == 1 and sentences.is_correction(message.text):
+    if len(texts) == 1 and set_phrases.is_correction(message.text):
         return message.ask(texts[0])
     step = Confirm(pending.action, pending.arguments, intent.name)
     return not_understood(message.spec, message.state, step, "not_confirmed")
@@ -106,10 +106,10 @@ def _to_options(message: Message, pending: Pending) -> Next | None:
 def _option(message: Message, options: list[Intent]) -> Intent | None:
     if len(options) == 1 and message.means("yes", "thanks"):
         return options[0]
-    number = sentences.ordinal(message.text)
+    number = set_phrases.ordinal(message.text)
     if 0 < number <= len(options):
         return options[number - 1]
-    titles = [each for each in options if sentences.has_one(message.text, each.title.values())]
+    titles = [each for each in options if set_phrases.has_one(message.text, each.title.values())]
     if len(titles) == 1:
         return titles[0]
     return _likely(message, options)

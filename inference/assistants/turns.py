@@ -14,9 +14,9 @@ from collections.abc import Sequence
 from datetime import date
 from typing import Protocol
 
-from inference.assistants import sentences
+from inference.assistants import set_phrases
 from inference.assistants.courtesies import courtesy
-from inference.assistants.message import Message
+from inference.assistants.intent_steps import Message
 from inference.assistants.replies import reply
 from inference.assistants.spec import AssistantSpec
 from inference.assistants.state import Result, Say, State, Wait
@@ -61,7 +61,7 @@ def take(
     if state.over:
         return state, Wait()
     message = Message(spec, state, text, predictions, today)
-    if sentences.wants_human(message.text, spec.hand_over_words):
+    if set_phrases.wants_human(message.text, spec.hand_over_words):
         return hand_over(message.state, "asked")
     if message.state.turns > spec.most_turns:
         return hand_over(message.state, "turn_limit")

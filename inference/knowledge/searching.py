@@ -6,7 +6,7 @@ Only the passages that are returned are decrypted.
 from typing import NamedTuple
 from uuid import UUID
 
-from inference.knowledge import encryption, ranking, vectors, words
+from inference.knowledge import encryption, ranking, search_words, vectors
 from inference.knowledge.base_keys import BaseSecrets
 from inference.knowledge.embedding import Vector
 from inference.knowledge.encryption import Text
@@ -99,7 +99,7 @@ class _Search:
         secrets = BaseSecrets.of(base)
         self._base, self._vector = base, vectors.literal(secrets.turned(vector))
         self._passages = int(rows(_SIZE, [base.pk])[0][0])
-        self._weights = self._weigh([secrets.word(word) for word in words.counted(query)])
+        self._weights = self._weigh([secrets.word(word) for word in search_words.counted(query)])
 
     def best(self, most: int) -> list[Cited]:
         candidates = list({*self._nearest(), *self._sharing()})

@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from audit.actions import Action
 from audit.retention import legal_hold
-from inference.knowledge import encryption, vectors, words
+from inference.knowledge import encryption, search_words, vectors
 from inference.knowledge.base_keys import BaseSecrets
 from inference.knowledge.deleting import discard
 from inference.knowledge.embedding import Vector
@@ -50,7 +50,7 @@ def add(document: Document, passages: Sequence[Section], embedded: Sequence[Vect
         secrets, cipher = BaseSecrets.of(document.base), encryption.cipher_for(document)
         first = document.embedded - len(passages)
         for number, (passage, vector) in enumerate(zip(passages, embedded, strict=True), first):
-            counts = words.of_passage(passage.titles, passage.text)
+            counts = search_words.of_passage(passage.titles, passage.text)
             text = Text(passage.titles, passage.anchor, passage.text, passage.url)
             row = (
                 document.tenant_id,

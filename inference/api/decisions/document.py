@@ -1,6 +1,6 @@
 """The operations of decisions, for the OpenAPI document."""
 
-from inference.api.deciding.requests import FIELDS
+from inference.api.decision_flow.requests import FIELDS
 from inference.api.document.operation import JSON, Kind, Operation, Operations, Section, query
 from inference.api.document.schemas import (
     BOOLEAN,

@@ -5,8 +5,8 @@ from functools import partial
 from typing import Any
 
 from audit.trail.truncated_address import network
-from inference.api.deciding import answers, flow, requests
-from inference.api.deciding.requests import DecisionRequest
+from inference.api.decision_flow import answers, flow, requests
+from inference.api.decision_flow.requests import DecisionRequest
 from inference.api.decisions.own import own_decision
 from inference.api.http import lists
 from inference.api.http.callers import address_charged_caller, caller_of, charged_caller

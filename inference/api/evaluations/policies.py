@@ -24,13 +24,13 @@ from inference.api.evaluations.submitting import (
     caller_of,
 )
 from inference.api.refusals import REFUSALS, as_error
-from inference.decisions import asking, current_version, evaluating, policies
+from inference.decisions import current_version, evaluating, model_question, policies
 from inference.decisions.calibration import Unfit
 from inference.decisions.evaluation.labelled_file import Row
 from inference.decisions.evaluation.report import NoFigures
 from inference.decisions.spec import CHAT, PolicySpec
 from inference.engines import engines_of
-from inference.evaluation.asking import ROUTE
+from inference.evaluation.side_order import ROUTE
 from inference.intake.access import allowed
 from inference.intake.context import Context
 from inference.intake.errors import NotAdmitted
@@ -142,7 +142,7 @@ async def _score(
     try:
         engine = allowed.engine_for(caller, spec.model)
         tokens = {t for each in engines_of(engine.config.name) for t in each.control_tokens}
-        body = asking.body_of(spec, row.input, tokens)
+        body = model_question.body_of(spec, row.input, tokens)
         arrival = Arrival(ROUTE, address_counted_at=COUNTED)
         form = Form.CHAT if spec.form == CHAT else Form.TEXT
         options = Options(klass=KLASS, affinity=evaluation.version_id.hex)
@@ -168,7 +168,7 @@ def _score_in(frame: Frame, spec: PolicySpec) -> float:
         if frame.status >= 500:
             raise RowFailed(code, frame.retry_after or LEAST_WAIT_S)
         raise Refused(code)
-    score = asking.score_in(frame.body, spec)
+    score = model_question.score_in(frame.body, spec)
     if score is None:
         raise Refused("no_score")
     return score

@@ -12,9 +12,9 @@ from channels.db import database_sync_to_async
 
 from inference.api.refusals import REFUSALS, as_error
 from inference.engines import engines_of
-from inference.evaluation import asking, cost
-from inference.evaluation.asking import CLASS, ROUTE, Asked
+from inference.evaluation import cost, side_order
 from inference.evaluation.content import SCORED, Content
+from inference.evaluation.side_order import CLASS, ROUTE, Asked
 from inference.intake.access.allowed import target_for
 from inference.intake.context import Context
 from inference.intake.errors import KeyTaken, NotAdmitted
@@ -125,7 +125,7 @@ def _submission(
     return Submission(
         caller=caller,
         engine=engine,
-        body=asking.body_of(work, engine.config.model),
+        body=side_order.body_of(work, engine.config.model),
         chat=False,
         route=ROUTE,
         stream=False,

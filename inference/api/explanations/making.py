@@ -14,7 +14,7 @@ from channels.db import database_sync_to_async
 
 from audit.keys.keyring import Unreadable
 from inference.api.refusals import REFUSALS, as_error
-from inference.decisions import asking, current_version, explaining
+from inference.decisions import current_version, explaining, model_question
 from inference.decisions.explaining import Explanation, Progress, Recorded
 from inference.decisions.policies import spec_of
 from inference.decisions.spec import CHAT, PolicySpec
@@ -142,7 +142,7 @@ async def _scores(
 def _body(
     spec: PolicySpec, inputs: Sequence[Mapping[str, Any]], tokens: set[str]
 ) -> dict[str, Any]:
-    bodies = [asking.body_of(spec, input, tokens) for input in inputs]
+    bodies = [model_question.body_of(spec, input, tokens) for input in inputs]
     if len(bodies) == 1:
         return bodies[0]
     return {**bodies[0], "prompt": [body["prompt"] for body in bodies]}
@@ -152,7 +152,7 @@ def _read_scores(answer: bytes, spec: PolicySpec, count: int) -> list[float | No
     scores: list[float | None] = [None] * count
     for choice in orjson.loads(answer)["choices"]:
         alone = orjson.dumps({"choices": [choice]})
-        scores[choice.get("index", 0)] = asking.score_in(alone, spec)
+        scores[choice.get("index", 0)] = model_question.score_in(alone, spec)
     return scores
 
 

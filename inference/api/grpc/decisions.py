@@ -2,9 +2,9 @@
 
 import asyncio
 
-from inference.api.deciding import flow, requests
-from inference.api.deciding.flow import Decided
-from inference.api.deciding.requests import DecisionRequest
+from inference.api.decision_flow import flow, requests
+from inference.api.decision_flow.flow import Decided
+from inference.api.decision_flow.requests import DecisionRequest
 from inference.api.grpc.rpc import Rpc
 from inference.api.grpc.stubs.forebay.v1 import decisions_pb2 as pb
 from inference.intake.submission import Options

@@ -17,7 +17,7 @@ from audit.keys.master_keys.errors import MasterKeyUnavailable
 from inference.api.policy_trials import labels
 from inference.api.policy_trials.labels import Indistinct
 from inference.api.refusals import REFUSALS, as_error
-from inference.decisions import asking, current_version, inputs, scoring
+from inference.decisions import current_version, inputs, model_question, scoring
 from inference.decisions.policies import spec_of
 from inference.decisions.scoring import TopLogprob
 from inference.decisions.spec import CHAT, PolicySpec
@@ -118,7 +118,7 @@ async def _caller(context: Context, version: DecisionPolicyVersion) -> Caller:
 
 def _submission(caller: Caller, spec: PolicySpec) -> Submission:
     """Raises NoSuchModel, ApiError."""
-    body = asking.body_of(spec, inputs.sample(spec))
+    body = model_question.body_of(spec, inputs.sample(spec))
     form = Form.CHAT if spec.form == CHAT else Form.TEXT
     arrival = Arrival(ROUTE, address_counted_at=_COUNTED)
     return read(caller, body, len(orjson.dumps(body)), form, arrival, Options())
@@ -134,7 +134,7 @@ async def _answer(context: Context, submission: Submission) -> tuple[str, list[T
         raise Wait("engine_unavailable") from None
     if frame.kind == Kind.ERROR:
         raise _engine_failed(frame)
-    return str(answer.order.id), asking.top_logprobs(frame.body)
+    return str(answer.order.id), model_question.top_logprobs(frame.body)
 
 
 def _engine_failed(frame: Frame) -> Exception:

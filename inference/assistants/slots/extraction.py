@@ -7,7 +7,7 @@ from datetime import date
 
 import msgspec
 
-from inference.assistants import sentences
+from inference.assistants import set_phrases
 from inference.assistants.slots.dates import dates
 from inference.assistants.slots.numbers import numbers
 from inference.assistants.slots.patterns import matches
@@ -43,7 +43,7 @@ def extract(
             values[slot.name] = value
             rest = _without(rest, piece)
     if any(slot.name == wanted and slot.kind == "text" for slot in slots) and text:
-        values[wanted] = sentences.value_in(text)[:LONGEST].strip()
+        values[wanted] = set_phrases.value_in(text)[:LONGEST].strip()
     return Extracted(values, rest)
 
 
@@ -74,7 +74,7 @@ def _chosen(slot: Slot, text: str) -> list[tuple[str, Value]]:
     pairs = [(word, choice.value) for choice in slot.choices for word in _words_of(choice)]
     rest = text
     for word, value in sorted(pairs, key=lambda pair: -len(pair[0])):
-        if sentences.has_one(rest, [word]):
+        if set_phrases.has_one(rest, [word]):
             named.setdefault(value, word)
             rest = _without(rest, word)
     return [(word, value) for value, word in named.items()] if len(named) == 1 else []

@@ -34,9 +34,9 @@ from inference.stream.writer import Pace, Writer
 from inference.tracing import span_values
 from inference.tracing.spans import client_step
 from inference.worker import token_counts
-from inference.worker.handlers.asking import Asking
 from inference.worker.handlers.gathered_choices import Gathered, Reply, finish_reason_of
 from inference.worker.handlers.generation import ABORTED, BYTES_OF_A_TOKEN, LARGEST_TOKEN
+from inference.worker.handlers.patient_asking import Asking
 from inference.worker.run.run import Run
 
 

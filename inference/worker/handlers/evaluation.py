@@ -14,7 +14,7 @@ from audit.keys.keyring import Unreadable
 from inference.engines.base import EngineAway, EngineFailed, context_exceeded
 from inference.engines.scoring import Scoring
 from inference.engines.transport.session import EngineSession
-from inference.evaluation import asking, results
+from inference.evaluation import results, side_order
 from inference.evaluation.content import SCORED, Content, Item, Kind
 from inference.evaluation.results import AnswerResult, ChoiceResult, SideResults, TextResult
 from inference.models import TaskSet
@@ -40,7 +40,7 @@ class Evaluation(Job):
     """One side of an evaluation."""
 
     when_broken = "the evaluation could not be processed"
-    asked: asking.Asked
+    asked: side_order.Asked
 
     def __init__(self, run: Run) -> None:
         super().__init__(run)
@@ -50,7 +50,7 @@ class Evaluation(Job):
 
     def resume(self, state: bytes) -> None:
         try:
-            self.asked = asking.asked_in(self.order.body)
+            self.asked = side_order.asked_in(self.order.body)
         except (msgspec.DecodeError, KeyError, TypeError):
             raise _failed(400, "invalid_request", "this is no evaluation") from None
         empty = Progress(SideResults(self.order.public_model, self.asked.kind))

@@ -33,7 +33,7 @@ from inference.stream.writer import Pace, Writer
 from inference.tracing import attributes, span_values
 from inference.tracing.spans import Value, client_step
 from inference.worker import token_counts
-from inference.worker.handlers.asking import Asking
+from inference.worker.handlers.patient_asking import Asking
 from inference.worker.run.run import Run
 
 BYTES_OF_A_TOKEN = 4  # on average, of text

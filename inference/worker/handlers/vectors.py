@@ -19,7 +19,7 @@ from inference.stream.writer import Writer
 from inference.tracing import span_values
 from inference.tracing.spans import client_step
 from inference.worker import token_counts
-from inference.worker.handlers.asking import Asking
+from inference.worker.handlers.patient_asking import Asking
 from inference.worker.run.run import Run
 
 

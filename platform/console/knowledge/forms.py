@@ -6,7 +6,7 @@ from django import forms
 from django.utils.translation import gettext_lazy as _
 
 from console.forms import ConsoleForm
-from inference.api.knowledge.asking import LONGEST
+from inference.api.knowledge.questions import LONGEST
 from inference.knowledge import creating, uploading
 from inference.models import DocumentFormat
 from inference.models.assistants.document import LONGEST_URL

@@ -20,7 +20,7 @@ from console.paging import page
 from console.post_only import require_POST
 from console.reported_acts import report_and_leave, saved
 from console.tables import Column, Table
-from inference.api.knowledge.asking import ask_from_thread
+from inference.api.knowledge.questions import ask_from_thread
 from inference.errors import ApiError
 from inference.intake.context import context_if_any
 from inference.knowledge import creating, deleting, storage_limit, vectors

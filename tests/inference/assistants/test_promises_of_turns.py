@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inference.assistants import sentences
+from inference.assistants import set_phrases
 from inference.assistants.spec import AssistantSpec
 from inference.assistants.state import (
     Act,
@@ -81,7 +81,7 @@ class Ledger:
         if step.action in MONEY:
             assert isinstance(self.last, Confirm), self.last
             assert (self.last.action, self.last.arguments) == (step.action, step.arguments)
-            assert sentences.is_one(text, "yes", "thanks")
+            assert set_phrases.is_one(text, "yes", "thanks")
             assert step.confirmed
             name = digest(step.action, step.arguments)
             assert name not in self.done, "done once already"

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from inference.assistants.lengths import length_of, shortened
-from inference.assistants.sentences import language
+from inference.assistants.set_phrases import language
 from inference.assistants.spec import LANGUAGES, Tone
 from inference.assistants.state import (
     Act,

@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 import pytest
 
-from inference.decisions import asking, scoring
+from inference.decisions import model_question, scoring
 from inference.decisions.scoring import TopLogprob, Verdict
 from tests.inference.decisions.specs import INPUT, payments, stump
 
@@ -79,7 +79,7 @@ TEXT: dict[str, Any] = {
 
 @pytest.mark.parametrize("answer", [CHAT, TEXT])
 def test_a_score_in_an_answer_of_either_form(answer: dict[str, Any]) -> None:
-    score = asking.score_in(orjson.dumps(answer), payments())
+    score = model_question.score_in(orjson.dumps(answer), payments())
     assert score == pytest.approx(1 / (1 + math.exp(-1)))
 
 
@@ -88,15 +88,15 @@ def test_a_score_in_an_answer_of_either_form(answer: dict[str, Any]) -> None:
     [b"", b"{}", b"[]", b'{"choices":[]}', b'{"choices":[{"text":"0.83","logprobs":null}]}'],
 )
 def test_an_answer_without_logprobs_has_no_score(answer: bytes) -> None:
-    assert asking.score_in(answer, payments()) is None
+    assert model_question.score_in(answer, payments()) is None
 
 
 def test_the_question_asks_for_one_token_and_its_logprobs() -> None:
-    body = asking.body_of(payments(), INPUT | {"country": "DE"})
+    body = model_question.body_of(payments(), INPUT | {"country": "DE"})
     prompt = "Payment of 12.5 to Corner shop in DE. Is it fraud? yes or no"
     assert body["messages"] == [{"role": "user", "content": prompt}]
     assert (body["max_tokens"], body["logprobs"], body["top_logprobs"]) == (1, True, 20)
-    body = asking.body_of(payments(form="text"), INPUT | {"country": "DE"})
+    body = model_question.body_of(payments(form="text"), INPUT | {"country": "DE"})
     assert (body["prompt"], body["logprobs"]) == (prompt, 20)
 
 

@@ -13,7 +13,7 @@ from channels.db import database_sync_to_async
 from django.db import connections
 
 from inference.api.knowledge import driver
-from inference.knowledge import creating, deleting, uploading, words
+from inference.knowledge import creating, deleting, search_words, uploading
 from inference.knowledge.searching import Cited, search
 from inference.models import Document, DocumentFormat, KnowledgeBase
 from tenants.models import ApiKey
@@ -29,7 +29,7 @@ DIMENSIONS = 64
 def vector_of(text: str) -> list[float]:
     """Returns the sum of a direction for each word, of length 1: texts of like words are alike."""
     numbers = [1e-6] * DIMENSIONS
-    for word, count in words.counted(text).items():
+    for word, count in search_words.counted(text).items():
         for place, byte in enumerate(sha256(word.encode()).digest() * 2):
             numbers[place] += count * (byte - 127.5)
     length = math.hypot(*numbers)

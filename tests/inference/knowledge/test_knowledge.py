@@ -12,7 +12,7 @@ from pytest_django.fixtures import Settings
 
 from audit.keys.keyring import Unreadable
 from inference.api.knowledge import reading
-from inference.api.knowledge.asking import ask_from_thread
+from inference.api.knowledge.questions import ask_from_thread
 from inference.errors import ApiError, Unavailable
 from inference.knowledge import creating, deleting, uploading
 from inference.knowledge.storage_limit import BaseFull, StorageFull, TooLarge

@@ -8,7 +8,7 @@ import pytest
 from django.db import connection
 
 import inference
-from inference.knowledge import searching, storing, vectors, words
+from inference.knowledge import search_words, searching, storing, vectors
 from inference.knowledge.base_keys import BaseSecrets
 from inference.knowledge.reading.section import Section
 from inference.models import Document, KnowledgeBase
@@ -94,7 +94,7 @@ def test_a_request_finds_words_by_their_index_beside_row_security(
 
 def word_of(bases: dict[str, KnowledgeBase]) -> int:
     secrets = BaseSecrets.of(bases["acme"])
-    return secrets.word(next(iter(words.counted("topic7"))))
+    return secrets.word(next(iter(search_words.counted("topic7"))))
 
 
 def test_a_model_of_another_length_is_told(acme: Tenant, bases: dict[str, KnowledgeBase]) -> None:

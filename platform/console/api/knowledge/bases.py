@@ -16,7 +16,7 @@ from console.api.resource import Resource
 from console.api.strict_input import Row, Shape
 from console.client_network import client_ip
 from console.knowledge.words import NO_INFERENCE, STATUSES
-from inference.api.knowledge.asking import LONGEST, MOST, ask_from_thread
+from inference.api.knowledge.questions import LONGEST, MOST, ask_from_thread
 from inference.errors import ApiError
 from inference.intake.context import context_if_any
 from inference.knowledge import creating, deleting

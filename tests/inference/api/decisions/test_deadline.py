@@ -10,7 +10,7 @@ import pytest
 from channels.db import database_sync_to_async
 
 from inference.api.call import Call
-from inference.api.deciding import asking, clock, flow
+from inference.api.decision_flow import clock, engine_score, flow
 from inference.decisions import current_version
 from inference.errors import Unauthorized, error_body
 from inference.intake.context import Context
@@ -181,7 +181,7 @@ async def test_without_a_record_there_is_no_answer(
 def test_a_caller_whose_access_ended_gets_no_fallback() -> None:
     lost = Frame(b"", 99, 1, Kind.ERROR, error_body("revoked", "access_revoked", 401), 401)
     with pytest.raises(Unauthorized) as problem:
-        asking._reason(lost)
+        engine_score._reason(lost)
     assert problem.value.code == "access_revoked"
 
 

@@ -10,7 +10,7 @@ from channels.db import database_sync_to_async
 
 from audit.models import Event
 from audit.trail.group_commit import StoreUnavailable
-from inference.api.deciding import clock
+from inference.api.decision_flow import clock
 from inference.intake.context import Context
 from inference.models import Completion, Decision, DecisionPolicy
 from tests.inference.api.decisions.asking import INPUT, decide

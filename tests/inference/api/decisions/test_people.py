@@ -8,7 +8,7 @@ from channels.db import database_sync_to_async
 
 from audit.keys import keyring as keys
 from audit.keys.keyring import keyring
-from inference.api.deciding.people import People
+from inference.api.decision_flow.people import People
 from inference.models import Completion, Decision, DecisionPolicy
 from inference.personal_data import decisions
 from tenants.models import Person, Tenant

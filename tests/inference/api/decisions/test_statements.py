@@ -8,7 +8,7 @@ from django.test.utils import CaptureQueriesContext
 
 from audit.keys import digest_key
 from audit.keys.keyring import destroy, keyring
-from inference.api.deciding.people import subject_of
+from inference.api.decision_flow.people import subject_of
 from tenants.models import Tenant
 from tenants.scope import tenant_scope
 

@@ -15,11 +15,11 @@ import orjson
 from django.db import DatabaseError
 
 from inference.api.call import Call
-from inference.api.deciding import asking as engine
-from inference.api.deciding.recording import Matter
+from inference.api.decision_flow import engine_score as engine
+from inference.api.decision_flow.recording import Matter
 from inference.api.ownership import in_scope
 from inference.api.refusals import REFUSALS
-from inference.decisions import asking, scoring
+from inference.decisions import model_question, scoring
 from inference.decisions.serving import PolicyInForce
 from inference.decisions.spec import CHAT
 from inference.intake.context import Context
@@ -67,7 +67,7 @@ def _submission(route: str, matter: Matter, shadow: PolicyInForce, input: Body) 
     """Raises NoAnswer and the errors of `read`."""
     caller = replace(matter.caller, limits=NO_LIMITS, key_limits=NO_LIMITS, networks=())
     tokens = engine.control_tokens(caller, shadow.spec.model)
-    body = asking.body_of(shadow.spec, input, tokens)
+    body = model_question.body_of(shadow.spec, input, tokens)
     form = Form.CHAT if shadow.spec.form == CHAT else Form.TEXT
     options = Options(klass=CLASS, affinity=shadow.id.hex)
     return read(caller, body, len(orjson.dumps(body)), form, Arrival(route), options)
@@ -80,7 +80,7 @@ async def _scored(
     answer = await submit(context, submission)
     frame = await engine.final(answer)
     fields: dict[str, Any] = {"completion_id": answer.order.id}
-    raw = asking.score_in(frame.body, shadow.spec) if frame.kind == Kind.BODY else None
+    raw = model_question.score_in(frame.body, shadow.spec) if frame.kind == Kind.BODY else None
     if raw is None:
         return fields
     verdict = scoring.verdict(raw, shadow.spec, input)

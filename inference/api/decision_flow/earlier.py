@@ -8,8 +8,8 @@ import hmac
 from dataclasses import replace
 
 from inference.api import idempotency
-from inference.api.deciding.people import Subject, refusals, subject_of
-from inference.api.deciding.requests import ROUTE, DecisionRequest
+from inference.api.decision_flow.people import Subject, refusals, subject_of
+from inference.api.decision_flow.requests import ROUTE, DecisionRequest
 from inference.api.ownership import in_scope, readable
 from inference.api.replay import answer_gone, in_service
 from inference.errors import KeyReused

@@ -10,11 +10,11 @@ from msgspec import structs
 
 from inference.api import idempotency
 from inference.api.call import Call
-from inference.api.deciding.clock import Clock
-from inference.api.deciding.requests import DecisionRequest
+from inference.api.decision_flow.clock import Clock
+from inference.api.decision_flow.requests import DecisionRequest
 from inference.api.refusals import REFUSALS
 from inference.api.replay import Replay
-from inference.decisions import asking, current_version
+from inference.decisions import current_version, model_question
 from inference.decisions.serving import PolicyInForce
 from inference.decisions.spec import CHAT
 from inference.engines import engines_of
@@ -85,7 +85,7 @@ async def score(
         if current_version.has_changed(caller.tenant_id, version.spec):
             raise NoAnswer(Why.CHANGED)
         tokens = control_tokens(caller, version.spec.model)
-        body = asking.body_of(version.spec, input, tokens)
+        body = model_question.body_of(version.spec, input, tokens)
         submission = await _submission(call, caller, version, body, request)
         limited = structs.replace(submission, claim=claim, time_limit_s=clock.asking_s)
         return await _asked(call, limited, version, clock)
@@ -150,7 +150,7 @@ async def _asked(
     call.tell_frame(frame)
     if frame.kind == Kind.ERROR:
         return Scored(reason=_reason(frame), completion_id=completion_id)
-    raw = asking.score_in(frame.body, version.spec)
+    raw = model_question.score_in(frame.body, version.spec)
     return Scored(raw, "" if raw is not None else Why.NO_SCORE, completion_id)
 
 

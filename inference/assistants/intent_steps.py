@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import date
 
-from inference.assistants import sentences
+from inference.assistants import set_phrases
 from inference.assistants.slots.extraction import cleaned, extract
 from inference.assistants.spec import AssistantSpec, Intent, Slot
 from inference.assistants.state import Act, Arguments, Ask, Confirm, Pending, Say, Search, State
@@ -36,12 +36,12 @@ class Message:
     ) -> None:
         self.spec, self.text, self.today = spec, cleaned(text[:_LONGEST]), today
         self.predictions = [each for each in predictions if spec.intent(each.intent)]
-        language = sentences.language(self.text, state.language, list(spec.languages))
-        wish = sentences.wish(self.text) or state.wish
+        language = set_phrases.language(self.text, state.language, list(spec.languages))
+        wish = set_phrases.wish(self.text) or state.wish
         self.state = changed(state, turns=state.turns + 1, language=language, wish=wish)
 
     def means(self, meaning: str, *others: str) -> bool:
-        return sentences.is_one(self.text, meaning, *others)
+        return set_phrases.is_one(self.text, meaning, *others)
 
     def sure_intent(self, least: float = 0.0) -> Intent | None:
         """Returns the intent that the classifier is sure of."""

@@ -2,7 +2,7 @@
 
 import pytest
 
-from inference.knowledge import words
+from inference.knowledge import search_words
 
 pytestmark = pytest.mark.unit
 
@@ -23,10 +23,10 @@ pytestmark = pytest.mark.unit
     ],
 )
 def test_words_are_brought_to_one_form(text: str, expected: dict[str, int]) -> None:
-    assert words.counted(text) == expected
+    assert search_words.counted(text) == expected
 
 
 def test_a_passage_has_a_bounded_number_of_words() -> None:
-    text = " ".join(f"w{n}" for n in range(3 * words.MOST))
-    assert len(words.counted(text)) == words.MOST
-    assert max(map(len, words.counted("x" * 10_000))) == words.LONGEST
+    text = " ".join(f"w{n}" for n in range(3 * search_words.MOST))
+    assert len(search_words.counted(text)) == search_words.MOST
+    assert max(map(len, search_words.counted("x" * 10_000))) == search_words.LONGEST

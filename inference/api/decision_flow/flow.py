@@ -6,11 +6,11 @@ from typing import NamedTuple
 from uuid import UUID
 
 from inference.api.call import Call
-from inference.api.deciding import answers, asking, earlier, shadow
-from inference.api.deciding.clock import Clock
-from inference.api.deciding.people import Subject, people
-from inference.api.deciding.recording import Matter, record
-from inference.api.deciding.requests import DecisionRequest
+from inference.api.decision_flow import answers, earlier, engine_score, shadow
+from inference.api.decision_flow.clock import Clock
+from inference.api.decision_flow.people import Subject, people
+from inference.api.decision_flow.recording import Matter, record
+from inference.api.decision_flow.requests import DecisionRequest
 from inference.api.idempotency import REPLAYED
 from inference.api.ownership import in_scope
 from inference.decisions.serving import Serving, serving
@@ -72,7 +72,7 @@ async def _decide(
     # Its texts are the person's: under their key, and erased with them.
     caller = replace(caller, subject_id=subject.id)
     matter = Matter(policy, version, caller, subject, input, request.input, claim)
-    scored = await asking.score(call, caller, version, input, request, clock, claim)
+    scored = await engine_score.score(call, caller, version, input, request, clock, claim)
     try:
         decided = await record(call, matter, scored, clock)
     except OutOfService:

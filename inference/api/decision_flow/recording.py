@@ -10,10 +10,10 @@ import psycopg
 from audit.trail.group_commit import StoreUnavailable
 from audit.trail.truncated_address import network
 from inference.api.call import Call
-from inference.api.deciding import reasons
-from inference.api.deciding.asking import Scored
-from inference.api.deciding.clock import Clock
-from inference.api.deciding.people import Subject
+from inference.api.decision_flow import reasons
+from inference.api.decision_flow.clock import Clock
+from inference.api.decision_flow.engine_score import Scored
+from inference.api.decision_flow.people import Subject
 from inference.decisions import scoring
 from inference.decisions.scoring import Verdict
 from inference.decisions.serving import PolicyInForce, Serving
