@@ -1,8 +1,9 @@
 """python -m bench.service FOLDER --sentences FILE [--seeds 1,2,3] [--goals N] [--trials K]
 
-Starts a platform with the model FILE for embeddings, or takes the running one of --home, whose
-FOREBAY_ACTION_HOSTS has to name 127.0.0.1. --without-platform runs the assistant's rules,
-classifier and ranking in this process. Persons and attacks are drawn by the seeds.
+Starts a platform with the model FILE for embeddings, and with another one for --chat-model, or
+takes the running one of --home, whose FOREBAY_ACTION_HOSTS has to name 127.0.0.1.
+--without-platform runs the assistant's rules, classifier and ranking in this process. Persons and
+attacks are drawn by the seeds.
 """
 
 import argparse
@@ -29,9 +30,10 @@ from bench.service.install import NAME
 from bench.service.shop import Shop
 from bench.service.simulation import Simulation
 from bench.service.webhooks import Webhooks, serving
+from config.supervisor.engines.embedded_engine import bundled_model
 from inference.assistants.spec import AssistantSpec
 
-MODEL = "sentences"
+MODEL, CHAT, BUNDLED = "sentences", "chat", "bundled"
 OWN_TENANT = "bench"  # of a platform that is started for it
 HOSTS = {"FOREBAY_ACTION_HOSTS": "127.0.0.1"}
 
@@ -61,7 +63,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--url", default="http://127.0.0.1:8000", help="of that platform")
     parser.add_argument("--tenant", default="demo", help="of that platform")
     parser.add_argument("--model", default=MODEL, help="for embeddings, of that platform")
-    parser.add_argument("--chat-model", default="", help="words the answers; else plain words")
+    words = "words the answers: a GGUF, `bundled`, or a model of --home; else plain words"
+    parser.add_argument("--chat-model", default="", help=words)
     parser.add_argument("--seeds", default="1,2,3")
     parser.add_argument("--goals", type=int, default=100, help="of a seed")
     parser.add_argument("--trials", type=int, default=3, help="of each goal, for pass^k")
@@ -80,10 +83,20 @@ def _place(options: argparse.Namespace) -> Iterator[Place]:
         env = {**os.environ, **running, "FOREBAY_HOME": str(options.home), **HOSTS}
         yield Place(options.url, env, options.tenant, options.model)
         return
-    launch = {"kind": "llama_cpp", "slots": 4, "launch": {"model": str(options.sentences)}}
-    with forebay_on({MODEL: launch}, variables=HOSTS) as forebay:
+    with forebay_on(engines(options.sentences, options.chat_model), variables=HOSTS) as forebay:
         url = f"http://127.0.0.1:{forebay.port}"
         yield Place(url, forebay.env | forebay.running(), OWN_TENANT, MODEL)
+
+
+def engines(sentences: Path, chat_model: str) -> dict[str, Any]:
+    """Returns the engines of a platform that is started: for embeddings, and for words if named."""
+    files = {MODEL: sentences}
+    if chat_model:
+        files[CHAT] = bundled_model() if chat_model == BUNDLED else Path(chat_model)
+    return {
+        name: {"kind": "llama_cpp", "slots": 4, "launch": {"model": str(file.resolve())}}
+        for name, file in files.items()
+    }
 
 
 def _on_platform(options: argparse.Namespace) -> Run:
@@ -116,7 +129,8 @@ def _offline(options: argparse.Namespace) -> Run:
 
 def _install(options: argparse.Namespace, place: Place, url: str) -> dict[str, Any]:
     command = [sys.executable, "-m", "bench.service.install"]
-    command += [place.tenant, place.model, options.chat_model, url]
+    chat = CHAT if options.chat_model and not options.home else options.chat_model
+    command += [place.tenant, place.model, chat, url]
     output = subprocess.run(
         command, cwd=REPOSITORY, env=place.env, check=True, stdout=subprocess.PIPE, text=True
     ).stdout
@@ -130,7 +144,7 @@ def _about(
     return {
         "measured": place,
         "embeddings": embeddings,
-        "words": options.chat_model or "plain, without a model",
+        "words": Path(options.chat_model).name or "plain, without a model",
         "seeds": options.seeds,
         "goals of a seed": options.goals,
         "trials of a goal": options.trials,

@@ -14,6 +14,7 @@ import msgspec
 import pytest
 
 from bench.service import assistant, injections, report
+from bench.service.__main__ import engines
 from bench.service.dialogues import Episode
 from bench.service.figures import Run
 from bench.service.goals import QUESTIONS, SENTENCES, Goal, Kind, Numbers, Twist, make_goals
@@ -25,6 +26,7 @@ from bench.service.scoring import got_through, pass_power, score
 from bench.service.shop import Refused, Shop
 from bench.service.simulation import Simulation
 from bench.service.webhooks import Webhooks, serving
+from config.supervisor.engines.embedded_engine import bundled_model
 from inference.assistants import checks
 from inference.assistants.letter_features import SIZE, letters
 from inference.assistants.spec import AssistantSpec
@@ -39,6 +41,15 @@ def embed(texts: Sequence[str]) -> list[list[float]]:
     """Stands in for a model: letters alone."""
     rows = [letters(text) for text in texts]
     return [[row.get(place, 0.0) for place in range(SIZE)] for row in rows]
+
+
+def test_a_model_for_words_is_an_engine_of_its_own(tmp_path: Path) -> None:
+    file = tmp_path / "sentences.gguf"
+    assert list(engines(file, "")) == ["sentences"]
+    both = engines(file, "bundled")
+    assert [each["launch"]["model"] for each in both.values()] == [str(file), str(bundled_model())]
+    own = engines(file, str(tmp_path / "words.gguf"))["chat"]
+    assert own["launch"] == {"model": str(tmp_path / "words.gguf")}
 
 
 @pytest.fixture(scope="module")

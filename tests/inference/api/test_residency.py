@@ -17,7 +17,7 @@ from inference import engines
 from inference.engines import pools
 from inference.models import Usage
 from inference.worker import runner
-from inference.worker.handlers import asking as asking_module
+from inference.worker.handlers import patient_asking as asking_module
 from inference.worker.runner import Runner
 from tenants.models import ApiKey, Tenant
 from tests.inference.web import served, serving

@@ -16,7 +16,7 @@ from inference.decisions import policies
 from inference.intake import enqueue
 from inference.models import DecisionPolicyVersion, Usage
 from inference.worker import runner
-from inference.worker.handlers import asking
+from inference.worker.handlers import patient_asking
 from tenants.models import ApiKey, Tenant
 from tests.inference.decisions.specs import payments
 from tests.inference.evaluation.conftest import bundled_model, served
@@ -152,7 +152,7 @@ async def test_an_engine_that_is_away_is_asked_some_times(
     trials: Trials, engine: VectorEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(driver, "MOST_ATTEMPTS", 2)
-    monkeypatch.setattr(asking, "ENGINE_PATIENCE_S", 0.5)
+    monkeypatch.setattr(patient_asking, "ENGINE_PATIENCE_S", 0.5)
     engine.status = 503
     engine.answer = lambda _body: {"error": {"message": "loading"}}
     shown = await trials.ended(version := await trials.submitted())

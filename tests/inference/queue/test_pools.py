@@ -28,7 +28,7 @@ from inference.order import Order
 from inference.queue.fair_queue import FairQueue, prefix
 from inference.record import statements
 from inference.worker import runner
-from inference.worker.handlers import asking
+from inference.worker.handlers import patient_asking
 from inference.worker.recovery import restoring
 from inference.worker.runner import Runner
 from infrastructure.redis.link import RedisLink
@@ -75,8 +75,8 @@ class TwoPools(Bench):
 async def bench(
     quick: None, pool: str, acme: Tenant, link: RedisLink, settings: Settings, monkeypatch: Any
 ) -> AsyncIterator[TwoPools]:
-    monkeypatch.setattr(asking, "ELSEWHERE_AFTER_S", 0.05)
-    monkeypatch.setattr(asking, "ENGINE_PATIENCE_S", 0.3)
+    monkeypatch.setattr(patient_asking, "ELSEWHERE_AFTER_S", 0.05)
+    monkeypatch.setattr(patient_asking, "ENGINE_PATIENCE_S", 0.3)
     monkeypatch.setattr(runner, "LINGER_S", 30.0)  # on a slow machine the second one would be gone
     second = f"{pool}-second"
     settings.ENGINES = {pool: {"pools": {pool: FIELDS, second: {**FIELDS, "hosted": True}}}}

@@ -11,7 +11,7 @@ from inference.engines.health import breakers
 from inference.queue.client import client
 from inference.queue.fair_queue import prefix
 from inference.worker import runner
-from inference.worker.handlers import asking
+from inference.worker.handlers import patient_asking
 from infrastructure.redis.link import RedisLink
 from tenants.models import Tenant
 from tests.inference.conftest import forget_pool
@@ -24,8 +24,8 @@ POOL = "sweeper-test"
 async def pools(
     quick: None, pool: str, acme: Tenant, link: RedisLink, settings: Settings, monkeypatch: Any
 ) -> AsyncIterator[Pools]:
-    monkeypatch.setattr(asking, "ELSEWHERE_AFTER_S", 0.05)
-    monkeypatch.setattr(asking, "ENGINE_PATIENCE_S", 0.3)
+    monkeypatch.setattr(patient_asking, "ELSEWHERE_AFTER_S", 0.05)
+    monkeypatch.setattr(patient_asking, "ENGINE_PATIENCE_S", 0.3)
     monkeypatch.setattr(runner, "LINGER_S", 30.0)
     breakers.forget()
     settings.ENGINES = {pool: {"pools": {pool: ENGINE, f"{pool}-second": ENGINE}}}

@@ -11,7 +11,7 @@ from inference.order import Order
 from inference.queue.fair_queue import Popped, prefix
 from inference.stream.frames import Kind
 from inference.worker.engine_slots import EngineSlots
-from inference.worker.handlers import asking, choices, handler_of
+from inference.worker.handlers import choices, handler_of, patient_asking
 from inference.worker.inbox import Idling
 from inference.worker.run.run import Run
 from inference.worker.run.state import EarlierAttempts
@@ -204,7 +204,7 @@ async def test_it_is_never_parked() -> None:
 async def test_an_engine_that_is_away_for_one_of_them_is_asked_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(asking, "FIRST_S", 0.01)
+    monkeypatch.setattr(patient_asking, "FIRST_S", 0.01)
     engine = ScriptedEngine(HELLO, [EngineAway("not ready")], HELLO)
     traces = Traces()
     outcome = await traces.run(run_of(engine, several()))

@@ -15,7 +15,7 @@ from inference.engines.transport.session import EngineSession
 from inference.order import Item, Order
 from inference.stream.frames import Kind
 from inference.worker.guard import Guard
-from inference.worker.handlers import asking as module
+from inference.worker.handlers import patient_asking as module
 from tenants.quotas.charge import Charge
 from tests.inference.orders import an_order, chunk, usage
 from tests.inference.scripted import ScriptedEngine, Step, Traces, generation

@@ -21,7 +21,7 @@ from inference.queue.engine_window import (
 )
 from inference.worker import engine_metrics, runner
 from inference.worker.engine_metrics import EngineWatch
-from inference.worker.handlers import asking
+from inference.worker.handlers import patient_asking
 from tests.inference.orders import an_order, chunk, usage
 from tests.inference.running import Bench, until
 from tests.inference.scripted import ScriptedEngine, Step, Traces, generation
@@ -128,7 +128,7 @@ async def test_tokens_count_as_they_come_and_are_put_right_in_the_end(watch: Eng
 async def test_the_engines_failures_are_told_and_nobody_elses(
     watch: EngineWatch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(asking, "ENGINE_PATIENCE_S", 0)
+    monkeypatch.setattr(patient_asking, "ENGINE_PATIENCE_S", 0)
     failed = EngineFailed(502, "engine_failed", "said: my prompt")
     failed.cause = "it answered 500"
     found = await ended(watch, failed)
