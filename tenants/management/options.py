@@ -57,8 +57,8 @@ def set_quotas(
 
 
 def set_options(options: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
-    """Returns the options that were set; the others keep their defaults."""
-    return {name: options[name] for name in names if options[name] is not None}
+    """Returns the options that were set. Others, and fields without an option, keep defaults."""
+    return {name: options[name] for name in names if options.get(name) is not None}
 
 
 def days(text: str) -> int:
