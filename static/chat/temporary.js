@@ -22,4 +22,12 @@ box.addEventListener("change", () => note(wanted()));
 export function end(conversation) {
   if (!conversation?.temporary) return;
   fetch(`${conversation.url}deletion/`, { method: "POST", keepalive: true, headers: { "X-CSRFToken": csrf } });
+  forget(conversation.id);
+}
+
+// Removes what the browser has of it, such as a text that was not sent.
+function forget(id) {
+  for (const storage of [localStorage, sessionStorage]) {
+    for (const key of Object.keys(storage)) if (key.endsWith(id)) storage.removeItem(key);
+  }
 }
