@@ -221,7 +221,7 @@ def test_a_quota_a_raise_and_its_approval(
     sign_in_page("alice@acme.example")
     page.goto("/console/t/acme/raises/")
     page.get_by_role("button", name="Approve").click()
-    expect(page.get_by_text("The raise applies from the next request on")).to_be_visible()
+    expect(page.get_by_text("The increase applies from the next request on")).to_be_visible()
     page.goto("/console/t/acme/quotas/")
     expect(page.get_by_text("raised by")).to_contain_text("500")
 

@@ -23,7 +23,7 @@ from tenants.models.quota import SetByPlatform
 from tenants.models.quota_raise import AlreadyDecided, Expired, OperatorsOnly, SamePerson
 from tenants.roles import Permission
 
-_SET_BY_PLATFORM = _("The platform has set this quota: ask for a raise.")
+_SET_BY_PLATFORM = _("The platform has set this quota: ask for an increase.")
 
 
 @permitted(Permission.VIEW_LIMITS)
@@ -112,7 +112,7 @@ def _refuse_unless_manager(request: TenantRequest) -> None:
 # Raises: one person asks, another approves or refuses --------------------------------------------
 REFUSALS = {
     SamePerson: _("You cannot decide on your own request."),
-    Expired: _("This raise would already have ended. Ask for a new one."),
+    Expired: _("This increase would already have ended. Ask for a new one."),
     OperatorsOnly: _("The platform has set this quota: an operator decides about it."),
     AlreadyDecided: _("This request has already been decided."),
 }
@@ -153,7 +153,9 @@ def raise_request(request: TenantRequest, quota: UUID) -> HttpResponse:
     ask = partial(QuotaRaise.ask, row, user=request.user, by=request.actor)
     if not saved(form, lambda: ask(**form.cleaned_data)):
         return detail(request, row, asking=form)
-    messages.success(request, _("The raise has been requested. Another person has to approve it."))
+    messages.success(
+        request, _("The increase has been requested. Another person has to approve it.")
+    )
     return redirect("console:raises", tenant=request.tenant.name)
 
 
@@ -161,7 +163,7 @@ def raise_request(request: TenantRequest, quota: UUID) -> HttpResponse:
 @permitted(Permission.APPROVE_RAISES)
 @recently_proven
 def raise_approval(request: TenantRequest, quota_raise: UUID) -> HttpResponse:
-    text = _("Approved. The raise applies from the next request on.")
+    text = _("Approved. The increase applies from the next request on.")
     return _decide(request, quota_raise, "approve", text)
 
 

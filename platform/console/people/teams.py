@@ -130,7 +130,7 @@ def leaving(request: TenantRequest, team: UUID, member: UUID) -> HttpResponse:
 def budget(request: TenantRequest, team: UUID) -> HttpResponse:
     row, form = _team(request, team), BudgetForm(request.POST)
     platform = request.user.is_operator
-    refusals = {SetByPlatform: _("The platform has set this quota: ask for a raise.")}
+    refusals = {SetByPlatform: _("The platform has set this quota: ask for an increase.")}
     if not saved(form, lambda: form.set(row, by=request.actor, platform=platform), refusals):
         return _page(request, row, budget_form=form)
     messages.success(request, _("The budget has been set and applies from now on."))

@@ -272,7 +272,7 @@ def test_the_platforms_quota_has_no_form(alice: Member, operator: User, sign_in:
     for act in ("", "drop/"):
         assert client.post(f"{QUOTAS}{quota.pk}/{act}", {"limit": "9"}).status_code == 403
     again = client.post(QUOTAS, {**FORM, "limit": "9000000"}).content.decode()
-    assert "ask for a raise" in again
+    assert "ask for an increase" in again
     quota.refresh_from_db()
     assert (quota.limit, quota.set_by_platform) == (2_000_000, True)
     assert "Delete quota" in sign_in(operator).get(f"{QUOTAS}{quota.pk}/").content.decode()

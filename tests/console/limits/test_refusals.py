@@ -77,4 +77,4 @@ def test_one_who_may_not_ask_for_a_raise_reads_who_may(bob: Member, sign_in: Sig
     refusal, _ = of_a_quota(bob.tenant)
     page = sign_in(bob).get(f"/console/t/acme/refusals/{refusal.pk}/").content.decode()
     assert "Ask for an increase" not in page
-    assert "can ask for a raise: Owner, Administrator." in page
+    assert "can ask for an increase: Owner, Administrator." in page

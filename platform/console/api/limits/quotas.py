@@ -146,7 +146,7 @@ class Quotas(Resource):
         if self.who.key and row.binds(self.who.key):
             raise denied(_("A key does not change itself."))
         if row.set_by_platform and not self.who.is_operator:
-            text = _("The platform has set this quota: ask for a raise.")
+            text = _("The platform has set this quota: ask for an increase.")
             raise denied(text, "set_by_platform")
         return row
 
