@@ -121,7 +121,7 @@ def _shown(
 def _problem(message: Message, usage: Usage | None, code: str) -> Problem:
     """Returns the problem; of a message that is too long, by how much."""
     engine = served().get(usage.model) if usage and code == TOO_LONG else None
-    if engine is None:
+    if engine is None or message.parent_id is None:
         return problem(code)
     question = Message.objects.filter(pk=message.parent_id).select_related("conversation").first()
     if question is None:

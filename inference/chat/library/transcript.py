@@ -46,7 +46,8 @@ def transcript(
     """Returns the shown branch, or the messages of all branches in the order of time."""
     tree, shown = conversation.tree(), conversation.branch()
     rows = list(conversation.messages.order_by("created_at")) if all_branches else shown
-    files = {key: [file.name for file in own] for key, own in shown_by_message(rows).items()}
+    attached = shown_by_message(row.pk for row in rows)
+    files = {key: [file.name for file in own] for key, own in attached.items()}
     return Transcript(
         title=title_of(conversation),
         model=conversation.model,

@@ -99,9 +99,8 @@ def _arrived(task: asyncio.Task[Exchange]) -> None:
 async def _submit(
     context: Context, caller: Caller, member: Member, send: Request, client_ip: str
 ) -> Exchange:
-    if existing := await off_loop(member, exchanges.existing_exchange, reads=True)(
-        member, send.message
-    ):
+    look = off_loop(member, exchanges.existing_exchange, reads=True)
+    if existing := await look(member, send):
         return existing
     with counted(caller.tenant_id) as request:
         works_for(request)
