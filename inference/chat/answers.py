@@ -123,7 +123,8 @@ def _problem(message: Message, usage: Usage | None, code: str) -> Problem:
     engine = served().get(usage.model) if usage and code == TOO_LONG else None
     if engine is None or message.parent_id is None:
         return problem(code)
-    question = Message.objects.filter(pk=message.parent_id).select_related("conversation").first()
+    before = Message.objects.filter(pk__in=[message.parent_id])
+    question = before.select_related("conversation").first()
     if question is None:
         return problem(code)
     files = shown_by_message([question.id]).get(question.id, [])
