@@ -86,6 +86,7 @@ class Invited:
     role: Role
     team: Team | None
     link: str
+    mailed: bool  # by the outbox, where there is a mail server
 
 
 @never_cache
@@ -117,7 +118,9 @@ def _invite(request: TenantRequest, people: list[Candidate], days: int) -> dict[
     with transaction.atomic():
         invited = [_invited(request, candidate, days) for candidate in people]
     rows = [map(cell, (one.email, one.role, one.team or "", one.link)) for one in invited]
-    return {"invited": invited, "days": days, "csv": csv_text([(*COLUMNS, "link"), *rows])}
+    file = csv_text([(*COLUMNS, "link"), *rows])
+    mailed = all(one.mailed for one in invited)
+    return {"invited": invited, "days": days, "csv": file, "mailed": mailed}
 
 
 def _invited(request: TenantRequest, candidate: Candidate, days: int) -> Invited:
@@ -132,8 +135,7 @@ def _invited(request: TenantRequest, candidate: Candidate, days: int) -> Invited
         team=team,
         days=days,
     )
-    mail_link(link)
-    return Invited(email, role, team, link)
+    return Invited(email, role, team, link, mailed=mail_link(link))
 
 
 def _written(people: list[Candidate]) -> str:

@@ -11,6 +11,7 @@ from django.test import Client
 
 from audit.actions import Action
 from audit.models import Event
+from console.people import invitations
 from console.people.invitation_lists import MOST, Entry, decoded, entries
 from tenants.models import Link, Member, Team
 from tenants.models.link import Purpose
@@ -76,6 +77,15 @@ def _list(page: str) -> str:
     found = re.search(r'name="text" value="([^"]+)"', page)
     assert found
     return found[1]
+
+
+def test_the_page_says_that_links_are_mailed_too(
+    alice: Member, sign_in: SignIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client, form = sign_in(alice), {**DEFAULTS, "text": "g@acme.example", "invite": "yes"}
+    assert "by mail" not in client.post(INVITATIONS, form).content.decode()
+    monkeypatch.setattr(invitations, "mail_link", lambda _link: True)
+    assert "also on their way by mail" in client.post(INVITATIONS, form).content.decode()
 
 
 @pytest.mark.parametrize(
