@@ -105,7 +105,7 @@ def _counted(
     if not rows:
         return
     counts = {page: _count(of) for page, of in rows.items()}
-    row: dict[str, Any] = User.objects.filter(pk=user.pk).values(**counts).get()
+    row: Any = User.objects.filter(pk=user.pk).values(**counts).get()
     for page, count in row.items():
         if count:
             yield Waiting(page, count, tenant)
