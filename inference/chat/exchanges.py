@@ -60,7 +60,17 @@ def _exchange_of(question: Message) -> Exchange | None:
 
 
 def put(member: Member, request: Request, completion_id: UUID, left_out: int = 0) -> Exchange:
-    """Store an exchange. `left_out` messages are not in the request. Raises ChatRefused."""
+    """Store an exchange, once. `left_out` messages are not in the request. Raises ChatRefused."""
+    try:
+        return _put(member, request, completion_id, left_out)
+    except ChatRefused:  # perhaps another process has stored it: recorded_exchange.py
+        stored = existing_exchange(member, request)
+        if stored is None or stored.answer.completion_id != completion_id:
+            raise
+        return stored
+
+
+def _put(member: Member, request: Request, completion_id: UUID, left_out: int) -> Exchange:
     with transaction.atomic():
         exchange = _exchange(member, request)
         answer, conversation = exchange.answer, exchange.conversation

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import msgspec
 
-from inference.chat import exchanges, fitting, history, prompt
+from inference.chat import exchanges, fitting, history, prompt, recorded_exchange
 from inference.chat.exchanges import Exchange
 from inference.chat.placement import Request
 from inference.chat.problems import TOO_LONG, ChatRefused, too_long
@@ -21,7 +21,7 @@ from inference.intake import submit as intake
 from inference.intake.access import allowed
 from inference.intake.access.allowed import NoSuchModel, NotAllowed
 from inference.intake.context import Context
-from inference.intake.errors import EnginesPaused, NotAdmitted, OutOfService, QueueFull
+from inference.intake.errors import EnginesPaused, KeyTaken, NotAdmitted, OutOfService, QueueFull
 from inference.intake.refusals import denied
 from inference.intake.submission import Arrival, Options, Submission, read
 from inference.log_context import works_for
@@ -130,7 +130,11 @@ async def _ask(
     try:
         affinity = str(inquiry.conversation or "")
         submission = _submission(caller, engine, body, Arrival(ROUTE, client_ip), affinity)
+        claim = recorded_exchange.claim(member, send)
+        submission = msgspec.structs.replace(submission, claim=claim)
         answer = await intake.submit(context, submission, before_queue=put)
+    except KeyTaken:
+        return await off_loop(member, recorded_exchange.exchange)(member, send)
     except NotAdmitted as refused:
         refused.answer_tokens = _shorter_answer(refused.admission, body["max_tokens"])
         raise

@@ -42,6 +42,46 @@ def rows(platform: Platform, query: str, *values: Any) -> list[Any]:
         return database.execute(query, values).fetchall()
 
 
+# A process that ended before it stored the exchange ----------------------------------------------
+def forget(platform: Platform, conversation: dict[str, Any]) -> None:
+    """Take away what the process would have stored next: the request is on record."""
+    with psycopg.connect(platform.running()["DATABASE_URL"], **settings.SEES_ALL) as database:
+        database.execute("update inference_conversation set leaf_id = null")
+        for table in ("message", "conversation"):
+            name = "conversation_id" if table == "message" else "id"
+            query = f"delete from inference_{table} where {name} = %s"
+            database.execute(query, [conversation["id"]])
+
+
+def test_a_message_that_is_sent_again_finds_its_answer_on_record(
+    connect: Connect, platform: Platform, engine: Mock
+) -> None:
+    socket, message = connect("bob", "acme"), str(uuid4())
+    started = socket.send("once", message=message)
+    text = socket.answer()
+    forget(platform, started["conversation"])
+    again = socket.send("once", message=message)
+    assert again["answer"]["completion"] == started["answer"]["completion"]
+    assert again["answer"]["text"] == text
+    assert not again["answer"]["streaming"]
+    query = "select count(*) from inference_usage where completion_id = %s"
+    assert rows(platform, query, started["answer"]["completion"]) == [(1,)]
+
+
+def test_a_message_that_is_sent_again_follows_its_running_answer(
+    connect: Connect, platform: Platform, engine: Mock
+) -> None:
+    engine.behave(tokens=150, interval_ms=10)
+    first, second, message = connect("bob", "acme"), connect("bob", "acme"), str(uuid4())
+    started = first.send("once", message=message)
+    first.close()
+    forget(platform, started["conversation"])
+    again = second.send("once", message=message)
+    assert again["answer"]["completion"] == started["answer"]["completion"]
+    assert again["answer"]["streaming"]
+    assert second.hear_until("end")["finish_reason"] in ("stop", "length")
+
+
 # Answers ---------------------------------------------------------------------------------------
 def test_an_answer_arrives_in_numbered_pieces(connect: Connect, browse: Browse) -> None:
     socket = connect("bob", "acme")
