@@ -1,10 +1,12 @@
 // Markdown to elements: parsed by marked, sanitised after that, then code and formulas.
 import { Marked } from "../vendor/marked-18.2.1/marked.esm.js";
 import { blocks } from "./blocks.js";
-import DOMPurify from "../vendor/dompurify-3.4.18/purify.es.mjs";
+import "../vendor/dompurify-3.4.18/purify.min.js"; // as a module it would be twice as large
 import { dressCode } from "./code.js";
 import { formulas, typeset } from "./formulas.js";
 import { element, say } from "./page.js";
+
+const { DOMPurify } = self;
 
 const HARMLESS = /^<\/?(br|sub|sup|kbd|b|i|em|strong)\s*\/?>$/i;
 const TAGS = (
