@@ -40,7 +40,10 @@ class ModelPicker {
   #chosen = "";
 
   constructor() {
-    this.#field.addEventListener("focus", () => this.#field.select());
+    this.#field.addEventListener("focus", () => {
+      this.#chosen = this.#field.value; // comes back if what is typed names no model
+      this.#field.select();
+    });
     this.#field.addEventListener("click", () => this.#open());
     this.#field.addEventListener("input", () => this.#open(this.#field.value));
     this.#field.addEventListener("keydown", (event) => this.#key(event));
