@@ -3,6 +3,7 @@
 Redirects are not followed, and nothing is sent twice.
 """
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -39,12 +40,33 @@ class Answer:
     is_sent: bool = True
 
 
+class _Connector(aiohttp.TCPConnector):
+    """Remembers its connections: over TLS each would wait for the service to close it too."""
+
+    def __init__(self, post: Post) -> None:
+        super().__init__(socket_factory=addresses.socket_factory(post.url))
+        self._transports: list[asyncio.BaseTransport] = []
+
+    async def connect(self, *arguments: Any, **more: Any) -> Any:
+        connection = await super().connect(*arguments, **more)
+        if connection.transport:
+            self._transports.append(connection.transport)
+        return connection
+
+    def abort(self) -> None:
+        for transport in self._transports:
+            if isinstance(transport, asyncio.WriteTransport):
+                transport.abort()
+
+
 async def send(post: Post, largest_answer: int) -> Answer:
+    connector = _Connector(post)
     try:
-        async with _session(post) as http, _request(http, post) as response:
-            body = await _bounded(response, largest_answer) if response.status < 300 else None
-            _abort_unread(response)
-            return Answer(response.status, body)
+        async with _session(post, connector) as http:
+            try:
+                return await _sent(http, post, largest_answer)
+            finally:
+                connector.abort()
     except (*_NOT_SENT, outgoing_tls.WrongFiles) as problem:
         return Answer(problem=_why_not_sent(problem), is_sent=False)
     except TimeoutError:
@@ -53,11 +75,17 @@ async def send(post: Post, largest_answer: int) -> Answer:
         return Answer(problem="broken_off")
 
 
-def _session(post: Post) -> aiohttp.ClientSession:
-    factory = addresses.socket_factory(post.url)
+async def _sent(http: aiohttp.ClientSession, post: Post, largest_answer: int) -> Answer:
+    async with _request(http, post) as response:
+        body = await _bounded(response, largest_answer) if response.status < 300 else None
+        _abort_unread(response)
+        return Answer(response.status, body)
+
+
+def _session(post: Post, connector: _Connector) -> aiohttp.ClientSession:
     connect_s = min(_CONNECT_S, post.timeout_s / 2)
     return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(socket_factory=factory),
+        connector=connector,
         timeout=aiohttp.ClientTimeout(
             total=post.timeout_s, connect=connect_s, sock_connect=connect_s
         ),

@@ -32,6 +32,7 @@ GIVES_UP_AFTER = timedelta(days=1)
 FIRST_PAUSE_S, FACTOR, LONGEST_PAUSE_S = 10.0, 3, 4 * 3600.0
 LARGEST_ANSWER = 16 * 1024
 _BUSY_S = 60.0
+_CLOSING_S = 0.1  # aborted connections are gone some rounds of the loop later
 _GONE = 410
 # So that a target that is slow or away does not keep others waiting.
 _CLAIM = """
@@ -113,7 +114,9 @@ def _send_posts(notices: list[Notice]) -> None:
 
 
 async def _posted(posts: list[posting.Post]) -> list[posting.Answer]:
-    return await asyncio.gather(*(posting.send(post, LARGEST_ANSWER) for post in posts))
+    answers = await asyncio.gather(*(posting.send(post, LARGEST_ANSWER) for post in posts))
+    await asyncio.sleep(_CLOSING_S)
+    return answers
 
 
 def _try(send_one: Callable[[], Outcome]) -> Outcome:

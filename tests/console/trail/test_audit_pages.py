@@ -7,6 +7,7 @@ from uuid import uuid4
 
 import pytest
 from asgiref.sync import async_to_sync
+from django.core.cache import caches
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -315,10 +316,12 @@ def test_the_days_of_all_tenants_take_as_many_queries_as_those_of_two(
 ) -> None:
     client = sign_in(operator)
     client.get("/console/retention/")
+    caches["process"].clear()  # both count what waits for the operator
     with CaptureQueriesContext(connection) as of_two:
         client.get("/console/retention/")
     for n in range(60):
         Tenant.open(f"tenant-{n:02}", by="test", retention_days=300 + n)
+    caches["process"].clear()
     with CaptureQueriesContext(connection) as of_many:
         page = client.get("/console/retention/").content.decode()
     assert len(of_many) == len(of_two)
