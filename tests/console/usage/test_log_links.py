@@ -82,7 +82,8 @@ def test_figures_of_the_overview_lead_to_their_rows(alice: Member, sign_in: Sign
     running = completion(alice.tenant, state="open")
     client = sign_in(alice)
     every = links(client, "/console/t/acme/")
-    assert [ids(client, link) for link in every if "state=failed" in link] == [[row.pk]]
+    of_failed = [ids(client, link) for link in every if "state=failed" in link]
+    assert of_failed == [[row.pk]] * 2, "of the last minute, and of the trends"
     assert [ids(client, link) for link in every if "state=open" in link] == [[running.pk]]
     assert any("model=smollm2" in link for link in every)
 
