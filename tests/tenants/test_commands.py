@@ -325,3 +325,12 @@ def test_rotate_api_key(acme: Tenant, capsys: pytest.CaptureFixture[str]) -> Non
         call_command("rotate_api_key", "acme", answer["id"], "--collect")
     with pytest.raises(CommandError, match="no key"):
         call_command("rotate_api_key", "acme", "nonsense")
+
+
+def test_a_key_rotated_by_command_is_on_record(
+    acme: Tenant, capsys: pytest.CaptureFixture[str]
+) -> None:
+    key, _text = ApiKey.issue(acme, "build", by="test")
+    run(capsys, "rotate_api_key", "acme", str(key.pk), "--overlap-hours", "1")
+    event = Event.objects.get(action=Action.API_KEY_ROTATE)
+    assert event.actor == "command:rotate_api_key"

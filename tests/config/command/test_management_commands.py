@@ -41,6 +41,7 @@ ON_RECORD: dict[str, str | list[str]] = {
     "remove_operator": ["alice@example.com"],
     "reset_mfa": ["alice@example.com"],
     "reset_password": ["alice@example.com"],
+    "rotate_api_key": "tests/tenants/test_commands.py::test_a_key_rotated_by_command_is_on_record",
     "rotate_keys": ["--tenant", "acme"],
 }
 

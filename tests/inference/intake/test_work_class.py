@@ -7,6 +7,7 @@ import pytest
 from django.core.exceptions import ImproperlyConfigured
 from pytest_django.fixtures import Settings
 
+from console.playground import running
 from inference import apps, classes
 from inference.api.anthropic import routes as anthropic_routes
 from inference.api.anthropic.views import messages
@@ -88,7 +89,7 @@ def test_every_route_of_requests_can_have_a_class() -> None:
     no_work = {
         f"/forebay.v1.InferenceService/{name}" for name in ("Resume", "Cancel", "ListModels")
     }
-    assert {sending.ROUTE, *http, *(grpc - no_work)} == set(classes.ROUTES)
+    assert {sending.ROUTE, running.ROUTE, *http, *(grpc - no_work)} == set(classes.ROUTES)
 
 
 @pytest.mark.parametrize("name", ["realtime", "finetune"])
