@@ -22,6 +22,7 @@ from console.playground.forms import LONGEST, PlaygroundForm
 from console.playground.running import Refused, ToPage
 from inference.chat import problems
 from inference.chat.socket.chat_session import ChatSession
+from inference.chat.threads import off_loop
 from inference.intake.context import Context, context_of
 from inference.intake.limits.concurrency import EVERYBODY
 from tenants.roles import Permission
@@ -58,7 +59,10 @@ class PlaygroundConsumer(AsyncWebsocketConsumer):
 
     async def connect(self) -> None:
         session = await ChatSession.of(self.scope)
-        if session is None or not session.member.may(Permission.USE_PLAYGROUND):
+        if session is None:
+            return await self.close()
+        may = off_loop(session.member, session.member.may, reads=True)
+        if not await may(Permission.USE_PLAYGROUND):
             return await self.close()
         self.session, context = session, self.context
         translation.activate(session.language)
