@@ -103,6 +103,10 @@ ELSEWHERE = {
     "chat/folders/": "for the page's script",
     "chat/quotas/": "for the page's script",
     "chat/shares/": "for the page's script",
+    "chat/models/": "for the page's script",
+    "chat/presets/": "for the page's script",
+    "chat/attachments/": "for the page's script",
+    "chat/attachments/<uuid:attachment>/": "a file",
 }
 FOR_OTHERS = {  # than an owner with second factors: visited below, one by one
     "login/",

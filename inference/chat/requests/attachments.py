@@ -68,9 +68,9 @@ async def _charge(context: Context, member: Member, address: str, size: int) -> 
 def pieces(request: HttpRequest, user: User, attachment: UUID) -> HttpResponse:
     """Take a piece; `piece` is its number. A wrong one is told the next number."""
     number, file = request.POST.get("piece", ""), request.FILES.get("file")
-    if file is None or not (number.isascii() and number.isdigit() and len(number) < 6):
-        return HttpResponse(status=400)
     with _inside(user, attachment) as row:
+        if file is None or not (number.isascii() and number.isdigit() and len(number) < 6):
+            return HttpResponse(status=400)
         try:
             uploading.add_piece(row, int(number), file.read())
         except uploading.WrongPiece as wrong:

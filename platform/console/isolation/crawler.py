@@ -152,7 +152,7 @@ def _api_steps(path: str, caller: ProofCaller) -> Iterator[Step]:
 _NOWHERE = {"price", "deletion_request"} | {n for n, plain in PLAIN.items() if plain == NOBODYS}
 _PERHAPS_NOTHING = ("/file/", "/comparison/")  # a file that is kept no more; no challenger
 # People ask for raises; and the keys here may do more than those that would rotate them.
-_NOT_BY_KEYS = ("/raises/", "/rotate/")
+_NOT_BY_KEYS = ("/raises/", "/rotate/", "/collect/")
 
 
 def _in_api(path: str, need: Any, caller: ProofCaller, place: str) -> frozenset[int]:

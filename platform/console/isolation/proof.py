@@ -28,6 +28,7 @@ _BACKGROUND = {
     "audit_seal",
     "inference_usageday",
     "inference_usagehour",
+    "tenants_notice",
     "tenants_reconciliation",
 }
 

@@ -241,7 +241,7 @@ class Objects:
         return (row or storing.create(member, PresetLevel.PERSONAL, content)).pk
 
     def attachment(self, member: Member) -> Any:
-        row = Attachment.objects.unsent().filter(member_id=member.pk).first()
+        row = Attachment.objects.unsent().readable().filter(member_id=member.pk).first()
         if row is None:
             row = attaching.begin(member, f"{self._secret}.txt", len(self._secret))
             attaching.store(row, Extracted(self._secret))

@@ -106,6 +106,9 @@ def _side(name: str) -> Side:
     side.objects.conversation(side.chatting)
     side.objects.attachment(side.chatting)
     side.objects.preset(side.chatting)
+    side.objects.folder(side.chatting)
+    side.objects.share(side.chatting)
+    side.objects.message(side.chatting)
     side.objects.upload(side.chatting)
     return side
 

@@ -214,7 +214,8 @@ class Keys(Resource):
         Then it has a successor whose text is made when somebody collects it. The old key works
         until the overlap ends, collected or not. A key cannot schedule its own rotation.
         """
-        fields, row = self.body(), self.row()
+        row = self.row()
+        fields = self.body()
         self._refuse_self(row)
         self._refuse_escalation(row)
         overlap = timedelta(seconds=fields.pop("overlap_s"))
