@@ -6,14 +6,15 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from websockets.exceptions import InvalidStatus
-from websockets.sync.client import connect
+from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Origin
 
 from tests.e2e.conftest import Mock, Platform
@@ -28,9 +29,14 @@ class Runs:
     def __init__(self, platform: Platform, session: str) -> None:
         url = f"{platform.url.replace('http', 'ws', 1)}/ws/playground/?tenant=acme&language=en"
         cookie = {"Cookie": f"forebay_session={session}"}
-        self.socket = connect(
+        self._stack = ExitStack()
+        opening = connect(
             url, origin=Origin(platform.url), additional_headers=cookie, close_timeout=1
         )
+        self.socket: ClientConnection = self._stack.enter_context(opening)
+
+    def close(self) -> None:
+        self._stack.close()
 
     def begin(self, model: str = "mock", **fields: str) -> None:
         self.socket.send(json.dumps({"model": model, "fields": {"prompt": AWKWARD, **fields}}))
@@ -44,8 +50,9 @@ class Runs:
 
 
 @pytest.fixture
-def runs(platform: Platform, people: dict[str, str]) -> Callable[[str], Runs]:
-    return lambda who: Runs(platform, people[who])
+def runs(platform: Platform, people: dict[str, str]) -> Iterator[Callable[[str], Runs]]:
+    with ExitStack() as stack:
+        yield lambda who: stack.enter_context(closing(Runs(platform, people[who])))
 
 
 def listed(client: httpx.Client, request: str) -> dict[str, Any]:
@@ -82,7 +89,7 @@ def test_a_run_streams_and_is_a_request_like_any_other(
     [
         ({"model": "nowhere"}, 404, "model_not_found"),
         ({"tools": "{"}, 400, "invalid_request"),
-        ({"schema": '{"type": 1}'}, 400, "invalid_request"),
+        ({"schema": '{"$ref": "https://elsewhere.example/"}'}, 400, "invalid_request"),
     ],
 )
 def test_a_refusal_is_what_a_program_would_get(
@@ -103,7 +110,7 @@ def test_leaving_cancels(runs: Callable[[str], Runs], engine: Mock, browse: Brow
     request = run.hear()["request"]
     while run.hear()["type"] != "events":
         pass
-    run.socket.close()
+    run.close()
     until = time.monotonic() + PATIENCE_S
     while listed(browse("alice"), request)["state"] == "open":
         assert time.monotonic() < until
