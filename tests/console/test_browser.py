@@ -175,8 +175,9 @@ def test_a_key_is_set_up_and_rotated(alice: Member, page: Page, sign_in_page: An
     expect(page.get_by_label("API key", exact=True)).to_have_value(re.compile("^sk-fb-"))
     page.get_by_role("link", name="fraud scoring").click()
     expect(page.get_by_text("192.0.2.0/24").first).to_be_visible()
-    page.get_by_label("The old key works for").select_option("1")
-    page.get_by_role("button", name="Rotate key").click()
+    rotation = page.locator("form").filter(has=page.get_by_role("button", name="Rotate key"))
+    rotation.get_by_label("The old key works for").select_option("1")
+    rotation.get_by_role("button", name="Rotate key").click()
     expect(page.get_by_label("API key", exact=True)).to_have_value(re.compile("^sk-fb-"))
     expect(page.get_by_text("The old key works until")).to_be_visible()
     assert ApiKey.objects.filter(scopes=["inference", "management:read"]).count() == 2
@@ -236,10 +237,11 @@ def test_the_first_error_of_a_form_is_in_sight_and_has_the_focus(
     form.get_by_label("Name").fill("second")
     form.get_by_label("Pool").select_option("the-first-pool-of-that-model")
     form.get_by_label("Address").fill("http://127.0.0.1:9/v1")
-    form.get_by_label("Options as JSON").fill("[]")
+    form.locator("summary", has_text="Options").click()
+    form.get_by_label("Further options as JSON").fill("[]")
     form.get_by_role("button", name="Add engine").click()
     expect(page.get_by_text("Enter a JSON object.")).to_be_in_viewport()
-    expect(form.get_by_label("Options as JSON")).to_be_focused()
+    expect(form.get_by_label("Further options as JSON")).to_be_focused()
 
 
 # What is written on a canvas, which tells nobody.
