@@ -20,6 +20,7 @@ READS = "owner admin developer auditor management:read"
 WRITES = "owner admin developer management:write"
 APPROVES_TEXTS = "owner admin"  # versions of policies and assistants that others wrote
 SECURITY = "owner operator"
+NOTICES = "owner admin management:write"
 TEXTS = "owner auditor"  # who may read the texts of the trail
 T = "tenants/acme/"
 REVIEWS = "owner"
@@ -166,6 +167,8 @@ TABLE = {
     f"DELETE {T}actions/{NIL}/": WRITES,
     f"POST {T}actions/{NIL}/rotate/": WRITES,
     f"POST {T}actions/{NIL}/test/": WRITES,
+    f"POST {T}actions/{NIL}/approve_change/": APPROVES_TEXTS,
+    f"POST {T}actions/{NIL}/withdraw_change/": WRITES,
     f"GET {T}actions/calls/": SEES,
     f"GET {T}actions/calls/{NIL}/": SEES,
     f"POST {T}actions/calls/{NIL}/settle/": "owner",
@@ -246,6 +249,16 @@ TABLE = {
     f"DELETE {T}restricted-models/0/": MANAGES,
     f"POST {T}restricted-models/0/grant/": MANAGES,
     f"POST {T}restricted-models/0/withdraw/": MANAGES,
+    f"GET {T}notice-targets/": NOTICES,
+    f"POST {T}notice-targets/": NOTICES,
+    f"GET {T}notice-targets/{NIL}/": NOTICES,
+    f"PATCH {T}notice-targets/{NIL}/": NOTICES,
+    f"DELETE {T}notice-targets/{NIL}/": NOTICES,
+    f"POST {T}notice-targets/{NIL}/rotate/": NOTICES,
+    f"POST {T}notice-targets/{NIL}/test/": NOTICES,
+    f"GET {T}notice-deliveries/": NOTICES,
+    f"GET {T}notice-deliveries/{NIL}/": NOTICES,
+    f"POST {T}notice-deliveries/{NIL}/redeliver/": NOTICES,
     f"GET {T}keys/": SEES,
     f"POST {T}keys/": KEYS,
     f"GET {T}keys/{NIL}/": SEES,

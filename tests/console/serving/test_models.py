@@ -40,7 +40,7 @@ def test_what_a_model_takes_and_costs(client: Client, settings: Settings, db: No
         found = page(client, path)
         for text in ("smol", "from file", "8,192 tokens", "tools", "images", "1.25"):
             assert text in found, (path, text)
-        for code in ("curl", 'OpenAI(base_url="', "new OpenAI({"):
+        for code in ("curl", "OpenAI(base_url=", "new OpenAI({"):
             assert code in found
         assert found.count("max_tokens") == 3, "the answer to a try is soon there"
 
