@@ -50,7 +50,9 @@ def samples(body: Body, key: str = KEY) -> list[Sample]:
 
 
 def first_request(model: str) -> Body:
-    return {"model": model, "messages": [{"role": "user", "content": "Hello"}]}
+    """Returns a request whose answer is soon there."""
+    messages = [{"role": "user", "content": "Hello"}]
+    return {"model": model, "messages": messages, "max_tokens": 60}
 
 
 def _base() -> str:

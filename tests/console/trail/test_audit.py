@@ -20,7 +20,7 @@ def ask(carol: Member, sign_in: SignIn) -> Any:
 
     def lines(**filters: str) -> list[tuple[str, str]]:
         answer = client.get(AUDIT, filters)
-        return [(event.action, who) for event, _, who, _ in answer.context["lines"]]
+        return [(event.action, who) for event, _, _, who, _ in answer.context["lines"]]
 
     def told(**filters: str) -> list[list[tuple[str, str]]]:
         return [told for *_, told in client.get(AUDIT, filters).context["lines"]]

@@ -90,7 +90,7 @@ def test_a_quota_is_of_one_thing_of_its_own_tenant(acme: Tenant, globex: Tenant)
     key, _ = ApiKey.issue(acme, "ci", by="test")
     strange, _ = ApiKey.issue(globex, "ci", by="test")
     good: dict[str, Any] = {"unit": "requests", "window": "day", "limit": 1, "by": "test"}
-    with pytest.raises(ValidationError, match="one key, one member or one model"):
+    with pytest.raises(ValidationError, match="one key, one member, one team or one model"):
         Quota.set(acme, api_key=key, model="mock", **good)
     with pytest.raises(ValidationError, match="no such key"):
         Quota.set(acme, api_key=strange, **good)
