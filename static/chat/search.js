@@ -70,8 +70,18 @@ export class Search extends EventTarget {
 function hit({ conversation, excerpt }) {
   const { before, words, after, message } = excerpt;
   const place = element("span", { class: "chat-hit-text" }, `…${before}`, element("mark", {}, words), `${after}…`);
-  const title = element("span", { class: "chat-hit-title" }, conversation.title || say("untitled"));
+  const called = message ? [conversation.title || say("untitled")] : marked(conversation.title, excerpt);
+  const title = element("span", { class: "chat-hit-title" }, ...called);
   return element("a", { class: "chat-hit", href: conversation.url }, title, ...(message ? [place] : []));
+}
+
+// A title with the words in it that were found there.
+function marked(title, { before, words }) {
+  const start = title.indexOf(before + words);
+  if (start < 0) return [title];
+  const from = start + before.length;
+  const end = from + words.length;
+  return [title.slice(0, from), element("mark", {}, words), title.slice(end)];
 }
 
 function more(next, run) {
