@@ -35,6 +35,9 @@
     if (event.key === "Enter") {
       event.preventDefault();
       list.querySelector("[aria-selected=true]")?.click();
+    } else if (event.key === "Escape" && !event.isComposing) {
+      event.preventDefault(); // a search field would first only empty itself
+      dialog.close();
     } else if (to !== undefined && count) {
       event.preventDefault();
       select((to + count) % count);
