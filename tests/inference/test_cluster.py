@@ -71,8 +71,8 @@ async def test_the_queue(link: RedisLink, url: str) -> None:
         one, other, third = an_item(), an_item(), an_item()
         assert await queue.enqueue(one, b"order")
         await queue.beat("runner", True, [])
-        for item in (other, third):
-            await queue.enqueue(item, b"order")
+        joined = [await queue.join(item, b"order") for item in (other, third)]
+        assert (await queue.in_turn(replaced(joined[1].place, position=2), third.id)).position
         assert {item.id for item, _ in await queue.pop(2, "runner")} == {one.id, other.id}
         await queue.look()
         assert await queue.cancel(one.id) == "running"
