@@ -100,7 +100,7 @@ class NoticeTry(Shape):
     reason = s.CharField(help_text="Empty for one that succeeded.")
 
 
-class NoticeShape(Row):
+class NoticeDeliveryShape(Row):
     event = s.CharField()
     target = s.UUIDField(source="target_id")
     state = s.ChoiceField(NoticeState.choices)
@@ -161,15 +161,15 @@ class NoticeTargets(Resource):
         overlap = timedelta(hours=self.body()["overlap_hours"])
         return self.respond(row, secret=row.rotate(overlap, by=self.actor))
 
-    @Act(P.MANAGE_NOTICES, gives=NoticeShape)
+    @Act(P.MANAGE_NOTICES, gives=NoticeDeliveryShape)
     def test(self, request: Any, **path: Any) -> Response:
         """Send a real notice that says it is a test. Its delivery says what came of it."""
         notice = send_test(self.row(), by=self.actor)
-        return Response(NoticeShape(notice).data, status=201)
+        return Response(NoticeDeliveryShape(notice).data, status=201)
 
 
 class NoticeDeliveries(Resource):
-    shape = NoticeShape
+    shape = NoticeDeliveryShape
     orderings = ("-created_at", "created_at")
 
     def rows(self) -> QuerySet[Notice]:

@@ -1,5 +1,6 @@
 """The OpenAPI schema, built from what each act says of itself and the errors of every act."""
 
+from functools import cache
 from typing import Any, Final
 
 import django_filters
@@ -211,14 +212,19 @@ class ResourceSchema(AutoSchema):
         return headers
 
     def _page_of(self, shape: type[serializers.Serializer[Any]]) -> serializers.Serializer[Any]:
-        fields = {
-            "results": shape(many=True),
-            "next_cursor": serializers.CharField(allow_null=True),
-        }
         name = self._get_serializer_name(shape(), "response") + "Page"
-        page = type(name, (serializers.Serializer,), fields)
         # _is_list_view would make an array of it
-        return _not_a_list(page)
+        return _not_a_list(_page(name, shape))
+
+
+@cache
+def _page(name: str, shape: type[serializers.Serializer[Any]]) -> type[serializers.Serializer[Any]]:
+    """Returns the same class for each list of a shape."""
+    fields = {
+        "results": shape(many=True),
+        "next_cursor": serializers.CharField(allow_null=True),
+    }
+    return type(name, (serializers.Serializer,), fields)
 
 
 def _not_a_list(page: type[serializers.Serializer[Any]]) -> serializers.Serializer[Any]:
