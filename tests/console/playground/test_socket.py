@@ -70,6 +70,18 @@ class Session:
         pass
 
 
+@pytest.fixture(autouse=True)
+def without_a_database(monkeypatch: pytest.MonkeyPatch) -> None:
+    def here(_member: Any, look: Any, *, reads: bool) -> Any:
+        async def answer(permission: str) -> Any:
+            assert reads
+            return look(permission)
+
+        return answer
+
+    monkeypatch.setattr(socket, "off_loop", here)
+
+
 @pytest.fixture
 def ended(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What has come to its end; a model that is slow runs until it is cancelled."""
