@@ -21,7 +21,7 @@ from inference.api.policy_trials.driver import drive_all as drive_trials
 from inference.batch.file_store import forget_abandoned, forget_expired
 from inference.batch.windows import wake_resting_soon
 from inference.chat.attachments.uploading import delete_abandoned
-from inference.chat.library import sharing, temporary
+from inference.chat.collection import sharing, temporary
 from inference.data_sets import importing
 from inference.decisions import contest_clock, drifting, review_notices
 from inference.dialogues.handing_over import return_abandoned

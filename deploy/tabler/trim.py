@@ -150,8 +150,8 @@ def trimmed() -> str:
     css = re.sub(r"/\*(?!!).*?\*/", "", SOURCE.read_text(), flags=re.DOTALL)
     notice = re.match(r"(?:@charset[^;]*;)?\s*(/\*!.*?\*/)", css, flags=re.DOTALL)
     css = re.sub(r"/\*.*?\*/", "", css, flags=re.DOTALL)
-    kept = without_unread("".join(used(css, words())), own)
-    return f'@charset "UTF-8";\n{notice[1] if notice else ""}\n{kept}\n'
+    rules = without_unread("".join(used(css, words())), own)
+    return f'@charset "UTF-8";\n{notice[1] if notice else ""}\n{rules}\n'
 
 
 if __name__ == "__main__":

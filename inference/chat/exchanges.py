@@ -14,8 +14,8 @@ from django.utils import timezone
 from audit.keys.keyring import keyring
 from inference.chat import conversations
 from inference.chat.attachments import sent
+from inference.chat.collection.temporary import is_temporary
 from inference.chat.conversations import message_aad
-from inference.chat.library.temporary import is_temporary
 from inference.chat.placement import Request, placement
 from inference.chat.presets.settings import set_settings
 from inference.chat.problems import ChatRefused

@@ -1,4 +1,4 @@
-"""Whether a question with its files fits into a model's context, before it is sent."""
+"""Checks before it is sent that a question with its files fits into a model's context."""
 
 import math
 

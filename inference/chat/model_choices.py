@@ -19,7 +19,7 @@ ROUTE = "chat"
 
 
 class ModelPrice(msgspec.Struct, frozen=True):
-    """Per million tokens, in the currency of the installation."""
+    """A price per million tokens, in the currency of the installation."""
 
     prompt: str
     completion: str

@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 
 from inference.chat import conversations
 from inference.chat.answers import branch_turns
-from inference.chat.library import folders, sharing, temporary
+from inference.chat.collection import folders, sharing, temporary
 from inference.chat.listed import listed
 from inference.chat.model_choices import choices
 from inference.chat.presets.listing import presets_of

@@ -56,7 +56,7 @@ class Conversation(models.Model):
     )
     pinned_at = models.DateTimeField(null=True)
     archived_at = models.DateTimeField(null=True)
-    # Deleted when the person leaves it (inference/chat/library/temporary.py). It has no title.
+    # Deleted when the person leaves it (inference/chat/collection/temporary.py). It has no title.
     temporary = models.BooleanField(default=False, db_default=False)
     # System prompt and parameters (inference/chat/presets/settings.py), under the member's key.
     settings_key_id = models.UUIDField(null=True)

@@ -16,8 +16,8 @@ from audit.keys.keyring import Unreadable, keyring
 from audit.models import Event, Payload
 from audit.search import texts
 from inference.chat.attachments.encryption import content_of, name_of
+from inference.chat.collection import folders, rating
 from inference.chat.conversations import said_in, title_of
-from inference.chat.library import folders, rating
 from inference.chat.presets.settings import settings_of
 from inference.chat.presets.storing import readable as readable_preset
 from inference.models import Attachment, Conversation, Message, Preset, Usage

@@ -9,7 +9,7 @@ import msgspec
 import orjson
 
 from audit.search.texts import DecryptedText, additions, register_reader
-from inference.chat.library.rating import reason_of
+from inference.chat.collection.rating import reason_of
 from inference.models import Message
 from inference.order import unpacked
 

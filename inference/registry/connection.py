@@ -33,7 +33,7 @@ _OK, _AUTH, _NO_PATH = 200, (401, 403), (404, 405, 410)
 
 
 class Problem(StrEnum):
-    """What is wrong, in the order in which a connection is made."""
+    """Faults of a connection, in the order in which one is made."""
 
     ADDRESS = "address"  # no engine may be there
     NAME = "name"  # its name has no address

@@ -25,7 +25,7 @@ _decoder = msgspec.msgpack.Decoder(Extracted | Refused)
 
 
 class ExtractionBusy(Exception):
-    """As many files are being read as this process reads at once."""
+    """This process reads as many files as it may at once."""
 
 
 def extract(raw: bytes, kind: FileKind) -> Extracted:

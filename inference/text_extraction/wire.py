@@ -1,4 +1,4 @@
-"""What the process that reads a file hands back."""
+"""The result of the process that reads a file."""
 
 import msgspec
 

@@ -29,7 +29,7 @@ class Post:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came back. Without a status, `problem` says why, and `is_sent` whether it may be there.
+    """The receiver's answer. Without a status `problem` says why, `is_sent` if it may be there.
 
     `body` is None for one that is too long, or that was not read: of an error or a redirect.
     """

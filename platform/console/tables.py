@@ -99,10 +99,10 @@ class Table:
         """
         if request.method != "GET" or request.GET.get("export") != "csv":
             return None
-        found = self._matching(rows, self._search(request))
+        filtered = self._matching(rows, self._search(request))
         order = self._field(self._sort(request))
         columns = [column for column in self.columns.values() if column.value]
-        matching = found.order_by(order, "pk")[:MOST_EXPORTED]
+        matching = filtered.order_by(order, "pk")[:MOST_EXPORTED]
         lines: list[list[Any]] = [[str(column.label) for column in columns]]
         lines += [[cell(column.of(row)) for column in columns] for row in matching]
         tenant_id = request.tenant.id if request.tenant else None

@@ -28,7 +28,7 @@ DAY_S = 86_400
 
 
 class ScheduledRotation(models.Model):
-    """When a key rotates by itself, and whether a successor waits to be collected."""
+    """The schedule of a key's rotation, and a successor that waits to be collected."""
 
     rotate_at = models.DateTimeField(_("rotates"), null=True, blank=True)
     rotate_days = models.PositiveSmallIntegerField(null=True, blank=True)  # None: only once

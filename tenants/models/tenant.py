@@ -39,7 +39,7 @@ class State(models.TextChoices):
 
 
 class Sharing(models.TextChoices):
-    """For whom members may share conversations of the chat."""
+    """The people with whom members may share conversations of the chat."""
 
     NOBODY = "nobody", _("Nobody")
     MEMBERS = "members", _("People of the tenant")

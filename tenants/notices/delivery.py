@@ -91,7 +91,7 @@ def _send_mails(notices: list[Notice]) -> None:
     for notice in notices:
         at = timezone.now()
         outcome = (
-            Outcome("unreachable") if unreachable else _try(lambda: mail.send(notice, server))  # noqa: B023
+            Outcome("unreachable") if unreachable else _try(lambda: mail.send(notice, server))  # noqa: B023  # called at once
         )
         unreachable = outcome.reason == "unreachable"
         settle(notice, at, outcome)

@@ -8,7 +8,7 @@ from django.utils.translation import gettext_lazy as _
 
 
 class Group(models.TextChoices):
-    """What a person mutes, and a target chooses."""
+    """A group of events that a person mutes, and a target chooses."""
 
     QUOTAS = "quotas", _("Quotas at 80 and 100 percent")
     RAISES = "raises", _("Raises of quotas")

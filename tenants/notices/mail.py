@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """Of one try. `reason` is empty if it was delivered; a `final` one is not tried again."""
+    """The outcome of one try. `reason` is empty if it was delivered; a `final` one is the last."""
 
     reason: str = ""
     status: int | None = None

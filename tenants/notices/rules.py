@@ -1,4 +1,4 @@
-"""Which acts of the trail become notices, who hears of them, and which facts leave.
+"""Rules: which acts of the trail become notices, who hears of them, and which facts leave.
 
 Facts are ids, figures and times: never a reason or another text that somebody wrote.
 """
@@ -68,8 +68,8 @@ def _who_decides_raise(act: Event) -> list[User]:
     quota_raise = _raise(act)
     if quota_raise and quota_raise.quota.set_by_platform:
         return operators()
-    asked = quota_raise.requested_by if quota_raise else None
-    return [user for user in holders(P.APPROVE_RAISES, act.tenant_id) if user != asked]
+    requester = quota_raise.requested_by if quota_raise else None
+    return [user for user in holders(P.APPROVE_RAISES, act.tenant_id) if user != requester]
 
 
 def _who_asked_for_raise(act: Event) -> list[User]:

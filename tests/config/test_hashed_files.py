@@ -102,4 +102,4 @@ def test_the_import_of_no_file_is_an_error(
     files = [("a.js", (storage, "a.js"))]
     monkeypatch.setattr("config.http.hashed_files._own_files", lambda: iter(files))
     with pytest.raises(ValueError, match=r"none\.js"):
-        HashedFiles().names  # noqa: B018
+        HashedFiles().names  # noqa: B018  # makes them

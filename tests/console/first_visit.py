@@ -1,4 +1,4 @@
-"""What a browser without a cache fetches for a page: files that it loads at once."""
+"""The bytes that a browser without a cache fetches for a page: files that it loads at once."""
 
 import re
 from posixpath import dirname, join, normpath

@@ -24,8 +24,8 @@ from console.isolation.expected import PAGES, addresses
 from console.isolation.sample_objects import Objects
 from console.privacy.own_data import link_of
 from inference.chat import conversations, exchanges
+from inference.chat.collection import sharing
 from inference.chat.conversations import message_aad
-from inference.chat.library import sharing
 from inference.chat.protocol import Send
 from inference.models import Audience, Engine, Replacement
 from inference.reasoning import Said, packed

@@ -9,8 +9,8 @@ from django.utils.http import content_disposition_header
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from audit.keys.keyring import Barred, Unreadable
-from inference.chat.library import exporting, rating, sharing
-from inference.chat.library import search as searching
+from inference.chat.collection import exporting, rating, sharing
+from inference.chat.collection import search as searching
 from inference.chat.problems import ChatRefused, problem
 from inference.chat.requests.access import as_json, as_member, inside, signed_in
 from inference.models import Audience, ConversationShare, Rating

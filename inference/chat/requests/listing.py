@@ -9,7 +9,7 @@ from django.shortcuts import get_object_or_404
 from django.views.decorators.http import require_http_methods, require_POST
 
 from audit.keys.keyring import Barred
-from inference.chat.library import folders, organising
+from inference.chat.collection import folders, organising
 from inference.chat.listed import listed
 from inference.chat.problems import ChatRefused, problem
 from inference.chat.requests.access import as_json, as_member, inside, signed_in

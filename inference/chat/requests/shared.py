@@ -11,8 +11,8 @@ from django.shortcuts import render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET
 
-from inference.chat.library import sharing
-from inference.chat.library.markdown import heading
+from inference.chat.collection import sharing
+from inference.chat.collection.markdown import heading
 from inference.chat.page_data import words
 from inference.models import Author
 from tenants.accounts.required_actions import duty

@@ -148,7 +148,7 @@ class RotationForm(ConsoleForm):
 
 
 class ScheduleForm(RotationForm):
-    """When a key rotates by itself."""
+    """The moments at which a key rotates by itself."""
 
     rotate_at = MomentField(label=_("First on"), help_text=_("Leave empty to end the schedule."))
     days = forms.TypedChoiceField(

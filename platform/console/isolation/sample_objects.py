@@ -31,7 +31,7 @@ from inference.actions import definitions
 from inference.batch.file_store import FileOwner, FileWriter
 from inference.chat import conversations
 from inference.chat.attachments import uploading as attaching
-from inference.chat.library import folders, sharing
+from inference.chat.collection import folders, sharing
 from inference.chat.presets import storing
 from inference.chat.presets.storing import PresetContent
 from inference.data_sets import uploading

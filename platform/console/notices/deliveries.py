@@ -46,11 +46,11 @@ def _redelivery(request: ConsoleRequest, notice: UUID) -> HttpResponse:
 
 
 def _filtered(request: ConsoleRequest, rows: QuerySet[Notice]) -> QuerySet[Notice]:
-    asked = _asked(request)
-    if asked["id"]:
-        return rows.filter(pk=asked["id"])
+    conditions = _asked(request)
+    if conditions["id"]:
+        return rows.filter(pk=conditions["id"])
     names = {"state": "state", "event": "event", "target": "target_id"}
-    return rows.filter(**{names[key]: asked[key] for key in names if asked[key]})
+    return rows.filter(**{names[key]: conditions[key] for key in names if conditions[key]})
 
 
 def _asked(request: ConsoleRequest) -> dict[str, str]:

@@ -16,7 +16,7 @@ def _languages(*first: tuple[str, Any]) -> list[tuple[str, Any]]:
 
 
 class TargetForm(ConsoleForm):
-    """What can be changed of a target. URL and kind stay: another place is another target."""
+    """The fields of a target that can change: with another URL or kind it is another target."""
 
     name = forms.CharField(label=_("Name"), max_length=LONGEST_NAME)
     groups = forms.MultipleChoiceField(

@@ -25,7 +25,7 @@ class Candidate:
 
 
 class Invitees:
-    """What a tenant knows of the people of a list: two queries, however long it is."""
+    """The people of a list that a tenant knows: two queries, however long it is."""
 
     def __init__(
         self, tenant: Tenant, may_give: Iterable[Role], teams: Mapping[str, Team], emails: set[str]

@@ -146,7 +146,7 @@ class PlaygroundConsumer(AsyncWebsocketConsumer):
 
 
 class _Unread(Exception):
-    """What the page sent is no request."""
+    """The page's message is no request."""
 
     def __init__(self, text: str) -> None:
         super().__init__(text)

@@ -1,4 +1,4 @@
-"""What the command palette offers without a search: the reader's pages, and acts to begin."""
+"""The command palette's offer without a search: the reader's pages, and acts to begin."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What a search of the command palette finds: rows that the reader may see, a few of each kind.
+"""The results of the command palette: rows that the reader may see, a few of each kind.
 
 A kind that the reader may not see is not asked for, and nothing is counted: neither the answer nor
 its time says anything about other tenants' rows.

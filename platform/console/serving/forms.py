@@ -82,7 +82,7 @@ class OptionsField(forms.CharField):
 
 
 class RouteFields(ConsoleForm):
-    """When a pool takes requests."""
+    """The hours in which a pool takes requests."""
 
     condition = forms.ChoiceField(
         label=_("Takes requests"),

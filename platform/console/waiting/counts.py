@@ -1,4 +1,4 @@
-"""What waits for a person, over all their tenants: one statement for each, kept for seconds.
+"""Counts what waits for a person, over all their tenants: one statement for each, kept for seconds.
 
 Only what the person's role lets them decide is counted, and nothing that they asked for themselves.
 """
@@ -76,11 +76,11 @@ class Waiting:
 def waiting_for(user: User) -> list[Waiting]:
     """Returns what waits for the person, at most KEPT_S seconds old."""
     key = f"waiting:{user.pk}:{is_narrow()}"
-    kept: list[Waiting] | None = caches["process"].get(key)
-    if kept is None:
-        kept = list(_waiting_for(user))
-        caches["process"].set(key, kept, KEPT_S)
-    return kept
+    pages: list[Waiting] | None = caches["process"].get(key)
+    if pages is None:
+        pages = list(_waiting_for(user))
+        caches["process"].set(key, pages, KEPT_S)
+    return pages
 
 
 def _waiting_for(user: User) -> Iterator[Waiting]:

@@ -151,7 +151,7 @@ class Notice(models.Model):
 
 
 class NoticeMark(models.Model):
-    """How far notices have read the audit trail, in the order of its transactions."""
+    """The position in the audit trail, by its transactions, up to which notices have read it."""
 
     unguarded = "how far notices have read the trail of all tenants"
 

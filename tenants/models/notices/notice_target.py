@@ -1,4 +1,4 @@
-"""Where notices of a tenant, or of the platform, go beside mailboxes: a webhook or a chat service.
+"""A webhook or a chat service that gets notices of a tenant, or of the platform.
 
 URL and secrets are encrypted: the URL of a chat service's robot is a credential itself.
 """

@@ -37,7 +37,7 @@ def test_curl_sends_the_request_whatever_is_in_it(body: Body, settings: Any) -> 
 
 
 def called(code: str) -> dict[str, Any]:
-    """What the code for Python calls `create` with, by a client in place of OpenAI's."""
+    """Returns the arguments of `create` in the code for Python, by a stand-in of OpenAI's."""
     calls: list[dict[str, Any]] = []
 
     class Answer:

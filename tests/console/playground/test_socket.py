@@ -84,7 +84,7 @@ def without_a_database(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def ended(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What has come to its end; a model that is slow runs until it is cancelled."""
+    """Returns the runs that ended; a model that is slow runs until it is cancelled."""
     ends: list[str] = []
 
     async def of(_scope: Any) -> Session:

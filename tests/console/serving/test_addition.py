@@ -47,7 +47,7 @@ def _fresh_count(operator: User) -> None:
 
 @pytest.fixture
 def report(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """What the next test of a connection finds; then what it was called with."""
+    """Sets the result of the next test of a connection; then what it was called with."""
     calls: list[Any] = [REPORT]
 
     async def examine(fields: Any, model: str) -> Report:

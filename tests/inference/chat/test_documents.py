@@ -15,10 +15,10 @@ from audit.models import Event
 from audit.retention import legal_hold
 from audit.search import text_search
 from inference.chat import conversations
-from inference.chat.library import rating, sharing, temporary
-from inference.chat.library.markdown import as_markdown
-from inference.chat.library.pdf import as_pdf
-from inference.chat.library.transcript import Entry, Transcript, decoded, frozen
+from inference.chat.collection import rating, sharing, temporary
+from inference.chat.collection.markdown import as_markdown
+from inference.chat.collection.pdf import as_pdf
+from inference.chat.collection.transcript import Entry, Transcript, decoded, frozen
 from inference.models import Author, Conversation, ConversationShare, Message, Rating
 from inference.personal_data import portability
 from inference.tasks import tidy_chats

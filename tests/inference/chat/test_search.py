@@ -7,9 +7,9 @@ from django.utils import timezone
 
 from audit.keys.keyring import keyring
 from inference.chat import conversations
+from inference.chat.collection import search as searching
+from inference.chat.collection.search import search
 from inference.chat.conversations import message_aad
-from inference.chat.library import search as searching
-from inference.chat.library.search import search
 from inference.models import Author, Conversation, Message
 from tenants.models import Member, Tenant
 from tests.people import join

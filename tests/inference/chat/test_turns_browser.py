@@ -1,4 +1,4 @@
-"""What can be done with a message, in a real Chromium: edit, repeat, continue, queue, fork."""
+"""Acts on a message, in a real Chromium: edit, repeat, continue, queue, fork."""
 
 import re
 

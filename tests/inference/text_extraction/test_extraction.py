@@ -1,4 +1,4 @@
-"""What is read of a file, and which files are refused."""
+"""The text that is read of a file, and the files that are refused."""
 
 import resource
 import signal

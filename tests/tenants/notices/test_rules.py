@@ -1,4 +1,4 @@
-"""Which acts become notices, and for whom."""
+"""Acts become notices: which, and for whom."""
 
 from datetime import timedelta
 from typing import Any

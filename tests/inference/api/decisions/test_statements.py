@@ -1,4 +1,4 @@
-"""What a decision asks of PostgreSQL before its model is asked."""
+"""Counts the statements of a decision before its model is asked."""
 
 from uuid import UUID
 

@@ -1,4 +1,4 @@
-"""What the page's script does to attach a file."""
+"""Attaches a file as the page's script does."""
 
 from typing import Any
 

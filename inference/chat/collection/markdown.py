@@ -2,7 +2,7 @@
 
 from django.utils.translation import gettext as _
 
-from inference.chat.library.transcript import Entry, Transcript
+from inference.chat.collection.transcript import Entry, Transcript
 from inference.models import Author
 
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from django.utils import timezone
 
 from audit.actions import Action
+from inference.chat.collection.markdown import as_markdown
+from inference.chat.collection.pdf import as_pdf
+from inference.chat.collection.transcript import Transcript, as_json, transcript
 from inference.chat.conversations import record, title_of
-from inference.chat.library.markdown import as_markdown
-from inference.chat.library.pdf import as_pdf
-from inference.chat.library.transcript import Transcript, as_json, transcript
 from inference.models import Conversation
 
 

@@ -12,7 +12,7 @@ from audit.erasure import erasers
 from audit.models import Event
 from audit.retention import legal_hold
 from inference.chat import conversations
-from inference.chat.library import folders
+from inference.chat.collection import folders
 from inference.models import Conversation, ConversationFolder
 from tenants.models import Member, Tenant
 from tests.people import join

@@ -13,8 +13,8 @@ from reportlab.pdfbase import pdfmetrics
 from reportlab.pdfbase.cidfonts import UnicodeCIDFont
 from reportlab.platypus import Flowable, Paragraph, SimpleDocTemplate, Spacer
 
-from inference.chat.library.markdown import attached, heading
-from inference.chat.library.transcript import Transcript
+from inference.chat.collection.markdown import attached, heading
+from inference.chat.collection.transcript import Transcript
 
 _CHINESE = "STSong-Light"
 _FENCE = re.compile(r"^```[^\n]*\n(.*?)(?:^```[ \t]*$|\Z)", re.DOTALL | re.MULTILINE)

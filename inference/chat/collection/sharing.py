@@ -19,8 +19,8 @@ from django.utils import timezone
 
 from audit.actions import Action
 from audit.keys.keyring import Unreadable, keyring
+from inference.chat.collection.transcript import Transcript, decoded, frozen, transcript
 from inference.chat.conversations import record, title_of
-from inference.chat.library.transcript import Transcript, decoded, frozen, transcript
 from inference.chat.membership import membership
 from inference.chat.problems import ChatRefused
 from inference.models import Audience, Conversation, ConversationShare
