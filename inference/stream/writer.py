@@ -139,11 +139,7 @@ class Writer:
         self._latest.clear()
         self._last_write = asyncio.get_running_loop().time()
         try:
-            await self._send(_Batch(batch))
-        except RedisGone:
-            self._frames[:0] = batch
-            self._latest.clear()
-            await asyncio.sleep(0.2)
+            await self._send_or_wait(batch)
         except (asyncio.CancelledError, GeneratorExit):  # its loop ends: nothing begins anew
             self._frames, self._urgent = [], False
             raise
@@ -153,6 +149,14 @@ class Writer:
                 self._start()
             elif self._frames:
                 self._schedule()
+
+    async def _send_or_wait(self, batch: list[tuple[Order, Frame]]) -> None:
+        try:
+            await self._send(_Batch(batch))
+        except RedisGone:
+            self._frames[:0] = batch
+            self._latest.clear()
+            await asyncio.sleep(0.2)
 
     async def _send(self, batch: "_Batch") -> None:
         now = asyncio.get_running_loop().time()

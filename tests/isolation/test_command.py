@@ -32,6 +32,7 @@ from inference.usage import rollup
 from tenants.isolation import row_security
 from tenants.models import Tenant, User
 from tenants.models.team import TeamMembership
+from tenants.notices import following
 from tenants.scope import system_scope
 from tests.isolation.conftest import As
 
@@ -90,6 +91,7 @@ JOBS = (
     runs.all_night,
     rollup.roll_up,
     reconciliation.reconcile_due,
+    following.follow,
 )
 
 
@@ -97,6 +99,7 @@ def test_what_the_platforms_own_jobs_write_is_no_alarm(monkeypatch: pytest.Monke
     """They write in the tables that are left out, in each of these, and in no other one."""
     left_out = set(proof._BACKGROUND)
     monkeypatch.setattr(proof, "_BACKGROUND", set())
+    following.follow()  # it reads the acts from here on
     with system_scope():
         stage = Stage.set()
     before = proof.rows_of(stage)

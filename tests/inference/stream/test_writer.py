@@ -2,8 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
-from typing import cast
+from collections.abc import AsyncIterator, Coroutine
+from typing import Any, cast
 from uuid import UUID, uuid4
 
 import pytest
@@ -205,6 +205,25 @@ async def test_nothing_is_lost_while_redis_is_away(
     for order in orders:
         for name in (frames.channel(order.reply_to), frames.history(order.id.bytes)):
             assert _without_repeats(sent(await read(link, name), order)) == [*range(1, 81)]
+
+
+def test_a_writer_whose_loop_ends_begins_nothing_anew() -> None:
+    """Its link is closed for good, as at the end of a process."""
+
+    async def put() -> Coroutine[Any, Any, None]:
+        link = RedisLink(settings.REDIS_URL)
+        link.close()
+        order, out = an_order(), Writer(link)
+        out.put(order, of(order, 1, 1))
+        await asyncio.sleep(0.05)  # it waits before it tries again
+        assert out._writing
+        coroutine = out._writing.get_coro()
+        assert asyncio.iscoroutine(coroutine)
+        return coroutine
+
+    with asyncio.Runner() as runner:
+        writing = runner.run(put())
+        writing.close()  # as the garbage collector does
 
 
 async def test_a_line_that_is_cut_again_and_again_loses_nothing(
