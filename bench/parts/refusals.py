@@ -51,6 +51,16 @@ class RefusalsReport:
 
 def measure(rounds: int) -> RefusalsReport:
     report = RefusalsReport()
+    gc.collect()
+    gc.freeze()  # or each collection below would look at everything that was there before
+    try:
+        report.refusals.extend(_measured(rounds))
+    finally:
+        gc.unfreeze()
+    return report
+
+
+def _measured(rounds: int) -> Iterator[Refusal]:
     for name, raw, form in bodies():
         tell(f"refusals: {name}")
         packed = gzip.compress(raw)
@@ -58,8 +68,7 @@ def measure(rounds: int) -> RefusalsReport:
         for _ in range(rounds):
             refusal.plain_ms.append(_milliseconds(partial(_refuse, raw, form)))
             refusal.packed_ms.append(_milliseconds(partial(_unpack_and_refuse, packed, form)))
-        report.refusals.append(refusal)
-    return report
+        yield refusal
 
 
 def bodies() -> Iterator[tuple[str, bytes, Form]]:

@@ -25,7 +25,7 @@ from tests.e2e.ask import client, eventually
 from tests.e2e.conftest import Mock, Platform, start_mock
 from tests.e2e.test_faults import kill
 
-KILLS = int(os.environ.get("FOREBAY_TEST_DECISION_KILLS", "4"))
+KILLS = int(os.environ.get("FOREBAY_TEST_DECISION_KILLS", "2"))
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300 + 20 * KILLS)]
 PATH, TENANT, CLIENTS = "/v1/decisions", "shop", 6
 DEADLINE_MS = 10_000  # on a busy machine

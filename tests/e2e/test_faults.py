@@ -126,6 +126,8 @@ def settled_exactly_once(platform: Platform, seconds: float = 30) -> None:
     assert odd == []
 
 
+@pytest.mark.soak("responses")
+@pytest.mark.soak("ollama")
 def test_a_client_that_goes_away_cancels_its_generation(
     hurt: Platform, engine: Mock, front: FrontEnd
 ) -> None:
@@ -147,6 +149,9 @@ def test_a_client_that_goes_away_cancels_its_generation(
         eventually(lambda: queue.zcard("q:{mock}:leases") == 0, 5)
 
 
+@pytest.mark.soak("rest")
+@pytest.mark.soak("messages")
+@pytest.mark.soak("ollama")
 @pytest.mark.parametrize("length", [10, 100_000])  # beyond 64 KiB uvicorn stops reading
 def test_a_client_that_does_not_wait_for_its_whole_answer_cancels_it(
     hurt: Platform, engine: Mock, front: FrontEnd, length: int
@@ -159,6 +164,9 @@ def test_a_client_that_does_not_wait_for_its_whole_answer_cancels_it(
     settled_exactly_once(hurt)
 
 
+@pytest.mark.soak("messages")
+@pytest.mark.soak("responses")
+@pytest.mark.soak("grpc")
 def test_a_client_that_goes_away_while_it_waits_in_line(
     hurt: Platform, engine: Mock, front: FrontEnd
 ) -> None:
@@ -436,6 +444,8 @@ def test_postgresql_stops_and_comes_back(hurt: Platform, engine: Mock) -> None:
     settled_exactly_once(hurt)
 
 
+@pytest.mark.soak("responses")
+@pytest.mark.soak("ollama")
 def test_a_revoked_key_is_refused_within_a_second(hurt: Platform, front: FrontEnd) -> None:
     key = json.loads(hurt.manage("create_api_key", "bench", "--name", "short", "--json"))
     with front.client(key["api_key"]) as asking:

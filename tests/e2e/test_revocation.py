@@ -161,6 +161,9 @@ def test_a_revoked_keys_streams_end(
         assert asking.models().status == 401
 
 
+@pytest.mark.soak("rest")
+@pytest.mark.soak("responses")
+@pytest.mark.soak("ollama")
 def test_a_suspended_tenants_streams_end_and_it_comes_back(
     staged: Platform, mock: Mock, front: FrontEnd, tenant: str, ready_to_act: Any
 ) -> None:

@@ -5,13 +5,15 @@ with row-level security off, scoping alone. With one wall the walk is that of th
 what they cannot reach, nobody can whom their permissions stop as well. At home they stand for all
 too: what the other roles may there is said by test_permissions.py and test_who_may_what.py. In the
 other tenant the owner and the member stand for the roles between them. What a permission refuses
-before any wall is reached is left to those two files as well. `make soak` walks as all everywhere.
+before any wall is reached is left to those two files as well. With one wall each day has its third
+of the addresses. `make soak` walks as all everywhere.
 """
 
 import logging
 import os
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Set
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -48,7 +50,9 @@ STAND_FOR_ALL = frozenset(NAMES) if EVERYBODY else MAY_MOST
 BETWEEN = frozenset({Role.ADMIN, Role.DEVELOPER, Role.AUDITOR})
 STRANGERS = frozenset(NAMES) - (frozenset() if EVERYBODY else BETWEEN)
 AWAY = Extent(at_home=False)
-ONE_WALL = Extent(at_home=False, only=STAND_FOR_ALL, walls_only=not EVERYBODY)
+SHARES = 1 if EVERYBODY else 3
+TODAYS = (datetime.now(UTC).toordinal() % SHARES, SHARES)
+ONE_WALL = Extent(at_home=False, only=STAND_FOR_ALL, walls_only=not EVERYBODY, addresses=TODAYS)
 
 
 @pytest.fixture(autouse=True)
@@ -120,6 +124,16 @@ async def test_both_walls(part: tuple[int, int]) -> None:
     )
 
 
+@pytest.mark.parametrize("shares", [1, 3])
+def test_each_address_belongs_to_one_share(shares: int) -> None:
+    alone = ProofCaller(OPERATOR, [], operator_permissions(Profile.ASVS))
+    walk = list(steps(alone))
+    extents = [Extent(addresses=(number, shares)) for number in range(shares)]
+    walked = [step.path for extent in extents for step in walk if extent.has(step)]
+    assert sorted(walked) == sorted(step.path for step in walk)
+    assert all(any(map(extent.has, walk)) for extent in extents)
+
+
 def test_the_owner_may_whatever_anybody_may() -> None:
     assert not set(Permission) - permissions(Role.OWNER, Profile.ASVS)
     assert not operator_permissions(Profile.ASVS) - permissions(Role.OWNER, Profile.ASVS)
@@ -132,14 +146,14 @@ async def test_row_level_security_alone() -> None:
     with unscoped() as stripped:
         found = await _prove(ONE_WALL)
     assert len(stripped) > 10, "the switch does nothing"
-    _holds(found, only_leaks=True)
+    _holds(found, only_leaks=True, addresses={"/ws/chat/"})
 
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.timeout(600)
 @pytest.mark.slow(seconds=45)
 async def test_scoping_alone(no_row_security: None) -> None:
-    _holds(await _prove(ONE_WALL))
+    _holds(await _prove(ONE_WALL), addresses={"/ws/chat/"})
 
 
 @pytest.mark.django_db(transaction=True)
@@ -172,11 +186,19 @@ async def _prove(extent: Extent = AWAY) -> IsolationProof:
         logging.disable(logging.NOTSET)
 
 
-def _holds(found: IsolationProof, *, only_leaks: bool = False) -> None:
+ANY_CALLERS = frozenset({"/v1/models", "/ws/chat/"})  # addresses of each whole walk
+
+
+def _holds(
+    found: IsolationProof,
+    *,
+    only_leaks: bool = False,
+    addresses: Set[str] = ANY_CALLERS,
+) -> None:
     bad = found.leaks + ([] if only_leaks else found.wrong)
     assert not bad, "\n".join(report.summary(found))
     assert not found.touched
-    assert {cell.path for cell in found.cells} >= {"/v1/models", "/ws/chat/"}
+    assert {cell.path for cell in found.cells} >= addresses
 
 
 def _row_security(switch: str) -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
+from zlib import crc32
 
 from asgiref.sync import ThreadSensitiveContext
 from channels.db import database_sync_to_async
@@ -226,8 +227,12 @@ class Extent:
     only: Container[str] = NAMES  # leaves out all other callers
     residents: Container[str] = NAMES  # all others are sent to the other tenant alone
     walls_only: bool = False  # leaves out what a permission refuses before any wall is reached
+    addresses: tuple[int, int] = (0, 1)  # a share of them, as of the callers
 
     def has(self, step: Step) -> bool:
+        number, shares = self.addresses
+        if crc32(step.path.encode()) % shares != number:
+            return False
         if step.place == OWN:
             resident = step.caller.name in self.residents
             if not resident or (step.uses_up and not self.at_home):

@@ -35,21 +35,54 @@ def a_wheel(folder: Path, name: str, version: str = "1.0") -> str:
     return f"{name}=={version} --hash=sha256:{sha256(file.read_bytes()).hexdigest()}\n"
 
 
-@pytest.fixture
-def wheels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A lock of two small packages, to be had from a folder alone."""
-    folder, locks = tmp_path / "wheels", tmp_path / "locks"
+@pytest.fixture(scope="module")
+def stock(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A lock of two small packages, and their wheels."""
+    stock = tmp_path_factory.mktemp("stock")
+    folder, locks = stock / "wheels", stock / "locks"
     folder.mkdir()
     locks.mkdir()
     (locks / "train.txt").write_text(a_wheel(folder, "littlepeft"))
     (locks / "torch.in").write_text("littletorch==2.0\n")
     (locks / "torch.txt").write_text("")
     a_wheel(folder, "littletorch", "2.0+cpu")
-    monkeypatch.setenv("PIP_NO_INDEX", "1")
-    monkeypatch.setenv("PIP_FIND_LINKS", str(folder))
-    monkeypatch.setattr(trainer_environment, "LOCKS", locks)
-    monkeypatch.setattr(trainer_environment, "MODULES", ("littlepeft", "littletorch"))
-    return folder
+    return stock
+
+
+def use(stock: Path, patch: pytest.MonkeyPatch) -> None:
+    """Let packages be had from its folder alone."""
+    patch.setenv("PIP_NO_INDEX", "1")
+    patch.setenv("PIP_FIND_LINKS", str(stock / "wheels"))
+    patch.setattr(trainer_environment, "LOCKS", stock / "locks")
+    patch.setattr(trainer_environment, "MODULES", ("littlepeft", "littletorch"))
+
+
+@pytest.fixture
+def wheels(stock: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The wheels of a stock of the test's own, which it may change."""
+    own = shutil.copytree(stock, tmp_path / "stock")
+    use(own, monkeypatch)
+    return own / "wheels"
+
+
+@pytest.fixture(scope="module")
+def made_once(stock: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home with the trainer installed: `venv` takes seconds."""
+    home = tmp_path_factory.mktemp("made") / "home"
+    with pytest.MonkeyPatch.context() as patch:
+        use(stock, patch)
+        assert typed(home, "install", "--torch", CPU, "--yes") == 0
+    return home
+
+
+@pytest.fixture
+def installed(made_once: Path, wheels: Path, tmp_path: Path) -> Path:
+    """A home of the test's own with the trainer installed."""
+    home = shutil.copytree(made_once, tmp_path / "home", symlinks=True)
+    (home / "trainer").unlink()
+    (home / "trainer").symlink_to(TrainerEnvironment(home, CPU).folder)
+    assert typed(home, "check") == 0
+    return home
 
 
 def typed(home: Path, *arguments: str) -> int:
@@ -102,10 +135,9 @@ def test_a_wheel_with_another_hash_is_refused(wheels: Path, tmp_path: Path) -> N
 
 
 def test_another_lock_replaces_it_in_one_step(
-    wheels: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    installed: Path, wheels: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    home = tmp_path / "home"
-    typed(home, "install", "--torch", CPU, "--yes")
+    home = installed
     before = TrainerEnvironment(home, CPU).folder
     lock = trainer_environment.LOCKS / "train.txt"
     lock.write_text(a_wheel(wheels, "littlepeft", "2.0"))
@@ -116,10 +148,9 @@ def test_another_lock_replaces_it_in_one_step(
 
 
 def test_a_package_that_is_gone_makes_it_unready(
-    wheels: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    installed: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    home = tmp_path / "home"
-    typed(home, "install", "--torch", CPU, "--yes")
+    home = installed
     (file,) = (home / "trainer").glob("lib/python3*/site-packages/littlepeft.py")
     file.unlink()
     assert typed(home, "check") == 1
