@@ -37,7 +37,8 @@ class Order(msgspec.Struct, frozen=True, array_like=True):
     """An order, encrypted in transit beside the id of its key. Times are seconds since the epoch.
 
     Orders of earlier versions are in queues and in the record: new fields go to the end and have
-    defaults, and fields never move.
+    defaults, and fields never move. Versions without a field do not see it: REVISIONS says which
+    orders they must leave to others.
     """
 
     id: UUID
@@ -135,12 +136,36 @@ class Item(msgspec.Struct, frozen=True):
         return cls(int(attempt), int(estimate), int(weight), klass, tenant, request_id)
 
 
+# Fields without which a worker would answer something else than was asked, or bill it otherwise,
+# with the revision of orders that brought them. Orders that use none have revision 0.
+REVISIONS = {"adapter": 1, "task": 1, "stored": 1, "choices": 1, "session": 1}
+_REVISION = max(REVISIONS.values())
+_DEFAULTS = dict(zip(Order.__struct_fields__[::-1], Order.__struct_defaults__[::-1], strict=False))
+# A revision other than 0 stands behind this byte, with which no MessagePack begins. A worker that
+# cannot read an order gives it back unsettled, and the sweeper queues it for another one.
+_MARK = b"\xc1"
 _BEFORE_KEEPS_TEXT = b"\xdc\x00\x13"  # how an array of 19 begins
-packed = msgspec.msgpack.Encoder().encode
+_encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Order).decode
 
 
+def packed(order: Order) -> bytes:
+    revision = _revision(order)
+    return _MARK + bytes([revision]) + _encode(order) if revision else _encode(order)
+
+
+def _revision(order: Order) -> int:
+    """Returns the revision that a worker must know to take it."""
+    used = (REVISIONS[name] for name in REVISIONS if getattr(order, name) != _DEFAULTS[name])
+    return max(used, default=0)
+
+
 def unpacked(data: bytes) -> Order:
+    """Raises msgspec.DecodeError, also for an order of a later revision."""
+    if data.startswith(_MARK):
+        if data[1] > _REVISION:
+            raise msgspec.DecodeError(f"orders of revision {data[1]} are for later versions")
+        data = data[2:]
     order = _decode(data)
     if data.startswith(_BEFORE_KEEPS_TEXT):  # in that version only chats outlived their reader
         return msgspec.structs.replace(order, keeps_text=order.outlives_reader)

@@ -6,7 +6,7 @@ from uuid import UUID
 import msgspec
 import pytest
 
-from inference.order import Order, packed, unpacked
+from inference.order import REVISIONS, Order, OrderAdapter, Stored, packed, unpacked
 from tenants.quotas.charge import Charge
 from tests.inference.orders import an_order
 
@@ -81,6 +81,43 @@ def test_what_is_packed_comes_out_the_same(outlives_reader: bool, keeps_text: bo
 def test_an_earlier_version_reads_what_it_knows_of_todays() -> None:
     """It takes the fields in their order, and leaves the others."""
     assert _begins_with(msgspec.msgpack.decode(packed(THE_CHAT)), msgspec.msgpack.decode(CHAT))
+
+
+OLDER = msgspec.msgpack.Decoder(Order).decode  # as before orders had revisions
+NEW = {
+    "adapter": OrderAdapter("support", UUID(int=8), "tuned@1"),
+    "task": "embed",
+    "stored": Stored(b"[]", b"{}"),
+    "choices": 3,
+    "session": UUID(int=9),
+}
+
+
+@pytest.mark.parametrize("name", NEW)
+def test_an_earlier_version_cannot_read_what_it_would_answer_in_part(name: str) -> None:
+    order = an_order(**{name: NEW[name]})
+    assert unpacked(packed(order)) == order
+    with pytest.raises(msgspec.DecodeError):
+        OLDER(packed(order))
+
+
+def test_an_order_of_a_later_revision_cannot_be_read() -> None:
+    data = packed(an_order(choices=3))
+    later = data[:1] + bytes([max(REVISIONS.values()) + 1]) + data[2:]
+    with pytest.raises(msgspec.DecodeError, match="for later versions"):
+        unpacked(later)
+
+
+# An earlier version may leave these out of account: its answer and its bill are the same, but that
+# a repeated line of a batch counts as often as it was tried.
+WITHOUT_HARM = {"trace", "may_be_repeated"}
+
+
+def test_each_new_field_says_whether_earlier_versions_can_do_without() -> None:
+    fields = Order.__struct_fields__
+    after_the_release = fields[fields.index("cached") + 1 :]
+    assert set(after_the_release) == REVISIONS.keys() | WITHOUT_HARM
+    assert NEW.keys() == REVISIONS.keys()
 
 
 def _begins_with(found: Any, start: Any) -> bool:
