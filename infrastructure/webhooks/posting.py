@@ -4,8 +4,10 @@ Redirects are not followed, and nothing is sent twice.
 """
 
 import asyncio
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -32,12 +34,14 @@ class Answer:
     """The receiver's answer. Without a status `problem` says why, `is_sent` if it may be there.
 
     `body` is None for one that is too long, or that was not read: of an error or a redirect.
+    `retry_after_s` is what a receiver asks for that refuses for now, 0 if it asks for nothing.
     """
 
     status: int | None = None
     body: bytes | None = None
     problem: str = ""
     is_sent: bool = True
+    retry_after_s: float = 0.0
 
 
 class _Connector(aiohttp.TCPConnector):
@@ -79,7 +83,8 @@ async def _sent(http: aiohttp.ClientSession, post: Post, largest_answer: int) ->
     async with _request(http, post) as response:
         body = await _bounded(response, largest_answer) if response.status < 300 else None
         _abort_unread(response)
-        return Answer(response.status, body)
+        wait_s = _retry_after_s(response.headers.get("Retry-After", ""))
+        return Answer(response.status, body, retry_after_s=wait_s)
 
 
 def _session(post: Post, connector: _Connector) -> aiohttp.ClientSession:
@@ -121,6 +126,16 @@ async def _bounded(response: aiohttp.ClientResponse, largest: int) -> bytes | No
         if len(raw) > largest:
             return None
     return bytes(raw)
+
+
+def _retry_after_s(text: str) -> float:
+    """Returns the seconds of a header that has them, or the time of HTTP until which to wait."""
+    if text.isascii() and text.isdigit():
+        return float(text[:9])
+    try:
+        return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
+    except (ValueError, OverflowError):
+        return 0.0
 
 
 def _why_not_sent(problem: Exception) -> str:

@@ -1,5 +1,7 @@
 """Delivers the outbox: at least once, tried for a day with growing pauses.
 
+A receiver's `Retry-After` makes a pause longer, up to LONGEST_PAUSE_S, and never shorter.
+
 A notice is claimed for LEASE before it is sent. If the process dies then, it is sent once more,
 under the same id: `webhook-id` of a webhook, Message-ID of a mail.
 """
@@ -133,7 +135,7 @@ def outcome_of(target: NoticeTarget, answer: posting.Answer) -> Outcome:
     if 200 <= status < 300:
         return Outcome(KINDS[target.kind].refusal(answer), status)
     reason = "redirect" if status < 400 else "refused" if status < 500 else "service_error"
-    return Outcome(reason, status, final=status == _GONE)
+    return Outcome(reason, status, final=status == _GONE, wait_s=answer.retry_after_s)
 
 
 def settle(notice: Notice, at: datetime, outcome: Outcome) -> None:
@@ -142,7 +144,8 @@ def settle(notice: Notice, at: datetime, outcome: Outcome) -> None:
     if not outcome.reason:
         notice.end(NoticeState.SENT)
         return
-    next_at = timezone.now() + pause(notice.attempts + 1)
+    asked = timedelta(seconds=min(outcome.wait_s, LONGEST_PAUSE_S))
+    next_at = timezone.now() + max(pause(notice.attempts + 1), asked)
     if outcome.reason == "no_mail_server":
         notice.end(NoticeState.SKIPPED, outcome.reason)
     elif outcome.final or next_at > notice.began_at + GIVES_UP_AFTER:

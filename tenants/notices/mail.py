@@ -25,11 +25,15 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The outcome of one try. `reason` is empty if it was delivered; a `final` one is the last."""
+    """The outcome of one try. `reason` is empty if it was delivered; a `final` one is the last.
+
+    `wait_s` is how long the receiver asks not to be tried again.
+    """
 
     reason: str = ""
     status: int | None = None
     final: bool = False
+    wait_s: float = 0.0
 
 
 def connection() -> BaseEmailBackend:

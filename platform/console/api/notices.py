@@ -1,4 +1,4 @@
-"""Targets of a tenant's notices, and what was delivered to them."""
+"""Targets of notices and what was delivered to them: of a tenant, and of the operators."""
 
 from datetime import timedelta
 from typing import Any
@@ -9,7 +9,7 @@ from django.db.models import QuerySet
 from rest_framework import serializers as s
 from rest_framework.response import Response
 
-from console.api.acts import Act, calling, filters, listing, showing
+from console.api.acts import Act, Who, calling, filters, listing, showing
 from console.api.resource import Resource
 from console.api.strict_input import Row, Shape
 from tenants.models import Notice, NoticeState, NoticeTarget, TargetKind
@@ -120,31 +120,38 @@ class NoticeDeliveryShape(Row):
     }
 
 
+_TARGETS_ASK = filters(
+    name=f.CharFilter(max_length=LONGEST_NAME), kind=f.ChoiceFilter(choices=TargetKind.choices)
+)
+_DELIVERIES_ASK = filters(
+    target=f.UUIDFilter(field_name="target"),
+    state=f.ChoiceFilter(choices=NoticeState.choices),
+    event=f.ChoiceFilter(choices=[(name, name) for name in EVENTS]),
+)
+
+
 class NoticeTargets(Resource):
     shape = NoticeTargetShape
     orderings = ("name", "-name", "created_at", "-created_at")
 
     def rows(self) -> QuerySet[NoticeTarget]:
-        return self.url_tenant.notice_targets.select_related("tenant")
+        return NoticeTarget.objects.of(self.tenant).select_related("tenant")
 
     list = listing(
         P.MANAGE_NOTICES,
         "List the targets of a tenant's notices: webhooks and groups of chat services.",
-        asks=filters(
-            name=f.CharFilter(max_length=LONGEST_NAME),
-            kind=f.ChoiceFilter(choices=TargetKind.choices),
-        ),
+        asks=_TARGETS_ASK,
     )
     retrieve = showing(P.MANAGE_NOTICES, "Show a target of notices.")
     destroy = calling("remove", P.MANAGE_NOTICES, "Remove a target, with its deliveries.")
 
     @Act(P.MANAGE_NOTICES, takes=NewNoticeTarget, gives=NoticeSecretShape)
-    def create(self, request: Any, tenant: str) -> Response:
+    def create(self, request: Any, **path: Any) -> Response:
         """Create a target. For a webhook the answer has its secret, which is shown this once."""
         fields = self.body()
         self.refuse_taken(fields["name"])
         url, robot_secret = fields.pop("url"), fields.pop("secret", "")
-        target = NoticeTarget(tenant=self.url_tenant, **fields)
+        target = NoticeTarget(tenant=self.tenant, **fields)
         secret = target.create(url, robot_secret, by=self.actor)
         return self.respond(target, 201, secret=secret)
 
@@ -173,16 +180,12 @@ class NoticeDeliveries(Resource):
     orderings = ("-created_at", "created_at")
 
     def rows(self) -> QuerySet[Notice]:
-        return Notice.objects.to_targets_of(self.url_tenant)
+        return Notice.objects.to_targets_of(self.tenant)
 
     list = listing(
         P.MANAGE_NOTICES,
         "List deliveries to the targets of a tenant.",
-        asks=filters(
-            target=f.UUIDFilter(field_name="target"),
-            state=f.ChoiceFilter(choices=NoticeState.choices),
-            event=f.ChoiceFilter(choices=[(name, name) for name in EVENTS]),
-        ),
+        asks=_DELIVERIES_ASK,
     )
     retrieve = showing(P.MANAGE_NOTICES, "Show a delivery, with its latest tries.")
 
@@ -192,3 +195,46 @@ class NoticeDeliveries(Resource):
         row = self.row()
         row.redeliver(by=self.actor)
         return self.respond(row)
+
+
+# Of the platform's operators ---------------------------------------------------------------------
+class PlatformNoticeTargets(NoticeTargets):
+    list = listing(
+        Who.OPERATOR, "List the targets of notices to operators of the platform.", asks=_TARGETS_ASK
+    )
+    retrieve = showing(Who.OPERATOR, "Show a target of notices to operators.")
+    destroy = calling(
+        "remove", Who.OPERATOR, "Remove a target of notices to operators, with its deliveries."
+    )
+
+    @Act(Who.OPERATOR, takes=NewNoticeTarget, gives=NoticeSecretShape)
+    def create(self, request: Any, **path: Any) -> Response:
+        """Create a target of notices to operators. A webhook's secret is shown this once."""
+        return super().create(request, **path)
+
+    @Act(Who.OPERATOR, takes=NoticeTargetChange)
+    def partial_update(self, request: Any, **path: Any) -> Response:
+        """Change a target of notices to operators. Another URL is another target."""
+        return super().partial_update(request, **path)
+
+    @Act(Who.OPERATOR, takes=NoticeRotation, gives=NoticeSecretShape)
+    def rotate(self, request: Any, **path: Any) -> Response:
+        """Replace the secret of a webhook of operators. For some hours both sign."""
+        return super().rotate(request, **path)
+
+    @Act(Who.OPERATOR, gives=NoticeDeliveryShape)
+    def test(self, request: Any, **path: Any) -> Response:
+        """Send a real notice to a target of operators that says it is a test."""
+        return super().test(request, **path)
+
+
+class PlatformNoticeDeliveries(NoticeDeliveries):
+    list = listing(
+        Who.OPERATOR, "List deliveries to the targets of operators.", asks=_DELIVERIES_ASK
+    )
+    retrieve = showing(Who.OPERATOR, "Show a delivery to a target of operators.")
+
+    @Act(Who.OPERATOR)
+    def redeliver(self, request: Any, **path: Any) -> Response:
+        """Send a notice to operators once more, now. Its `webhook-id` stays."""
+        return super().redeliver(request, **path)

@@ -4,7 +4,8 @@ import pytest
 from django.test import Client
 
 from tenants.key_scopes import Scope
-from tenants.models import ApiKey, Member, Notice, NoticeState, NoticeTarget
+from tenants.models import ApiKey, Member, Notice, NoticeState, NoticeTarget, User
+from tests.console.conftest import SignIn
 
 pytestmark = pytest.mark.django_db
 AT = "/api/v1/tenants/acme/"
@@ -59,3 +60,24 @@ def test_a_private_address_is_named_in_the_problem(api: Client) -> None:
     refused = api.post(f"{AT}notice-targets/", body, content_type="application/json")
     assert refused.status_code == 400
     assert "url" in refused.content.decode()
+
+
+def test_operators_have_targets_of_their_own(
+    alice: Member, operator: User, sign_in: SignIn, api: Client
+) -> None:
+    base = "/api/v1/notice-targets/"
+    client = sign_in(operator)
+    made = client.post(base, {**BODY, "groups": ["deliveries"]}, content_type="application/json")
+    assert made.status_code == 201, made.content
+    at = f"{base}{made.json()['id']}/"
+    assert made.json()["secret"].startswith("whsec_")
+    assert client.post(f"{at}test/").json()["event"] == "notice.test"
+    assert NoticeTarget.objects.get().tenant is None
+    in_tenant = f"{AT}notice-targets/{made.json()['id']}/"
+    assert api.get(in_tenant).status_code == 404
+    assert api.get(base).status_code == sign_in(alice).get(base).status_code == 403
+    (row,) = client.get("/api/v1/notice-deliveries/").json()["results"]
+    assert row["target"] == made.json()["id"]
+    assert api.get(f"{AT}notice-deliveries/").json()["results"] == []
+    tag = {"If-Match": client.get(at).headers["ETag"]}
+    assert client.delete(at, headers=tag).status_code == 204

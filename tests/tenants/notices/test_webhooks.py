@@ -1,6 +1,7 @@
 """Signed webhooks: what is sent, and what becomes of it when the receiver fails."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from uuid import UUID
 
 import pytest
@@ -83,6 +84,28 @@ def test_a_failure_is_tried_again_with_the_same_id(
     notice.refresh_from_db()
     assert (notice.state, notice.attempts) == (NoticeState.SENT, 2)
     assert len({headers["webhook-id"] for headers, _body in service.delivered}) == 1
+
+
+@pytest.mark.parametrize(
+    ("asked", "least_s", "most_s"),
+    [
+        ("120", 110, 125),
+        (format_datetime(datetime(2199, 1, 1, tzinfo=UTC), usegmt=True), 14_300, 14_401),
+        ("999999999999", 14_300, 14_401),
+        ("1", 5, 13),
+        ("soon", 5, 13),
+    ],
+)
+def test_a_receiver_that_asks_for_time_gets_it_within_bounds(
+    asked: str, least_s: int, most_s: int, acme: Tenant, service: Service
+) -> None:
+    new_target(acme, service.url)
+    service.mode, service.headers = 503, {"Retry-After": asked}
+    notice = _reach(acme)
+    delivery.deliver()
+    notice.refresh_from_db()
+    wait = notice.due_at - timezone.now()
+    assert timedelta(seconds=least_s) < wait < timedelta(seconds=most_s)
 
 
 def test_a_slow_receiver_delays_nobody_else(
