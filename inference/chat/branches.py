@@ -10,7 +10,7 @@ from inference.chat.attachments import sent
 from inference.chat.attachments.selection import shown_by_message
 from inference.chat.conversations import message_aad, title_of
 from inference.chat.presets.settings import NO_SETTINGS, set_settings, settings_of
-from inference.models import Conversation, Message
+from inference.models import Author, Conversation, Message
 from tenants.models import Member
 
 
@@ -57,19 +57,20 @@ def _copies(messages: list[Message], copy: Conversation, cipher: Cipher) -> dict
     """Returns the copies by the ids of what they copy, in order."""
     copies: dict[UUID, Message] = {}
     for message in messages:
-        if text := _stored_text(message):
+        text = _stored_text(message)
+        if text or (text is not None and message.author == Author.USER):  # files alone
             parent = next(reversed(copies.values()), None)
             copies[message.id] = _copy(message, text, copy, cipher, parent)
     return copies
 
 
-def _stored_text(message: Message) -> bytes:
-    """Returns the stored bytes, an answer's with its reasoning; none if they cannot be read."""
+def _stored_text(message: Message) -> bytes | None:
+    """Returns the stored bytes, an answer's with its reasoning; None if they cannot be read."""
     try:
         stored = keyring.by_id_now(message.data_key_id)
         return stored.decrypt(bytes(message.ciphertext or b""), message_aad(message))
     except Unreadable:
-        return b""
+        return None
 
 
 def _copy(

@@ -10,7 +10,10 @@ Content = str | list[Part]
 
 
 def of(text: str, images: list[Part]) -> Content:
-    return [*images, {"type": "text", "text": text}] if images else text
+    """Returns the content. Engines refuse a part with an empty text."""
+    if not images:
+        return text
+    return [*images, {"type": "text", "text": text}] if text else images
 
 
 def text_in(content: Content) -> str:
@@ -24,7 +27,7 @@ def images_in(content: Content) -> list[Part]:
 
 
 def joined(first: Content, second: Content) -> Content:
-    text = f"{text_in(first)}\n\n{text_in(second)}"
+    text = "\n\n".join(filter(None, (text_in(first), text_in(second))))
     return of(text, [*images_in(first), *images_in(second)])
 
 

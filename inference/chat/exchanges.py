@@ -14,6 +14,7 @@ from django.utils import timezone
 from audit.keys.keyring import keyring
 from inference.chat import conversations
 from inference.chat.attachments import sent
+from inference.chat.attachments.encryption import name_of
 from inference.chat.collection.temporary import is_temporary
 from inference.chat.conversations import message_aad
 from inference.chat.placement import Request, placement
@@ -110,10 +111,16 @@ def _exchange(member: Member, request: Request) -> Exchange:
 
 def _started(member: Member, send: Send) -> Conversation:
     temporary = is_temporary(member, wanted=send.temporary)
-    conversation = conversations.start(member, send.model, send.text, temporary=temporary)
+    text = send.text or _names(member, send)
+    conversation = conversations.start(member, send.model, text, temporary=temporary)
     if send.settings:
         set_settings(conversation, send.settings)
     return conversation
+
+
+def _names(member: Member, send: Send) -> str:
+    """Returns the names of the files, which title a conversation that begins with files alone."""
+    return ", ".join(name_of(file) for file in sent.named(member, send.attachments))
 
 
 def _question(

@@ -136,7 +136,9 @@ def _add(messages: list[prompt.Message], message: prompt.Message) -> None:
 def _message(message: Message, files: list[Attachment]) -> prompt.Message | None:
     """Returns the message without its reasoning, which models are not shown."""
     text = conversations.readable(message).text
+    if not text and not files:
+        return None
     try:
-        return {"role": message.author, "content": composed(text, files)} if text else None
+        return {"role": message.author, "content": composed(text, files)}
     except Unreadable:
         return None

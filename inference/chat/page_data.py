@@ -1,5 +1,6 @@
 """The data of the page's scripts: those with which they start, and those that they read again."""
 
+import math
 from datetime import datetime
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
@@ -15,11 +16,14 @@ from django.utils.translation import gettext as _
 from inference.chat import conversations
 from inference.chat.answers import branch_turns
 from inference.chat.collection import folders, sharing, temporary
+from inference.chat.history import so_far
 from inference.chat.listed import listed
 from inference.chat.model_choices import choices
 from inference.chat.presets.listing import presets_of
 from inference.chat.presets.settings import settings_of
-from inference.chat.protocol import MAX_TEXT
+from inference.chat.problems import ChatRefused
+from inference.chat.prompt import total_tokens
+from inference.chat.protocol import MAX_TEXT, Turn
 from inference.intake.access.allowed import context_length, models_for
 from inference.models import Conversation, PresetLevel
 from inference.text_extraction.kinds import endings
@@ -68,11 +72,27 @@ def page_data(member: Member, opened: Conversation | None) -> Any:
 
 
 def with_messages(conversation: Conversation) -> dict[str, Any]:
+    messages = branch_turns(conversation)
     return {
         "conversation": listed(conversation),
         "settings": settings_of(conversation),
-        "messages": branch_turns(conversation),
+        "messages": messages,
+        "tokens": _estimated_tokens(conversation, messages),
     }
+
+
+def _estimated_tokens(conversation: Conversation, messages: list[Turn]) -> int:
+    """Returns about how many tokens a model reads of it; 0 if an engine has counted them.
+
+    Nobody has counted those of a copy (branches.py) before its first answer.
+    """
+    if not messages or any(turn.figures or turn.streaming for turn in messages):
+        return 0
+    try:
+        earlier = so_far(conversation.member, conversation.id, conversation.model)
+    except ChatRefused:
+        return 0
+    return math.ceil(total_tokens(earlier))
 
 
 class Shelf(NamedTuple):

@@ -106,6 +106,12 @@ def estimate(request: Body) -> int:
     return requests.estimate(length(request), {}) + content.IMAGE_TOKENS * images
 
 
+def total_tokens(earlier: Earlier) -> float:
+    """Returns the estimate of all earlier messages, with the system prompt."""
+    messages = [*system_messages(earlier.settings), *earlier.messages]
+    return sum(map(_tokens, messages)) * earlier.scale
+
+
 def length(request: Body) -> int:
     """Returns the bytes of its texts."""
     contents = (message["content"] for message in request["messages"])

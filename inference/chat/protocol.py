@@ -12,7 +12,7 @@ import msgspec
 MAX_TEXT = 60_000  # characters of one message
 MAX_FRAME = 256 * 1024  # bytes, or characters of a text frame
 
-Text = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_TEXT)]
+Text = Annotated[str, msgspec.Meta(max_length=MAX_TEXT)]
 Tokens = Annotated[int, msgspec.Meta(ge=1, le=2**31)]
 Number = Annotated[int, msgspec.Meta(ge=0, le=2**40)]
 
@@ -31,7 +31,10 @@ class ChatSettings(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unkno
 
 # From the page -----------------------------------------------------------------------------------
 class Send(msgspec.Struct, frozen=True, tag="send"):
-    """`message` is the page's own id for it: sent twice after a lost connection, it counts once."""
+    """`message` is the page's own id for it: sent twice after a lost connection, it counts once.
+
+    The text may be empty if there are attachments.
+    """
 
     text: Text
     model: Annotated[str, msgspec.Meta(max_length=120)]
@@ -43,6 +46,10 @@ class Send(msgspec.Struct, frozen=True, tag="send"):
     attachments: Annotated[list[UUID], msgspec.Meta(max_length=50)] = []
     summary: bool = False  # its answer stands in for the messages before it in later prompts
     settings: ChatSettings | None = None  # of a conversation that it starts
+
+    def __post_init__(self) -> None:
+        if not self.text and not self.attachments:
+            raise ValueError("a message has a text, or attachments")
 
 
 class Again(msgspec.Struct, frozen=True, tag="again"):

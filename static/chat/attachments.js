@@ -38,6 +38,11 @@ export class Attachments extends EventTarget {
     return this.#items.some((item) => !item.attached && !item.failed);
   }
 
+  // Whether the message has a file, though it may still be on its way.
+  get some() {
+    return this.#items.some((item) => !item.failed);
+  }
+
   // Why the message cannot be sent with its files; "" if it can.
   get refusal() {
     return this.#refusal;

@@ -32,7 +32,7 @@ let view = { conversation: null }; // what the thread shows; a new object for ea
 // Showing a conversation ------------------------------------------------------------------------
 function show(opened, { push = true } = {}) {
   if (opened?.conversation.id !== view.conversation?.id) temporary.end(view.conversation);
-  view = { conversation: opened?.conversation ?? null };
+  view = { conversation: opened?.conversation ?? null, tokens: opened?.tokens ?? 0 };
   thread.show(opened?.messages ?? []);
   settings.show(view.conversation, opened?.settings);
   if (view.conversation) composer.model = view.conversation.model;
@@ -62,7 +62,7 @@ function named() {
 // What the composer offers, and how full the context is.
 function state() {
   composer.busy = waiting();
-  gauge(thread.turns(), composer.model);
+  gauge(thread.turns(), composer.model, view.tokens ?? 0);
 }
 
 async function open(url, options) {
@@ -101,6 +101,7 @@ async function catchUp() {
   });
   if (!opened || view !== wanted) return;
   wanted.conversation = opened.conversation;
+  wanted.tokens = opened.tokens;
   const pending = [...unconfirmed.values()].filter((entry) => entry.view === view);
   const known = thread.streaming();
   thread.merge([...opened.messages, ...pending.flatMap((entry) => entry.turns)]);

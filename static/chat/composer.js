@@ -33,6 +33,7 @@ export class Composer extends EventTarget {
       if (!document.querySelector("dialog[open], .dropdown-menu.show, .offcanvas.show")) this.#tell("stop");
     });
     this.attachments.model = this.#model.value;
+    this.attachments.addEventListener("change", () => this.#offer());
     this.#changed();
   }
 
@@ -107,7 +108,7 @@ export class Composer extends EventTarget {
 
   #submit() {
     const text = this.#text.value.trim();
-    if (!text || text.length > data.max_text || !data.models.length) return;
+    if (!this.#sendable(text)) return;
     if (this.attachments.busy) return this.#hint(say("files_wait"));
     if (this.attachments.refusal) return this.attachments.remind();
     this.#text.value = "";
@@ -116,10 +117,14 @@ export class Composer extends EventTarget {
     this.#tell(this.#busy ? "queue" : "send", { text, model: this.#model.value, attachments });
   }
 
+  // A text, or files alone.
+  #sendable(text) {
+    return (text || this.attachments.some) && text.length <= data.max_text && data.models.length;
+  }
+
   #changed() {
     const length = this.#text.value.trim().length;
     const over = length > data.max_text;
-    at("#send").disabled = !length || over || !data.models.length;
     this.#offer();
     if (!this.#temporary) keepDraft(this.#conversation, this.#text.value);
     this.#hint(over ? say("too_long", { n: length, max: data.max_text }) : "");
@@ -130,7 +135,9 @@ export class Composer extends EventTarget {
   // While an answer is written, a text waits in the queue.
   #offer() {
     const send = at("#send");
-    send.hidden = this.#busy && !this.#text.value.trim();
+    const text = this.#text.value.trim();
+    send.disabled = !this.#sendable(text);
+    send.hidden = this.#busy && !text && !this.attachments.some;
     const name = say(this.#busy ? "queue" : "send");
     send.setAttribute("aria-label", name);
     send.title = `${name} (Enter)`;

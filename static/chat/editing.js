@@ -5,6 +5,7 @@ import { data, element, say } from "./page.js";
 export function edit(node, text, send) {
   const body = node.querySelector(".question-text");
   if (node.querySelector("form")) return;
+  const hasFiles = Boolean(node.querySelector(".question-files"));
   const field = element("textarea", { class: "form-control", rows: "3", "aria-label": say("edit") });
   field.value = text;
   const form = element(
@@ -21,13 +22,13 @@ export function edit(node, text, send) {
   );
   const end = () => {
     form.remove();
-    body.hidden = false;
+    body.hidden = !text;
     node.querySelector('[data-do="edit"]')?.focus();
   };
   form.addEventListener("submit", (event) => {
     event.preventDefault();
     const changed = field.value.trim();
-    if (!changed || changed.length > data.max_text) return field.focus();
+    if ((!changed && !hasFiles) || changed.length > data.max_text) return field.focus();
     end();
     send(changed);
   });

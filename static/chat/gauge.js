@@ -1,10 +1,12 @@
-// How much of the model's context the conversation takes, by the engine's own count of its last answer.
+// How much of the model's context the conversation takes: by the engine's own count of its last answer, or
+// by the platform's estimate of a copy that no engine has read yet.
 import { at, data, say } from "./page.js";
 
 const NEARLY_FULL = 0.7;
 
-export function gauge(turns, model) {
-  const used = inUse(turns);
+/** @param {number} estimated tokens; 0 if an engine has counted some @param {string} model */
+export function gauge(turns, model, estimated) {
+  const used = inUse(turns) || estimated;
   const all = data.contexts[model] ?? 0;
   const box = at("#gauge");
   box.hidden = !used || !all;

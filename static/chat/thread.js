@@ -132,7 +132,7 @@ export class Thread {
 }
 
 function question(turn) {
-  const text = element("div", { class: "question-text" }, turn.text);
+  const text = element("div", { class: "question-text", hidden: !turn.text && !turn.error }, turn.text);
   if (turn.error) text.replaceChildren(element("em", {}, turn.error.text));
   return element(
     "article",

@@ -62,7 +62,7 @@ export class WaitingMessages extends EventTarget {
       "li",
       { class: "queued" },
       element("span", { class: "badge" }, say(item.held ? "held" : "queued")),
-      element("span", { class: "queued-text" }, item.text),
+      element("span", { class: "queued-text" }, item.text || item.attachments.map(({ name }) => name).join(", ")),
       ...buttons,
     );
   }

@@ -20,7 +20,7 @@ def composed(text: str, attachments: Iterable[Attachment]) -> Content:
             images.append(_image(attachment))
         else:
             words.append(_document(attachment))
-    return content.of("\n\n".join([*words, text]), images)
+    return content.of("\n\n".join(filter(None, [*words, text])), images)
 
 
 def _document(attachment: Attachment) -> str:

@@ -22,6 +22,11 @@ ID = UUID("6f1c9f0e-8f53-4c1e-9d0f-0a3b7b0b8d11")
             f'{{"type": "send", "message": "{ID}", "text": "hi", "model": "m", "new": 1}}',
             Send("hi", "m", ID),
         ),
+        (
+            f'{{"type": "send", "message": "{ID}", "text": "", "model": "m", '
+            f'"attachments": ["{ID}"]}}',
+            Send("", "m", ID, attachments=[ID]),
+        ),
         (  # a page has no say in its class of work (inference/intake/submission.py)
             f'{{"type": "send", "message": "{ID}", "text": "hi", "model": "m", "klass": "batch"}}',
             Send("hi", "m", ID),
@@ -43,6 +48,7 @@ def test_what_a_page_says(text: str, message: protocol.FromPage) -> None:
         f'{{"type": "follow", "message": "{ID}", "after": 1.5}}',
         f'{{"type": "follow", "message": "{ID}", "after": {2**41}}}',
         f'{{"type": "send", "message": "{ID}", "text": ["hi"], "model": "m"}}',
+        f'{{"type": "send", "message": "{ID}", "text": "", "model": "m"}}',
         "[" * 100_000,
         " " * (protocol.MAX_FRAME + 1),
     ],

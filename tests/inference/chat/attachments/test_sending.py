@@ -12,8 +12,8 @@ from pytest_django.fixtures import Settings
 from audit.erasure import erasers
 from audit.retention import data_classes
 from inference import engines
-from inference.chat import conversations, exchanges, fitting, history, prompt
-from inference.chat.answers import turn
+from inference.chat import branches, conversations, exchanges, fitting, history, page_data, prompt
+from inference.chat.answers import branch_turns, turn
 from inference.chat.attachments import encryption, uploading
 from inference.chat.attachments.bounds import PER_MESSAGE
 from inference.chat.content import IMAGE_TOKENS, Content
@@ -57,6 +57,11 @@ def content(member: Member, *ids: UUID) -> Content:
     return history.inquiry(
         member, Send("What is it?", "mock", uuid4(), attachments=list(ids))
     ).question
+
+
+def content_of_files(member: Member, *ids: UUID) -> Any:
+    send = Send("", "mock", uuid4(), attachments=list(ids))
+    return history.inquiry(member, send).question
 
 
 def refusal(member: Member, *ids: UUID) -> str:
@@ -110,6 +115,35 @@ def test_a_model_without_images_reads_the_words_of_earlier_messages(bob: Member)
         (message,) = body["messages"]
         assert isinstance(message["content"], kind)
     assert message["content"] == "What is it?\n\nAnd now?"
+
+
+def test_files_alone_are_a_question_that_later_ones_and_copies_have(bob: Member) -> None:
+    files = an_attachment(bob).id, an_attachment(bob, "a.png").id
+    (image, words) = content_of_files(bob, *files)
+    assert image["type"] == "image_url"
+    assert words["text"] == '<file name="a.txt">\nalpha\n</file>'
+    (only,) = content_of_files(bob, files[1])
+    assert only["type"] == "image_url"
+    first = ask(bob, "", *files)
+    assert conversations.title_of(first.conversation) == "a.txt, a.png"
+    answer(bob, first, "A letter.")
+    later = Send("And now?", "mock", uuid4(), first.conversation.id)
+    asked, _answered = history.inquiry(bob, later).earlier.messages
+    assert asked["content"] == [image, words]
+    copy = branches.fork(first.conversation, first.answer.id)
+    shown, _answer = branch_turns(copy)
+    assert (shown.text, [file.name for file in shown.attachments]) == ("", ["a.txt", "a.png"])
+
+
+def test_the_context_of_a_copy_is_estimated_until_an_engine_counts_it(bob: Member) -> None:
+    first = ask(bob, "word " * 400, an_attachment(bob, text="more " * 400).id)
+    answer(bob, first, "A letter.")
+    assert page_data.with_messages(first.conversation)["tokens"] == 0, "the engine has counted"
+    copy = branches.fork(first.conversation, first.answer.id)
+    assert 600 < page_data.with_messages(copy)["tokens"] < 1_600
+    answer(bob, ask(bob, "And now?", conversation=copy))
+    copy.refresh_from_db()
+    assert page_data.with_messages(copy)["tokens"] == 0
 
 
 # Which files may go ------------------------------------------------------------------------------
