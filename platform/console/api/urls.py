@@ -35,7 +35,12 @@ from console.api.limits.refusals import Refusals
 from console.api.me import Me, Roles
 from console.api.models.versions import AllModelVersions, ModelVersions
 from console.api.no_route import no_route
-from console.api.notices import NoticeDeliveries, NoticeTargets
+from console.api.notices import (
+    NoticeDeliveries,
+    NoticeTargets,
+    PlatformNoticeDeliveries,
+    PlatformNoticeTargets,
+)
 from console.api.people import Invitations, Members, Places, Teams
 from console.api.privacy.deletions import Deletions, OwnDeletions
 from console.api.privacy.people import People as PeopleByReference
@@ -56,7 +61,7 @@ from console.api.tenants import KeyRotations, Tenants
 from console.api.trail.audit_exports import AuditExports
 from console.api.trail.events import Events, Receipts
 from console.api.usage.batches import AllBatches, Batches
-from console.api.usage.requests import AnyRequests, Requests
+from console.api.usage.requests import AnyRequests, OwnRequests, Requests
 from console.api.usage.sessions import Sessions
 from console.api.usage.usage import AllUsage, Reconciliations, Usage
 
@@ -133,6 +138,8 @@ in_tenant: list[URLPattern | URLResolver] = [
     at("usage/export/", Usage, get="export"),
     at("requests/export/", Requests, get="export"),
     *several("requests/", "uuid:completion", Requests),
+    at("own-requests/export/", OwnRequests, get="export"),
+    *several("own-requests/", "uuid:completion", OwnRequests),
     at("usage/sessions/", Sessions, get="report"),
     at("usage/sessions/export/", Sessions, get="export"),
     *several("members/", "uuid:member", Members),
@@ -224,6 +231,8 @@ urlpatterns = [
     at("usage/", AllUsage, get="report"),
     at("usage/export/", AllUsage, get="export"),
     *several("operator-keys/", "uuid:operator_key", OperatorKeys, "revoke"),
+    *several("notice-targets/", "uuid:platform_target", PlatformNoticeTargets, "rotate", "test"),
+    *several("notice-deliveries/", "uuid:platform_notice", PlatformNoticeDeliveries, "redeliver"),
     path("schema/", Schema.as_view(), name="schema"),
     path("docs/", Docs.as_view(), name="docs"),
     re_path("", no_route),

@@ -64,7 +64,10 @@ PLAIN: dict[str, Any] = {
     **dict.fromkeys(
         ("served_model", "pool", "engine", "replacement", "gate", "any_batch", "any_job"), NOBODYS
     ),
-    **dict.fromkeys(("own_export", "person_export", "operator_key"), NOBODYS),
+    **dict.fromkeys(
+        ("own_export", "person_export", "operator_key", "platform_target", "platform_notice"),
+        NOBODYS,
+    ),
 }
 IN, OUT = frozenset({200, 201, 204, 302, 303, 400, 409, 410, 422, 428}), frozenset({401})
 HIDDEN, DENIED, ANY = frozenset({404}), frozenset({403}), frozenset(range(200, 500))
@@ -151,7 +154,8 @@ def _api_steps(path: str, caller: ProofCaller) -> Iterator[Step]:
 
 
 _NOWHERE = {"price", "deletion_request"} | {n for n, plain in PLAIN.items() if plain == NOBODYS}
-_PERHAPS_NOTHING = ("/file/", "/comparison/")  # a file that is kept no more; no challenger
+# A file that is kept no more; no challenger; a request of somebody else in the tenant.
+_PERHAPS_NOTHING = ("/file/", "/comparison/", "/own-requests/<uuid:completion>/")
 # People ask for raises; and the keys here may do more than those that would rotate them.
 _NOT_BY_KEYS = ("/raises/", "/rotate/", "/collect/")
 

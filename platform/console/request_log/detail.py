@@ -1,4 +1,4 @@
-"""The page of one request: its course, its figures, and the trail's events about it.
+"""The page of one request: its course, figures and events, and its caller's refusals around it.
 
 Its texts are on a page of their own (console/trail/audit_texts.py), which wants a reason.
 """
@@ -12,6 +12,7 @@ from django.shortcuts import get_object_or_404, render
 
 from audit.models import Event
 from console.authorization import TenantRequest, permitted
+from console.request_log import refused_around
 from console.request_log.export import usage_of
 from console.request_log.log import ROWS, own_rows
 from console.request_log.timeline import Timeline
@@ -49,6 +50,9 @@ def _page(request: TenantRequest, rows: QuerySet[Completion], pk: UUID) -> HttpR
         "cache": CACHE.get(usage.cache) if usage else None,
         "events": _lines(request, events) if may_see_trail else [],
         "may_see_trail": may_see_trail,
+        "refused": refused_around.lines(
+            row, links=Permission.VIEW_LIMITS in request.permissions, trail=may_see_trail
+        ),
     }
     return render(request, "console/requests/request.html", context)
 

@@ -4,11 +4,12 @@ import json
 from typing import Any
 
 import pytest
+from django.test import Client
 
 from inference.models import State
 from tenants.models import ApiKey, Member, Tenant, User
-from tests.console.api.conftest import API
-from tests.console.asked import completion
+from tests.console.api.conftest import API, Api, issued
+from tests.console.asked import completion, refusal
 from tests.console.conftest import SignIn
 
 LOG = f"{API}tenants/acme/requests/"
@@ -48,7 +49,8 @@ def test_one_request_with_its_course(
     acme: Tenant, bob: Member, sign_in: SignIn, settings: Any
 ) -> None:
     settings.CURRENCY = "EUR"
-    row = completion(acme, queue_ms=100, ttft_ms=150, duration_ms=400)
+    row = completion(acme, member=bob, queue_ms=100, ttft_ms=150, duration_ms=400)
+    refused = refusal(acme, actor=bob.actor, tier="rate", limit=12)
     body = sign_in(bob).get(f"{LOG}{row.pk}/").json()
     assert body["currency"] == "EUR"
     assert [(span["name"], span["ms"]) for span in body["spans"]] == [
@@ -57,6 +59,9 @@ def test_one_request_with_its_course(
         ("answered", 250),
     ]
     assert [moment["after_ms"] for moment in body["moments"]] == [0, 100, 150, 400]
+    assert [(each["id"], each["tier"], each["limit"]) for each in body["refused"]] == [
+        (f"ref_{refused.pk.hex}", "rate", 12)
+    ]
 
 
 def test_an_open_request_has_no_usage(acme: Tenant, bob: Member, sign_in: SignIn) -> None:
@@ -81,3 +86,34 @@ def test_tenants_stay_apart_and_operators_see_all(
     assert client.get(f"{API}requests/").status_code == 403
     everything = sign_in(operator).get(f"{API}requests/").json()["results"]
     assert [each["tenant"] for each in everything] == ["globex"]
+
+
+def test_members_and_keys_see_their_own_requests_alone(
+    acme: Tenant, bob: Member, dave: Member, operator: User, sign_in: SignIn
+) -> None:
+    address = f"{API}tenants/acme/own-requests/"
+    key, text = issued(acme, ["inference"])
+    program = Api(Client(), text)
+    of_key = completion(acme, api_key=key)
+    own, other = completion(acme, member=dave, model="large"), completion(acme, member=bob)
+    client = sign_in(dave)
+    assert client.get(LOG).status_code == 403
+    assert [row["id"] for row in client.get(address).json()["results"]] == [str(own.pk)]
+    assert client.get(address, {"model": "smollm2"}).json()["results"] == []
+    assert client.get(address, {"member": str(bob.pk)}).status_code == 400
+    assert client.get(f"{address}{own.pk}/").json()["usage"]["status"] == 200
+    for foreign in (other, of_key):
+        assert client.get(f"{address}{foreign.pk}/").status_code == 404
+    path = "tenants/acme/own-requests/"
+    assert [row["id"] for row in program.get(path).json()["results"]] == [str(of_key.pk)]
+    assert program.get(f"{path}{own.pk}/").status_code == 404
+    assert sign_in(operator).get(address).json()["results"] == []
+
+
+@pytest.mark.filterwarnings("ignore:StreamingHttpResponse must consume")
+def test_a_file_of_ones_own_requests(
+    acme: Tenant, bob: Member, dave: Member, sign_in: SignIn
+) -> None:
+    own, _other = completion(acme, member=dave), completion(acme, member=bob)
+    answer = sign_in(dave).get(f"{API}tenants/acme/own-requests/export/", {"form": "json"})
+    assert [line["id"] for line in json.loads(b"".join(answer))] == [str(own.pk)]

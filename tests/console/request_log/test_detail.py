@@ -8,7 +8,7 @@ from django.utils import timezone
 from audit.models import Event
 from inference.models import Completion, State
 from tenants.models import ApiKey, Member, Tenant, User
-from tests.console.asked import completion
+from tests.console.asked import completion, refusal
 from tests.console.conftest import SignIn
 
 
@@ -17,10 +17,9 @@ def url(row: Completion, part: str = "requests") -> str:
 
 
 def recorded(row: Completion, **fields: Any) -> Event:
-    same = {"tenant_id": row.tenant_id, "request_id": row.pk, "actor": "key:x"}
-    return Event.objects.create(
-        at=timezone.now(), **same, **{"action": "completion:completed", **fields}
-    )
+    same: dict[str, Any] = {"tenant_id": row.tenant_id, "request_id": row.pk, "actor": "key:x"}
+    event = {"action": "completion:completed", **same, **fields}
+    return Event.objects.create(at=timezone.now(), **event)
 
 
 def test_the_page_shows_the_course_and_the_figures(
@@ -68,6 +67,45 @@ def test_events_are_for_those_who_read_the_trail(
     developer = sign_in(bob).get(url(row)).content.decode()
     assert address not in developer
     assert "Events of the audit trail" not in developer
+
+
+def test_what_limits_refused_the_same_caller_around_it(
+    bob: Member, carol: Member, sign_in: SignIn
+) -> None:
+    key, _ = ApiKey.issue(bob.tenant, "fraud scoring", by="test")
+    row = completion(bob.tenant, api_key=key)
+    near = refusal(bob.tenant, actor=key.actor, tier="key_rate", limit=777, count=3)
+    refusal(bob.tenant, actor=key.actor, tier="quota", seconds_ago=600)
+    refusal(bob.tenant, actor=bob.actor, tier="tokens")
+    (line,) = sign_in(bob).get(url(row)).context["refused"]
+    assert (line.count, line.limit) == (3, 777)
+    assert line.url == f"/console/t/acme/refusals/{near.pk}/"
+    denied = recorded(
+        row,
+        action="access:denied",
+        actor=key.actor,
+        request_id=uuid4(),
+        success=False,
+        status=403,
+        error_code="wrong_scope",
+        detail={"count": 2},
+    )
+    assert len(sign_in(bob).get(url(row)).context["refused"]) == 1
+    page = sign_in(carol).get(url(row))
+    assert [(each.reason, each.count) for each in page.context["refused"]][1:] == [
+        ("403 wrong_scope", 2)
+    ]
+    assert f"/console/t/acme/audit/{denied.pk}/" in page.content.decode()
+
+
+def test_members_see_their_own_refusals_without_links(alice: Member, sign_in: SignIn) -> None:
+    alice.role = "member"
+    alice.save()
+    row = completion(alice.tenant, member=alice)
+    refusal(alice.tenant, actor=alice.actor, tier="quota")
+    page = sign_in(alice).get(url(row, "own-requests"))
+    assert [line.url for line in page.context["refused"]] == [""]
+    assert "Refused to the same caller around it" in page.content.decode()
 
 
 def test_texts_are_for_readers_on_their_own_page(

@@ -1,5 +1,6 @@
 """The request log: each request and its outcome, never its text."""
 
+from dataclasses import replace
 from typing import Any
 
 import django_filters as f
@@ -17,6 +18,7 @@ from console.api.acts import Act, Who
 from console.api.problem import bad_request
 from console.api.resource import Resource
 from console.api.strict_input import Row, Shape
+from console.request_log import refused_around
 from console.request_log.export import exported, usage_of
 from console.request_log.log import ROWS, file_name
 from console.request_log.timeline import Timeline
@@ -25,6 +27,7 @@ from inference.models import Completion, State
 from inference.usage import request_log
 from inference.usage.export import FORMATS
 from inference.usage.request_log import SHORTEST_ID, BadCursor, RequestFilters, id_range
+from tenants.models.refusal import RefusedBy
 from tenants.roles import Permission as P
 
 
@@ -77,10 +80,19 @@ class SpanShape(Shape):
     ms = s.IntegerField()
 
 
+class RefusedShape(Shape):
+    id = s.CharField(source="public_id", help_text="Of the refusals in `refusals/`.")
+    tier = s.ChoiceField(RefusedBy.choices, help_text="The limit or quota that refused.")
+    limit = s.IntegerField()
+    count = s.IntegerField(help_text="Refusals in this minute.")
+    last_at = s.DateTimeField()
+
+
 class RequestDetail(RequestShape):
     currency = s.CharField(help_text="Of the cost.")
     moments = MomentShape(many=True)
     spans = SpanShape(many=True, help_text="The time between two moments.")
+    refused = RefusedShape(many=True, help_text="To the same caller, in the minutes around it.")
     EXAMPLE = {**RequestShape.EXAMPLE, "currency": "CNY"}
 
 
@@ -100,6 +112,16 @@ class RequestQuestion(f.FilterSet):
 
 class RequestFileQuestion(RequestQuestion):
     form = f.ChoiceFilter(choices=[(form, form) for form in FORMATS], required=True)
+
+
+class OwnRequestQuestion(RequestQuestion):
+    key = None  # there is one caller: django-filter leaves these two out
+    member = None
+
+
+class OwnRequestFileQuestion(RequestFileQuestion):
+    key = None
+    member = None
 
 
 class Requests(Resource):
@@ -122,7 +144,7 @@ class Requests(Resource):
         cursor.ordering_of(request.GET, self.orderings)
         limit, start = cursor.limit_of(request.GET), request.GET.get("cursor", "")
         try:
-            page = request_log.page(self.rows(), self._filters(), start, limit)
+            page = request_log.page(self.searched(), self.filters(), start, limit)
         except BadCursor:
             raise cursor.wrong_list() from None
         results = self.shape(page.rows, many=True).data
@@ -138,6 +160,7 @@ class Requests(Resource):
             currency=settings.CURRENCY,
             moments=MomentShape(course.moments, many=True).data,
             spans=SpanShape(course.spans, many=True).data,
+            refused=RefusedShape(refused_around.by_limits(row), many=True).data,
         )
 
     @Act(P.VIEW_REQUESTS, asks=RequestFileQuestion, files=("text/csv", "application/json"))
@@ -146,17 +169,21 @@ class Requests(Resource):
 
         This is on record. Text that a spreadsheet would take for a formula is escaped.
         """
-        filters, form = self._filters(), request.GET["form"]
+        filters, form = self.filters(), request.GET["form"]
         tenant = self.tenant
         name = file_name(tenant.name if tenant else "all-tenants", form)
         tenant_id = tenant.id if tenant else None
         act(Action.USAGE_EXPORT, actor=self.actor, tenant_id=tenant_id, detail={"file": name})
-        pieces = exported(self.rows(), filters, form, with_tenant=tenant is None)
+        pieces = exported(self.searched(), filters, form, with_tenant=tenant is None)
         answer = StreamingHttpResponse(streamed(pieces, self.scope), content_type=FORMATS[form])
         answer["Content-Disposition"] = f'attachment; filename="{name}"'
         return answer
 
-    def _filters(self) -> RequestFilters:
+    def searched(self) -> QuerySet[Completion]:
+        """Returns the rows that lists and files search."""
+        return self.rows()
+
+    def filters(self) -> RequestFilters:
         fields = dict(self.checked_filters(Completion.objects.none()).form.cleaned_data)
         fields.pop("form", None)
         if fields["id"] and id_range(fields["id"]) is None:
@@ -184,4 +211,42 @@ class AnyRequests(Requests):
     @Act(Who.OPERATOR, asks=RequestFileQuestion, files=("text/csv", "application/json"))
     def export(self, request: Any, **path: Any) -> HttpResponseBase:
         """Export the matching requests of all tenants."""
+        return super().export(request, **path)
+
+
+class OwnRequests(Requests):
+    """Serves a caller's own requests, whatever the role or the scopes are."""
+
+    def rows(self) -> QuerySet[Completion]:
+        key, member = self.who.key, self.who.member
+        if key is None and member is None:  # an operator on a visit
+            return self.url_tenant.completions.none()
+        own = {"api_key": key} if key else {"member": member}
+        return super().rows().filter(**own)
+
+    def searched(self) -> QuerySet[Completion]:
+        """Returns a member's rows, which an index has, or those among which a key's are sought."""
+        return super().rows() if self.who.key else self.rows()
+
+    def filters(self) -> RequestFilters:
+        key = self.who.key
+        return replace(super().filters(), key=key.pk if key else None)
+
+    @Act(Who.ANYBODY, asks=OwnRequestQuestion)
+    def list(self, request: Any, **path: Any) -> Response:
+        """List your own requests, the newest first.
+
+        A person's are those of the chat and the playground; a key's are those that it was sent
+        with. As in the list of a tenant's requests, a page may be short and have a `next_cursor`.
+        """
+        return super().list(request, **path)
+
+    @Act(Who.ANYBODY, gives=RequestDetail)
+    def retrieve(self, request: Any, **path: Any) -> Response:
+        """Show a request of your own."""
+        return super().retrieve(request, **path)
+
+    @Act(Who.ANYBODY, asks=OwnRequestFileQuestion, files=("text/csv", "application/json"))
+    def export(self, request: Any, **path: Any) -> HttpResponseBase:
+        """Export your own matching requests."""
         return super().export(request, **path)
