@@ -3,6 +3,7 @@
 It is read from roll-ups (inference/usage/), never from a row per request.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,13 +13,15 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from console.authorization import ConsoleRequest, twin_pages
-from console.usage.log_links import LogLinks, log_of, log_of_group
+from console.usage.log_links import LogLinks, log_of, log_of_each, log_of_group
+from console.usage.trend_chart import Chart
 from console.usage.usage_filter import RANGES, WEEK
-from inference.usage.report import Dimension, Group, UsageFigures, UsageReport
+from inference.usage.report import Dimension, Group, Period, UsageFigures, UsageReport
 from inference.usage.time_range import TimeRange
 from tenants.models import Tenant
 from tenants.roles import Permission
 
+Figure = Callable[[UsageFigures], int]
 SPANS = ("24h", WEEK, "30d")
 TOP = 5
 _TABLES = (
@@ -36,7 +39,8 @@ class Trend:
     label: Promise
     now: int
     before: int
-    url: str = ""
+    url: str
+    chart: Chart
 
     @property
     def change(self) -> int | None:
@@ -60,14 +64,18 @@ def context(tenant: Tenant | None, name: str) -> dict[str, Any]:
     """Returns what the template shows of a span of SPANS."""
     span = RANGES[name][1](tenant.time_zone if tenant else "UTC")
     report = UsageReport(tenant, span, {})
-    now, before = report.totals(), replace(report, span=_before(span)).totals()
-    dimensions = _TABLES if tenant else ((Dimension.TENANT, _("Tenants")), _TABLES[0])
+    trends = _trends(report)
+    dimensions: tuple[tuple[Dimension, Promise], ...] = _TABLES
+    if tenant is None:
+        dimensions = ((Dimension.TENANT, _("Tenants")), _TABLES[0])
     return {
         "span": name,
         "trends_url": _url(tenant),
         "spans": [(each, RANGES[each][0]) for each in SPANS],
-        "trends": _trends(report, now, before),
-        "tables": [Table(label, _lines(report, by, now)) for by, label in dimensions],
+        "trends": trends,
+        "hourly": span.hourly,
+        "periods": list(zip(*(trend.chart.columns for trend in trends), strict=True)),
+        "tables": [Table(label, _lines(report, by, trends[0].now)) for by, label in dimensions],
     }
 
 
@@ -82,23 +90,40 @@ def _before(span: TimeRange) -> TimeRange:
     return replace(span, since=span.since - (span.until - span.since), until=span.since)
 
 
-def _trends(report: UsageReport, now: UsageFigures, before: UsageFigures) -> list[Trend]:
-    log = log_of(report)
+def _trends(report: UsageReport) -> list[Trend]:
+    log, now = log_of(report), report.series()
+    before = replace(report, span=_before(report.span)).series()
+    labels = [_label(report.span, period) for period in now]
+    links = log_of_each(report, now)
+    all_of_it, failed = [link.all for link in links], [link.failed for link in links]
+
+    def trend(name: str, label: Promise, figure: Figure, url: str, urls: list[str]) -> Trend:
+        values, earlier = _values(now, figure), _values(before, figure)
+        chart = Chart.of(labels, values, earlier, urls)
+        return Trend(name, label, sum(values), sum(earlier), url, chart)
+
     return [
-        Trend("requests", _("Requests"), now.requests, before.requests, log.all),
-        Trend("tokens", _("Tokens"), _tokens(now), _tokens(before), log.all),
-        Trend("cost", _("Cost"), now.cost, before.cost, log.all),
-        Trend("errors", _("Errors"), now.errors, before.errors, log.failed),
+        trend("requests", _("Requests"), lambda f: f.requests, log.all, all_of_it),
+        trend("tokens", _("Tokens"), _tokens, log.all, all_of_it),
+        trend("cost", _("Cost"), lambda f: f.cost, log.all, all_of_it),
+        trend("errors", _("Errors"), lambda f: f.errors, log.failed, failed),
     ]
+
+
+def _values(series: list[Period], figure: Figure) -> list[int]:
+    return [figure(period.figures) for period in series]
+
+
+def _label(span: TimeRange, period: Period) -> str:
+    return period.begins.astimezone(span.zone).strftime("%m-%d %H:%M" if span.hourly else "%m-%d")
 
 
 def _tokens(figures: UsageFigures) -> int:
     return figures.prompt_tokens + figures.completion_tokens
 
 
-def _lines(report: UsageReport, by: Dimension, all_of_it: UsageFigures) -> list[Line]:
-    groups = report.groups(by, "requests", TOP)
-    most = max(1, all_of_it.requests)
+def _lines(report: UsageReport, by: Dimension, requests: int) -> list[Line]:
+    groups, most = report.groups(by, "requests", TOP), max(1, requests)
     return [
         Line(group, log_of_group(report, by, group), round(group.figures.requests * 100 / most))
         for group in groups
@@ -108,7 +133,7 @@ def _lines(report: UsageReport, by: Dimension, all_of_it: UsageFigures) -> list[
 def _part(request: ConsoleRequest) -> HttpResponse:
     name = request.GET.get("range", WEEK)
     shown = context(request.tenant, name if name in SPANS else WEEK)
-    return render(request, "console/overview/_trends.html", shown)
+    return render(request, "console/overview/_trends_part.html", shown)
 
 
 trends, platform_trends = twin_pages(Permission.VIEW_USAGE, _part)

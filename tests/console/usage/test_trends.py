@@ -36,6 +36,34 @@ def test_now_and_before_by_model_key_and_person(
     assert names == [["smollm2"], ["fraud scoring"], ["no member"]]
 
 
+def test_each_figure_has_a_chart_beside_the_time_before_and_a_table(
+    alice: Member, sign_in: SignIn
+) -> None:
+    now, before = timezone.now(), timezone.now() - timedelta(days=7)
+    for _n in range(3):
+        used(alice.tenant, now, cost=1_000_000)
+    used(alice.tenant, before, cost=500_000)
+    rollup.roll_up()
+    browser = sign_in(alice)
+    for address in (PART, "/console/t/acme/"):
+        answer = browser.get(address, {"range": "7d"})
+        requests = answer.context["trends"][0].chart
+        assert [(c.now, c.before) for c in requests.columns] == [(0, 0)] * 6 + [(3, 1)]
+        assert requests.line.split()[-1] == "278.6,4.0"
+        page = answer.content.decode()
+        assert page.count('class="trend-now"') == page.count('class="trend-before"') == 3
+        assert page.count('id="trends-table"') == 1
+        table = page.split('id="trends-table"')[1].split("</table>")[0]
+        *_days, today = table.split("<tr>")
+        cells = [text.split("<")[0] for text in today.replace("</a>", "").split(">")]
+        assert [text for text in cells if text.strip()][1:9] == (
+            ["3", "1", "138", "46", "3.00", "0.5000", "0", "0"]
+        )
+    day = requests.columns[-1]
+    assert day.url.startswith("/console/t/acme/requests/?since=")
+    assert browser.get(day.url).status_code == 200
+
+
 def test_nothing_before_has_no_change(alice: Member, sign_in: SignIn) -> None:
     used(alice.tenant, timezone.now())
     rollup.roll_up()
