@@ -40,6 +40,11 @@ class ConsoleForm(forms.Form):
 
     bound_field_class = StyledField
 
+    @property
+    def is_set(self) -> bool:
+        """Returns whether a field has a value, as a filter that hides rows."""
+        return any(self.data.get(name) for name in self.fields)
+
     def refuse(self, problem: ValidationError) -> None:
         """Add a model's errors, beside their fields where the form has them."""
         if not hasattr(problem, "error_dict"):

@@ -6,6 +6,7 @@ from typing import Any, Generic, TypeVar
 
 from django.core.exceptions import ValidationError
 from django.db.models import F, Model, Q, QuerySet
+from django.db.models.expressions import Col
 from django.http import Http404
 
 PAGE = 50
@@ -47,15 +48,22 @@ def sorted_page(rows: QuerySet[M], order: str, cursor: str) -> Page[M]:
 
     Rows without a value come last, and rows of the same value by their id. Raises Http404.
     """
+    batch = list(sorted_rows(rows, order, cursor)[: PAGE + 1])
+    last: Any = batch[PAGE - 1] if len(batch) > PAGE else None
+    return Page(batch[:PAGE], _cursor(last.sort_key, last.pk) if last else "")
+
+
+def sorted_rows(rows: QuerySet[Any], order: str, cursor: str) -> QuerySet[Any]:
+    """Returns the rows behind the cursor in the order, with their `sort_key`. Raises Http404."""
     down = order.startswith("-")
     keyed: QuerySet[Any] = rows.annotate(sort_key=F(order.removeprefix("-")))
     if cursor:
         keyed = keyed.filter(_after(keyed, cursor, down=down))
+    # PostgreSQL takes no index for NULLS LAST, even where a column has none.
+    last_of_all = True if _may_be_null(keyed) else None
     key = F("sort_key")
-    first = key.desc(nulls_last=True) if down else key.asc(nulls_last=True)
-    batch = list(keyed.order_by(first, "pk")[: PAGE + 1])
-    last: Any = batch[PAGE - 1] if len(batch) > PAGE else None
-    return Page(batch[:PAGE], _cursor(last.sort_key, last.pk) if last else "")
+    first = key.desc(nulls_last=last_of_all) if down else key.asc(nulls_last=last_of_all)
+    return keyed.order_by(first, "pk")
 
 
 def _cursor(value: Any, pk: Any) -> str:
@@ -75,4 +83,15 @@ def _after(rows: QuerySet[Any], cursor: str, *, down: bool) -> Q:
     if value is None or "\0" in cursor:
         return Q(sort_key__isnull=True, pk__gt=number)
     beyond = Q(sort_key__lt=value) if down else Q(sort_key__gt=value)
-    return beyond | Q(sort_key=value, pk__gt=number) | Q(sort_key__isnull=True)
+    behind = beyond | Q(sort_key=value, pk__gt=number)
+    if _may_be_null(rows):
+        return behind | Q(sort_key__isnull=True)
+    # The bound on the key alone lets PostgreSQL begin in an index.
+    return behind & (Q(sort_key__lte=value) if down else Q(sort_key__gte=value))
+
+
+def _may_be_null(rows: QuerySet[Any]) -> bool:
+    """Returns False for a column of the rows' own table that holds no null."""
+    key: Any = rows.query.annotations["sort_key"]
+    own = isinstance(key, Col) and key.target.model is rows.model
+    return not own or bool(key.target.null)

@@ -29,13 +29,14 @@ class Column:
     """A column. `value` is what a file has: a path of attributes, or a function of the row.
 
     `sort` is the field by which the table can be sorted; "" for none. Without a value the column is
-    the page's alone.
+    the page's alone; with `file_only` the file's.
     """
 
     label: str | Promise
     value: str | Callable[[Any], Any] = ""
     sort: str = ""
     numbers: bool = False
+    file_only: bool = False
 
     def of(self, row: Any) -> Any:
         return self.value(row) if callable(self.value) else attrgetter(self.value)(row)
@@ -85,7 +86,11 @@ class Table:
         return Shown(
             page.rows,
             page.older,
-            [self._head(request, name, sort) for name in self.columns],
+            [
+                self._head(request, name, sort)
+                for name, c in self.columns.items()
+                if not c.file_only
+            ],
             text,
             bool(self.search),
             sort,
@@ -124,6 +129,10 @@ class Table:
         if not text or not self.search:
             return rows
         return rows.filter(reduce(or_, (Q(**{f"{name}__icontains": text}) for name in self.search)))
+
+    @property
+    def _shown_columns(self) -> list[str]:
+        return [name for name, column in self.columns.items() if not column.file_only]
 
     def _search(self, request: ConsoleRequest) -> str:
         return request.GET.get("q", "").replace("\0", "").strip()[:LONGEST_SEARCH]

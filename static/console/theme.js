@@ -1,4 +1,5 @@
-// Light or dark: the system's choice, until the person chooses. Runs before the page is painted.
+// Light or dark: the system's choice, until the person chooses. And how close the rows of tables
+// stand. Runs before the page is painted.
 // Tells the platform the reader's time zone too: the next page has its times in it.
 (() => {
   const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
@@ -11,14 +12,17 @@
     const dark = chosen() === "dark" || (chosen() === "system" && system.matches);
     document.documentElement.dataset.bsTheme = dark ? "dark" : "light";
     document.documentElement.dataset.themeChoice = chosen();
+    document.documentElement.dataset.rows = localStorage.getItem("rows") || "comfortable";
     document.dispatchEvent(new CustomEvent("theme"));
   };
   system.addEventListener("change", apply);
   addEventListener("storage", apply);
   document.addEventListener("click", (event) => {
-    const button = event.target.closest("[data-theme-choice]:not(html)");
+    const button = event.target.closest("button[data-theme-choice], button[data-rows-choice]");
     if (!button) return;
-    localStorage.setItem("theme", button.dataset.themeChoice);
+    const { themeChoice, rowsChoice } = button.dataset;
+    if (themeChoice) localStorage.setItem("theme", themeChoice);
+    else localStorage.setItem("rows", rowsChoice);
     apply();
   });
   apply();

@@ -105,17 +105,21 @@ def test_a_filter_changes_the_rows_and_the_address(
     assert Event.objects.filter(action=Action.SESSION_LOGIN).count() == 1
 
 
-def test_dark_light_and_chinese_are_remembered(
+def test_colours_rows_and_language_are_remembered(
     alice: Member, page: Page, sign_in_page: Any
 ) -> None:
     html = page.locator("html")
     page.emulate_media(color_scheme="dark")
     sign_in_page("alice@acme.example")
     expect(html).to_have_attribute("data-bs-theme", "dark")
-    page.get_by_role("button", name="Colour theme").click()
+    page.get_by_role("button", name="Colours and rows").click()
     page.get_by_role("button", name="Light", exact=True).click()
+    expect(html).to_have_attribute("data-rows", "comfortable")
+    page.get_by_role("button", name="Colours and rows").click()
+    page.get_by_role("button", name="Compact rows").click()
     page.reload()
     expect(html).to_have_attribute("data-bs-theme", "light")
+    expect(html).to_have_attribute("data-rows", "compact")
     page.get_by_role("contentinfo").get_by_role("button", name="简体中文").click()
     expect(page.get_by_role("heading", name="概览")).to_be_visible()
     page.goto("/console/t/acme/keys/")

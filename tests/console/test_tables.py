@@ -4,30 +4,38 @@ import csv
 import io
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.test import Client
 
 from audit.actions import Action
+from audit.erasure import deletion
 from audit.models import Event
+from audit.retention import legal_hold
 from console import paging
-from console.access import api_keys, operator_keys
+from console.access import aliases, api_keys, operator_keys
+from console.actions import pages as actions
 from console.assistants import assistants
 from console.data_sets import pages as data_sets
-from console.decisions import policies
+from console.decisions import contests, policies, reviews
 from console.evaluations import evaluations, task_sets
 from console.evaluations import policies as policy_evaluations
 from console.jobs import pages as jobs
 from console.knowledge import pages as knowledge
-from console.limits import reconciliations
+from console.limits import prices, quotas, reconciliations
 from console.people import members, teams
+from console.privacy import deletions, legal_holds
 from console.prompts import templates
 from console.registry import pages as registry
+from console.serving import adapters
 from console.tables import Table, cell
 from console.tenants import tenant_list
-from tenants.models import ApiKey, Member, Team, Tenant, User
+from inference.models import Contest, ModelAlias
+from tenants.models import ApiKey, Member, Quota, Team, Tenant, User
 from tests.console.conftest import SignIn
 from tests.console.furnished import furnish
+from tests.inference.decisions.made import decided
 
 TEAMS, KEYS = "/console/t/acme/teams/", "/console/t/acme/keys/"
 INSIDE: dict[str, Table] = {
@@ -44,6 +52,15 @@ INSIDE: dict[str, Table] = {
     "versions/": registry.VERSIONS,
     "evaluations/": evaluations.EVALUATIONS,
     "policy-evaluations/": policy_evaluations.EVALUATIONS,
+    "aliases/": aliases.ALIASES,
+    "quotas/": quotas.QUOTAS,
+    "adapters/": adapters.ADAPTERS,
+    "actions/": actions.ACTIONS,
+    "actions/calls/": actions.CALLS,
+    "decisions/reviews/": reviews.REVIEWS,
+    "decisions/contests/": contests.CONTESTS,
+    "deletions/": deletions.DELETIONS,
+    "holds/": legal_holds.HOLDS,
 }
 OF_PLATFORM: dict[str, Table] = {
     "tenants/": tenant_list.TENANTS,
@@ -51,6 +68,9 @@ OF_PLATFORM: dict[str, Table] = {
     "operator-keys/": operator_keys.KEYS,
     "versions/": registry.VERSIONS,
     "reconciliation/": reconciliations.NIGHTS,
+    "prices/": prices.PRICES,
+    "deletions/": deletions.ALL_DELETIONS,
+    "holds/": legal_holds.ALL_HOLDS,
 }
 
 
@@ -113,6 +133,64 @@ def test_a_sum_is_an_order_too_and_a_search_stays_in_its_tenant(
     assert walked(client, TEAMS, "name", q="%") == []
 
 
+def _asked_of_people(alice: Member) -> None:
+    """A review with its contest, a deletion request and a hold."""
+    tenant = alice.tenant
+    Contest.begin(decided(tenant), "It was me", by="key:x")
+    deletion.ask(tenant.id, alice.subject_id, by=alice.actor)
+    ends = datetime.now(UTC) + timedelta(days=1)
+    legal_hold.request(tenant.id, by=alice.actor, reason="dispute", expires_at=ends)
+
+
+@pytest.mark.usefixtures("pages_of_three")
+def test_a_page_in_an_order_of_an_index_begins_where_the_last_one_ended(
+    alice: Member, sign_in: SignIn
+) -> None:
+    for name in "abcdefg":
+        ModelAlias.create(alice.tenant, name, "mock" if name < "e" else "other", by="test")
+    client = sign_in(alice)
+    path = "/console/t/acme/aliases/"
+    assert walked(client, path, "name") == list("abcdefg")
+    assert walked(client, path, "-name") == list("gfedcba")
+    assert sorted(walked(client, path, "model")[:4]) == list("abcd")
+    assert walked(client, path, "name", q="other") == list("efg")
+    ordered = ModelAlias.objects.order_by("-name")
+    query = str(paging.sorted_rows(ordered, "-name", "=d~" + str(uuid4())).query)
+    assert "NULLS" not in query
+    assert '"name" <= d' in query
+
+
+def test_people_behind_requests_and_holds_are_found_by_their_address(
+    alice: Member, bob: Member, operator: User, sign_in: SignIn
+) -> None:
+    for member in (alice, bob):
+        deletion.ask(alice.tenant.id, member.subject_id, by=alice.actor)
+    ends = datetime.now(UTC) + timedelta(days=1)
+    of_bob: dict[str, Any] = {"subject_id": bob.subject_id, "expires_at": ends}
+    legal_hold.request(alice.tenant.id, by="user:1", reason="dispute", **of_bob)
+    readers: dict[str, Member | User] = {"/console/t/acme/": alice, "/console/": operator}
+    for base, reader in readers.items():
+        client = sign_in(reader)
+        head, line = rows_of(client, f"{base}deletions/", q="bob@")
+        assert bob.user.email in line
+        assert "Whose data" in head
+        assert rows_of(client, f"{base}holds/", q="nobody")[1:] == []
+        assert bob.user.email in rows_of(client, f"{base}holds/", q="bob@")[1]
+
+
+def test_the_fullest_quotas_stand_above_many(alice: Member, sign_in: SignIn) -> None:
+    path = "/console/t/acme/quotas/"
+    for number in range(7):
+        Quota.set(alice.tenant, unit="requests", window="day", limit=9, by="t", model=f"m{number}")
+    client = sign_in(alice)
+    shown = client.get(path, {"sort": "-for"}).context
+    assert [line.quota.model for line in shown["lines"]] == [f"m{n}" for n in range(6, -1, -1)]
+    assert len(shown["fullest"]) == 5
+    (row,) = client.get(path, {"q": "M3"}).context["table"].rows
+    assert row.model == "m3"
+    assert rows_of(client, path, q="m3")[1] == ["m3", "Requests", "day", "9"]
+
+
 @pytest.mark.parametrize("cursor", ["x", "=1", "~", "=2026-01-01~x", "=nonsense~1", "=\0~1"])
 def test_a_broken_cursor_is_not_found(alice: Member, sign_in: SignIn, cursor: str) -> None:
     answer = sign_in(alice).get(KEYS, {"sort": "created", "cursor": cursor})
@@ -163,16 +241,17 @@ def test_every_table_sorts_by_each_of_its_columns_and_exports_its_rows(
     alice: Member, operator: User, sign_in: SignIn
 ) -> None:
     furnish(alice)
+    _asked_of_people(alice)
     for base, tables, client in (
         ("/console/t/acme/", INSIDE, sign_in(alice)),
         ("/console/", OF_PLATFORM, sign_in(operator)),
     ):
         for path, table in tables.items():
-            for sort in table.sorts:
-                for order in (sort, f"-{sort}"):
-                    shown = client.get(base + path, {"sort": order}).context["table"]
-                    assert shown.sort == order
-                    assert shown.rows, path
+            for number, sort in enumerate(table.sorts):
+                order = f"-{sort}" if number % 2 else sort
+                shown = client.get(base + path, {"sort": order}).context["table"]
+                assert shown.sort == order
+                assert shown.rows, path
             lines = rows_of(client, base + path)
             assert len(lines) > 1, path
             assert client.get(base + path, {"q": "nobody has this"}).status_code == 200

@@ -14,6 +14,7 @@ from console.authorization import TenantRequest, permitted
 from console.forms import ConsoleForm
 from console.post_only import require_POST
 from console.reported_acts import report_and_leave, saved
+from console.tables import Column, Table
 from console.trail.actors import Actors
 from inference.engines import adapters, is_open_to, served
 from inference.intake.access import aliasing
@@ -44,8 +45,23 @@ class AliasForm(ModelForm):
     )
 
 
+ALIASES = Table(
+    "aliases",
+    {
+        "name": Column(gettext_lazy("Alias"), "name", "name"),
+        "model": Column(gettext_lazy("Model"), "model", "model"),
+        "changed": Column(gettext_lazy("Set"), "changed_at", "changed_at"),
+        "by": Column(gettext_lazy("Set by"), "created_by", file_only=True),
+    },
+    order="name",
+    search=("name", "model"),
+)
+
+
 @permitted(Permission.VIEW_TEAMS)
 def aliases(request: TenantRequest) -> HttpResponse:
+    if file := ALIASES.file(request, request.tenant.model_aliases.all()):
+        return file
     return _page(request, AliasForm(None, request.tenant))
 
 
@@ -90,8 +106,8 @@ def _page(
     wrong: ModelAlias | None = None,
     wrong_form: ModelForm | None = None,
 ) -> HttpResponse:
-    rows = list(request.tenant.model_aliases.select_related("tenant").order_by("name"))
-    actors = Actors.among([row.created_by for row in rows], request.tenant)
+    table = ALIASES.shown(request, request.tenant.model_aliases.select_related("tenant"))
+    actors = Actors.among([row.created_by for row in table.rows], request.tenant)
     lines = [
         {
             "alias": row,
@@ -99,9 +115,10 @@ def _page(
             "by": actors.name(row.created_by),
             "problem": wrong_form.errors if row == wrong and wrong_form else None,
         }
-        for row in rows
+        for row in table.rows
     ]
-    context = {"lines": lines, "form": form, "most": MOST, "models": _choices(form)}
+    context: dict[str, Any] = {"table": table, "lines": lines, "form": form, "most": MOST}
+    context["models"] = _choices(form)
     return render(request, "console/aliases.html", context)
 
 

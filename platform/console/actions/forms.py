@@ -5,11 +5,13 @@ from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
+from django.db.models import QuerySet
 from django.utils.translation import gettext_lazy as _
 
 from console.forms import ConsoleForm
+from console.tables import LONGEST_SEARCH
 from inference.actions.definitions import ANYTHING
-from inference.models import WebhookAction
+from inference.models import ActionCall, CallState, WebhookAction
 from inference.models.assistants.webhook_action import (
     LONGEST_TEXT,
     LONGEST_TIMEOUT_S,
@@ -49,6 +51,22 @@ class JsonField(forms.CharField):
 
 def _text(label: Any, **kwargs: Any) -> forms.CharField:
     return forms.CharField(label=label, max_length=LONGEST_TEXT, required=False, **kwargs)
+
+
+class CallFilter(ConsoleForm):
+    """The filter of calls. Links from an action set `action`."""
+
+    state = forms.ChoiceField(
+        label=_("State"), required=False, choices=[("", _("Every state")), *CallState.choices]
+    )
+    q = forms.CharField(label=_("Find in this table"), required=False, max_length=LONGEST_SEARCH)
+    action = forms.CharField(required=False, max_length=80, widget=forms.HiddenInput)
+
+    def of(self, calls: QuerySet[ActionCall]) -> QuerySet[ActionCall]:
+        """Returns the calls that match; all of them for a wrong filter."""
+        chosen = self.cleaned_data if self.is_valid() else {}
+        fields = {"state": chosen.get("state"), "action_name": chosen.get("action")}
+        return calls.filter(**{name: value for name, value in fields.items() if value})
 
 
 class ActionForm(ConsoleForm):

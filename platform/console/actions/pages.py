@@ -9,26 +9,59 @@ from asgiref.sync import async_to_sync
 from django.core.exceptions import ValidationError
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
-from django.utils.translation import get_language
+from django.utils.translation import get_language, gettext_lazy
 from django.utils.translation import gettext as _
 
 from audit.keys.keyring import Unreadable
-from console.actions.forms import ApprovalForm, EditionForm, NewActionForm, RotationForm, TrialForm
+from console.actions.forms import (
+    ApprovalForm,
+    CallFilter,
+    EditionForm,
+    NewActionForm,
+    RotationForm,
+    TrialForm,
+)
 from console.authorization import TenantRequest, permitted
-from console.paging import page
 from console.post_only import require_POST
 from console.reported_acts import report_and_leave, saved
+from console.tables import Column, Table
 from console.trail.actors import Actors
 from inference.actions import definitions, trying
 from inference.actions.result import ActionResult
-from inference.models import ActionCall, CallState, WebhookAction
+from inference.models import ActionCall, WebhookAction
 from tenants.roles import Permission
+
+ACTIONS = Table(
+    "actions",
+    {
+        "name": Column(gettext_lazy("Action"), "name", "name"),
+        "enabled": Column(gettext_lazy("Enabled"), "enabled", file_only=True),
+        "url": Column(gettext_lazy("URL"), "url", "url"),
+        "money": Column(gettext_lazy("Money"), "moves_money", "moves_money"),
+        "changed": Column(gettext_lazy("Changed"), "changed_at", "changed_at"),
+    },
+    order="name",
+    search=("name", "url"),
+)
+CALLS = Table(
+    "calls",
+    {
+        "action": Column(gettext_lazy("Action"), "action_name", "action_name"),
+        "state": Column(gettext_lazy("State"), lambda row: row.get_state_display(), "state"),
+        "reason": Column(gettext_lazy("Reason"), "reason", "reason"),
+        "status": Column(gettext_lazy("Status"), "status", file_only=True),
+        "time": Column(gettext_lazy("Time"), "latency_ms", numbers=True),
+        "created": Column(gettext_lazy("Created"), "created_at", "created_at"),
+    },
+    order="-created",
+    search=("action_name", "reason"),
+)
 
 
 @permitted(Permission.VIEW_ACTIONS)
 def actions(request: TenantRequest) -> HttpResponse:
-    rows = request.tenant.webhook_actions.order_by("name")
-    return render(request, "console/actions/actions.html", {"actions": rows})
+    rows = request.tenant.webhook_actions.all()
+    return ACTIONS.page(request, rows, "console/actions/actions.html")
 
 
 @permitted(Permission.MANAGE_ACTIONS)
@@ -127,14 +160,9 @@ def _tried(request: TenantRequest, row: WebhookAction, form: TrialForm) -> Actio
 @permitted(Permission.VIEW_ACTIONS)
 def calls(request: TenantRequest) -> HttpResponse:
     """List calls without their texts: `?action=` of one action, `?state=` in one state."""
-    rows, name, state = request.tenant.action_calls.all(), _name(request), _state(request)
-    if name:
-        rows = rows.filter(action_name=name)
-    if state:
-        rows = rows.filter(state=state)
-    shown = page(rows, "created_at", request.GET.get("cursor", ""))
-    context = {"page": shown, "state": state, "states": CallState.choices, "action": name}
-    return render(request, "console/actions/calls.html", context)
+    form = CallFilter(request.GET)
+    rows = form.of(request.tenant.action_calls.all())
+    return CALLS.page(request, rows, "console/actions/calls.html", form=form, filtered=form.is_set)
 
 
 @permitted(Permission.ANSWER_DIALOGUES)
@@ -157,15 +185,6 @@ def _texts(row: ActionCall) -> dict[str, Any]:
         return {"arguments": row.arguments, "answer": row.answer}
     except Unreadable:
         return {"erased": True}
-
-
-def _name(request: TenantRequest) -> str:
-    return request.GET.get("action", "").replace("\0", "")[:80]
-
-
-def _state(request: TenantRequest) -> str:
-    state = request.GET.get("state", "")
-    return state if state in CallState.values else ""
 
 
 # -------------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ from uuid import UUID
 from django import forms
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied, ValidationError
+from django.db.models import QuerySet
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
@@ -16,7 +17,7 @@ from console.account.reauthentication import recently_proven
 from console.authorization import TenantRequest, permitted
 from console.decisions.reviews import UNREADABLE
 from console.forms import ConsoleForm
-from console.paging import page
+from console.tables import LONGEST_SEARCH, Column, Table
 from inference.models import Contest, ContestState, Decision
 from inference.models.decisions.contest import LONGEST_STATEMENT, AlreadyContested
 from inference.models.decisions.decision import PREFIX
@@ -29,6 +30,24 @@ class ContestFilter(ConsoleForm):
         required=False,
         choices=[("", gettext_lazy("Every state")), *ContestState.choices],
     )
+
+    q = forms.CharField(
+        label=gettext_lazy("Find in this table"), required=False, max_length=LONGEST_SEARCH
+    )
+
+
+CONTESTS = Table(
+    "contests",
+    {
+        "entered": Column(gettext_lazy("Entered"), "created_at", "created_at"),
+        "policy": Column(gettext_lazy("Decision"), "decision.policy_name", "decision__policy_name"),
+        "decision": Column(gettext_lazy("Id"), "decision.public_id", file_only=True),
+        "due": Column(gettext_lazy("Due"), "due_at", "due_at"),
+        "state": Column(gettext_lazy("State"), lambda row: row.get_state_display(), "state"),
+    },
+    order="-entered",
+    search=("decision__policy_name",),
+)
 
 
 class ContestForm(ConsoleForm):
@@ -49,6 +68,8 @@ class ContestForm(ConsoleForm):
 def contests(request: TenantRequest) -> HttpResponse:
     if request.method == "POST":
         return cast("HttpResponse", _enter(request))
+    if file := CONTESTS.file(request, _filtered(request, ContestFilter(request.GET))):
+        return file
     return _list(request, ContestForm())
 
 
@@ -87,17 +108,20 @@ def find(request: TenantRequest, text: str) -> Decision | None:
 
 
 def _list(request: TenantRequest, form: ContestForm) -> HttpResponse:
-    shown_states = ContestFilter(request.GET)
-    rows = request.tenant.contests.select_related("decision", "review")
-    state = shown_states.cleaned_data["state"] if shown_states.is_valid() else ""
-    if state:
-        rows = rows.filter(state=state)
-    shown = page(rows, "created_at", request.GET.get("cursor", ""))
+    states = ContestFilter(request.GET)
+    shown = CONTESTS.shown(request, _filtered(request, states))
     context = {
         "form": form,
-        "states": shown_states,
-        "page": shown,
+        "states": states,
+        "filtered": states.is_set,
+        "table": shown,
         "contests": shown.rows,
         "overdue": request.tenant.contests.overdue().count(),
     }
     return render(request, "console/decisions/contests.html", context)
+
+
+def _filtered(request: TenantRequest, form: ContestFilter) -> QuerySet[Contest]:
+    rows = request.tenant.contests.select_related("decision", "review")
+    state = form.cleaned_data["state"] if form.is_valid() else ""
+    return rows.filter(state=state) if state else rows

@@ -25,8 +25,8 @@ from audit.keys.keyring import Unreadable
 from console.account.reauthentication import recently_proven
 from console.authorization import TenantRequest, View, permitted
 from console.forms import ConsoleForm
-from console.paging import page
 from console.post_only import require_POST
+from console.tables import Column, Table
 from console.trail.actors import Actors
 from inference.decisions import explaining, explanation_words, reviewing
 from inference.models import Decision, DecisionExplanation, Review, ReviewCause, ReviewState
@@ -79,6 +79,21 @@ class OutcomeForm(ConsoleForm):
     )
 
 
+REVIEWS = Table(
+    "reviews",
+    {
+        "since": Column(_("Since"), "created_at", "created_at"),
+        "policy": Column(_("Policy"), "decision.policy_name", "decision__policy_name"),
+        "decision": Column(_("Decision"), "decision.public_id", file_only=True),
+        "score": Column(_("Score"), "decision.score", "decision__score", numbers=True),
+        "cause": Column(_("Cause"), lambda row: row.get_cause_display(), "cause"),
+        "state": Column(_("State"), lambda row: row.get_state_display(), "state"),
+        "outcome": Column(_("Outcome"), lambda row: row.get_outcome_display(), file_only=True),
+    },
+    order="-since",
+)
+
+
 @dataclass(frozen=True, slots=True)
 class ReviewLine:
     review: Review
@@ -91,11 +106,13 @@ def reviews(request: TenantRequest) -> HttpResponse:
     form = ReviewFilter(request.GET)
     rows = request.tenant.reviews.select_related("decision").prefetch_related("contests")
     chosen = _filtered(rows, form, request.actor) if form.is_valid() else rows.none()
-    shown = page(chosen, "created_at", request.GET.get("cursor", ""))
+    if file := REVIEWS.file(request, chosen):
+        return file
+    shown = REVIEWS.shown(request, chosen)
     actors = Actors.among(actors_of(shown.rows), request.tenant)
     context = {
         "form": form,
-        "page": shown,
+        "table": shown,
         "lines": [
             ReviewLine(
                 row,
@@ -104,7 +121,7 @@ def reviews(request: TenantRequest) -> HttpResponse:
             )
             for row in shown.rows
         ],
-        "filtered": bool(request.GET),
+        "filtered": form.is_set,
         "waiting": request.tenant.reviews.waiting().count(),
         "now": timezone.now(),
     }

@@ -46,10 +46,6 @@ class JobFilter(ConsoleForm):
             return rows.exclude(state__in=OVER)
         return rows.filter(state=state) if state else rows
 
-    @property
-    def is_set(self) -> bool:
-        return any(self.data.get(name) for name in self.fields)
-
 
 class AnyJobFilter(JobFilter):
     """The filter of all tenants' jobs."""

@@ -15,6 +15,7 @@ from console.authorization import ConsoleRequest, operators_only
 from console.forms import ConsoleForm
 from console.post_only import require_POST
 from console.reported_acts import report_and_leave, saved
+from console.tables import Column, Table
 from inference.engines import served
 from inference.models import Pool
 from tenants.models import Price
@@ -77,9 +78,30 @@ class PriceForm(ConsoleForm):
         return Decimal(1) if factor is None else factor
 
 
+PRICES = Table(
+    "prices",
+    {
+        "since": Column(_("Since"), "since", "since"),
+        "model": Column(_("Model"), "model", "model"),
+        "pool": Column(_("Pool"), "pool", file_only=True),
+        "prompt": Column(_("Prompt"), "prompt", "prompt", numbers=True),
+        "cached": Column(_("Cached"), "cached", "cached", numbers=True),
+        "completion": Column(_("Completion"), "completion", "completion", numbers=True),
+        "gpu_hour": Column(_("GPU-hour"), "gpu_hour", "gpu_hour", numbers=True),
+        "peak_hours": Column(_("Peak hours in UTC"), "peak_hours", file_only=True),
+        "peak_factor": Column(_("Prices at peak hours, times"), "peak_factor", file_only=True),
+        "ended": Column(_("ended: as its model"), "ended", file_only=True),
+    },
+    order="-since",
+    search=("model", "pool"),
+)
+
+
 @operators_only
 @recently_proven
 def prices(request: ConsoleRequest) -> HttpResponse:
+    if file := PRICES.file(request, Price.objects.all()):
+        return file
     form = PriceForm(request.POST or None)
     if saved(form, lambda: Price.set(**form.cleaned_data, by=request.actor)):
         messages.success(request, _("The price applies to requests received from now on."))
@@ -92,7 +114,7 @@ def prices(request: ConsoleRequest) -> HttpResponse:
         "free": [name for name in served() if name not in priced],
         "models": list(served()),
         "pools": Pool.objects.select_related("model"),
-        "history": Price.objects.order_by("-since", "-pk")[:50],
+        "table": PRICES.shown(request, Price.objects.all()),
     }
     return render(request, "console/prices.html", context)
 

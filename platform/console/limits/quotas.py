@@ -6,6 +6,8 @@ from uuid import UUID
 
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
+from django.db.models import CharField, QuerySet
+from django.db.models.functions import Coalesce
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.functional import Promise
@@ -16,18 +18,45 @@ from console.authorization import ConsoleRequest, TenantRequest, operators_only,
 from console.limits.quota_forms import LimitForm, QuotaForm, RaiseForm
 from console.post_only import require_POST
 from console.quota_amounts import from_count
-from console.quota_lines import QuotaLine, lines
+from console.quota_lines import RELATED as OF_QUOTAS
+from console.quota_lines import QuotaLine, lines, lines_of
 from console.reported_acts import act_and_report, saved
+from console.tables import Column, Table
 from tenants.models import Quota, QuotaRaise
 from tenants.models.quota import SetByPlatform
 from tenants.models.quota_raise import AlreadyDecided, Expired, OperatorsOnly, SamePerson
 from tenants.roles import Permission
 
 _SET_BY_PLATFORM = _("The platform has set this quota: ask for an increase.")
+FULLEST = 5  # shown above the table of more of them
+
+
+def _scope(quota: Any) -> str:
+    return str(quota.scope or _("The whole tenant"))
+
+
+QUOTAS = Table(
+    "quotas",
+    {
+        "for": Column(_("For"), _scope, "scope"),
+        "counts": Column(_("Counts"), lambda quota: quota.get_unit_display(), "unit"),
+        "window": Column(_("Window"), "window", file_only=True),
+        "limit": Column(
+            _("At most"), lambda quota: from_count(quota.limit, quota.unit), "limit", numbers=True
+        ),
+        "used": Column(_("Used")),
+        "resets": Column(_("Resets")),
+    },
+    order="for",
+    search=("scope",),
+)
 
 
 @permitted(Permission.VIEW_LIMITS)
 def quotas(request: TenantRequest) -> HttpResponse:
+    rows = _with_scope(request.tenant.quotas.all())
+    if file := QUOTAS.file(request, rows):
+        return file
     form = QuotaForm(request.POST or None, request.tenant)
     if request.method == "POST":
         _refuse_unless_manager(request)
@@ -37,12 +66,22 @@ def quotas(request: TenantRequest) -> HttpResponse:
     notices = request.tenant.quota_notices.select_related(
         "quota__api_key", "quota__member__user", "quota__team"
     )
+    table = QUOTAS.shown(request, rows.select_related(*OF_QUOTAS))
+    more = table.older or len(table.rows) > FULLEST
     context = {
         "form": form,
-        "lines": lines(request.tenant, request.tenant.quotas.all()),
+        "table": table,
+        "lines": lines_of(request.tenant, table.rows),
+        "fullest": lines(request.tenant, request.tenant.quotas.all())[:FULLEST] if more else [],
         "notices": notices.order_by("-at")[:10],
     }
     return render(request, "console/quotas/page.html", context)
+
+
+def _with_scope(rows: QuerySet[Quota]) -> QuerySet[Any]:
+    """Annotates the name of what each quota is for, "" for the whole tenant."""
+    names = ("api_key__name", "member__user__email", "team__name", "model")
+    return rows.annotate(scope=Coalesce(*names, output_field=CharField()))
 
 
 @permitted(Permission.VIEW_LIMITS)

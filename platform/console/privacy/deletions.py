@@ -11,7 +11,8 @@ from django import forms
 from django.conf import settings
 from django.contrib import messages
 from django.core.exceptions import ValidationError
-from django.db.models import Q, QuerySet
+from django.db.models import CharField, OuterRef, Q, QuerySet, Subquery
+from django.db.models.functions import Coalesce
 from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
@@ -24,11 +25,11 @@ from audit.models import DeletionMode, DeletionRequest, DeletionState, ErasureSt
 from console.account.reauthentication import recently_proven
 from console.authorization import ConsoleRequest, TenantRequest, operators_only, permitted
 from console.forms import ConsoleForm
-from console.paging import page
 from console.people.members import roles_to_give
 from console.post_only import require_POST
 from console.privacy import evidence_words
 from console.privacy.refusal_texts import refusal_text
+from console.tables import Column, Table
 from console.trail.actors import Actors
 from tenants.models import ApiKey, Member, Tenant
 from tenants.personal_data import subject as pseudonyms
@@ -92,16 +93,41 @@ class DeletionRow:
         return self.request.due_at - timezone.now()
 
 
+_COLUMNS = {
+    "whose": Column(gettext_lazy("Whose data"), lambda row: row.whose or _pseudonym(row), "whose"),
+    "mode": Column(
+        gettext_lazy("What happens to the data"),
+        lambda row: row.get_mode_display(),
+        file_only=True,
+    ),
+    "asked": Column(gettext_lazy("Asked for"), "requested_at", "requested_at"),
+    "by": Column(gettext_lazy("Asked by"), "requested_by", file_only=True),
+    "due": Column(gettext_lazy("Due"), "due_at", "due_at"),
+    "state": Column(gettext_lazy("State"), lambda row: row.get_state_display(), "state"),
+    "finished": Column(gettext_lazy("Finished"), "finished_at", file_only=True),
+}
+DELETIONS = Table("deletions", _COLUMNS, order="-asked", search=("whose",))
+ALL_DELETIONS = Table(
+    "all-deletions",
+    {"tenant": Column(gettext_lazy("Tenant"), "tenant_name", "tenant_name"), **_COLUMNS},
+    order="-asked",
+    search=("whose", "tenant_name"),
+)
+
+
 @permitted(Permission.MANAGE_DELETIONS)
 def deletions(request: TenantRequest) -> HttpResponse:
     if request.method == "POST":
         return cast("HttpResponse", _ask_for(request))
+    if file := DELETIONS.file(request, with_names(_rows(request))):
+        return file
     return _list(request, _rows(request), AskForm())
 
 
 @operators_only
 def all_deletions(request: ConsoleRequest) -> HttpResponse:
-    return _list(request, DeletionRequest.objects.all())
+    rows = DeletionRequest.objects.all()
+    return ALL_DELETIONS.file(request, with_names(rows)) or _list(request, rows)
 
 
 @permitted(Permission.MANAGE_DELETIONS)
@@ -297,8 +323,9 @@ def _list(
     form: AskForm | None = None,
     about: dict[str, Any] | None = None,
 ) -> HttpResponse:
-    shown = page(rows, "requested_at", request.GET.get("cursor", ""))
-    context = {"page": shown, "lines": lines(shown.rows, request.tenant), "form": form}
+    table = DELETIONS if request.tenant else ALL_DELETIONS
+    shown = table.shown(request, with_names(rows))
+    context = {"table": shown, "lines": lines(shown.rows, request.tenant), "form": form}
     context["about"] = about
     return render(request, "console/deletions/page.html", context)
 
@@ -328,6 +355,16 @@ _DECIDABLE = (DeletionState.REQUESTED, DeletionState.APPROVED, DeletionState.HEL
 def _shown_evidence(step: ErasureStep) -> list[tuple[str, str]]:
     hidden = ("key_ids", "key_ids_sha256", "tried_at")
     return evidence_words.shown({k: v for k, v in step.evidence.items() if k not in hidden})
+
+
+def with_names(rows: QuerySet[DeletionRequest]) -> QuerySet[Any]:
+    """Annotates `whose`, a member or key while there is one, and the name of the tenant."""
+    of_subject = {"subject_id": OuterRef("subject_id"), "tenant": OuterRef("tenant_id")}
+    member = Member.objects.filter(**of_subject).values("user__email")[:1]
+    key = ApiKey.objects.filter(**of_subject).values("name")[:1]
+    tenant = Tenant.objects.filter(pk=OuterRef("tenant_id")).values("name")[:1]
+    whose = Coalesce(Subquery(key), Subquery(member), output_field=CharField())
+    return rows.annotate(whose=whose, tenant_name=Subquery(tenant))
 
 
 def lines(rows: list[DeletionRequest], tenant: Tenant | None) -> list[DeletionRow]:

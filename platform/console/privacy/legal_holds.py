@@ -1,6 +1,6 @@
 """Pages of legal holds: placed by one person, approved by another; renewed and released by two."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import wraps
 from typing import Any
@@ -9,9 +9,10 @@ from uuid import UUID
 from django import forms
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied, ValidationError
-from django.db.models import Q, QuerySet
+from django.db.models import OuterRef, Q, QuerySet, Subquery
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
@@ -23,9 +24,12 @@ from console.account.reauthentication import recently_proven
 from console.authorization import ConsoleRequest, TenantRequest, View, operators_only, permitted
 from console.forms import ConsoleForm, MomentField
 from console.post_only import require_POST
+from console.tables import Column, Table
 from tenants.models import Member, Tenant, User
 from tenants.personal_data.subject import find_person
 from tenants.roles import Permission
+
+MOST_HOLDING = 200  # holds in force that a page has above the table
 
 
 class HoldForm(ConsoleForm):
@@ -92,14 +96,7 @@ class HoldRow:
 
     @property
     def state(self) -> str:
-        if self.hold.released_at:
-            return _("Released")
-        if self.ended:
-            return _("Expired") if self.hold.approved_at else _("Never approved")
-        if self.hold.approved_at:
-            return _("In force")
-        waits = _("In force, waits for approval")
-        return waits if self.hold.holds_meanwhile else _("Not in force before it is approved")
+        return state_text(self.hold)
 
     @property
     def last_renewed_by(self) -> str:
@@ -107,8 +104,47 @@ class HoldRow:
         return self.hold.renewed_by or self.hold.requested_by
 
 
+_COLUMNS = {
+    "for": Column(
+        gettext_lazy("For"),
+        lambda hold: hold.whose or hold.subject_id or _("Everybody of the tenant"),
+        "whose",
+    ),
+    "reason": Column(gettext_lazy("Reason"), "reason", "reason"),
+    "from": Column(gettext_lazy("Data from"), "covers_from", file_only=True),
+    "until": Column(gettext_lazy("Data until"), "covers_until", file_only=True),
+    "placed": Column(gettext_lazy("Placed"), "requested_at", "requested_at"),
+    "placed_by": Column(gettext_lazy("Placed by"), "requested_by", file_only=True),
+    "approved": Column(gettext_lazy("Approved"), "approved_at", "approved_at"),
+    "approved_by": Column(gettext_lazy("Approved by"), "approved_by", file_only=True),
+    "expires": Column(gettext_lazy("Expires"), "expires_at", "expires_at"),
+    "released": Column(gettext_lazy("Released"), "released_at", file_only=True),
+    "state": Column(gettext_lazy("State"), lambda hold: state_text(hold)),
+}
+HOLDS = Table("holds", _COLUMNS, order="-placed", search=("whose", "reason"))
+ALL_HOLDS = Table(
+    "all-holds",
+    {"tenant": Column(gettext_lazy("Tenant"), "tenant_name", "tenant_name"), **_COLUMNS},
+    order="-placed",
+    search=("whose", "reason", "tenant_name"),
+)
+
+
+def state_text(hold: LegalHold) -> str:
+    if hold.released_at:
+        return _("Released")
+    if legal_hold.has_ended(hold):
+        return _("Expired") if hold.approved_at else _("Never approved")
+    if hold.approved_at:
+        return _("In force")
+    waits = _("In force, waits for approval")
+    return waits if hold.holds_meanwhile else _("Not in force before it is approved")
+
+
 @permitted(Permission.VIEW_AUDIT)
 def legal_holds(request: TenantRequest) -> HttpResponse:
+    if file := HOLDS.file(request, _with_names(_rows(request))):
+        return file
     form = HoldForm(request.POST or None, request.tenant)
     form.initial["subject"] = request.GET.get("subject", "")[:200]
     if request.method != "POST":
@@ -121,8 +157,12 @@ def legal_holds(request: TenantRequest) -> HttpResponse:
 def all_holds(request: ConsoleRequest) -> HttpResponse:
     """List all tenants' holds, which are never deleted, without old ones of deleted tenants."""
     shown = Q(released_at=None) | Q(tenant_id__in=Tenant.objects.values("pk"))
-    lines = _lines(request, LegalHold.objects.filter(shown))
-    return render(request, "console/holds/all.html", {"lines": lines})
+    rows = _with_names(LegalHold.objects.filter(shown))
+    if file := ALL_HOLDS.file(request, rows):
+        return file
+    table = ALL_HOLDS.shown(request, rows)
+    context = {"table": table, "lines": _lines(request, table.rows)}
+    return render(request, "console/holds/all.html", context)
 
 
 @recently_proven
@@ -231,11 +271,14 @@ def _back(request: TenantRequest) -> HttpResponse:
 
 
 def _page(request: TenantRequest, form: HoldForm) -> HttpResponse:
-    lines = _lines(request, LegalHold.objects.filter(tenant_id=request.tenant.id))
+    open_ones = _rows(request).filter(released_at=None, expires_at__gt=timezone.now())
+    waiting = _lines(request, open_ones.order_by("-requested_at")[:MOST_HOLDING])
+    table = HOLDS.shown(request, _with_names(_rows(request)))
     context = {
         "form": form,
-        "holding": [line for line in lines if not line.ended],
-        "past": [line for line in lines if line.ended][:50],
+        "holding": [line for line in waiting if not line.ended],
+        "table": table,
+        "lines": _lines(request, table.rows),
         "me": person(request.user),
     }
     return render(request, "console/holds/page.html", context)
@@ -245,9 +288,22 @@ def _page(request: TenantRequest, form: HoldForm) -> HttpResponse:
 _STEPS = ("requested_by", "approved_by", "release_asked_by", "released_by")
 
 
-def _lines(request: ConsoleRequest, rows: QuerySet[LegalHold]) -> list[HoldRow]:
-    """Returns the newest holds, with people by their email addresses."""
-    holds = list(rows.order_by("-requested_at")[:200])
+def _rows(request: TenantRequest) -> QuerySet[LegalHold]:
+    return LegalHold.objects.filter(tenant_id=request.tenant.id)
+
+
+def _with_names(rows: QuerySet[LegalHold]) -> QuerySet[Any]:
+    """Annotates `whose`, the address of a member, and the name of the tenant."""
+    member = Member.objects.filter(
+        subject_id=OuterRef("subject_id"), tenant=OuterRef("tenant_id")
+    ).values("user__email")[:1]
+    tenant = Tenant.objects.filter(pk=OuterRef("tenant_id")).values("name")[:1]
+    return rows.annotate(whose=Subquery(member), tenant_name=Subquery(tenant))
+
+
+def _lines(request: ConsoleRequest, rows: Iterable[LegalHold]) -> list[HoldRow]:
+    """Returns the holds with people by their email addresses."""
+    holds = list(rows)
     members = request.tenant.members if request.tenant else Member.objects
     subjects = members.filter(subject_id__in={hold.subject_id for hold in holds})
     whose: dict[UUID | None, str] = {None: _("Everybody of the tenant")}

@@ -6,6 +6,8 @@ from uuid import UUID
 
 from django import forms
 from django.conf import settings
+from django.db.models import F, Value
+from django.db.models.functions import Concat
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
@@ -15,11 +17,12 @@ from console.authorization import TenantRequest, permitted
 from console.forms import ConsoleForm
 from console.post_only import require_POST
 from console.reported_acts import act_and_report, report_and_leave, saved
+from console.tables import Column, Table
 from console.trail.actors import Actors
 from inference.adapters import acts, usage
 from inference.engines import is_open_to, served
 from inference.models import Adapter, ModelVersion, VersionKind
-from inference.models.adapter import LONGEST_ADAPTER
+from inference.models.adapter import LONGEST_ADAPTER, AdapterQuerySet
 from inference.models.prompt_template import is_name
 from tenants.models import Tenant
 from tenants.roles import Permission
@@ -52,8 +55,26 @@ class VersionForm(ConsoleForm):
         field.queryset = ready.order_by("name", "-number")
 
 
+def _serving(row: Adapter) -> str:
+    return str(row.serving.version) if row.serving else ""
+
+
+ADAPTERS = Table(
+    "adapters",
+    {
+        "name": Column(gettext_lazy("Name for requests"), "model", "request_name"),
+        "serving": Column(gettext_lazy("Version that serves"), _serving),
+        "created": Column(gettext_lazy("Created"), "created_at", "created_at"),
+    },
+    order="name",
+    search=("request_name",),
+)
+
+
 @permitted(Permission.VIEW_ADAPTERS)
 def adapters(request: TenantRequest) -> HttpResponse:
+    if file := ADAPTERS.file(request, _rows(request)):
+        return file
     return _list(request, AdapterForm(None, request.tenant))
 
 
@@ -116,10 +137,16 @@ def _to_page(request: TenantRequest, row: Adapter) -> HttpResponse:
     return redirect("console:adapter", tenant=request.tenant.name, adapter=row.pk)
 
 
+def _rows(request: TenantRequest) -> AdapterQuerySet:
+    request_name = Concat(F("base"), Value(":"), F("name"))
+    return Adapter.objects.of(request.tenant).annotate(request_name=request_name)
+
+
 def _list(request: TenantRequest, form: AdapterForm) -> HttpResponse:
-    rows = [(row, row.serving, row.loading) for row in Adapter.objects.of(request.tenant)]
+    table = ADAPTERS.shown(request, _rows(request))
+    rows = [(row, row.serving, row.loading) for row in table.rows]
     most = settings.ADAPTERS_PER_TENANT
-    context = {"adapters": rows, "form": form, "most": most}
+    context = {"table": table, "adapters": rows, "form": form, "most": most}
     return render(request, "console/adapters/adapters.html", context)
 
 
