@@ -50,6 +50,16 @@ def words() -> frozenset[str]:
     return frozenset(word for part in parts for word in _WORD.findall(part)) | {*ALSO.split()}
 
 
+def tones() -> set[str]:
+    """Returns the names of colours that charts draw lines in: scripts put `--tblr-` before them."""
+    pages = "".join(each.read_text() for each in _files("templates", "*.html"))
+    return {
+        tone
+        for lines in re.findall(r'data-lines="([^"]*)"', pages)
+        for tone in re.findall(r":(\w+)", lines)
+    }
+
+
 def _files(folder: str, kind: str) -> list[Path]:
     return sorted((PROJECT / folder).rglob(kind))
 
@@ -107,7 +117,7 @@ def _can_apply(selector: str, known: frozenset[str]) -> bool:
 
 def without_unread(css: str, readers: Iterable[str]) -> str:
     """Returns the CSS without custom properties and key frames that nothing reads."""
-    outside = "".join(readers)
+    outside = "\n".join(readers)
     while True:
         read = set(_READ.findall(css + outside)) | set(re.findall(r"--tblr-[\w-]+", outside))
         fewer = _stripped(css, read)
@@ -147,6 +157,7 @@ def _is_read(declaration: str, read: set[str]) -> bool:
 def trimmed() -> str:
     own = [path.read_text() for path in _files("static", "*.css") if path != TARGET]
     own += [path.read_text() for path in _files("static", "*.js") if "vendor" not in path.parts]
+    own += [f"--tblr-{tone}" for tone in tones()]
     css = re.sub(r"/\*(?!!).*?\*/", "", SOURCE.read_text(), flags=re.DOTALL)
     notice = re.match(r"(?:@charset[^;]*;)?\s*(/\*!.*?\*/)", css, flags=re.DOTALL)
     css = re.sub(r"/\*.*?\*/", "", css, flags=re.DOTALL)

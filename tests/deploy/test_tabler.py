@@ -28,6 +28,12 @@ def test_rules_of_known_classes_stay(css: str, kept: str) -> None:
     assert "".join(trim.used(css, frozenset({"a"}))) == kept
 
 
+def test_the_colours_of_charts_stay() -> None:
+    assert {"primary", "red", "teal"} <= trim.tones()  # those of the overview, too
+    css = trim.TARGET.read_text()
+    assert [tone for tone in trim.tones() if f"--tblr-{tone}:" not in css] == []
+
+
 def test_custom_properties_that_nothing_reads_go_also_those_that_only_they_read() -> None:
     css = ":root{--a:1;--b:var(--c);--c:2;--d:url(data:x;y)}p{x:var(--a);y:var(--d)}"
     assert trim.without_unread(css, ()) == ":root{--a:1;--d:url(data:x;y)}p{x:var(--a);y:var(--d)}"
