@@ -6,8 +6,9 @@ import urllib.error
 import urllib.request
 from typing import Any
 
+from django.conf import settings
+
 PATIENCE_S = 60.0
-USUAL_URL = "http://127.0.0.1:8000"
 
 
 class Unready(Exception):
@@ -16,8 +17,7 @@ class Unready(Exception):
 
 class HttpApi:
     def __init__(self) -> None:
-        named = os.environ.get("FOREBAY_URL") or os.environ.get("FOREBAY_PUBLIC_URL")
-        self.url = (named or USUAL_URL).rstrip("/")
+        self.url = (os.environ.get("FOREBAY_URL") or settings.PUBLIC_URL).rstrip("/")
 
     def post(self, path: str, key: str, body: dict[str, Any]) -> dict[str, Any]:
         """Raises Unready."""
