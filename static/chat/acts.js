@@ -65,7 +65,7 @@ class Acts {
 
   #isBusy() {
     if (!this.page.waiting()) return false;
-    notices.notice(say("wait_or_stop"));
+    notices.notice(say("wait_or_stop"), { untilAnswered: true });
     return true;
   }
 

@@ -62,6 +62,7 @@ function named() {
 // What the composer offers, and how full the context is.
 function state() {
   composer.busy = waiting();
+  if (!composer.busy) notices.answered();
   gauge(thread.turns(), composer.model, view.tokens ?? 0);
 }
 

@@ -6,9 +6,10 @@ const GRACE_MS = 800; // a short break is nobody's business
 let banner = 0;
 let countdown = 0;
 
-// `renews`: a quota does after `retryAfter` seconds, which is told by the clock.
-export function notice(text, { retryAfter = 0, action = null, renews = false } = {}) {
+// `renews`: a quota does after `retryAfter` seconds, which is told by the clock. `untilAnswered`: it goes with the answer's end.
+export function notice(text, { retryAfter = 0, action = null, renews = false, untilAnswered = false } = {}) {
   const box = at("#notice");
+  box.classList.toggle("until-answered", untilAnswered);
   clearInterval(countdown);
   box.hidden = false;
   const link = box.querySelector("[data-action]");
@@ -42,6 +43,10 @@ function inTime(seconds) {
 export function quiet() {
   clearInterval(countdown);
   at("#notice").hidden = true;
+}
+
+export function answered() {
+  if (at("#notice").classList.contains("until-answered")) quiet();
 }
 
 export function signedOut() {
