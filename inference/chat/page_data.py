@@ -10,7 +10,7 @@ import msgspec
 from django.conf import settings
 from django.db.models import QuerySet
 from django.urls import reverse
-from django.utils.translation import get_language
+from django.utils.translation import get_language, pgettext
 from django.utils.translation import gettext as _
 
 from inference.chat import conversations
@@ -233,8 +233,8 @@ def words() -> dict[str, str]:
         "image": _("Image"),
         "model_behind": _("leads to {model}"),
         "model_context": _("context of {n} tokens"),
-        "model_images": _("images"),
-        "model_tools": _("tools"),
+        "model_images": pgettext("capability of a model", "images"),
+        "model_tools": pgettext("capability of a model", "tools"),
         "model_hosted": _("outside this installation"),
         "model_price": _("{in} and {out} {currency} per million tokens, in and out"),
         "model_free": _("free of charge"),

@@ -11,7 +11,7 @@ class Group(models.TextChoices):
     """A group of events that a person mutes, and a target chooses."""
 
     QUOTAS = "quotas", _("Quotas at 80 and 100 percent")
-    RAISES = "raises", _("Raises of quotas")
+    RAISES = "raises", _("Quota increases")
     HOLDS = "holds", _("Legal holds")
     DELETIONS = "deletions", _("Deletion requests")
     KEYS = "keys", _("API keys that end soon")
@@ -48,21 +48,21 @@ EVENTS: dict[str, Words] = {
     ),
     "raise.requested": Words(
         Group.RAISES,
-        _("A raise of a quota waits for approval"),
+        _("A quota increase waits for approval"),
         _("Asked for in %(tenant)s: %(amount)s more (%(unit)s, window: %(window)s)."),
         "raises",
         _LOOK,
     ),
     "raise.approved": Words(
         Group.RAISES,
-        _("A raise of a quota was approved"),
+        _("A quota increase was approved"),
         _("%(tenant)s has %(amount)s more (%(unit)s, window: %(window)s) until %(expires_at)s."),
         "raises",
         _LOOK,
     ),
     "raise.refused": Words(
         Group.RAISES,
-        _("A raise of a quota was refused"),
+        _("A quota increase was refused"),
         _("Asked for in %(tenant)s: %(amount)s more (%(unit)s, window: %(window)s)."),
         "raises",
         _LOOK,

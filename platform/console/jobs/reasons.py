@@ -21,7 +21,7 @@ REASONS: dict[str, Advice] = {
     "by_request": Advice(_("A person paused it."), _RESUME),
     "quota": Advice(
         _("The budget of GPU time or cost is used up."),
-        _("Ask for a raise of the quota, or wait for its next window; then resume the job."),
+        _("Ask for a quota increase, or wait for the next window; then resume the job."),
     ),
     "disk_full": Advice(
         _("The disk of the worker is full."),
@@ -41,7 +41,7 @@ REASONS: dict[str, Advice] = {
     ),
     "no_progress": Advice(
         _("The GPU time that could be set aside is too short for one checkpoint."),
-        _("Ask for a raise of the quota, or save checkpoints more often in a new job."),
+        _("Ask for a quota increase, or save checkpoints more often in a new job."),
     ),
     "cancelled_by_operator": Advice(_("An operator took it out of the queue."), _RESUME),
     "restricted": Advice(

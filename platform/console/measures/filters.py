@@ -8,6 +8,7 @@ from django import forms
 from django.core.exceptions import ValidationError
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from console.forms import ConsoleForm
 from console.inbox.words import REASONS
@@ -126,7 +127,9 @@ class DialogueFilter(CohortFilter):
 
     outcome = _choice(_("Outcome"), _("Every outcome"), Outcome.choices)
     reason = _choice(_("Reason of a hand-over"), _("Every reason"), REASONS.items())
-    call = _choice(_("Actions"), _("With and without"), CallOutcome.choices)
+    call = _choice(
+        pgettext_lazy("of assistants", "Actions"), _("With and without"), CallOutcome.choices
+    )
     action = forms.CharField(
         label=_("Action"), required=False, max_length=LONGEST_NAME, widget=forms.HiddenInput
     )

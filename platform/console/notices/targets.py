@@ -34,7 +34,7 @@ def _addition(request: ConsoleRequest) -> HttpResponse:
         url, secret = fields.pop("url"), fields.pop("secret")
         target = NoticeTarget(tenant=request.tenant, **fields)
         if made := saved(form, lambda: [target.create(url, secret, by=request.actor)]):
-            return _page(request, target, secret=made[0], text=_("The target is there."))
+            return _page(request, target, secret=made[0], text=_("The target has been created."))
     return render(request, "console/notices/addition.html", {"form": form})
 
 
@@ -64,7 +64,7 @@ def _trial(request: ConsoleRequest, target: UUID) -> HttpResponse:
 
 def _removal(request: ConsoleRequest, target: UUID) -> HttpResponse:
     row = _row(request, target)
-    text = _("The target %(name)s is gone.") % {"name": row.name}
+    text = _("The target %(name)s has been removed.") % {"name": row.name}
     return report_and_leave(request, row.remove, text, _name(request, "notices"))
 
 

@@ -42,7 +42,7 @@ class Invitees:
     def problem(self, entry: Entry, role: Role | None, team: Team | None) -> str:
         """Returns why the entry's person cannot be invited, "" if they can."""
         if not _is_address(entry.email):
-            return _("This is no email address.")
+            return _("This is not an email address.")
         if role is None:
             return _("There is no role %(role)s.") % {"role": entry.role}
         if role not in self.may_give:

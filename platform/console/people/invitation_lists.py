@@ -32,7 +32,7 @@ def entries(text: str) -> list[Entry]:
     try:
         parsed = list(_entries(text))
     except csv.Error:
-        raise ValidationError(_("This is no CSV.")) from None
+        raise ValidationError(_("This is not a CSV file.")) from None
     if not parsed:
         raise ValidationError(_("Name at least one person."))
     if len(parsed) > MOST:

@@ -47,7 +47,7 @@ class ListForm(ConsoleForm):
         super().__init__(data, files)
         self.teams = teams
         self.fields["role"] = role_field(roles, initial=Role.MEMBER)
-        self.fields["role"].help_text = _("Of those for whom the list names none.")
+        self.fields["role"].help_text = _("For people whose line names none.")
         if teams:
             choices = [("", _("None")), *((name, name) for name in teams)]
             self.fields["team"] = forms.ChoiceField(

@@ -7,6 +7,7 @@ import orjson
 from django import forms
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from console.forms import ConsoleForm
 
@@ -60,9 +61,11 @@ class PlaygroundForm(ConsoleForm):
     system = forms.CharField(
         label=_("System prompt"), required=False, max_length=LONGEST, widget=_area(2)
     )
-    prompt = forms.CharField(label=_("Prompt"), max_length=LONGEST, widget=_area(5))
+    prompt = forms.CharField(
+        label=pgettext_lazy("of a request", "Prompt"), max_length=LONGEST, widget=_area(5)
+    )
     temperature = _number(0, 2)(_("Temperature"))
-    top_p = _number(0, 1)("top_p")
+    top_p = _number(0, 1)(_("Top p"))
     max_tokens = forms.IntegerField(
         label=_("Most tokens of the answer"), required=False, min_value=1, max_value=2**31 - 1
     )

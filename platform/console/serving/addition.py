@@ -30,7 +30,7 @@ _ASKED = ("kind", "url", "api_key", "hosted", "model")
 def addition(request: ConsoleRequest) -> HttpResponse:
     form = ModelAdditionForm(request.POST if request.method == "POST" else None)
     if model := saved(form, lambda: form.add(by=request.actor)):
-        text = _("The model %(name)s is there. Every process serves it within a second.")
+        text = _("The model %(name)s has been added. Every process serves it within a second.")
         messages.success(request, text % {"name": model.name})
         return redirect("console:served_models")
     return render(request, "console/serving/addition.html", {"form": form})

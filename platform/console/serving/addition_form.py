@@ -56,6 +56,9 @@ class ModelAdditionForm(RouteFields, EngineForm):
 
     def __init__(self, data: Any = None) -> None:
         super().__init__(data)
+        self.fields["api_key"].help_text = _(
+            "Stored encrypted and never shown. Leave empty if none is needed."
+        )
         self.fields["model"].widget.attrs["list"] = "engine-models"
         self.fields["model"].help_text = _("As the engine calls it. Test the connection to choose.")
 

@@ -114,8 +114,8 @@ def breaker(request: ConsoleRequest, engine: UUID) -> HttpResponse:
         raise Http404
     breaker_state = cast("Wanted", state)
     text = {
-        "open": _("The breaker of %(name)s is kept open: no request goes there."),
-        "closed": _("The breaker of %(name)s is kept closed: requests go there whatever happens."),
+        "open": _("Traffic to %(name)s is blocked: no request goes there."),
+        "closed": _("Traffic to %(name)s is forced: requests go there whatever happens."),
         "automatic": _("The breaker of %(name)s is automatic, and closed."),
     }[breaker_state] % {"name": row.name}
     act = partial(override, client(), row.name, breaker_state)

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -189,7 +190,15 @@ def duration(ms: int | str | None) -> str:
     """Formats milliseconds: 212 ms, 3.4 s, or a dash for a time that was not measured."""
     if not isinstance(ms, int):  # a completion without a usage row gives ""
         return "–"
-    return f"{ms} ms" if ms < 1000 else _("%(seconds)s s") % {"seconds": f"{ms / 1000:.1f}"}
+    if ms < 1000:
+        return _("%(milliseconds)s ms") % {"milliseconds": ms}
+    return _("%(seconds)s s") % {"seconds": f"{ms / 1000:.1f}"}
+
+
+@register.filter(expects_localtime=True)
+def with_milliseconds(moment: datetime) -> str:
+    """Formats a time in the reader's zone with milliseconds, which `date` does not."""
+    return moment.isoformat(" ", "milliseconds")[:23]
 
 
 @register.filter

@@ -31,7 +31,7 @@ MOST_TENANTS = 20
 RECENT = timedelta(days=1)  # for so long a delivery that failed waits for somebody
 _NO_TENANT = ""
 LABELS: dict[str, Promise] = {  # by page of the console
-    "raises": _("Raises of quotas to decide"),
+    "raises": _("Quota increases to decide"),
     "legal_holds": _("Legal holds to approve or release"),
     "deletions": _("Deletion requests to decide"),
     "reviews": _("Decisions to review"),

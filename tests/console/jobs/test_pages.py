@@ -158,7 +158,7 @@ def test_a_job_that_waits_says_why(
 @pytest.mark.parametrize(
     ("state", "reason", "words"),
     [
-        ("paused", "quota", "Ask for a raise of the quota"),
+        ("paused", "quota", "Ask for a quota increase"),
         ("failed", "out_of_memory", "shorter sequences"),
         ("failed", "diverged", "lower learning rate"),
         ("failed", "never_heard_of", "<code>never_heard_of</code>"),

@@ -130,7 +130,7 @@ def test_what_waits_is_counted_by_role_and_not_for_who_asked(
 ) -> None:
     _ask(acme, erin)
     page = sign_in(alice).get("/account/waiting/").content.decode()
-    assert "Raises of quotas to decide" in page
+    assert "Quota increases to decide" in page
     assert "/console/t/acme/raises/" in page
     for member in (erin, bob):
         page = sign_in(member).get("/account/waiting/").content.decode()

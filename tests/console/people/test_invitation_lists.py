@@ -91,7 +91,7 @@ def test_the_page_says_that_links_are_mailed_too(
 @pytest.mark.parametrize(
     ("line", "problem"),
     [
-        ("nonsense", "This is no email address."),
+        ("nonsense", "This is not an email address."),
         ("bob@acme.example", "This person is a member already."),
         ("BOB@acme.example", "This person is a member already."),
         ("g@acme.example,emperor", "There is no role emperor."),

@@ -1,5 +1,6 @@
 """The page of a request, by role."""
 
+import re
 from typing import Any
 from uuid import uuid4
 
@@ -39,6 +40,7 @@ def test_the_page_shows_the_course_and_the_figures(
     page = sign_in(bob).get(url(row)).content.decode()
     for text in ("fraud scoring", "1,234", "1,000", "0.0420 EUR", "east", "gpu-1", "OpenAI API"):
         assert text in page
+    assert re.search(r"\d\d:\d\d:\d\d\.\d{3}</td>", page)
     for text in ("200 ms", "100 ms", "600 ms", "Waited in the queue", "answered, from Redis"):
         assert text in page
 

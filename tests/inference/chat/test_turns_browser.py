@@ -101,7 +101,7 @@ def test_an_answer_goes_on_where_it_was_stopped(enter: Enter, browse: Browse, en
     ("locale", "queue", "waits"),
     [
         ("en-US", "Send after this answer", "Waits for the answer"),
-        ("zh-CN", "回答结束后发送", "等待回答结束"),
+        ("zh-CN", "回答结束后发送", "等待当前回答结束"),
     ],
 )
 def test_a_message_waits_for_the_answer_and_a_draft_outlives_a_reload(

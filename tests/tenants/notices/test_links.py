@@ -104,7 +104,7 @@ def test_a_new_link_replaces_the_one_before(bob: Member, mailbox: Mailbox, clien
 def test_a_mailbox_gets_three_in_an_hour(bob: Member, mailbox: Mailbox, client: Client) -> None:
     for _time in range(5):
         answer = client.post("/login/forgotten/", {"email": bob.user.email})
-        assert "Look into your mailbox" in answer.content.decode()
+        assert "Check your mail" in answer.content.decode()
     assert Notice.objects.count() == 3
 
 

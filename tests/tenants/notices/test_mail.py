@@ -49,7 +49,7 @@ def test_it_is_in_the_language_of_the_person(alice: Member, mailbox: Mailbox) ->
     _tell(alice)
     delivery.deliver()
     mail, text, html = _parts(mailbox.mails[0])
-    assert mail["Subject"] == "配额已使用 80 %"
+    assert mail["Subject"] == "配额已使用 80%"
     assert 'lang="zh-hans"' in html
 
 
