@@ -71,7 +71,7 @@ async def send(post: Post, largest_answer: int) -> Answer:
                 return await _sent(http, post, largest_answer)
             finally:
                 connector.abort()
-    except (*_NOT_SENT, outgoing_tls.WrongFiles) as problem:
+    except (*_NOT_SENT, outgoing_tls.WrongFiles, UnicodeError) as problem:
         return Answer(problem=_why_not_sent(problem), is_sent=False)
     except TimeoutError:
         return Answer(problem="timeout")

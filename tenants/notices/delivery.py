@@ -12,6 +12,7 @@ import random
 import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from typing import TypeVar
 
 from django.db import transaction
 from django.db.models import F
@@ -28,6 +29,7 @@ from tenants.notices.targets import KINDS
 from tenants.notices.wording import message
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 AT_ONCE, OF_A_TARGET = 20, 4  # notices that are sent at the same time
 LEASE = timedelta(minutes=3)
 GIVES_UP_AFTER = timedelta(days=1)
@@ -35,7 +37,9 @@ FIRST_PAUSE_S, FACTOR, LONGEST_PAUSE_S = 10.0, 3, 4 * 3600.0
 LARGEST_ANSWER = 16 * 1024
 _BUSY_S = 60.0
 _CLOSING_S = 0.1  # aborted connections are gone some rounds of the loop later
+_RESET_WITHIN = timedelta(hours=1)
 _GONE = 410
+_FAULT = "fault"  # an error of ours: that notice waits, and no other because of it
 # So that a target that is slow or away does not keep others waiting.
 _CLAIM = """
     select id from (
@@ -49,9 +53,19 @@ def deliver() -> None:
     """Send what is due."""
     began = time.monotonic()
     for notice in links.waiting_resets():
-        links.resolve(notice)
+        _resolve(notice)
     while (notices := claim()) and time.monotonic() - began < _BUSY_S:
         send(notices)
+
+
+def _resolve(notice: Notice) -> None:
+    try:
+        with transaction.atomic():
+            links.resolve(notice)
+    except Exception:
+        log.exception("the link for a forgotten password (%s) cannot be made", notice.id)
+        if timezone.now() - notice.created_at > _RESET_WITHIN:
+            notice.end(NoticeState.FAILED, _FAULT)
 
 
 def claim() -> list[Notice]:
@@ -103,29 +117,46 @@ def _send_posts(notices: list[Notice]) -> None:
     """Send to targets, all at the same time, so that a slow one costs the others nothing."""
     at, prepared = timezone.now(), []
     for notice in notices:
-        assert notice.target
-        words = message(notice, notice.target.language)
-        try:
-            prepared.append((notice, KINDS[notice.target.kind].post(words, notice.target, at)))
-        except Unreadable:
-            settle(notice, at, Outcome("unreadable", final=True))
+        post = _prepared(notice, at)
+        if isinstance(post, Outcome):
+            settle(notice, at, post)
+        else:
+            prepared.append((notice, post))
     answers = asyncio.run(_posted([post for _notice, post in prepared]))
     for (notice, _post), answer in zip(prepared, answers, strict=True):
         assert notice.target
         settle(notice, at, outcome_of(notice.target, answer))
 
 
+def _prepared(notice: Notice, at: datetime) -> posting.Post | Outcome:
+    """Returns the request, or the outcome of a notice that has none."""
+    target = notice.target
+    assert target
+    return _try(lambda: KINDS[target.kind].post(message(notice, target.language), target, at))
+
+
 async def _posted(posts: list[posting.Post]) -> list[posting.Answer]:
-    answers = await asyncio.gather(*(posting.send(post, LARGEST_ANSWER) for post in posts))
+    answers = await asyncio.gather(*map(_post, posts))
     await asyncio.sleep(_CLOSING_S)
     return answers
 
 
-def _try(send_one: Callable[[], Outcome]) -> Outcome:
+async def _post(post: posting.Post) -> posting.Answer:
     try:
-        return send_one()
+        return await posting.send(post, LARGEST_ANSWER)
+    except Exception:
+        log.exception("a notice was not sent")
+        return posting.Answer(problem=_FAULT)
+
+
+def _try(act: Callable[[], T]) -> T | Outcome:
+    try:
+        return act()
     except Unreadable:
         return Outcome("unreadable", final=True)
+    except Exception:
+        log.exception("a notice was not sent")
+        return Outcome(_FAULT)
 
 
 def outcome_of(target: NoticeTarget, answer: posting.Answer) -> Outcome:

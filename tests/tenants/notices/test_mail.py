@@ -8,7 +8,7 @@ import pytest
 from django.utils import timezone
 from pytest_django.fixtures import Settings
 
-from tenants.models import Member, Notice, NoticePreference, NoticeState, Tenant
+from tenants.models import Member, Notice, NoticePreference, NoticeState, Tenant, User
 from tenants.notices import delivery, outbox
 from tenants.notices.outbox import announce
 from tests.tenants.notices.conftest import Mailbox
@@ -125,3 +125,15 @@ def test_a_tenant_of_another_time_zone_has_its_clock(
     _tell(alice, "hold.approved", expires_at="2026-12-01T08:00:00+00:00")
     delivery.deliver()
     assert "2026-12-01 16:00 (Asia/Shanghai)" in _parts(mailbox.mails[0])[1]
+
+
+def test_a_mail_that_cannot_be_written_stops_no_other(
+    alice: Member, bob: Member, mailbox: Mailbox
+) -> None:
+    User.objects.filter(pk=alice.user_id).update(email=f"alice@{'中' * 60}.example")
+    alice.user.refresh_from_db()
+    announce("password.changed", "p", tenant_id=None, people=[alice.user, bob.user])
+    delivery.deliver()
+    stuck, sent = Notice.objects.get(user=alice.user), Notice.objects.get(user=bob.user)
+    assert (stuck.state, stuck.reason) == (NoticeState.WAITING, "fault")
+    assert sent.state == NoticeState.SENT

@@ -24,7 +24,7 @@ FACTS = {"quota": "q", "percent": 80, "unit": "tokens", "window": "day", "limit"
 
 def _reach(tenant: Tenant, percent: int = 80) -> Notice:
     announce("quota.reached", f"q{percent}", tenant_id=tenant.pk, facts=FACTS)
-    return Notice.objects.get(occasion=f"q{percent}", target__isnull=False)
+    return Notice.objects.get(occasion=f"q{percent}", target__isnull=False, tenant=tenant)
 
 
 def _due_now(notice: Notice) -> None:
@@ -232,3 +232,23 @@ def test_ids_are_unique_for_each_target(acme: Tenant, service: Service) -> None:
     delivery.deliver()
     ids = {UUID(headers["webhook-id"]) for headers, _body in service.delivered}
     assert len(ids) == 2
+
+
+@pytest.mark.parametrize("host", ["a..example", ".example", "a" * 64 + ".example"])
+def test_a_host_that_no_resolver_takes_is_refused(host: str, acme: Tenant) -> None:
+    with pytest.raises(ValidationError):
+        new_target(acme, f"https://{host}/")
+
+
+def test_a_notice_that_cannot_be_sent_stops_no_other(
+    acme: Tenant, globex: Tenant, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("infrastructure.webhooks.addresses._is_name", bool)
+    new_target(globex, "https://a..example/")
+    new_target(acme, service.url)
+    stuck, sent = _reach(globex), _reach(acme)
+    delivery.deliver()
+    stuck.refresh_from_db()
+    sent.refresh_from_db()
+    assert (stuck.state, stuck.reason) == (NoticeState.WAITING, "unreachable")
+    assert sent.state == NoticeState.SENT
