@@ -8,6 +8,7 @@ from audit.keys.keyring import Cipher, Unreadable, keyring
 from inference.chat import conversations
 from inference.chat.attachments import sent
 from inference.chat.attachments.selection import shown_by_message
+from inference.chat.collection.temporary import is_temporary
 from inference.chat.conversations import message_aad, title_of
 from inference.chat.presets.settings import NO_SETTINGS, set_settings, settings_of
 from inference.models import Author, Conversation, Message
@@ -35,7 +36,8 @@ def fork(conversation: Conversation, message_id: UUID) -> Conversation:
         raise NotInConversation
     member = conversation.member
     with transaction.atomic():
-        title, temporary = title_of(conversation), conversation.temporary
+        title = title_of(conversation)
+        temporary = is_temporary(member, wanted=conversation.temporary)
         copy = conversations.start(member, conversation.model, title, temporary=temporary)
         cipher = keyring.of_subject_now(member.tenant_id, member.subject_id)
         copies = _copies(conversation.branch(message_id), copy, cipher)

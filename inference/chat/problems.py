@@ -51,6 +51,9 @@ _TEXTS: dict[str, Promise] = {
     "too_many_folders": _("You have 100 folders, the most allowed. Delete one first."),
     "sharing_off": _("Your tenant does not allow this kind of sharing, or the chat is temporary."),
     "too_many_shares": _("You share 100 conversations, the most allowed. End one first."),
+    "too_long_for_pdf": _(
+        "This conversation is too long for a PDF file. Export it as Markdown or JSON."
+    ),
     "already_asked": _("Your request for more of this quota waits for a decision."),
     "no_amount": _("Say how much more, as a number."),
     "file_on_hold": _("A legal hold keeps this file: it cannot be removed before that ends."),

@@ -35,12 +35,16 @@ class Exported:
 
 
 def export(conversation: Conversation, form: str, *, all_branches: bool = False) -> Exported:
-    """Export the shown branch, or all of them, and record that. Raises KeyError for the form."""
+    """Export the shown branch, or all of them, and record that.
+
+    Raises KeyError for the form, ChatRefused.
+    """
     chosen = FORMS[form]
     document = transcript(conversation, timezone.now(), all_branches=all_branches)
+    content = chosen.write(document)
     record(Action.CONVERSATION_EXPORT, conversation, form=form, messages=len(document.messages))
     name = _file_name(title_of(conversation)) or str(conversation.pk)
-    return Exported(f"{name}.{chosen.suffix}", chosen.content_type, chosen.write(document))
+    return Exported(f"{name}.{chosen.suffix}", chosen.content_type, content)
 
 
 def _file_name(title: str) -> str:

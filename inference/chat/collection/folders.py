@@ -6,6 +6,7 @@ from uuid import uuid4
 from django.db.models import QuerySet
 
 from audit.keys.keyring import Unreadable, keyring
+from inference.chat.conversations import LOCKED
 from inference.chat.membership import CHATTING
 from inference.chat.problems import ChatRefused
 from inference.models import ConversationFolder
@@ -18,14 +19,15 @@ MOST = 100  # of a member
 
 
 def of_member(member: Member) -> QuerySet[ConversationFolder]:
+    """Returns a member's, except for locked ones (tenants/accounts/locked_texts.py)."""
     owned = ConversationFolder.objects.filter(tenant_id=member.tenant_id, member=member)
-    return owned.order_by("created_at")
+    return owned.filter(~LOCKED).order_by("created_at")
 
 
 def of_user(user: User) -> QuerySet[ConversationFolder]:
     """Returns those in every open tenant where the person may chat."""
     owned = ConversationFolder.objects.filter(member__user=user, member__role__in=CHATTING)
-    return owned.filter(member__tenant__state=State.ACTIVE).select_related("member")
+    return owned.filter(~LOCKED, member__tenant__state=State.ACTIVE).select_related("member")
 
 
 def create(member: Member, name: str) -> ConversationFolder:

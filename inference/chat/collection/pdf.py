@@ -15,12 +15,18 @@ from reportlab.platypus import Flowable, Paragraph, SimpleDocTemplate, Spacer
 
 from inference.chat.collection.markdown import attached, heading
 from inference.chat.collection.transcript import Transcript
+from inference.chat.problems import ChatRefused
 
+MOST_CHARACTERS = 300_000  # of all texts: setting them keeps a processor busy for seconds
+LINES = 40  # of a paragraph: one of many pages is set anew for each page that it fills
 _CHINESE = "STSong-Light"
 _FENCE = re.compile(r"^```[^\n]*\n(.*?)(?:^```[ \t]*$|\Z)", re.DOTALL | re.MULTILINE)
 
 
 def as_pdf(document: Transcript) -> bytes:
+    """Raises ChatRefused for a conversation that is too long."""
+    if sum(len(entry.text) for entry in document.messages) > MOST_CHARACTERS:
+        raise ChatRefused("too_long_for_pdf")
     pdfmetrics.registerFont(UnicodeCIDFont(_CHINESE))
     page = io.BytesIO()
     title = document.title or _("Untitled chat")
@@ -44,7 +50,7 @@ def _blocks(text: str) -> Iterator[Flowable]:
     end = 0
     for fence in _FENCE.finditer(text):
         yield from _paragraphs(text[end : fence.start()])
-        yield _code(fence[1])
+        yield from _code(fence[1])
         end = fence.end()
     yield from _paragraphs(text[end:])
 
@@ -52,15 +58,21 @@ def _blocks(text: str) -> Iterator[Flowable]:
 def _paragraphs(text: str) -> Iterator[Flowable]:
     for paragraph in re.split(r"\n\s*\n", text.strip()):
         if paragraph:
-            yield _text(paragraph, 10)
+            yield from (_text(part, 10) for part in _parts(paragraph))
             yield Spacer(1, 2 * mm)
 
 
-def _code(text: str) -> Flowable:
-    """Returns code with its indentation; long lines are broken."""
+def _code(text: str) -> Iterator[Flowable]:
+    """Yields code with its indentation; long lines are broken."""
     lines = [line.replace("\t", "    ") for line in text.rstrip("\n").split("\n")]
     indented = "\n".join(re.sub(r"^ +", lambda m: "\xa0" * len(m[0]), line) for line in lines)
-    return _text(indented, 8, plain_font="Courier", indent=4 * mm)
+    for part in _parts(indented):
+        yield _text(part, 8, plain_font="Courier", indent=4 * mm)
+
+
+def _parts(text: str) -> Iterator[str]:
+    lines = text.split("\n")
+    return ("\n".join(lines[at : at + LINES]) for at in range(0, len(lines), LINES))
 
 
 def _text(

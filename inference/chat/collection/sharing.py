@@ -20,7 +20,7 @@ from django.utils import timezone
 from audit.actions import Action
 from audit.keys.keyring import Unreadable, keyring
 from inference.chat.collection.transcript import Transcript, decoded, frozen, transcript
-from inference.chat.conversations import record, title_of
+from inference.chat.conversations import LOCKED, record, title_of
 from inference.chat.membership import membership
 from inference.chat.problems import ChatRefused
 from inference.models import Audience, Conversation, ConversationShare
@@ -43,9 +43,9 @@ def audiences(rule: str) -> tuple[Audience, ...]:
 
 
 def of_member(member: Member) -> QuerySet[ConversationShare]:
-    """Returns a member's copies that have not expired, newest first."""
+    """Returns a member's copies that have not expired and are not locked, newest first."""
     owned = ConversationShare.objects.filter(tenant_id=member.tenant_id, member=member)
-    present = owned.filter(expires_at__gt=timezone.now())
+    present = owned.filter(~LOCKED, expires_at__gt=timezone.now())
     return present.select_related("conversation").order_by("-created_at")
 
 

@@ -44,7 +44,7 @@ def listed(preset: Preset, member: Member) -> ListedPreset | None:
 
 def presets_of(member: Member) -> list[ListedPreset]:
     """Returns what the member sees: the default first, then by name."""
-    rows = Preset.objects.seen_by(member).select_related("team", "member")
+    rows = storing.seen_by(member).select_related("team", "member")
     seen = [each for each in (listed(row, member) for row in rows) if each]
     return sorted(seen, key=lambda each: (not each.is_default, each.name.lower()))
 

@@ -5,6 +5,7 @@ from uuid import UUID
 
 import msgspec
 from django.db import transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
@@ -12,6 +13,7 @@ from django.utils.translation import gettext_lazy as _
 from audit.actions import Action
 from audit.keys.keyring import Unreadable, keyring
 from audit.trail.record import act
+from inference.chat.conversations import LOCKED
 from inference.chat.presets.settings import NO_SETTINGS, check
 from inference.chat.problems import ChatRefused
 from inference.chat.protocol import ChatSettings, Problem
@@ -112,9 +114,14 @@ def make_default(preset: Preset, member: Member, *, is_default: bool) -> None:
         _record(Action.PRESET_DEFAULT, preset, member, is_default=is_default)
 
 
+def seen_by(member: Member) -> QuerySet[Preset]:
+    """Returns those that the member sees, without own ones from before a lock of their texts."""
+    return Preset.objects.seen_by(member).filter(~LOCKED)
+
+
 def visible(member: Member, pk: UUID) -> Preset:
     """Raises ChatRefused for one that the member does not see."""
-    preset = Preset.objects.seen_by(member).filter(pk=pk).first()
+    preset = seen_by(member).filter(pk=pk).first()
     if preset is None:
         raise _refused("preset_gone")
     return preset

@@ -41,7 +41,11 @@ def export(request: HttpRequest, user: User, conversation: UUID) -> HttpResponse
         if is_restricted(opened.tenant_id, opened.member.subject_id):
             return as_json(problem("restricted"), status=409)
         whole = request.GET.get("branches") == "all"
-        exported = exporting.export(opened, form, all_branches=whole)
+        try:
+            exported = exporting.export(opened, form, all_branches=whole)
+        except ChatRefused as refused:  # a browser shows the answer to this link as it is
+            text = problem(refused.code).text
+            return HttpResponse(text, "text/plain; charset=utf-8", status=409)
     answer = HttpResponse(exported.content, exported.content_type)
     answer["Content-Disposition"] = content_disposition_header(True, exported.name)
     return answer

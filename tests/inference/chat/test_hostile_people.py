@@ -1,0 +1,98 @@
+"""What a person of a tenant, or a stranger in their account, tries at the chat."""
+
+import time
+from datetime import timedelta
+from uuid import uuid4
+
+import pytest
+from django.test import Client
+from django.utils import timezone
+
+from inference.chat import branches, conversations
+from inference.chat.collection import folders, sharing
+from inference.chat.collection.pdf import MOST_CHARACTERS, as_pdf
+from inference.chat.collection.transcript import Entry, Transcript
+from inference.chat.presets import storing
+from inference.chat.presets.storing import PresetContent
+from inference.models import Audience, Conversation, Message, PresetLevel
+from tenants.models import Member, Tenant, TextLock
+from tenants.models.tenant import TemporaryChats
+from tests.inference.chat.test_documents import signed_in
+from tests.inference.chat.test_search import write
+from tests.people import join
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def bob() -> Member:
+    return join(Tenant.open("acme", by="test"), "bob@acme.example")
+
+
+@pytest.fixture
+def client(bob: Member) -> Client:
+    return signed_in(bob)
+
+
+@pytest.fixture
+def chat(bob: Member) -> Conversation:
+    row = conversations.start(bob, "mock", "Salaries")
+    row.leaf = write(row, "What does Grace earn?")
+    row.save()
+    Message.objects.update(is_first=True)
+    return row
+
+
+def document(text: str) -> Transcript:
+    now = timezone.now()
+    entry = Entry(id=uuid4(), author="user", text=text, created_at=now)
+    return Transcript(
+        title="t", model="m", created_at=now, exported_at=now, messages=[entry], shown=[entry.id]
+    )
+
+
+# A stranger with a link for a new password -------------------------------------------------------
+def test_folders_copies_and_presets_from_before_are_locked(
+    bob: Member, client: Client, chat: Conversation
+) -> None:
+    folders.create(bob, "Layoffs")
+    sharing.share(chat, Audience.MEMBERS, 7)
+    own = storing.create(bob, PresetLevel.PERSONAL, PresetContent("My diary"))
+    now = timezone.now()
+    TextLock.objects.create(user=bob.user, since=now, before=now, made_by=["member:1"])
+    assert client.get("/chat/folders/").json() == []
+    assert client.get("/chat/shares/").json() == []
+    assert client.get("/chat/presets/").json() == []
+    assert client.post(f"/chat/presets/{own.pk}/", {"name": "x"}).status_code == 404
+    later = timezone.now() + timedelta(seconds=1)
+    folder = folders.create(bob, "New")
+    type(folder).objects.filter(pk=folder.pk).update(created_at=later)
+    assert [row["name"] for row in client.get("/chat/folders/").json()] == ["New"]
+
+
+# A file that takes long to write -----------------------------------------------------------------
+@pytest.mark.unit
+@pytest.mark.parametrize("text", ["a\n" * 15_000, "```\n" + "x\n" * 15_000 + "```"])
+def test_a_pdf_of_many_lines_is_written_in_seconds(text: str) -> None:
+    began = time.process_time()
+    assert as_pdf(document(text)).startswith(b"%PDF-")
+    assert time.process_time() - began < 8
+
+
+def test_a_pdf_has_bounds(client: Client, chat: Conversation) -> None:
+    write(chat, "a" * (MOST_CHARACTERS + 1))
+    long = client.get(f"/chat/c/{chat.pk}/export/?form=pdf&branches=all")
+    assert (long.status_code, long["Content-Type"]) == (409, "text/plain; charset=utf-8")
+    assert client.get(f"/chat/c/{chat.pk}/export/?form=markdown").status_code == 200
+
+
+# A fork of a chat from before a rule -------------------------------------------------------------
+def test_a_fork_is_a_new_chat_of_the_tenants_rule(bob: Member, chat: Conversation) -> None:
+    assert chat.leaf
+    bob.tenant.change(by="test", temporary_chats=TemporaryChats.ALWAYS)
+    chat.member.tenant.refresh_from_db()
+    assert branches.fork(chat, chat.leaf.pk).temporary
+    bob.tenant.change(by="test", temporary_chats=TemporaryChats.NEVER)
+    chat.member.tenant.refresh_from_db()
+    chat.temporary = True
+    assert not branches.fork(chat, chat.leaf.pk).temporary
