@@ -15,7 +15,8 @@ from config import configuration
 from config.supervisor.http_probe import answers, get
 
 PATIENCE_S = 4
-_OURS = (b"config.", b"forebay", b"manage.py")  # in the command lines of our processes
+# In the command lines of our processes. Celery gives its own a title.
+_OURS = (b"config.", b"forebay", b"manage.py", b"[celery")
 
 
 def healthy(arguments: Sequence[str]) -> int:

@@ -117,6 +117,7 @@ def _look_at_certificates() -> None:
 
 async def _start(options: RunOptions, home: Home, keeper: Keeper) -> None:
     servers = Servers(options, home, keeper)
+    keeper.begin_forking(servers.variables(options))
     processes = _processes(options, home, keeper, servers)
     first_run = FirstRun()
 

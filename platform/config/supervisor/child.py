@@ -13,8 +13,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
+from config.fork_server.request import ForkRequest
 from config.logs.formatting import message
 from config.supervisor.engine_log import EngineLog
+from config.supervisor.forking import ForkedProcess, ForkServer
 from infrastructure.descriptor_wait import readable
 
 _libc = ctypes.CDLL(None)
@@ -46,7 +48,11 @@ class Child:
     yields: bool = False
     # Its output may quote requests, which its log must not (engine_log.py).
     may_quote: bool = False
-    _process: subprocess.Popen[bytes] | None = field(default=None, init=False, repr=False)
+    # Forks it, where it is a module of ours; without one it starts by itself.
+    forks: ForkServer | None = None
+    _process: subprocess.Popen[bytes] | ForkedProcess | None = field(
+        default=None, init=False, repr=False
+    )
     _log_start: int = field(default=0, init=False, repr=False)
     _filter: EngineLog = field(init=False, repr=False)
 
@@ -59,17 +65,35 @@ class Child:
         It has a session of its own, so that Ctrl-C in the terminal reaches only the supervisor.
         """
         with self._open_log() as file, self._output(file) as log:
-            self._process = subprocess.Popen(
+            answers = log if output is None else output
+            self._process = self._forked(input, answers, log) or subprocess.Popen(
                 self.command,
                 env=self.environment,
                 cwd=self.folder,
                 stdin=input,
-                stdout=log if output is None else output,
+                stdout=answers,
                 stderr=log,
                 start_new_session=True,
                 preexec_fn=_before_exec(os.getpid(), self.orphan_signal, yields=self.yields),
             )
         return self._process.pid
+
+    def _forked(self, input: int, output: int, log: int) -> ForkedProcess | None:
+        if not self.forks:
+            return None
+        _, _, module, *arguments = self.command  # python -m
+        request = ForkRequest(
+            module,
+            arguments,
+            self.environment,
+            folder=str(self.folder),
+            supervisor=os.getpid(),
+            orphan_signal=self.orphan_signal,
+            yields=self.yields,
+        )
+        with open(os.devnull, "rb") as nothing:
+            stream = nothing.fileno() if input == subprocess.DEVNULL else input
+            return self.forks.fork(request, [stream, output, log])
 
     @contextlib.contextmanager
     def _output(self, log: BinaryIO) -> Iterator[int]:
@@ -117,7 +141,7 @@ class Child:
             self.send(signal.SIGKILL)  # not reaped yet: the group is still this one
             process.wait()
             self._filter.wait(_WRITTEN_S)
-        return process.returncode
+        return process.wait()
 
     async def stop(self, patience: float) -> None:
         self.send(self.stop_signal)

@@ -11,7 +11,9 @@ from typing import Any
 
 from config import environment
 from config.logs.formatting import NAME
+from config.supervisor import forking
 from config.supervisor.child import Child, Stage
+from config.supervisor.forking import ForkServer
 from config.supervisor.home import Home
 from config.supervisor.own_processes import RUN_ID, OwnProcesses
 from config.supervisor.terminal import RunProblem, say, seconds
@@ -34,6 +36,7 @@ class Keeper:
     def __init__(self, home: Home, own_processes: OwnProcesses) -> None:
         self._home, self._own_processes = home, own_processes
         self._watchdog = Watchdog(own_processes.run_id)
+        self.forks = ForkServer()
         self.beside_engine = False  # an embedded engine computes on the same processors
         self._children: list[Child] = []
         self._watched: set[Child] = set()
@@ -49,11 +52,13 @@ class Keeper:
         stage: Stage,
         inherited: Mapping[str, str] = os.environ,
         is_watched: bool = False,
+        is_forked: bool = False,
         **more: Any,
     ) -> Child:
         """Add a child, which does not run yet.
 
-        One with `is_watched` gives signs of life, and is killed when they stop.
+        One with `is_watched` gives signs of life, and is killed when they stop. One with
+        `is_forked` is a module that starts from what the fork server has loaded.
         """
         ours = {NAME: name, RUN_ID: self._own_processes.run_id}
         others = {name: it for name, it in inherited.items() if name not in _OF_SYSTEMD}
@@ -65,12 +70,18 @@ class Keeper:
             log=self._home.logs / f"{name.replace('/', '-')}.log",
             folder=environment.PROJECT,
             stage=stage,
+            forks=self.forks if is_forked else None,
             **{"yields": self.beside_engine, **more},
         )
         self._children.append(child)
         if is_watched:
             self._watched.add(child)
         return child
+
+    def begin_forking(self, variables: Mapping[str, str]) -> None:
+        """Start the fork server, which loads Forebay with the platform's variables."""
+        server = self.child("forks", forking.COMMAND, forking.VARIABLES, stage=Stage.SERVER)
+        self.forks.begin(lambda link: self._spawn(server, input=link), variables)
 
     async def run(self, child: Child, *, input: str = "", output: int | None = None) -> None:
         """Run a child to its end, with `input` as its standard input.
@@ -166,6 +177,7 @@ class Keeper:
             patience = max(PATIENCE[stage], 0 if stage is Stage.SERVER else drain)
             running = [child for child in self._children if child.running and child.stage == stage]
             await asyncio.gather(*(child.stop(patience) for child in running))
+        self.forks.end()
         self._own_processes.end_rest()
 
     def kill(self) -> None:

@@ -20,6 +20,8 @@ from config.supervisor.ports import listens
 from config.supervisor.scrape_targets import ScrapeTargets
 from config.supervisor.terminal import done
 
+_SEES_ALL = {"FOREBAY_DATABASE_SCOPE": "system"}
+
 
 @dataclass(frozen=True)
 class FirstRun:
@@ -43,11 +45,13 @@ class Processes:
         Web processes check tables.
         """
         arguments = ["migrate", "--noinput", "--skip-checks"]
+        await self._keeper.forks.loaded()
         await self._keeper.run(self._manage(arguments, administrator))
         done("tables ready")
 
     async def prepare_start(self, *, first_run: bool) -> FirstRun:
         """Check the keys, erase again what a restore brought back, and make the first sign-in."""
+        await self._keeper.forks.loaded()
         answer_file = self._home.run / "first_run.json"
         self._home.write_private(answer_file, "")
         with answer_file.open("wb") as output:
@@ -59,8 +63,8 @@ class Processes:
 
     def _manage(self, arguments: Sequence[str], more: Mapping[str, str] | None = None) -> Child:
         line = [sys.executable, "-m", "config.command", "manage", *arguments]
-        variables = {**self._variables, **(more or {})}
-        return self._keeper.child(arguments[0], line, variables, stage=Stage.WORK)
+        variables = {**self._variables, **_SEES_ALL, **(more or {})}
+        return self._keeper.child(arguments[0], line, variables, stage=Stage.WORK, is_forked=True)
 
     def worker(self, queue: str, number: int = 1) -> Child:
         """Start the `number`th worker of an engine, which this Celery queue wakes."""
@@ -134,17 +138,21 @@ class Processes:
         """Returns the `number`th of the processes that take requests."""
         command = [sys.executable, "-m", f"config.{role}_server"]
         scraped = self._targets.variables(name, role, number if role == "web" else 1)
-        variables = {**self._variables, **scraped, "FOREBAY_PROCESS_NUMBER": str(number)}
-        return self._keeper.child(name, command, variables, stage=Stage.DOOR, is_watched=True)
+        own = {"FOREBAY_PROCESS_NUMBER": str(number), "FOREBAY_DATABASE_SCOPE": "none"}
+        variables = {**self._variables, **scraped, **own}
+        return self._keeper.child(
+            name, command, variables, stage=Stage.DOOR, is_watched=True, is_forked=True
+        )
 
     def _celery(self, name: str, variables: Mapping[str, str], line: Sequence[str]) -> Child:
         """Start a process of Celery. Whether workers are up is for /readyz to say."""
         child = self._keeper.child(
             name,
             [sys.executable, "-m", *line],
-            {**self._variables, **variables},
+            {**self._variables, **_SEES_ALL, **variables},
             stage=Stage.WORK,
             is_watched=True,
+            is_forked=True,
         )
         self._keeper.keep(child)
         return child

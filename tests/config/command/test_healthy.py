@@ -15,6 +15,8 @@ pytestmark = pytest.mark.unit
         ("python -m config.grpc_server", "grpc"),
         ("python -m config.celery_process -A config worker -Q engine.a", "worker"),
         ("python -m config.celery_process -A config beat", "other"),
+        ("[celeryd: jobs@pod:MainProcess] -active- (-A config worker -Q jobs)", "worker"),
+        ("[celery beat] -A config beat", "other"),
         ("python /opt/forebay/bin/forebay migrate", "other"),
         ("python -m config.supervisor", "web"),
         ("/usr/lib/systemd/systemd --system", "web"),
