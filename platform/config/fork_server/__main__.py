@@ -1,6 +1,6 @@
 """python -m config.fork_server: its stdin is the socket of the supervisor.
 
-A byte comes with the descriptors of a request. The first one brings the platform's variables alone.
+A byte comes with the descriptors of a request.
 """
 
 import gc
@@ -26,13 +26,9 @@ def main() -> ForkRequest | None:
     link = socket.socket(fileno=os.dup(0))
     with open(os.devnull, "rb") as nothing:
         os.dup2(nothing.fileno(), 0)
-    loading.before_settings()
-    _, descriptors, *_ = socket.recv_fds(link, 1, _MOST)
-    if not descriptors:
-        return None
-    loading.set_up(ForkRequest.read(descriptors[0]).environment)
+    loading.set_up()
     link.send(LOADED)
-    for _ in loading.after_settings():
+    for _ in loading.the_rest():
         while link.fileno() >= 0 and select.select([link], [], [], 0)[0]:
             if request := _answer(link):
                 return request

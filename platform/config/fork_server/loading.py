@@ -3,19 +3,11 @@
 import gc
 import importlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
-# In this order. None may start a thread, open a connection or draw a random number as it is loaded:
+# None may start a thread, open a connection or draw a number that two processes must not share:
 # tests/config/fork_server/test_loading.py.
-_BEFORE_SETTINGS = (
-    "django.core.management",
-    "django.db.models",
-    "psycopg",
-    "celery.app",
-    "kombu.transport.redis",
-    "cryptography.x509",
-)
-_AFTER_SETTINGS = (
+_MODULES = (
     "config.celery",
     "tenants.tasks",
     "inference.tasks",
@@ -34,22 +26,17 @@ _AFTER_SETTINGS = (
 )
 
 
-def before_settings() -> None:
+def set_up() -> None:
+    """Set Django up, with the variables that all processes have."""
     gc.disable()  # nothing of it is garbage
-    for name in _BEFORE_SETTINGS:
-        importlib.import_module(name)
-
-
-def set_up(environment: Mapping[str, str]) -> None:
-    """Set Django up with a platform's variables."""
-    os.environ.update(environment, DJANGO_SETTINGS_MODULE="config.settings")
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
     import django
 
     django.setup(set_prefix=False)
 
 
-def after_settings() -> Iterator[None]:
-    """Load the rest, and yield after each step."""
-    for name in _AFTER_SETTINGS:
+def the_rest() -> Iterator[None]:
+    """Load the other modules, and yield after each."""
+    for name in _MODULES:
         importlib.import_module(name)
         yield

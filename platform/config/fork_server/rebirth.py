@@ -56,16 +56,20 @@ def read_settings_again() -> None:
     import django
     from django.conf import settings
     from django.db import connections
-    from django.utils.functional import empty
 
-    from config.logs import formatting
+    from config.logs import formatting, printed_text
 
+    printed_text.end()
     formatting.process_name.cache_clear()
+    before = {name: getattr(settings, name) for name in dir(settings) if name.isupper()}
+    for module in dict.fromkeys(("config.settings", settings.SETTINGS_MODULE)):
+        own = importlib.reload(importlib.import_module(module))
+    for name, value in vars(own).items():
+        if name.isupper() and value != before.get(name):
+            setattr(settings, name, value)
     for alias in [*connections]:
         if hasattr(connections._connections, alias):  # type: ignore[attr-defined]
             del connections[alias]
     connections._settings = None  # type: ignore[attr-defined]
     vars(connections).pop("settings", None)
-    settings._wrapped = empty
-    importlib.reload(importlib.import_module("config.settings"))
     django.setup(set_prefix=False)  # logging; the apps are loaded

@@ -64,6 +64,17 @@ def begin() -> None:
     threading.excepthook = _thread_broke_off
 
 
+def end() -> None:
+    """Give the streams back, in a fork that has others."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if isinstance(stream, Records):
+            setattr(sys, name, stream._stream)
+            setattr(sys, f"__{name}__", stream._stream)
+    logging.captureWarnings(capture=False)
+    sys.excepthook, threading.excepthook = sys.__excepthook__, threading.__excepthook__
+
+
 def _is_the_log() -> bool:
     """Returns whether stdout is a log too. A command's answer does not go where stderr goes."""
     try:

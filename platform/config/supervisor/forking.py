@@ -9,7 +9,7 @@ import os
 import select
 import socket
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
 
 from config.fork_server.request import ForkRequest
@@ -43,12 +43,11 @@ class ForkServer:
     _link: socket.socket | None = None
     _is_loaded = False
 
-    def begin(self, start: Callable[[int], object], variables: Mapping[str, str]) -> None:
-        """Let it load, with the variables of the platform. `start` gets the socket to give it."""
+    def begin(self, start: Callable[[int], object]) -> None:
+        """Let it load. `start` gets the socket to give it as its stdin."""
         self._link, theirs = socket.socketpair()
         with theirs:
             start(theirs.fileno())
-        self._send(ForkRequest("", [], {**os.environ, **variables}, "", 0, 0, yields=False), [])
 
     async def loaded(self) -> None:
         """Return when it can fork, or has ended."""

@@ -80,8 +80,9 @@ class Keeper:
 
     def begin_forking(self, variables: Mapping[str, str]) -> None:
         """Start the fork server, which loads Forebay with the platform's variables."""
-        server = self.child("forks", forking.COMMAND, forking.VARIABLES, stage=Stage.SERVER)
-        self.forks.begin(lambda link: self._spawn(server, input=link), variables)
+        own = {**variables, **forking.VARIABLES}
+        server = self.child("forks", forking.COMMAND, own, stage=Stage.SERVER)
+        self.forks.begin(lambda link: self._spawn(server, input=link))
 
     async def run(self, child: Child, *, input: str = "", output: int | None = None) -> None:
         """Run a child to its end, with `input` as its standard input.

@@ -22,9 +22,8 @@ uuid.uuid4 = refused(uuid.uuid4)
 secrets.token_hex = refused(secrets.token_hex)
 from config.fork_server import loading
 
-loading.before_settings()
-loading.set_up(dict(os.environ))
-steps = sum(1 for _ in loading.after_settings())
+loading.set_up()
+steps = sum(1 for _ in loading.the_rest())
 from django.db import connections
 
 links = [os.readlink(f"/proc/self/fd/{fd}") for fd in os.listdir("/proc/self/fd")[:-1]]
