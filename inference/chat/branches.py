@@ -3,6 +3,8 @@
 from uuid import UUID, uuid4
 
 from django.db import transaction
+from django.db.models import Sum
+from django.db.models.functions import Length
 
 from audit.keys.keyring import Cipher, Unreadable, keyring
 from inference.chat import conversations
@@ -11,7 +13,7 @@ from inference.chat.attachments.selection import shown_by_message
 from inference.chat.collection.temporary import is_temporary
 from inference.chat.conversations import message_aad, title_of
 from inference.chat.presets.settings import NO_SETTINGS, set_settings, settings_of
-from inference.models import Author, Conversation, Message
+from inference.models import Attachment, Author, Conversation, Message
 from tenants.models import Member
 
 
@@ -48,6 +50,13 @@ def fork(conversation: Conversation, message_id: UUID) -> Conversation:
         copy.leaf = next(reversed(copies.values()), None)
         copy.save(update_fields=["leaf"])
     return copy
+
+
+def stored_bytes(conversation: Conversation) -> int:
+    """Returns the bytes of all its messages and files, as they are stored."""
+    size = Sum(Length("ciphertext"), default=0)
+    files = Attachment.objects.filter(message__conversation=conversation)
+    return sum(rows.aggregate(size=size)["size"] for rows in (conversation.messages, files))
 
 
 def _copy_files(member: Member, copies: dict[UUID, Message]) -> None:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal, DecimalException
 from typing import Any
 from uuid import UUID
 
@@ -13,7 +13,7 @@ from inference.chat.problems import ChatRefused, amount_text
 from tenants.caller import SESSION
 from tenants.models import Member, Quota, QuotaRaise
 from tenants.models.balance import Balance, balances
-from tenants.models.quota import Unit
+from tenants.models.quota import MOST, Unit
 
 MICRO = 1_000_000  # costs are counted in millionths of the currency
 
@@ -68,11 +68,14 @@ def ask_for_more(member: Member, quota: Quota, amount: str, reason: str) -> Quot
 
 
 def _count(amount: str, unit: str) -> int:
+    """Raises ChatRefused. The size is checked first: 1e999999 as an int takes half a minute."""
     try:
         count = Decimal(amount.replace(",", "")) * (MICRO if unit == Unit.COST else 1)
-        return int(count.to_integral_value())
-    except (InvalidOperation, ValueError, OverflowError):
+    except (DecimalException, ValueError):
         raise ChatRefused("no_amount") from None
+    if not count.is_finite() or abs(count) > MOST:
+        raise ChatRefused("no_amount")
+    return int(count.to_integral_value())
 
 
 def _whose(quota: Quota) -> str:

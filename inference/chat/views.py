@@ -21,11 +21,13 @@ from inference.chat.branches import NotInConversation
 from inference.chat.listed import listed
 from inference.chat.membership import membership, memberships
 from inference.chat.presets.listing import settings_form
-from inference.chat.problems import problem
+from inference.chat.problems import explained, problem
+from inference.chat.requests import stored_bytes
 from inference.chat.requests.access import as_json, as_member, inside, own, signed_in
 from inference.chat.socket import tabs
 from inference.chat.socket.stopping import stop_all_on_commit
 from inference.intake.access.allowed import no_models_reason
+from inference.intake.errors import NotAdmitted
 from inference.models import Conversation
 from tenants.accounts import locked_texts
 from tenants.accounts.required_actions import duty
@@ -139,9 +141,13 @@ def fork(request: HttpRequest, user: User, conversation: UUID) -> HttpResponse:
     """Copy the conversation up to a message into a new one, and return that."""
     try:
         with inside(user, conversation) as opened, _known_message():
-            copied = listed(branches.fork(opened, _message(request)))
+            copy = branches.fork(opened, _message(request))
+            stored_bytes.charge(request, opened.member, branches.stored_bytes(copy))
+            copied = listed(copy)
     except Barred:
         return as_json(problem("restricted"), status=409)
+    except NotAdmitted as refused:
+        return as_json(explained(refused), status=409)
     async_to_sync(tabs.announce)(opened.member_id, copied.id)
     return as_json(copied)
 

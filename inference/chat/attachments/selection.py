@@ -14,7 +14,7 @@ from inference.models.chat.attachment import AttachmentQuerySet
 from tenants.models import Member, User
 from tenants.models.tenant import State
 
-MOST_TOKENS = 2_000_000
+MOST_TOKENS, MOST_BYTES = 2_000_000, 64 << 20
 
 
 def of_user(user: User) -> AttachmentQuerySet:
@@ -43,15 +43,17 @@ def shown_by_message(message_ids: Iterable[UUID]) -> dict[UUID, list[Attached]]:
 def contents_by_message(messages: Sequence[Message]) -> dict[UUID, list[Attachment]]:
     """Returns the attachments of each message, with their contents; of the newest ones first.
 
-    It stops where they are longer than any model's context: each is decrypted for a prompt.
+    It stops where they are longer than any model's context, or as large as a process may hold of
+    one conversation: each is decrypted for a prompt.
     """
     rows = Attachment.objects.filter(message__in=[message.id for message in messages])
     of_each: dict[UUID, list[Attachment]] = {}
-    tokens = 0
+    tokens = size = 0
     for attachment in rows.order_by("-message__created_at", "number").iterator(10):
         assert attachment.message_id
         tokens += attachment.tokens
-        if tokens > MOST_TOKENS:
+        size += len(attachment.ciphertext or b"")
+        if tokens > MOST_TOKENS or size > MOST_BYTES:
             break
         of_each.setdefault(attachment.message_id, []).append(attachment)
     return of_each

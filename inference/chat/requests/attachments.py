@@ -5,7 +5,6 @@ from contextlib import contextmanager
 from typing import Any
 from uuid import UUID
 
-from asgiref.sync import async_to_sync
 from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404
@@ -17,17 +16,13 @@ from audit.retention.legal_hold import OnHold
 from inference.chat.attachments import encryption, selection, uploading
 from inference.chat.membership import membership
 from inference.chat.problems import ChatRefused, explained, problem
+from inference.chat.requests import stored_bytes
 from inference.chat.requests.access import as_json, signed_in
-from inference.intake.charges_outside_admission import charge_stored
-from inference.intake.context import Context, context_if_any
 from inference.intake.errors import NotAdmitted
 from inference.models import Attachment
 from tenants.authentication.restriction import is_restricted
 from tenants.models import Member, User
-from tenants.rate_limits.client_address import client_ip
 from tenants.scope import person_scope, tenant_scope
-
-ROUTE = "chat"
 
 
 @signed_in
@@ -50,17 +45,10 @@ def _begun(request: HttpRequest, member: Member) -> HttpResponse:
         return as_json(problem("restricted"), status=409)
     with transaction.atomic():
         attachment = uploading.begin(member, name, int(size))
-        if context := context_if_any(request):
-            async_to_sync(_charge)(context, member, client_ip(request.scope), int(size))  # type: ignore[attr-defined]
+        stored_bytes.charge(request, member, int(size))
     address = reverse("chat:attachment_pieces", args=[attachment.id])
     begun = {"id": str(attachment.id), "pieces": address, "piece": uploading.PIECE}
     return JsonResponse(begun, status=201)
-
-
-async def _charge(context: Context, member: Member, address: str, size: int) -> None:
-    """Charge the tenant's bytes of a day. Raises NotAdmitted."""
-    caller = await context.authenticator.by_member(member.id)
-    await charge_stored(context, caller, address, ROUTE, size)
 
 
 @signed_in

@@ -9,14 +9,18 @@ from django.test import Client
 from django.utils import timezone
 
 from inference.chat import branches, conversations
+from inference.chat.attachments import selection
 from inference.chat.collection import folders, sharing
 from inference.chat.collection.pdf import MOST_CHARACTERS, as_pdf
 from inference.chat.collection.transcript import Entry, Transcript
 from inference.chat.presets import storing
 from inference.chat.presets.storing import PresetContent
-from inference.models import Audience, Conversation, Message, PresetLevel
-from tenants.models import Member, Tenant, TextLock
+from inference.intake.errors import NotAdmitted
+from inference.models import Attachment, Audience, Conversation, Message, PresetLevel
+from tenants.models import Member, Quota, Tenant, TextLock
 from tenants.models.tenant import TemporaryChats
+from tenants.rate_limits.admission import Admission
+from tests.inference.chat.attachments.uploads import attach
 from tests.inference.chat.test_documents import signed_in
 from tests.inference.chat.test_search import write
 from tests.people import join
@@ -84,6 +88,48 @@ def test_a_pdf_has_bounds(client: Client, chat: Conversation) -> None:
     long = client.get(f"/chat/c/{chat.pk}/export/?form=pdf&branches=all")
     assert (long.status_code, long["Content-Type"]) == (409, "text/plain; charset=utf-8")
     assert client.get(f"/chat/c/{chat.pk}/export/?form=markdown").status_code == 200
+
+
+# Amounts and sizes that a process cannot hold ----------------------------------------------------
+@pytest.mark.parametrize("amount", ["1e999999", "1e99999999999", "-1e999999", "NaN", "Infinity"])
+@pytest.mark.parametrize("unit", ["tokens", "cost"])
+def test_an_amount_without_end_is_refused_at_once(
+    amount: str, unit: str, bob: Member, client: Client
+) -> None:
+    quota = Quota.set(bob.tenant, unit=unit, window="day", limit=1000, by="test")
+    began = time.process_time()
+    answer = client.post(f"/chat/quotas/{quota.pk}/raises/", {"amount": amount})
+    assert (answer.status_code, answer.json()["code"]) == (409, "no_amount")
+    assert time.process_time() - began < 2
+
+
+def test_files_of_a_prompt_have_a_bound(
+    chat: Conversation, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("one.txt", "two.txt"):
+        assert attach(client, name, b"words " * 100).status_code == 200
+    Attachment.objects.update(message=chat.leaf)
+    monkeypatch.setattr(selection, "MOST_BYTES", 1000)
+    assert chat.leaf
+    (files,) = selection.contents_by_message([chat.leaf]).values()
+    assert len(files) == 1
+
+
+def test_a_fork_counts_as_what_it_stores(
+    chat: Conversation, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[int] = []
+
+    def charge(request: object, member: Member, size: int) -> None:
+        sizes.append(size)
+        raise NotAdmitted(Admission("stored", limit=1))
+
+    monkeypatch.setattr("inference.chat.requests.stored_bytes.charge", charge)
+    assert chat.leaf
+    answer = client.post(f"/chat/c/{chat.pk}/fork/", {"message": str(chat.leaf.pk)})
+    assert (answer.status_code, answer.json()["code"]) == (409, "rate_limit_exceeded")
+    assert sizes == [len(bytes(chat.leaf.ciphertext or b""))]
+    assert Conversation.objects.count() == 1
 
 
 # A fork of a chat from before a rule -------------------------------------------------------------
