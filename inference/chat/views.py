@@ -9,7 +9,6 @@ from asgiref.sync import async_to_sync
 from django.contrib.auth.views import redirect_to_login
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBadRequest
 from django.shortcuts import redirect, render
-from django.utils.dateparse import parse_datetime
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_POST
 
@@ -23,7 +22,7 @@ from inference.chat.membership import membership, memberships
 from inference.chat.presets.listing import settings_form
 from inference.chat.problems import explained, problem
 from inference.chat.requests import stored_bytes
-from inference.chat.requests.access import as_json, as_member, inside, own, signed_in
+from inference.chat.requests.access import as_json, as_member, inside, moment, own, signed_in
 from inference.chat.socket import tabs
 from inference.chat.socket.stopping import stop_all_on_commit
 from inference.intake.access.allowed import no_models_reason
@@ -73,7 +72,7 @@ def page(request: HttpRequest, conversation: UUID | None = None) -> HttpResponse
 @require_GET
 def conversations(request: HttpRequest, user: User) -> HttpResponse:
     try:
-        before = parse_datetime(request.GET.get("before", ""))
+        before = moment(request.GET.get("before", ""))
         folder = UUID(request.GET["folder"]) if request.GET.get("folder") else None
     except ValueError:
         return HttpResponseBadRequest("`before` must be a time, `folder` an id")

@@ -23,7 +23,7 @@ LIMITS = {
     resource.RLIMIT_AS: MEMORY,
     resource.RLIMIT_CPU: PROCESSOR_S,
     resource.RLIMIT_FSIZE: RESULT,
-    resource.RLIMIT_NOFILE: 3,  # the three that are open: no file and no connection beside them
+    resource.RLIMIT_NOFILE: 0,  # no file and no connection, also in the place of a closed one
     resource.RLIMIT_NPROC: 0,
     resource.RLIMIT_CORE: 0,
 }

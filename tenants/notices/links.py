@@ -5,7 +5,10 @@ an address on a page for everybody. The page only stores it; whether it has an a
 later, so neither its words nor its time tell.
 """
 
+from hashlib import sha256
+
 from django.conf import settings
+from django.core.cache import cache
 from django.utils import timezone
 from django.utils.translation import get_language
 
@@ -14,16 +17,19 @@ from tenants.models import Link, Notice, NoticeState, User
 from tenants.models.link import Purpose
 from tenants.notices.wording import language_of
 
+DAY_S = 86_400
+TO_AN_ADDRESS, OF_A_TENANT = 5, 1_000  # mails with links of a tenant within a day
 FORGOTTEN, RESET, INVITATION = "password.forgotten", "password.reset", "invitation.sent"
 
 
 def mail_link(url: str) -> bool:
     """Mail a link that was just made to its address. Returns False without a mail server.
 
-    Who has no account yet gets it in the language of the person who invites.
+    Who has no account yet gets it in the language of the person who invites. It also returns False
+    where a tenant has sent too many, so that nobody is flooded through us.
     """
     link = Link.objects.by_token(url.rstrip("/").rpartition("/")[2])
-    if not settings.MAIL or link is None:
+    if not settings.MAIL or link is None or _sent_too_many(link):
         return False
     is_invitation = link.purpose == Purpose.INVITATION
     user = User.objects.filter(email=link.email.lower()).first()
@@ -38,6 +44,24 @@ def mail_link(url: str) -> bool:
     notice.keep_secret(url)
     notice.save(force_insert=True)
     return True
+
+
+def _sent_too_many(link: Link) -> bool:
+    """Counts the mails of a tenant within a day, to this address and in all.
+
+    Without Redis nothing is counted.
+    """
+    to_address = f"{link.tenant_id}|{link.email.lower()}"
+    return bool(link.tenant_id) and any(
+        [_is_over(to_address, TO_AN_ADDRESS), _is_over(str(link.tenant_id), OF_A_TENANT)]
+    )
+
+
+def _is_over(sender: str, most: int) -> bool:
+    key = f"links-mailed:{sha256(sender.encode()).hexdigest()}"
+    count = int(cache.get(key, 0)) + 1
+    cache.set(key, count, DAY_S)
+    return count > most
 
 
 def ask_for_reset(address: str, language: str) -> None:

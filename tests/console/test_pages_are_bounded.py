@@ -41,6 +41,7 @@ async def test_a_form_of_any_size_is_not_read() -> None:
 @pytest.mark.unit
 async def test_nul_bytes_are_refused() -> None:
     assert await answered(b"username=a%00b") == 400
+    assert await answered(b"username=a\0b") == 400
     assert await answered(b"", b"tenant=%00") == 400
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from functools import wraps
 from typing import Any
 from uuid import UUID
@@ -9,6 +10,7 @@ from uuid import UUID
 import msgspec
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
+from django.utils.dateparse import parse_datetime
 from django.views.decorators.cache import never_cache
 
 from inference.chat import conversations
@@ -55,6 +57,14 @@ def as_member(user: User, tenant: str) -> Iterator[Member]:
 
 def own(user: User, conversation: UUID) -> Conversation:
     return get_object_or_404(conversations.of_user(user, CHATTING), pk=conversation)
+
+
+def moment(text: str) -> datetime | None:
+    """Returns a time of a list; None for "". Raises ValueError, also without a time zone."""
+    parsed = parse_datetime(text)
+    if (parsed is None and text) or (parsed and parsed.tzinfo is None):
+        raise ValueError(text)
+    return parsed
 
 
 def as_json(content: Any, status: int = 200) -> HttpResponse:

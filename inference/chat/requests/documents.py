@@ -4,7 +4,6 @@ from uuid import UUID
 
 from django.http import HttpRequest, HttpResponse, HttpResponseBadRequest
 from django.shortcuts import get_object_or_404
-from django.utils.dateparse import parse_datetime
 from django.utils.http import content_disposition_header
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
@@ -12,7 +11,7 @@ from audit.keys.keyring import Barred, Unreadable
 from inference.chat.collection import exporting, rating, sharing
 from inference.chat.collection import search as searching
 from inference.chat.problems import ChatRefused, problem
-from inference.chat.requests.access import as_json, as_member, inside, signed_in
+from inference.chat.requests.access import as_json, as_member, inside, moment, signed_in
 from inference.models import Audience, ConversationShare, Rating
 from tenants.authentication.restriction import is_restricted
 from tenants.models import User
@@ -24,7 +23,7 @@ from tenants.scope import person_scope, tenant_scope
 def search(request: HttpRequest, user: User) -> HttpResponse:
     """Search the person's conversations. A POST, so that no log has the words."""
     try:
-        before = parse_datetime(request.POST.get("before", ""))
+        before = moment(request.POST.get("before", ""))
     except ValueError:
         return HttpResponseBadRequest("`before` must be a time")
     with as_member(user, request.POST.get("tenant", "")) as member:

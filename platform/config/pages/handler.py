@@ -81,7 +81,8 @@ async def _bounded(body: BodyMemory, pages: Any, scope: Any, receive: Any, send:
         scope = visit.scope = {**scope, "headers": [*headers, length]}
     holds_nul = b"%00" in scope["query_string"] or "\0" in scope["path"]
     # JSON writes NUL as \u0000.
-    if holds_nul or (b"%00" in content and _is_encoded_form(scope)):
+    may_be_nul = b"%00" in content or b"\0" in content
+    if holds_nul or (may_be_nul and _is_encoded_form(scope)):
         raise PageRefused(400, "The request holds a NUL byte.")
     whole = iter([{"type": "http.request", "body": content, "more_body": False}])
 

@@ -111,7 +111,15 @@ def ending(act: str, **limits: int) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, env={}, check=False)
 
 
-@pytest.mark.parametrize("act", ["open('/etc/passwd')", "socket.socket()"])
+@pytest.mark.parametrize(
+    "act",
+    [
+        "open('/etc/passwd')",
+        "socket.socket()",
+        "import os; os.close(0); os.open('/etc/passwd', os.O_RDONLY)",
+        "import os; os.close(0); socket.socket()",
+    ],
+)
 def test_the_process_opens_neither_files_nor_connections(act: str) -> None:
     ended = ending(act)
     assert ended.returncode == 1

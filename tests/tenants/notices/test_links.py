@@ -55,6 +55,16 @@ def test_a_revoked_invitation_is_not_sent(acme: Tenant, alice: Member, mailbox: 
     assert mailbox.mails == []
 
 
+def test_a_tenant_floods_no_mailbox(
+    acme: Tenant, alice: Member, mailbox: Mailbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mailed = [links.mail_link(_invite(acme, alice)) for _ in range(links.TO_AN_ADDRESS + 1)]
+    assert mailed == [True] * links.TO_AN_ADDRESS + [False]
+    assert links.mail_link(_invite(acme, alice, "erin@acme.example"))
+    monkeypatch.setattr(links, "OF_A_TENANT", 1)
+    assert not links.mail_link(_invite(acme, alice, "frank@acme.example"))
+
+
 def test_without_a_mail_server_nothing_is_stored(
     acme: Tenant, alice: Member, settings: Settings
 ) -> None:
