@@ -166,7 +166,7 @@ def _in_api(path: str, need: Any, caller: ProofCaller, place: str) -> frozenset[
     if "<slug:tenant>" in path and (place == FOREIGN or not caller.inside):
         return HIDDEN
     if need is Who.ANYBODY:
-        return IN
+        return HIDDEN if place == CROSSED else IN  # everybody has what is their own
     allowed = caller.name == OPERATOR if need is Who.OPERATOR else need in caller.permissions
     return (IN if place == OWN else HIDDEN) if allowed else DENIED
 
