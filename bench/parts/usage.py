@@ -90,8 +90,8 @@ class UsageReport:
 
 
 def measure(rows: int) -> UsageReport:
-    owners = [_tenant(number) for number in range(TENANTS)]
-    _make(rows)
+    owners = [a_tenant(number) for number in range(TENANTS)]
+    make(rows)
     rows, speed = _roll_up()
     hours, days = UsageHour.objects.count(), UsageDay.objects.count()
     sizes = {}
@@ -104,7 +104,7 @@ def measure(rows: int) -> UsageReport:
     return UsageReport(rows, TENANTS, DAYS, ROUNDS, hours, days, speed, sizes, pages)
 
 
-def _tenant(number: int) -> Member:
+def a_tenant(number: int) -> Member:
     """Opens it with keys, two members and a team. Returns the owner."""
     name = f"tenant-{number}"
     tenant = Tenant.open(name, by="bench", time_zone=ZONES[number % len(ZONES)])
@@ -121,7 +121,8 @@ def _tenant(number: int) -> Member:
     return owner
 
 
-def _make(rows: int) -> None:
+def make(rows: int) -> None:
+    """Makes usage rows, without the requests that they belong to."""
     with connection.cursor() as cursor:
         cursor.execute(_FOREIGN_KEYS)
         for (name,) in cursor.fetchall():
