@@ -1,4 +1,4 @@
-"""Resident memory of web and worker over many requests, of which some stream or are left."""
+"""Memory of web and worker over many requests, of which some stream or are left."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -19,10 +19,10 @@ FLAT_BYTES_PER_REQUEST = 200
 
 @dataclass(slots=True)
 class MemoryReport:
-    """Resident megabytes after so many requests; bytes per request over the later half."""
+    """Megabytes after so many requests; bytes per request over the later half."""
 
     requests: list[int] = field(default_factory=list)
-    rss_mb: dict[str, list[float]] = field(default_factory=lambda: {name: [] for name in ROLES})
+    memory_mb: dict[str, list[float]] = field(default_factory=lambda: {name: [] for name in ROLES})
     total_mb: list[float] = field(default_factory=list)
     bytes_per_request: float = 0.0
     bad: int = 0
@@ -30,10 +30,10 @@ class MemoryReport:
     hung_up: int = 0
 
 
-def growth(requests: Sequence[int], rss_mb: Sequence[float]) -> float:
+def growth(requests: Sequence[int], memory_mb: Sequence[float]) -> float:
     """Bytes per request over the later half."""
     half = len(requests) // 2
-    return linear_regression(requests[half:], rss_mb[half:]).slope * 1_000_000
+    return linear_regression(requests[half:], memory_mb[half:]).slope * 1_000_000
 
 
 def measure(requests: int) -> MemoryReport:
@@ -53,10 +53,10 @@ def measure(requests: int) -> MemoryReport:
 
 def _look(report: MemoryReport, target: Target, done: int) -> None:
     use = target.use()
-    now = {name: use[name].rss_mb if name in use else 0.0 for name in ROLES}
+    now = {name: use[name].memory_mb if name in use else 0.0 for name in ROLES}
     report.requests.append(done)
     for name, size in now.items():
-        report.rss_mb[name].append(size)
+        report.memory_mb[name].append(size)
     report.total_mb.append(sum(now.values()))
     tell(f"memory: {done} requests, MB: {now}")
 
@@ -73,15 +73,15 @@ def _send(report: MemoryReport, target: Target, stream: bool, count: int) -> Non
 
 
 def section(report: MemoryReport) -> str:
-    head = ("after requests", *(f"{name} MB" for name in report.rss_mb), "together MB")
-    columns = [*report.rss_mb.values(), report.total_mb]
+    head = ("after requests", *(f"{name} MB" for name in report.memory_mb), "together MB")
+    columns = [*report.memory_mb.values(), report.total_mb]
     body = (
         (f"{count:,}", *(cell(column[number]) for column in columns))
         for number, count in enumerate(report.requests)
         if number % 4 == 0 or count == report.requests[-1]
     )
     by_role = ", ".join(
-        f"{name} {growth(report.requests, sizes):.0f}" for name, sizes in report.rss_mb.items()
+        f"{name} {growth(report.requests, sizes):.0f}" for name, sizes in report.memory_mb.items()
     )
     text = (
         f"One request in {STREAM_PART} streams; {report.hung_up:,} clients hung up in the middle. "

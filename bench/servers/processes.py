@@ -23,10 +23,13 @@ ROLES = {
 
 @dataclass(slots=True)
 class Use:
-    """CPU milliseconds since start, those of ended and awaited children too, and resident MB."""
+    """CPU milliseconds since start, those of ended and awaited children too, and MB of memory.
+
+    Forked processes share memory: each counts its part of a shared page (PSS, proc(5)).
+    """
 
     cpu_ms: float = 0.0
-    rss_mb: float = 0.0
+    memory_mb: float = 0.0
 
 
 @dataclass(slots=True)
@@ -78,6 +81,16 @@ def role(command: str) -> str | None:
     return None
 
 
+def memory_mb(process: Process) -> float:
+    """Returns its own megabytes and its part of those that it shares."""
+    try:
+        lines = Path(f"/proc/{process.pid}/smaps_rollup").read_text().splitlines()
+    except OSError:  # it has ended meanwhile, or is another user's
+        return process.rss_mb
+    kilobytes = next(line.split()[1] for line in lines if line.startswith("Pss:"))
+    return int(kilobytes) * 1024 / 1_000_000
+
+
 def use_by_role(root: int, of: Callable[[str], str | None] = role) -> dict[str, Use]:
     """A process whose command tells nothing belongs to the role of its parent."""
     uses: dict[str, Use] = defaultdict(Use)
@@ -87,7 +100,7 @@ def use_by_role(root: int, of: Callable[[str], str | None] = role) -> dict[str, 
         roles[process.pid] = name
         use = uses[name]
         use.cpu_ms += process.cpu_ms
-        use.rss_mb += process.rss_mb
+        use.memory_mb += memory_mb(process)
     return dict(uses)
 
 

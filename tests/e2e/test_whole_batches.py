@@ -81,7 +81,7 @@ class Watched:
 
     def _if(self, holds: Callable[[dict[str, Any]], bool]) -> dict[str, Any] | None:
         for role, use in use_by_role(self._platform.child.pid).items():
-            self.most_mb[role] = max(self.most_mb[role], int(use.rss_mb))
+            self.most_mb[role] = max(self.most_mb[role], int(use.memory_mb))
         answer = self._asking.get(f"/v1/batches/{self._batch}")
         if answer.status_code >= 500:  # what has been killed is not yet there again
             return None
