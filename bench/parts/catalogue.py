@@ -95,6 +95,7 @@ def timed(rounds: int, seconds: float) -> Size:
 OWN = django_on_own_servers
 PARTS = {
     "memory": Part("Memory", "memory", {"requests": 200_000}, {"requests": 10_000}),
+    "start": Part("Start and idle memory", "start", {"rounds": 5}, {"rounds": 2}),
     "bodies": Part("Long prompts", "big_bodies", timed(3, 4.0), timed(1, 2.0)),
     "refusals": Part(
         "Refused bodies", "refusals", {"rounds": 15}, {"rounds": 3}, partial(OWN, database=False)

@@ -54,7 +54,7 @@ class Child:
                     raise DidNotStart(f"exit code {self.process.returncode}\n{self.log_tail()}")
                 if time.monotonic() > deadline:
                     raise DidNotStart(f"{url} not ready after {seconds:.0f} s\n{self.log_tail()}")
-                time.sleep(0.1)
+                time.sleep(0.05)
         except BaseException:
             self.stop(30)
             raise

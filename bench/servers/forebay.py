@@ -40,7 +40,8 @@ UNLIMITED = [word for limit in LIMITS for word in (limit, "0")]
 class Forebay:
     """A running platform, ready when constructed.
 
-    `engines` None: the embedded llama.cpp. `variables`: of its environment.
+    `engines` None: the embedded llama.cpp. `variables`: of its environment. `key`: of an earlier
+    run on this home.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class Forebay:
         ready: str = "/readyz",
         grpc: bool = False,
         variables: Mapping[str, str] | None = None,
+        key: str | None = None,
     ) -> None:
         self.home = folder / "home"
         self.port = find_free()
@@ -75,7 +77,7 @@ class Forebay:
             self.child.wait_until_ready(f"http://127.0.0.1:{self.port}{ready}", START_SECONDS)
             if grpc:
                 wait_until_listening(self.grpc_port, START_SECONDS)
-            self.key = self.new_key()
+            self.key = key or self.new_key()
         except BaseException:
             self.child.stop(30)
             raise
