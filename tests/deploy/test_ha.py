@@ -55,6 +55,13 @@ def test_a_commit_waits_for_a_copy_in_the_other_zone() -> None:
     assert settings["failsafe_mode"] is False
 
 
+def test_a_primary_that_does_not_stop_is_killed_before_its_lease_would_end() -> None:
+    """Patroni waits for ever without it, and renews the lease meanwhile."""
+    patroni = yaml.safe_load(rendered(cluster())["a1", "patroni.yml"])
+    settings = patroni["bootstrap"]["dcs"]
+    assert 0 < settings["primary_stop_timeout"] <= settings["ttl"]
+
+
 def test_a_lease_that_ends_before_it_can_be_renewed_is_refused() -> None:
     with pytest.raises(rendering.Unsafe, match="no more than ttl"):
         rendered(cluster() | {"retry_timeout": 10})

@@ -126,6 +126,7 @@ SCHEMAS = {
                 "storage": closed({"size": TEXT}, storageClass=TEXT),
             },
             failoverDelay=WHOLE,
+            switchoverDelay=WHOLE,
             primaryUpdateStrategy=one_of("unsupervised", "supervised"),
             primaryUpdateMethod=one_of("switchover", "restart"),
             enablePDB={"type": "boolean"},
