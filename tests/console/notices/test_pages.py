@@ -137,6 +137,15 @@ def test_what_waits_is_counted_by_role_and_not_for_who_asked(
         assert "Nothing waits for you" in page
 
 
+def test_the_bell_leads_straight_to_the_only_place(
+    acme: Tenant, alice: Member, erin: Member, sign_in: SignIn
+) -> None:
+    _ask(acme, erin)
+    answer = sign_in(alice).get("/account/waiting/?straight")
+    assert (answer.status_code, answer.headers["location"]) == (302, "/console/t/acme/raises/")
+    assert sign_in(erin).get("/account/waiting/?straight").status_code == 200
+
+
 def test_the_bell_costs_one_statement_and_is_kept(
     acme: Tenant,
     alice: Member,

@@ -61,7 +61,7 @@ def report(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
 def test_one_form_adds_model_pool_and_engine(client: Client, operator: User) -> None:
     answer = client.post(ADDITION, FORM, follow=True)
-    assert "The model large is there." in answer.content.decode()
+    assert "The model large has been added." in answer.content.decode()
     engine = Engine.objects.select_related("pool__model").get()
     assert (engine.pool.model.name, engine.pool.name, engine.name) == ("large",) * 3
     assert (engine.kind, engine.url, engine.auto_slots) == ("vllm", URL, True)
