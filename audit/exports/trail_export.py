@@ -76,8 +76,8 @@ def ask(tenant_id: UUID, filters: Filters, form: str, *, by: str) -> Export:
             raise ValidationError(
                 _("Three exports are already in progress. Wait until one of them has finished.")
             )
-        asked = {**order, "up_to": timezone.now().isoformat()}
-        export = export_file.new(tenant_id=tenant_id, kind=KIND, actor=by, asked=asked)
+        bounded_filter = {**order, "up_to": timezone.now().isoformat()}
+        export = export_file.new(tenant_id=tenant_id, kind=KIND, actor=by, asked=bounded_filter)
         _act(export, by, **order)
         transaction.on_commit(partial(export_file.wake, "audit.export"))
     return export

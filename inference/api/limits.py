@@ -150,11 +150,11 @@ def quota_headers_after(verdict: Verdict, order: Order, usage: Any, upstream: st
         "tokens": charge.tokens - prompt - answer,
         "cost": charge.most - charge.cost(prompt, cached, answer, pool_in(upstream)),
     }
-    left = (
+    quotas = (
         replace(quota, remaining=max(0, quota.remaining + back[quota.unit]))
         for quota in verdict.left
     )
-    return quota_headers(Verdict(tuple(left)))
+    return quota_headers(Verdict(tuple(quotas)))
 
 
 def usage_in(frame: Frame) -> Any:

@@ -40,29 +40,29 @@ class FirstLevel:
         self.entries, self.bytes = 0, 0
 
     def get(self, tenant_id: UUID, name: bytes) -> bytes | None:
-        kept = self._tenants.get(tenant_id)
-        entry = kept.get(name) if kept else None
-        if kept is None or entry is None:
+        answers = self._tenants.get(tenant_id)
+        entry = answers.get(name) if answers else None
+        if answers is None or entry is None:
             return None
         if entry[1] <= time.monotonic():
             self.drop(tenant_id, name)
             return None
-        kept.move_to_end(name)
+        answers.move_to_end(name)
         return entry[0]
 
     def put(self, tenant_id: UUID, name: bytes, data: bytes) -> None:
         self.drop(tenant_id, name)
-        kept = self._tenants.setdefault(tenant_id, OrderedDict())
-        kept[name] = data, time.monotonic() + TTL_S
+        answers = self._tenants.setdefault(tenant_id, OrderedDict())
+        answers[name] = data, time.monotonic() + TTL_S
         self.entries, self.bytes = self.entries + 1, self.bytes + len(data)
         while self.entries > self._most or self.bytes > self._most_bytes:
             self._make_room()
 
     def drop(self, tenant_id: UUID, name: bytes) -> None:
-        kept = self._tenants.get(tenant_id)
-        if kept and (entry := kept.pop(name, None)):
+        answers = self._tenants.get(tenant_id)
+        if answers and (entry := answers.pop(name, None)):
             self.entries, self.bytes = self.entries - 1, self.bytes - len(entry[0])
-            if not kept:
+            if not answers:
                 del self._tenants[tenant_id]
 
     def _make_room(self) -> None:

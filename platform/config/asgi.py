@@ -19,11 +19,11 @@ from asgiref.sync import sync_to_async
 from channels.auth import AuthMiddlewareStack
 from channels.routing import URLRouter
 from django.conf import settings
-from django.contrib.staticfiles.storage import staticfiles_storage
 from django.urls import re_path
 
 from config.celery import app as celery_app
 from config.http.front_ends import router_of
+from config.http.hashed_files import served_files
 from config.http.origins import FromOwnPages, refuse
 from config.http.static_files import static_files
 from config.pages.handler import PageHandler, bounded
@@ -89,8 +89,7 @@ async def _lifespan(scope: Any, receive: Any, send: Any) -> None:
             if problem := await sync_to_async(lambda: startup_problem() or follow_engines())():
                 await send({"type": "lifespan.startup.failed", "message": problem})
                 return
-            files: Any = staticfiles_storage
-            await asyncio.to_thread(getattr, files, "by_name")  # the first page needs them
+            await asyncio.to_thread(getattr, served_files(), "by_name")  # the first page needs them
             scope["state"]["context"] = context = await Context.open()
             await probes.checks(context)  # opens the connections that probes use from now on
             freeze_loaded_objects()

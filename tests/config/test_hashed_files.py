@@ -4,11 +4,10 @@ import gzip
 import re
 
 import pytest
-from django.contrib.staticfiles.storage import staticfiles_storage
 from django.templatetags.static import static
 from starlette.testclient import TestClient
 
-from config.http.hashed_files import HashedFile, HashedFiles, plain_name
+from config.http.hashed_files import HashedFile, HashedFiles, plain_name, served_files
 from config.http.static_files import static_files
 
 pytestmark = pytest.mark.unit
@@ -17,7 +16,7 @@ NEVER_MADE = "0123456789ab"
 
 
 def file(name: str) -> HashedFile:
-    files: HashedFiles = staticfiles_storage  # type: ignore[assignment]
+    files = served_files()
     return files.by_name[files.names[name]]
 
 

@@ -4,7 +4,8 @@ import re
 from posixpath import dirname, join, normpath
 
 from django.conf import settings
-from django.contrib.staticfiles.storage import staticfiles_storage
+
+from config.http.hashed_files import served_files
 
 _LOADED = re.compile(r"<(?:script|link|img|use)\b[^>]*?(?:src|href)=\"([^\"#]+)")
 _IMPORTED = re.compile(r"""(?:import|export)[^"'()]*["'](\.[^"']+)["']""")
@@ -18,7 +19,7 @@ def transferred(page: str) -> dict[str, int]:
     while waiting:
         if (name := waiting.pop()) in sizes:
             continue
-        file = staticfiles_storage.by_name[name]  # type: ignore[attr-defined]
+        file = served_files().by_name[name]
         sizes[name] = len(file.compressed or file.content)
         if name.endswith(".js"):
             imports = _IMPORTED.findall(file.content.decode())

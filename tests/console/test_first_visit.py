@@ -1,9 +1,9 @@
 """A first visit is light: page and files together are at most 200 KB (KB of 1,000 bytes)."""
 
 import pytest
-from django.contrib.staticfiles.storage import staticfiles_storage
 from django.test import Client
 
+from config.http.hashed_files import served_files
 from tenants.models import Member
 from tests.console.conftest import SignIn
 from tests.console.first_visit import transferred
@@ -24,6 +24,6 @@ def test_a_first_visit_is_at_most_200_kilobytes(alice: Member, sign_in: SignIn, 
 
 @pytest.mark.unit
 def test_formulas_are_typeset_by_files_of_which_a_first_visit_has_none() -> None:
-    names = staticfiles_storage.names  # type: ignore[attr-defined]
-    module = staticfiles_storage.by_name[names["chat/formulas.js"]]  # type: ignore[attr-defined]
+    names = served_files().names
+    module = served_files().by_name[names["chat/formulas.js"]]
     assert names["vendor/katex-0.19.1/katex.min.js"].rpartition("/")[2] in module.content.decode()

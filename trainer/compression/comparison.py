@@ -85,12 +85,12 @@ def task_report(
         name: score(tasks, each.reader(length), lambda _done, _of: pause(), None).figures
         for name, each in models.items()
     }
-    kept = {
+    shares = {
         name: figures["student"][name]["value"] / max(1e-9, value["value"])
         for name, value in figures["tuned_teacher"].items()
         if name in ("accuracy", "exact_match", "next_token_accuracy")
     }
-    return {"items": len(tasks.items), **figures, "kept": kept}
+    return {"items": len(tasks.items), **figures, "kept": shares}
 
 
 def _figures(tally: Tally, size: int) -> dict[str, float]:

@@ -27,9 +27,9 @@ def decided_cut(job: Job, teacher: Any, data: Sequences) -> Cut:
     path = job.order.checkpoints / FILE
     if path.exists():
         return Cut(**json.loads(path.read_text()))
-    given, config = job.order.parameters, teacher.config
-    count = given["layers"] or max(1, config.num_hidden_layers // 2)
-    width = given["feed_forward"] or config.intermediate_size
+    parameters, config = job.order.parameters, teacher.config
+    count = parameters["layers"] or max(1, config.num_hidden_layers // 2)
+    width = parameters["feed_forward"] or config.intermediate_size
     if count > config.num_hidden_layers or width > config.intermediate_size:
         raise bad_order("bad_parameter", "The student cannot be larger than its teacher")
     influence = block_influence(teacher, data)

@@ -64,14 +64,14 @@ class _Run:
         return self.job.order.checkpoints
 
     def result(self) -> dict[str, Any]:
-        kept = self._write_tokenizer()
+        words = self._write_tokenizer()
         data = open_data(self.job, form_of(self.job), open_tokenizer(self._tokenizer), Ranks())
         first = read_plan(self.job, self.folder, 1)
         plan = first or self._first_plan()
         plan.apply()
         teacher = open_model(self.base).to(plan.device)
-        if kept is not None:
-            cut_embedding(teacher, kept)
+        if words is not None:
+            cut_embedding(teacher, words)
         plan = first or self._with_precision(plan, teacher, data)
         teacher_steps = self._tune(teacher, data, plan)
         return self._teach(teacher.eval().requires_grad_(False), data, plan, teacher_steps)
@@ -103,19 +103,19 @@ class _Run:
 
     def _with_precision(self, plan: Plan, model: Any, data: Data) -> Plan:
         batch = data.train.batch([0]).to(plan.device)
-        given = self.job.order.parameters["precision"]
-        plan = replace(plan, bf16=wants_bf16(given, model, batch, plan.device))
+        precision = self.job.order.parameters["precision"]
+        plan = replace(plan, bf16=wants_bf16(precision, model, batch, plan.device))
         write_plan(plan, self.folder)
         return plan
 
     def _tune(self, teacher: Any, data: Data, plan: Plan) -> int:
         """Lets the teacher learn the data first. Returns its steps."""
-        given = self.job.order.parameters
-        if not given["teacher_epochs"]:
+        parameters = self.job.order.parameters
+        if not parameters["teacher_epochs"]:
             return 0
         settings = replace(
-            Settings.of(self.job.order), epochs=given["teacher_epochs"],
-            learning_rate=given["teacher_rate"], most_steps=None,
+            Settings.of(self.job.order), epochs=parameters["teacher_epochs"],
+            learning_rate=parameters["teacher_rate"], most_steps=None,
         )  # fmt: skip
         weights = FullModel(teacher, self._tokenizer)
         folder = self.folder / "teacher"
@@ -124,11 +124,11 @@ class _Run:
         return Loop(task).run().step + 1
 
     def _teach(self, teacher: Any, data: Data, plan: Plan, before: int) -> dict[str, Any]:
-        given = self.job.order.parameters
+        parameters = self.job.order.parameters
         cut = decided_cut(self.job, teacher, data.train)
-        student = cut_student(teacher, cut, data.train, embedding=given["embedding"])
+        student = cut_student(teacher, cut, data.train, embedding=parameters["embedding"])
         teaching = Teaching(
-            teacher, cut.layers, given["kl"], given["hidden"], given["cross_entropy"]
+            teacher, cut.layers, parameters["kl"], parameters["hidden"], parameters["cross_entropy"]
         )
         weights = FullModel(student, self._tokenizer)
         task = Task(

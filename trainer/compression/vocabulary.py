@@ -22,8 +22,8 @@ def write_smaller_tokenizer(base: Path, folder: Path, size: int) -> list[int]:
     document = json.loads((base / "tokenizer.json").read_bytes())
     if document["model"].get("type") != "BPE":
         raise unusable("vocabulary", "Only the vocabulary of a byte-pair encoding can be cut")
-    kept = _kept(document, size)
-    numbers = {old: new for new, old in enumerate(kept)}
+    old_numbers = _kept(document, size)
+    numbers = {old: new for new, old in enumerate(old_numbers)}
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "tokenizer.json").write_text(
         json.dumps(_cut(document, numbers), ensure_ascii=False), encoding="utf-8"
@@ -32,7 +32,7 @@ def write_smaller_tokenizer(base: Path, folder: Path, size: int) -> list[int]:
     for name in (*_SMALL_FILES, *(n for n in TOKENIZER_FILES if n.startswith("LICENSE"))):
         if (base / name).is_file():
             (folder / name).write_bytes((base / name).read_bytes())
-    return kept
+    return old_numbers
 
 
 def _kept(document: dict[str, Any], size: int) -> list[int]:

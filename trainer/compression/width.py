@@ -12,11 +12,11 @@ from trainer.training.input.sequences import Sequences
 def narrow_feed_forward(model: Any, data: Sequences, width: int) -> None:
     """Keeps `width` neurons of each layer, by what they add to the output on some of the data."""
     for layer, strength in zip(model.model.layers, _strengths(model, data), strict=True):
-        kept = strength.topk(width).indices.sort().values
+        neurons = strength.topk(width).indices.sort().values
         part = layer.mlp
-        part.gate_proj = _rows(part.gate_proj, kept)
-        part.up_proj = _rows(part.up_proj, kept)
-        part.down_proj = _columns(part.down_proj, kept)
+        part.gate_proj = _rows(part.gate_proj, neurons)
+        part.up_proj = _rows(part.up_proj, neurons)
+        part.down_proj = _columns(part.down_proj, neurons)
     model.config.intermediate_size = width
 
 

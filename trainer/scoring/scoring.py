@@ -46,13 +46,13 @@ def run(job: Job) -> dict[str, Any]:
 
 
 def _reader(job: Job) -> Reader:
-    base, given = base_folder(job), job.order.parameters
+    base, parameters = base_folder(job), job.order.parameters
     model = open_model(base)
-    if given["adapter"] is not None:
-        model = _with_adapter(model, Path(given["adapter"]))
+    if parameters["adapter"] is not None:
+        model = _with_adapter(model, Path(parameters["adapter"]))
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    bf16 = given["precision"] == "bf16"
-    return Reader(model.eval().to(device), open_tokenizer(base), given["length"], device, bf16)
+    bf16 = parameters["precision"] == "bf16"
+    return Reader(model.eval().to(device), open_tokenizer(base), parameters["length"], device, bf16)
 
 
 def _with_adapter(model: Any, folder: Path) -> Any:

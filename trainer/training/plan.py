@@ -61,8 +61,8 @@ def device_here() -> str:
 def identity(job: Job) -> str:
     order = job.order
     files = [path for path in (order.train, order.held_out) if path is not None and path.is_file()]
-    given = {name: each for name, each in order.parameters.items() if name not in _OF_A_HOST}
-    parts = [order.kind, str(order.seed), json.dumps(given, sort_keys=True)]
+    parameters = {name: each for name, each in order.parameters.items() if name not in _OF_A_HOST}
+    parts = [order.kind, str(order.seed), json.dumps(parameters, sort_keys=True)]
     parts += [_hash(path) for path in files]
     if order.base is not None:
         parts += [f"{each.name} {each.stat().st_size}" for each in _files(order.base)]

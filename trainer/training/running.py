@@ -68,11 +68,11 @@ class _Run:
         )  # fmt: skip
 
     def _model(self, plan: Plan) -> tuple[Any, Weights]:
-        given = self.job.order.parameters
+        parameters = self.job.order.parameters
         model = open_model(self.base)
-        if given["method"] == "full":
+        if parameters["method"] == "full":
             return model.to(plan.device), FullModel(model, self.base)
-        model = with_adapter(model, given["rank"], given["alpha"], self.job.order.seed)
+        model = with_adapter(model, parameters["rank"], parameters["alpha"], self.job.order.seed)
         return model.to(plan.device), Adapter(model, self.base)
 
     def _first_plan(self) -> Plan:
@@ -85,17 +85,17 @@ class _Run:
         )  # fmt: skip
 
     def _micro_batch(self, device: str) -> int:
-        given = self.job.order.parameters
+        parameters = self.job.order.parameters
         config, elements = read_config(self.base), count_elements(self.base)
-        rank = given["rank"] if given["method"] == "lora" else None
+        rank = parameters["rank"] if parameters["method"] == "lora" else None
         footprint = memory.Footprint.of(config, elements, rank, processes=self.ranks.count)
-        return micro_batch(given, footprint, device, self.ranks.count)
+        return micro_batch(parameters, footprint, device, self.ranks.count)
 
     def _with_precision(self, plan: Plan, model: Any, data: Data) -> Plan:
         """Decides it once: the first process does for all."""
         batch = data.train.batch([0]).to(plan.device)
-        given = self.job.order.parameters["precision"]
-        wants = self.ranks.is_first and wants_bf16(given, model, batch, plan.device)
+        precision = self.job.order.parameters["precision"]
+        wants = self.ranks.is_first and wants_bf16(precision, model, batch, plan.device)
         plan = replace(plan, bf16=self.ranks.any(wants))
         if self.ranks.is_first:
             write_plan(plan, self.job.order.checkpoints)

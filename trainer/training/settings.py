@@ -23,16 +23,16 @@ class Settings:
 
     @classmethod
     def of(cls, order: Order) -> "Settings":
-        given = order.parameters
+        parameters = order.parameters
         return cls(
-            epochs=given["epochs"],
-            learning_rate=given["learning_rate"] or _RATES[given.get("method", "full")],
-            batch=given["batch"],
-            warm_up=given["warm_up"],
-            save_every=given["save_every"],
-            evaluate_every=given["evaluate_every"],
-            patience=given.get("patience", 0),
-            most_steps=given["most_steps"],
+            epochs=parameters["epochs"],
+            learning_rate=parameters["learning_rate"] or _RATES[parameters.get("method", "full")],
+            batch=parameters["batch"],
+            warm_up=parameters["warm_up"],
+            save_every=parameters["save_every"],
+            evaluate_every=parameters["evaluate_every"],
+            patience=parameters.get("patience", 0),
+            most_steps=parameters["most_steps"],
             seed=order.seed,
         )
 

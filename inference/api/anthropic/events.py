@@ -67,12 +67,12 @@ class EventWriter:
         if frame.kind == Kind.ERROR:
             return self._with_id(errors.event(errors.frame_body(frame, request_id)), frame.last)
         chunks = split(frame.body)
-        seen = max(0, min(len(chunks), self._after - (frame.last - len(chunks))))
-        if seen:
-            self._read(chunks[:seen])
+        start = max(0, min(len(chunks), self._after - (frame.last - len(chunks))))
+        if start:
+            self._read(chunks[:start])
             self._flush()
             self._events.clear()
-        self._read(chunks[seen:])
+        self._read(chunks[start:])
         self._flush()
         if frame.kind == Kind.END and self._after < frame.last:
             self._end(request_id)

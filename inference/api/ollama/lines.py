@@ -101,11 +101,11 @@ class LineWriter:
         if frame.kind == Kind.ERROR:
             return errors.line(errors.frame_body(frame), frame.last)
         chunks = split(frame.body)
-        seen = max(0, min(len(chunks), self._after - (frame.last - len(chunks))))
-        if seen:
-            self._reader.read(chunks[:seen])
+        start = max(0, min(len(chunks), self._after - (frame.last - len(chunks))))
+        if start:
+            self._reader.read(chunks[:start])
             self._reader.take()
-        lines = self._lines(chunks[seen:])
+        lines = self._lines(chunks[start:])
         if frame.kind == Kind.END and self._after < frame.last:
             lines += self._end()
         if lines:

@@ -45,8 +45,8 @@ def listed(preset: Preset, member: Member) -> ListedPreset | None:
 def presets_of(member: Member) -> list[ListedPreset]:
     """Returns what the member sees: the default first, then by name."""
     rows = storing.seen_by(member).select_related("team", "member")
-    seen = [each for each in (listed(row, member) for row in rows) if each]
-    return sorted(seen, key=lambda each: (not each.is_default, each.name.lower()))
+    presets = [each for each in (listed(row, member) for row in rows) if each]
+    return sorted(presets, key=lambda each: (not each.is_default, each.name.lower()))
 
 
 def settings_form(member: Member) -> dict[str, Any]:

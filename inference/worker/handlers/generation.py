@@ -108,9 +108,9 @@ class Generation(Asking):
         body = self._continued(self.engine, self.order, texts)
         if body is None:
             return False
-        kept = self.run.earlier.parked
-        since = sum(1 for event in self.output.events[kept.events :] if sse.said_in(event).text)
-        self.tokens_before = kept.completion_tokens + since
+        parked = self.run.earlier.parked
+        since = sum(1 for event in self.output.events[parked.events :] if sse.said_in(event).text)
+        self.tokens_before = parked.completion_tokens + since
         self.run.order = msgspec.structs.replace(self.order, body=body)
         return True
 
@@ -137,10 +137,10 @@ class Generation(Asking):
 
     def _texts(self) -> list[str] | None:
         """Returns the texts of the events so far; None after reasoning: it cannot be resumed."""
-        said = list(map(sse.said_in, self.output.events))
-        if any(piece.reasoning for piece in said):
+        parts = list(map(sse.said_in, self.output.events))
+        if any(piece.reasoning for piece in parts):
             return None
-        return [piece.text for piece in said if piece.text]
+        return [piece.text for piece in parts if piece.text]
 
     @staticmethod
     def _continued(engine: Engine, order: Order, texts: list[str] | None) -> bytes | None:
@@ -159,10 +159,10 @@ class Generation(Asking):
                     span.tell(self._told(began))
 
     def _told(self, began: float) -> dict[str, Value]:
-        said = span_values.of_engine(self.order, self.engine.config, stream=self.in_pieces)
+        values = span_values.of_engine(self.order, self.engine.config, stream=self.in_pieces)
         if self.in_pieces and self.first_at:
-            said[attributes.FIRST_CHUNK] = max(0.0, self.first_at - began)
-        return said | span_values.of_answer(
+            values[attributes.FIRST_CHUNK] = max(0.0, self.first_at - began)
+        return values | span_values.of_answer(
             self.answer.translator.engines_model, self.answer.finish_reason, self.answer.usage
         )
 
@@ -174,11 +174,11 @@ class Generation(Asking):
             return
         pace, gaps = Pace(), Gaps(self.order, self.item.klass)
         order = self.order if self.order.stream else continuation.as_stream(self.order)
-        asked = self.engine.events(
+        answer = self.engine.events(
             session, order, lambda came: writer.turn(len(self.output.events), came, pace)
         )
         signals, output = self.run.signals, self.output.events
-        async with contextlib.aclosing(asked) as stream:
+        async with contextlib.aclosing(answer) as stream:
             async for events in stream:
                 if signals.must_park and self._stops:
                     self._stop_before(events)
@@ -300,11 +300,11 @@ class Generation(Asking):
 
     def _last_text(self) -> str:
         """Returns the end of the text; each event asks for it, so the whole is not joined."""
-        pieces, left = deque[str](), continuation.LONGEST_STOP
+        pieces, rest = deque[str](), continuation.LONGEST_STOP
         for event in reversed(self.output.events):
             pieces.appendleft(text := sse.text_in(event))
-            left -= len(text)
-            if left <= 0:
+            rest -= len(text)
+            if rest <= 0:
                 break
         return "".join(pieces)
 
@@ -370,7 +370,7 @@ class Generation(Asking):
         if uncounted:
             token_counts.alert(self.engine.config.id, self.answer.usage)
             self._tell_counts(token_counts.usage_of(prompt, generated))
-        said, engine = self._said(), self.engine.config.id
+        words, engine = self._said(), self.engine.config.id
         return msgspec.structs.replace(
             self.run.ending(failure, self.answer.finish_reason),
             prompt_tokens=prompt,
@@ -379,9 +379,9 @@ class Generation(Asking):
             ttft_ms=self._ttft_ms() if self.order.stream else None,
             upstream=self.upstream,
             engine=engine if self.upstream and engine != self.order.queue else "",
-            text=said.text,
-            reasoning=said.reasoning,
-            response=self.answer.body or self._recorded(said, failure),
+            text=words.text,
+            reasoning=words.reasoning,
+            response=self.answer.body or self._recorded(words, failure),
         )
 
     def _tell_counts(self, usage: dict[str, Any]) -> None:
@@ -428,8 +428,9 @@ class Generation(Asking):
             # a tool call has no text
             return max(1, len(text or self.answer.body) // BYTES_OF_A_TOKEN)
         since = self.output.events[self.run.earlier.parked.events :]
-        kept = self.run.earlier.parked.completion_tokens  # it counts also if Redis lost its events
-        return kept + sum(1 for event in since if any(sse.said_in(event)))
+        # What it had when it was parked counts also if Redis lost its events.
+        earlier_tokens = self.run.earlier.parked.completion_tokens
+        return earlier_tokens + sum(1 for event in since if any(sse.said_in(event)))
 
     def _said(self) -> Said:
         if self.answer.body:

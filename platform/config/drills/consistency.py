@@ -62,11 +62,11 @@ def compare(
 
 def _answered_twice(attempts: Sequence[Attempt]) -> list[str]:
     """Returns ids that two different requests were answered with."""
-    seen: set[str] = set()
+    earlier_ids: set[str] = set()
     twice = []
     for each in answered(attempts):
-        twice += [name for name in each.ids if name in seen]
-        seen.update(each.ids)
+        twice += [name for name in each.ids if name in earlier_ids]
+        earlier_ids.update(each.ids)
     return twice
 
 

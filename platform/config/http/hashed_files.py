@@ -13,10 +13,11 @@ from functools import cached_property
 from mimetypes import guess_type
 from pathlib import Path
 from threading import Lock
+from typing import cast
 
 from django.conf import settings
 from django.contrib.staticfiles.finders import FileSystemFinder
-from django.contrib.staticfiles.storage import HashedFilesMixin
+from django.contrib.staticfiles.storage import HashedFilesMixin, staticfiles_storage
 from django.core.files.storage import FileSystemStorage, InMemoryStorage
 
 # Tenants' pages name the widget: its address must not change.
@@ -69,6 +70,11 @@ class HashedFiles(HashedFilesMixin, InMemoryStorage):  # type: ignore[misc]  # a
 
     def stored_name(self, name: str) -> str:
         return self.names.get(name, name)
+
+
+def served_files() -> HashedFiles:
+    """Returns the storage of this process, as settings.STORAGES names it."""
+    return cast(HashedFiles, staticfiles_storage)
 
 
 def plain_name(name: str) -> str:

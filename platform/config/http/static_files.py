@@ -10,13 +10,12 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib.staticfiles.finders import get_finders
-from django.contrib.staticfiles.storage import staticfiles_storage
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 
-from config.http.hashed_files import HashedFile, plain_name
+from config.http.hashed_files import HashedFile, plain_name, served_files
 
 _WIDGET = f"{settings.STATIC_URL}widget/"
 FOREVER = "public, max-age=31536000, immutable"
@@ -37,7 +36,7 @@ _files = ExceptionMiddleware(_Files())
 
 async def static_files(scope: Any, receive: Any, send: Any) -> None:
     name = scope["path"].removeprefix(settings.STATIC_URL)
-    hashed: HashedFile | None = staticfiles_storage.by_name.get(name)  # type: ignore[attr-defined]
+    hashed = served_files().by_name.get(name)
     if hashed and scope["method"] in ("GET", "HEAD"):
         await _hashed(hashed, scope)(scope, receive, send)
         return

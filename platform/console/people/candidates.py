@@ -70,16 +70,16 @@ def check(
     `teams` are the teams that the inviter may add people to, by name.
     """
     known = Invitees(tenant, may_give, teams, {entry.email.lower() for entry in entries})
-    seen: set[str] = set()
+    addresses: set[str] = set()
     candidates = []
     for entry in entries:
         address = entry.email.lower()
         its_role = _role(entry.role) if entry.role else role
         its_team = teams.get(entry.team) if entry.team else team
         problem = known.problem(entry, its_role, its_team)
-        if not problem and address in seen:
+        if not problem and address in addresses:
             problem = _("This address is in the list twice.")
-        seen.add(address)
+        addresses.add(address)
         candidates.append(Candidate(entry, its_role, its_team, problem, address in known.waiting))
     return candidates
 
