@@ -18,12 +18,12 @@ from inference.chat.collection import folders, sharing, temporary
 from inference.chat.history import so_far
 from inference.chat.listed import listed
 from inference.chat.model_choices import choices
-from inference.chat.page_words import words
 from inference.chat.presets.listing import presets_of
 from inference.chat.presets.settings import settings_of
 from inference.chat.problems import ChatRefused
 from inference.chat.prompt import total_tokens
 from inference.chat.protocol import MAX_TEXT, Turn
+from inference.chat.requests.page_words import words
 from inference.intake.access.allowed import context_length, models_for
 from inference.models import Conversation, PresetLevel
 from inference.text_extraction.kinds import endings

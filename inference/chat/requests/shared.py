@@ -13,7 +13,7 @@ from django.views.decorators.http import require_GET
 
 from inference.chat.collection import sharing
 from inference.chat.collection.markdown import heading
-from inference.chat.page_words import words
+from inference.chat.requests.page_words import words
 from inference.models import Author
 from tenants.accounts.required_actions import duty
 from tenants.rate_limits.client_address import seen
