@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal, DecimalException
 from typing import Any, Generic, TypeVar
 
 from django.core.exceptions import ValidationError
@@ -10,6 +11,7 @@ from django.db.models.expressions import Col
 from django.http import Http404
 
 PAGE = 50
+MOST = 10**30  # of a number in a cursor
 M = TypeVar("M", bound=Model)
 
 
@@ -78,7 +80,8 @@ def _after(rows: QuerySet[Any], cursor: str, *, down: bool) -> Q:
         number = rows.model._meta.pk.to_python(pk)
         field = rows.query.annotations["sort_key"].output_field
         value = field.to_python(text[1:]) if text else None
-    except (ValueError, ValidationError):
+        _refuse_unstorable(value)
+    except (ValueError, ValidationError, DecimalException):
         raise Http404 from None
     if value is None or "\0" in cursor:
         return Q(sort_key__isnull=True, pk__gt=number)
@@ -95,3 +98,11 @@ def _may_be_null(rows: QuerySet[Any]) -> bool:
     key: Any = rows.query.annotations["sort_key"]
     own = isinstance(key, Col) and key.target.model is rows.model
     return not own or bool(key.target.null)
+
+
+def _refuse_unstorable(value: Any) -> None:
+    """Raises ValueError for what no row has, and PostgreSQL fails to compare."""
+    if isinstance(value, datetime) and value.tzinfo is None:
+        raise ValueError(value)
+    if isinstance(value, Decimal) and not (value.is_finite() and abs(value) < MOST):
+        raise ValueError(value)

@@ -7,6 +7,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from django.http import Http404
 from django.test import Client
 
 from audit.actions import Action
@@ -32,7 +33,7 @@ from console.serving import adapters
 from console.tables import Table, cell
 from console.tenants import tenant_list
 from inference.models import Contest, ModelAlias
-from tenants.models import ApiKey, Member, Quota, Team, Tenant, User
+from tenants.models import ApiKey, Member, Price, Quota, Team, Tenant, User
 from tests.console.conftest import SignIn
 from tests.console.furnished import furnish
 from tests.inference.decisions.made import decided
@@ -191,7 +192,16 @@ def test_the_fullest_quotas_stand_above_many(alice: Member, sign_in: SignIn) -> 
     assert rows_of(client, path, q="m3")[1] == ["m3", "Requests", "day", "9"]
 
 
-@pytest.mark.parametrize("cursor", ["x", "=1", "~", "=2026-01-01~x", "=nonsense~1", "=\0~1"])
+@pytest.mark.django_db
+@pytest.mark.parametrize("number", ["1e999999", "NaN", "Infinity", "1e99999999999999999999"])
+def test_a_number_that_no_row_has_is_not_found(number: str) -> None:
+    with pytest.raises(Http404):
+        paging.sorted_page(Price.objects.all(), "prompt", f"={number}~1")
+
+
+@pytest.mark.parametrize(
+    "cursor", ["x", "=1", "~", "=2026-01-01~x", "=nonsense~1", "=\0~1", f"=2026-01-01~{uuid4()}"]
+)
 def test_a_broken_cursor_is_not_found(alice: Member, sign_in: SignIn, cursor: str) -> None:
     answer = sign_in(alice).get(KEYS, {"sort": "created", "cursor": cursor})
     assert answer.status_code in (400, 404)

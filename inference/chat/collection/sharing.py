@@ -21,7 +21,7 @@ from audit.actions import Action
 from audit.keys.keyring import Unreadable, keyring
 from inference.chat.collection.transcript import Transcript, decoded, frozen, transcript
 from inference.chat.conversations import LOCKED, record, title_of
-from inference.chat.membership import membership
+from inference.chat.membership import CHATTING, membership
 from inference.chat.problems import ChatRefused
 from inference.models import Audience, Conversation, ConversationShare
 from tenants.models import Member, User
@@ -114,7 +114,7 @@ def opened(token: str, user: User | None) -> SharedCopy | None:
     """Returns the copy if this person, or nobody in particular, may see it, and counts the view."""
     with system_scope():  # the token alone says whose tenant it is
         rows = ConversationShare.objects.filter(digest=_digest(token))
-        copy = rows.select_related("tenant").first()
+        copy = rows.select_related("tenant", "member__user").first()
     if copy is None or not _may_see(copy, user):
         return None
     with tenant_scope(copy.tenant_id):
@@ -128,6 +128,8 @@ def opened(token: str, user: User | None) -> SharedCopy | None:
 
 def _may_see(copy: ConversationShare, user: User | None) -> bool:
     if copy.expires_at <= timezone.now() or copy.tenant.state != State.ACTIVE:
+        return False
+    if copy.member.role not in CHATTING or not copy.member.user.is_active:
         return False
     allowed = audiences(copy.tenant.chat_sharing)
     if copy.audience == Audience.LINK and Audience.LINK in allowed:

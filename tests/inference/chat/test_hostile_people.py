@@ -2,6 +2,7 @@
 
 import time
 from datetime import timedelta
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 import pytest
@@ -17,9 +18,10 @@ from inference.chat.presets import storing
 from inference.chat.presets.storing import PresetContent
 from inference.intake.errors import NotAdmitted
 from inference.models import Attachment, Audience, Conversation, Message, PresetLevel
-from tenants.models import Member, Quota, Tenant, TextLock
-from tenants.models.tenant import TemporaryChats
+from tenants.models import Member, Quota, Tenant, TextLock, User
+from tenants.models.tenant import Sharing, TemporaryChats
 from tenants.rate_limits.admission import Admission
+from tenants.roles import Role
 from tests.inference.chat.attachments.uploads import attach
 from tests.inference.chat.test_documents import signed_in
 from tests.inference.chat.test_search import write
@@ -88,6 +90,27 @@ def test_a_pdf_has_bounds(client: Client, chat: Conversation) -> None:
     long = client.get(f"/chat/c/{chat.pk}/export/?form=pdf&branches=all")
     assert (long.status_code, long["Content-Type"]) == (409, "text/plain; charset=utf-8")
     assert client.get(f"/chat/c/{chat.pk}/export/?form=markdown").status_code == 200
+
+
+# A person who was shut out ------------------------------------------------------------------------
+def test_copies_of_a_person_who_may_not_chat_are_shut(bob: Member, chat: Conversation) -> None:
+    bob.tenant.change(by="test", chat_sharing=Sharing.LINKS)
+    chat.member.tenant.refresh_from_db()
+    _copy, url = sharing.share(chat, Audience.LINK, 7)
+    path = urlsplit(url).path
+    assert Client().get(path).status_code == 200
+    Member.objects.filter(pk=bob.pk).update(role=Role.AUDITOR)
+    assert Client().get(path).status_code == 302
+    Member.objects.filter(pk=bob.pk).update(role=Role.MEMBER)
+    User.objects.filter(pk=bob.user_id).update(is_active=False)
+    assert Client().get(path).status_code == 302
+
+
+@pytest.mark.parametrize("before", ["0001-01-01T00:00:00", "2026-12-01", "x"])
+def test_a_time_without_its_zone_is_refused(before: str, client: Client) -> None:
+    words = {"words": "hello", "before": before}
+    assert client.post("/chat/search/", words).status_code == 400
+    assert client.get("/chat/conversations/", {"before": before}).status_code == 400
 
 
 # Amounts and sizes that a process cannot hold ----------------------------------------------------

@@ -226,9 +226,11 @@ class Keys(Resource):
     def collect(self, request: Any, **path: Any) -> Response:
         """Collect the text of a key that a schedule has made.
 
-        Its text is in this answer only. The key also depends on the person who collects it.
+        Its text is in this answer only. The key also depends on the person who collects it. A key
+        cannot collect its own successor: whoever stole it would have the next one, too.
         """
         row = self.row()
+        self._refuse_self(row)
         self._refuse_escalation(row)
         self._refuse_quota_escape()
         text = row.collect(by=self.actor)
@@ -244,7 +246,7 @@ class Keys(Resource):
         return settings
 
     def _refuse_self(self, key: ApiKey) -> None:
-        if self.who.key and self.who.key.pk == key.pk:
+        if self.who.key and key.pk in (self.who.key.pk, self.who.key.replaced_by_id):
             raise denied(_("A key does not change itself."))
 
     def _creator(self) -> Member | None:
