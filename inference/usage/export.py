@@ -14,7 +14,7 @@ import orjson
 from inference.usage.report import LATENCIES, SUMS, Dimension, UsageFigures, UsageReport
 
 FORMATS = {"csv": "text/csv; charset=utf-8", "json": "application/json"}
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 _MICRO = 1_000_000
 
 Row = dict[str, str | int | float | None]
@@ -71,7 +71,7 @@ def _lines(rows: list[list[Any]]) -> bytes:
 
 
 def _cell(value: str | float | None) -> str | int | float | None:
-    if isinstance(value, str) and value.startswith(_FORMULA):
+    if isinstance(value, str) and value.startswith(FORMULA):
         return "'" + value
     if isinstance(value, float):
         return f"{value:.6f}".rstrip("0").rstrip(".")  # never 1e-06

@@ -18,10 +18,10 @@ from audit.actions import Action
 from audit.trail.record import act
 from console.authorization import ConsoleRequest
 from console.paging import Page, sorted_page
+from inference.usage.export import FORMULA
 
 MOST_EXPORTED = 50_000  # rows of a file
 LONGEST_SEARCH = 100  # characters
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +171,7 @@ def cell(value: Any) -> Any:
     if isinstance(value, bool | int | float):
         return value
     text = str(value)
-    return f"'{text}" if text.startswith(_FORMULA) else text
+    return f"'{text}" if text.startswith(FORMULA) else text
 
 
 def csv_text(rows: Iterable[Iterable[Any]]) -> str:

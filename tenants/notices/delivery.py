@@ -10,6 +10,7 @@ import asyncio
 import logging
 import random
 import time
+import traceback
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import TypeVar
@@ -144,8 +145,8 @@ async def _posted(posts: list[posting.Post]) -> list[posting.Answer]:
 async def _post(post: posting.Post) -> posting.Answer:
     try:
         return await posting.send(post, LARGEST_ANSWER)
-    except Exception:
-        log.exception("a notice was not sent")
+    except Exception as fault:
+        _log(fault)
         return posting.Answer(problem=_FAULT)
 
 
@@ -154,9 +155,16 @@ def _try(act: Callable[[], T]) -> T | Outcome:
         return act()
     except Unreadable:
         return Outcome("unreadable", final=True)
-    except Exception:
-        log.exception("a notice was not sent")
+    except Exception as fault:
+        _log(fault)
         return Outcome(_FAULT)
+
+
+def _log(fault: Exception) -> None:
+    """Logs where it was. Its words may name an address, or a URL that is a secret."""
+    frames = traceback.extract_tb(fault.__traceback__)
+    where = f"{frames[-1].filename}:{frames[-1].lineno}"
+    log.error("a notice was not sent: %s at %s", type(fault).__name__, where)
 
 
 def outcome_of(target: NoticeTarget, answer: posting.Answer) -> Outcome:

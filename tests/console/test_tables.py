@@ -240,6 +240,8 @@ def test_an_export_has_all_matching_rows_and_is_on_record(
         (False, False),
         ("@x", "'@x"),
         ("-1", "'-1"),
+        ("\n=1+1", "'\n=1+1"),
+        ("＝1+1", "'＝1+1"),
         (datetime(2026, 1, 31, tzinfo=UTC), "2026-01-31T00:00:00+00:00"),
     ],
 )

@@ -5,6 +5,7 @@ The file itself does not stay. Reading it takes seconds, so it happens outside o
 """
 
 import math
+import re
 
 from django.db import transaction
 from django.db.models import Max, Sum
@@ -39,7 +40,7 @@ class WrongPiece(Exception):
 
 def begin(member: Member, name: str, size: int) -> Attachment:
     """Begin an upload. Raises ChatRefused, Barred."""
-    name = " ".join(name.split())[-LONGEST_NAME:]
+    name = _clean(name)
     try:
         kind = kind_of(name)
     except UnreadableDocument as problem:
@@ -50,6 +51,12 @@ def begin(member: Member, name: str, size: int) -> Attachment:
         encryption.encrypt_name(attachment, name)
         attachment.save(force_insert=True)
     return attachment
+
+
+def _clean(name: str) -> str:
+    """Returns a file's name without its folders, and without marks that reverse what is shown."""
+    base = re.split(r"[/\\]", " ".join(name.split()))[-1]
+    return "".join(filter(str.isprintable, base))[-LONGEST_NAME:]
 
 
 @transaction.atomic

@@ -92,6 +92,20 @@ def test_a_pdf_has_bounds(client: Client, chat: Conversation) -> None:
     assert client.get(f"/chat/c/{chat.pk}/export/?form=markdown").status_code == 200
 
 
+# Names of files ----------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("../../etc/notes.md", "notes.md"),
+        ("C:\\secret\\notes.md", "notes.md"),
+        ("plan\u202ecod.md", "plancod.md"),
+        ("one\0two\n.md", "onetwo .md"),
+    ],
+)
+def test_a_files_name_is_what_it_looks_like(client: Client, name: str, shown: str) -> None:
+    assert attach(client, name, b"words").json()["name"] == shown
+
+
 # A person who was shut out ------------------------------------------------------------------------
 def test_copies_of_a_person_who_may_not_chat_are_shut(bob: Member, chat: Conversation) -> None:
     bob.tenant.change(by="test", chat_sharing=Sharing.LINKS)
