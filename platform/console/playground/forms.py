@@ -3,13 +3,13 @@
 from collections.abc import Callable
 from typing import Any
 
-import orjson
 from django import forms
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 
 from console.forms import ConsoleForm
+from inference.validation import bounded_json
 
 MOST_MODELS = 4
 LONGEST = 60_000  # characters of a text
@@ -32,8 +32,8 @@ class JsonField(forms.CharField):
         if not text:
             return None
         try:
-            content = orjson.loads(text)
-        except orjson.JSONDecodeError as problem:
+            content = bounded_json.shallow(text.encode())
+        except ValueError as problem:
             raise ValidationError(_("This is not JSON: %(why)s.") % {"why": problem}) from None
         if not isinstance(content, self.kind):
             is_list = self.kind is list

@@ -36,6 +36,7 @@ def test_the_code_is_of_what_is_on_screen(bob: Member, sign_in: SignIn) -> None:
     [
         ({"tools": "{"}, "This is not JSON"),
         ({"tools": "{}"}, "Enter a list in JSON"),
+        ({"tools": "[" * 600 + "]" * 600}, "more than 64 levels"),
         ({"schema": "[]"}, "Enter an object"),
         ({"stop": "1\n2\n3\n4\n5"}, "At most four."),
         ({"temperature": "3"}, "less than or equal to 2"),
