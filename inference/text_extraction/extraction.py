@@ -9,6 +9,8 @@ import os
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import BinaryIO
 
 import msgspec
@@ -18,8 +20,10 @@ from inference.text_extraction.unreadable import UnreadableDocument
 from inference.text_extraction.wire import Extracted, Refused
 
 AT_ONCE = 2  # processes, beside each web process
-PATIENCE_S = 10.0  # for one of them
+WAITING = 2  # threads that wait for one of them: others have pages to make
+PATIENCE_S = 10.0
 LONGEST_S = 60.0  # of one file; its processor time has a shorter limit
+_places = threading.BoundedSemaphore(AT_ONCE + WAITING)
 _free = threading.BoundedSemaphore(AT_ONCE)
 _decoder = msgspec.msgpack.Decoder(Extracted | Refused)
 
@@ -30,15 +34,21 @@ class ExtractionBusy(Exception):
 
 def extract(raw: bytes, kind: FileKind) -> Extracted:
     """Returns what a model gets of a file. Raises UnreadableDocument, ExtractionBusy."""
-    if not _free.acquire(timeout=PATIENCE_S):
-        raise ExtractionBusy
-    try:
+    with _acquired(_places, 0), _acquired(_free, PATIENCE_S):
         result = _run(raw, kind)
-    finally:
-        _free.release()
     if isinstance(result, Refused):
         raise UnreadableDocument(result.code)
     return result
+
+
+@contextmanager
+def _acquired(places: threading.Semaphore, patience_s: float) -> Iterator[None]:
+    if not places.acquire(timeout=patience_s):
+        raise ExtractionBusy
+    try:
+        yield
+    finally:
+        places.release()
 
 
 def _run(raw: bytes, kind: FileKind) -> Extracted | Refused:

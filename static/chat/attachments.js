@@ -227,7 +227,12 @@ export class Attachments extends EventTarget {
   }
 }
 
-class Refusal extends Error {}
+class Refusal extends Error {
+  constructor(text, code = "") {
+    super(text);
+    this.code = code;
+  }
+}
 
 /** Sends a file. @returns {Promise<Attached>} */
 async function sent(file, signal, told) {
@@ -238,7 +243,19 @@ async function sent(file, signal, told) {
     await repeat(() => post(begun.pieces, { piece }, { file: [file.slice(piece * begun.piece, end)] }, signal));
     told(end / file.size);
   }
-  return (await post(begun.pieces.replace(/pieces\/$/, "end/"), {}, {}, signal)).json();
+  return (await read(begun.pieces.replace(/pieces\/$/, "end/"), signal)).json();
+}
+
+// Has a whole file read, again after a pause while files of others are being read.
+async function read(url, signal, times = 10) {
+  for (let left = times; ; left -= 1) {
+    try {
+      return await post(url, {}, {}, signal);
+    } catch (problem) {
+      if (left === 0 || problem.code !== "reading_busy") throw problem;
+      await new Promise((resolve) => setTimeout(resolve, 3000));
+    }
+  }
 }
 
 const tooLarge = ({ name, size }) =>
@@ -264,7 +281,10 @@ async function post(url, fields, lists = {}, signal = undefined) {
   for (const [name, values] of Object.entries(lists)) for (const value of values) body.append(name, value);
   const answer = await fetch(url, { method: "POST", headers: { "X-CSRFToken": csrf }, body, signal });
   if (answer.ok) return answer;
-  if (answer.status === 409) throw new Refusal((await answer.json()).text);
+  if (answer.status === 409) {
+    const { text, code } = await answer.json();
+    throw new Refusal(text, code);
+  }
   throw new Error(`HTTP ${answer.status}`);
 }
 

@@ -71,7 +71,7 @@ def pieces(request: HttpRequest, user: User, attachment: UUID) -> HttpResponse:
 @signed_in
 @require_POST
 def end(request: HttpRequest, user: User, attachment: UUID) -> HttpResponse:
-    """Read a whole upload. What cannot be read is deleted."""
+    """Read a whole upload. What cannot be read is deleted; where others are read, it waits."""
     return _refusals_told(lambda: _ended(user, attachment))
 
 
@@ -82,9 +82,10 @@ def _ended(user: User, attachment: UUID) -> HttpResponse:
         content, name = uploading.whole(row), encryption.name_of(row)
     try:
         extracted = uploading.read(content, row.kind, name)
-    except ChatRefused:
-        with _inside(user, attachment) as row:
-            row.delete()
+    except ChatRefused as refused:
+        if refused.code != "reading_busy":
+            with _inside(user, attachment) as row:
+                row.delete()
         raise
     with _inside(user, attachment) as row:
         uploading.store(row, extracted)

@@ -9,6 +9,7 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
+from config.pages.page_request import KNOWN, MOST
 from inference.chat import branches, conversations
 from inference.chat.attachments import selection
 from inference.chat.collection import folders, sharing
@@ -18,6 +19,7 @@ from inference.chat.presets import storing
 from inference.chat.presets.storing import PresetContent
 from inference.intake.errors import NotAdmitted
 from inference.models import Attachment, Audience, Conversation, Message, PresetLevel
+from inference.text_extraction import extraction
 from tenants.models import Member, Quota, Tenant, TextLock, User
 from tenants.models.tenant import Sharing, TemporaryChats
 from tenants.rate_limits.admission import Admission
@@ -104,6 +106,22 @@ def test_a_pdf_has_bounds(client: Client, chat: Conversation) -> None:
 )
 def test_a_files_name_is_what_it_looks_like(client: Client, name: str, shown: str) -> None:
     assert attach(client, name, b"words").json()["name"] == shown
+
+
+# Files that keep a process busy -------------------------------------------------------------------
+def test_files_of_some_do_not_take_all_threads_of_pages(client: Client) -> None:
+    places = [extraction._places.acquire(timeout=0) for _ in range(MOST + 1)]
+    try:
+        began = time.monotonic()
+        refused = attach(client, "notes.md", b"words")
+        assert (refused.status_code, refused.json()["code"]) == (409, "reading_busy")
+        assert time.monotonic() - began < extraction.PATIENCE_S / 2
+    finally:
+        for _ in range(sum(places)):
+            extraction._places.release()
+    assert sum(places) == extraction.AT_ONCE + extraction.WAITING < KNOWN._most
+    row = Attachment.objects.get()
+    assert client.post(f"/chat/attachments/{row.pk}/end/").json()["name"] == "notes.md"
 
 
 # A person who was shut out ------------------------------------------------------------------------
