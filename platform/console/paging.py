@@ -65,7 +65,7 @@ def sorted_rows(rows: QuerySet[Any], order: str, cursor: str) -> QuerySet[Any]:
     last_of_all = True if _may_be_null(keyed) else None
     key = F("sort_key")
     first = key.desc(nulls_last=last_of_all) if down else key.asc(nulls_last=last_of_all)
-    return keyed.order_by(first, "pk")
+    return keyed.order_by(first, "-pk" if down else "pk")
 
 
 def _cursor(value: Any, pk: Any) -> str:
@@ -83,10 +83,11 @@ def _after(rows: QuerySet[Any], cursor: str, *, down: bool) -> Q:
         _refuse_unstorable(value)
     except (ValueError, ValidationError, DecimalException):
         raise Http404 from None
+    later = Q(pk__lt=number) if down else Q(pk__gt=number)
     if value is None or "\0" in cursor:
-        return Q(sort_key__isnull=True, pk__gt=number)
+        return Q(sort_key__isnull=True) & later
     beyond = Q(sort_key__lt=value) if down else Q(sort_key__gt=value)
-    behind = beyond | Q(sort_key=value, pk__gt=number)
+    behind = beyond | (Q(sort_key=value) & later)
     if _may_be_null(rows):
         return behind | Q(sort_key__isnull=True)
     # The bound on the key alone lets PostgreSQL begin in an index.

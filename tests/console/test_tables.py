@@ -24,7 +24,8 @@ from console.evaluations import evaluations, task_sets
 from console.evaluations import policies as policy_evaluations
 from console.jobs import pages as jobs
 from console.knowledge import pages as knowledge
-from console.limits import prices, quotas, reconciliations
+from console.limits import prices, quotas, reconciliations, refusals
+from console.notices import deliveries as deliveries_of_notices
 from console.people import members, teams
 from console.privacy import deletions, legal_holds
 from console.prompts import templates
@@ -34,9 +35,11 @@ from console.tables import Table, cell
 from console.tenants import tenant_list
 from inference.models import Contest, ModelAlias
 from tenants.models import ApiKey, Member, Price, Quota, Team, Tenant, User
+from tenants.notices.trial import send_test
 from tests.console.conftest import SignIn
 from tests.console.furnished import furnish
 from tests.inference.decisions.made import decided
+from tests.tenants.notices.conftest import new_target
 
 TEAMS, KEYS = "/console/t/acme/teams/", "/console/t/acme/keys/"
 INSIDE: dict[str, Table] = {
@@ -58,6 +61,8 @@ INSIDE: dict[str, Table] = {
     "adapters/": adapters.ADAPTERS,
     "actions/": actions.ACTIONS,
     "actions/calls/": actions.CALLS,
+    "refusals/": refusals.REFUSALS,
+    "notices/deliveries/": deliveries_of_notices.DELIVERIES,
     "decisions/reviews/": reviews.REVIEWS,
     "decisions/contests/": contests.CONTESTS,
     "deletions/": deletions.DELETIONS,
@@ -70,6 +75,7 @@ OF_PLATFORM: dict[str, Table] = {
     "versions/": registry.VERSIONS,
     "reconciliation/": reconciliations.NIGHTS,
     "prices/": prices.PRICES,
+    "refusals/": refusals.ALL_REFUSALS,
     "deletions/": deletions.ALL_DELETIONS,
     "holds/": legal_holds.ALL_HOLDS,
 }
@@ -135,8 +141,10 @@ def test_a_sum_is_an_order_too_and_a_search_stays_in_its_tenant(
 
 
 def _asked_of_people(alice: Member) -> None:
-    """A review with its contest, a deletion request and a hold."""
+    """A review with its contest, a deletion request, a hold and a notice."""
     tenant = alice.tenant
+    target, _secret = new_target(tenant, "https://hooks.example.com/")
+    send_test(target, by=alice.actor)
     Contest.begin(decided(tenant), "It was me", by="key:x")
     deletion.ask(tenant.id, alice.subject_id, by=alice.actor)
     ends = datetime.now(UTC) + timedelta(days=1)

@@ -11,8 +11,8 @@ from django.utils.translation import gettext_lazy as _
 
 from console.authorization import ConsoleRequest, TenantRequest, operators_only, permitted
 from console.forms import ConsoleForm, MomentField
-from console.paging import page
 from console.quota_lines import QuotaLine
+from console.tables import Column, Table
 from console.trail.actors import Actors, actors_named
 from tenants.models import Refusal
 from tenants.models.refusal import RefusedBy
@@ -34,6 +34,25 @@ class RefusalFilter(ConsoleForm):
     )
     since = MomentField(label=_("From"))
     until = MomentField(label=_("To"))
+
+
+_LAST = Column(_("Last"), "last_at", "last_at")
+_COLUMNS = {
+    "tier": Column(_("Refused by"), lambda row: row.get_tier_display(), "tier"),
+    "caller": Column(_("Caller"), "actor", "actor"),
+    "model": Column(_("Model"), "model", file_only=True),
+    "route": Column(_("Route"), "route", "route"),
+    "limit": Column(_("Limit"), "limit", "limit", numbers=True),
+    "used": Column(_("Used"), "used", file_only=True),
+    "times": Column(_("Times"), "count", "count", numbers=True),
+    "id": Column(_("Id"), "public_id", file_only=True),
+}
+REFUSALS = Table("refusals", {"last": _LAST, **_COLUMNS}, order="-last")
+ALL_REFUSALS = Table(
+    "all-refusals",
+    {"last": _LAST, "tenant": Column(_("Tenant"), "tenant.name", "tenant__name"), **_COLUMNS},
+    order="-last",
+)
 
 
 @permitted(Permission.VIEW_LIMITS)
@@ -70,13 +89,16 @@ def _search(request: ConsoleRequest) -> HttpResponse:
 def _list(request: ConsoleRequest) -> HttpResponse:
     form = RefusalFilter(request.GET)
     rows = _filtered(request, form) if form.is_valid() else Refusal.objects.none()
-    shown = page(rows, "last_at", request.GET.get("cursor", ""))
+    table = REFUSALS if request.tenant else ALL_REFUSALS
+    if file := table.file(request, rows):
+        return file
+    shown = table.shown(request, rows)
     actors = Actors.among([row.actor for row in shown.rows], request.tenant)
     context = {
         "form": form,
-        "page": shown,
+        "table": shown,
         "lines": [(row, actors.name(row.actor)) for row in shown.rows],
-        "filtered": any(form.cleaned_data.values()) if form.is_valid() else True,
+        "filtered": form.is_set,
     }
     return render(request, "console/refusals/page.html", context)
 

@@ -8,26 +8,40 @@ from django.db.models import QuerySet
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from console.authorization import ConsoleRequest, operators_only, permitted
 from console.paging import page
 from console.post_only import require_POST
 from console.reported_acts import report_and_leave
+from console.tables import Column, Table
 from tenants.models import Notice, NoticeState, NoticeTarget
 from tenants.notices.events import EVENTS
 from tenants.roles import Permission
 
+DELIVERIES = Table(
+    "deliveries",
+    {
+        "event": Column(gettext_lazy("Event"), "event", "event"),
+        "id": Column(gettext_lazy("Id"), "pk", file_only=True),
+        "target": Column(gettext_lazy("Target"), "target.name", "target__name"),
+        "state": Column(gettext_lazy("State"), lambda row: row.get_state_display(), "state"),
+        "answer": Column(gettext_lazy("Answer"), "status", "status"),
+        "reason": Column(gettext_lazy("Reason"), "reason", file_only=True),
+        "tries": Column(gettext_lazy("Tries"), "attempts", "attempts", numbers=True),
+        "time": Column(gettext_lazy("Time"), "latest_ms", numbers=True),
+        "created": Column(gettext_lazy("Created"), "created_at", "created_at"),
+    },
+    order="-created",
+)
+
 
 def _list(request: ConsoleRequest) -> HttpResponse:
     """List deliveries: `?state=`, `?event=`, `?target=`, or `?id=` of one, as the header has it."""
-    rows = Notice.objects.to_targets_of(request.tenant)
+    rows = _filtered(request, Notice.objects.to_targets_of(request.tenant))
     targets = NoticeTarget.objects.of(request.tenant)
-    shown = page(_filtered(request, rows), "created_at", request.GET.get("cursor", ""))
-    return render(
-        request,
-        "console/notices/deliveries.html",
-        {"page": shown, "targets": targets, **_filter_context(request)},
-    )
+    shown = {"targets": targets, **_filter_context(request)}
+    return DELIVERIES.page(request, rows, "console/notices/deliveries.html", **shown)
 
 
 def _mails(request: ConsoleRequest) -> HttpResponse:

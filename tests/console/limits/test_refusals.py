@@ -13,7 +13,7 @@ from tenants.models import Member, Quota, Refusal, Tenant, User
 from tests.console.conftest import SignIn
 
 FIRST: dict[str, str] = {}
-LATER = {"cursor": f"2026-01-31T08:00:00+00:00~{UUID(int=1)}"}
+LATER = {"cursor": f"=2026-01-31T08:00:00+00:00~{UUID(int=1)}"}
 
 
 @pytest.mark.parametrize("query", [FIRST, LATER])
