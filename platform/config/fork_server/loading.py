@@ -4,6 +4,7 @@ import gc
 import importlib
 import os
 from collections.abc import Iterator
+from typing import Any
 
 # None may start a thread, open a connection or draw a number that two processes must not share:
 # tests/config/fork_server/test_loading.py.
@@ -23,6 +24,8 @@ _MODULES = (
     "config.urls",
     "config.http.bounded_http",
     "config.asgi",
+    "config.metrics.listener",
+    "config.metrics.celery_tasks",
 )
 
 
@@ -36,7 +39,26 @@ def set_up() -> None:
 
 
 def the_rest() -> Iterator[None]:
-    """Load the other modules, and yield after each."""
+    """Load the other modules, migrations and static files, and yield after each step."""
     for name in _MODULES:
         importlib.import_module(name)
         yield
+    _load_migrations()
+    yield
+    _load_static_files()
+    yield
+
+
+def _load_migrations() -> None:
+    """Import them: each process that serves requests compares them with the tables."""
+    from django.db.migrations.loader import MigrationLoader
+
+    MigrationLoader(None)
+
+
+def _load_static_files() -> None:
+    """Hash and compress the files that web processes have in memory."""
+    from django.contrib.staticfiles.storage import staticfiles_storage
+
+    files: Any = staticfiles_storage
+    assert files.by_name

@@ -79,16 +79,19 @@ class Processes:
     async def start(self) -> None:
         """Start all but the workers of engines (workers.py)."""
         options = self._options
-        if options.has("jobs"):
-            scraped = self._targets.variables("jobs", "jobs")
-            self._celery("jobs", scraped, celery_process.jobs())
-            self._celery("beat", {}, celery_process.beat())
         starts = list[Coroutine[Any, Any, None]]()
         if options.has("web"):
             starts += map(self._web, range(1, options.web_processes + 1))
         if options.grpc_port:
             starts.append(self._grpc(options.grpc_port))
+        if options.has("jobs"):
+            starts.append(self._jobs_and_beat())
         await run_concurrently(*starts)
+
+    async def _jobs_and_beat(self) -> None:
+        scraped = self._targets.variables("jobs", "jobs")
+        self._celery("jobs", scraped, celery_process.jobs())
+        self._celery("beat", {}, celery_process.beat())
 
     async def keep_backups(self, superusers_url: str) -> None:
         """Start the process that backs the embedded PostgreSQL up; it stops with that.
