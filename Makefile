@@ -7,7 +7,7 @@ WORKERS ?= 3
 PYTEST := $(PY) -m pytest -n $(WORKERS) --dist loadscope --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help run drill test coverage check check-types check-rest bench bench-check stubs manage servers postgres isolation soak soak-models mutants test-vllm test-models test-ansible image
+.PHONY: help run drill test coverage check check-types check-rest bench bench-check stubs screenshots manage servers postgres isolation soak soak-models mutants test-vllm test-models test-ansible image
 
 help:
 	@echo 'make run                start Forebay on http://localhost:8000 (Ctrl-C stops it)'
@@ -27,6 +27,7 @@ help:
 	@echo 'make test-models        the trainer with real PyTorch and a real engine (1.3 GB, minutes)'
 	@echo 'make test-ansible       the Ansible collection against machines of namespaces (as root, half an hour)'
 	@echo 'make image              the container image forebay:VERSION, and its bill of materials in var/'
+	@echo 'make screenshots        the pictures of README and docs, from a platform of its own (Chromium; minutes)'
 	@echo 'make bench              Forebay against the engine alone, LiteLLM and vllm-router'
 	@echo 'make bench-check        did a key ratio fall since the last full run? a few minutes'
 	@echo
@@ -141,6 +142,10 @@ test-ansible: .venv/.dev .venv-ansible/.ready
 # What clients have their own stubs made from is proto/; ours are made anew after a change there.
 stubs: .venv/.dev
 	$(PY) proto/generate.py
+
+# Each picture is looked at before it is committed. tests/docs/test_screenshots.py: pages show these and no others.
+screenshots: .venv/.dev
+	@$(PY) -m docs.screenshots $(ARGS)
 
 # The smaller model of one part is cut out by the trainer.
 bench: .venv/.dev .venv-train/.ready
