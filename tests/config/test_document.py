@@ -113,6 +113,14 @@ def test_bodies_are_closed(document: dict[str, Any]) -> None:
                 assert schema["additionalProperties"] is False, path
 
 
+def test_a_plain_call_needs_no_model(document: dict[str, Any]) -> None:
+    body = document["paths"]["/v1/inference"]["post"]["requestBody"]
+    schema = Draft202012Validator(body["content"]["application/json"]["schema"])
+    assert schema.is_valid({"prompt": "Hi"})
+    assert schema.is_valid({"prompt": "Hi", "model": None})
+    assert not schema.is_valid({"model": "small"})
+
+
 # Errors -------------------------------------------------------------------------------------------
 def kinds(of: type[ApiError]) -> set[type[ApiError]]:
     return {of, *(each for kind in of.__subclasses__() for each in kinds(kind))}

@@ -66,7 +66,7 @@ _OPERATIONS: Operations = {
             "Continue a text, with few parameters",
             {JSON: ref("PlainCompletion")},
             kind=Kind.RUN,
-            body=body(single(PLAIN), ("model", "prompt")),
+            body=body(single(PLAIN), ("prompt",)),
         )
     },
     "/v1/embeddings": {
