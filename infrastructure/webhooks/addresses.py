@@ -8,7 +8,7 @@ metadata service.
 
 import socket
 from collections.abc import Callable
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from urllib.parse import urlsplit
 
 from django.conf import settings
@@ -21,6 +21,11 @@ from infrastructure.url_form import url_problem
 
 LONGEST = 500
 _SECURE = "https"
+# Ways into a site's own networks, which `ipaddress` takes for public ones: IPv4 addresses behind
+# translators (RFC 8215, RFC 2765) or in the old compatible form, site-local ones, segments.
+_INSIDE = tuple(
+    map(ip_network, ("64:ff9b:1::/48", "::ffff:0:0:0/96", "::/96", "fec0::/10", "5f00::/16"))
+)
 
 
 def check(url: str) -> None:
@@ -46,7 +51,8 @@ def refusal_reason(address: str, *, named: bool, secure: bool = True) -> str:
     real = networks.real_address(address)
     if not secure and not real.is_loopback:
         return _("plain http is for hosts of this machine alone")
-    if real.is_global or (named and any(real in each for each in settings.INTERNAL_NETWORKS)):
+    is_public = real.is_global and not any(real in each for each in _INSIDE)
+    if is_public or (named and any(real in each for each in settings.INTERNAL_NETWORKS)):
         return ""
     return _("a private address is for hosts in FOREBAY_ACTION_HOSTS, which the operator names")
 
