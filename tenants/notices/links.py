@@ -47,7 +47,7 @@ def mail_link(url: str) -> bool:
 
 
 def _sent_too_many(link: Link) -> bool:
-    """Counts the mails of a tenant within a day, to this address and in all.
+    """Counts the mails of a tenant on this day of UTC, to this address and in all.
 
     Without Redis nothing is counted.
     """
@@ -58,7 +58,8 @@ def _sent_too_many(link: Link) -> bool:
 
 
 def _is_over(sender: str, most: int) -> bool:
-    key = f"links-mailed:{sha256(sender.encode()).hexdigest()}"
+    day = int(timezone.now().timestamp()) // DAY_S
+    key = f"links-mailed:{day}:{sha256(sender.encode()).hexdigest()}"
     count = int(cache.get(key, 0)) + 1
     cache.set(key, count, DAY_S)
     return count > most
