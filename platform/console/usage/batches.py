@@ -21,8 +21,8 @@ from audit.trail.record import LONGEST_REASON
 from console.account.reauthentication import recently_proven_by_factor
 from console.authorization import ConsoleRequest, TenantRequest, View, operators_only, permitted
 from console.forms import ConsoleForm
-from console.paging import page
 from console.post_only import require_POST
+from console.tables import Column, Table
 from console.usage.usage_pages import streamed
 from inference.batch import actions
 from inference.batch.file_store import FileReader, on_record
@@ -63,11 +63,54 @@ class BatchFilter(forms.Form):
         return Batch.objects.under_way() & batches if self.cleaned_data["under_way"] else batches
 
 
+_CREATED = Column(_("Created"), "created_at", "created_at")
+_REQUESTS = Column(_("Requests"), "endpoint", "endpoint")
+_PROGRESS = Column(_("Progress"), "completed", "completed")
+_UNTIL = Column(_("Until"), "expires_at", "expires_at")
+_STATE = Column(_("State"), lambda batch: batch.get_state_display(), "state")
+_OF_FILES = {
+    "id": Column(_("Id"), "public_id", file_only=True),
+    "failed": Column(_("Failed"), "failed", file_only=True),
+    "total": Column(_("All"), "total", file_only=True),
+    "ended": Column(_("Ended"), "ended_at", file_only=True),
+}
+BATCHES = Table(
+    "batches",
+    {
+        "created": _CREATED,
+        "key": Column(
+            _("Key"), lambda batch: batch.api_key and batch.api_key.name, "api_key__name"
+        ),
+        "requests": _REQUESTS,
+        "progress": _PROGRESS,
+        "until": _UNTIL,
+        "state": _STATE,
+        **_OF_FILES,
+    },
+    order="-created",
+)
+ALL_BATCHES = Table(
+    "all-batches",
+    {
+        "created": _CREATED,
+        "tenant": Column(_("Tenant"), "tenant.name", "tenant__name"),
+        "requests": _REQUESTS,
+        "state": _STATE,
+        "progress": _PROGRESS,
+        "until": _UNTIL,
+        **_OF_FILES,
+    },
+    order="-created",
+)
+
+
 @permitted(Permission.VIEW_REQUESTS)
 def batches(request: TenantRequest) -> HttpResponse:
     rows = request.tenant.batches.select_related("api_key")
-    shown = page(rows, "created_at", request.GET.get("cursor", ""))
-    context = {"page": shown, "moving": any(not batch.is_over for batch in shown.rows)}
+    if file := BATCHES.file(request, rows):
+        return file
+    shown = BATCHES.shown(request, rows)
+    context = {"table": shown, "moving": any(not batch.is_over for batch in shown.rows)}
     return render(request, "console/batches/page.html", context)
 
 
@@ -80,10 +123,12 @@ def batch(request: TenantRequest, batch: UUID) -> HttpResponse:
 def all_batches(request: ConsoleRequest) -> HttpResponse:
     form = BatchFilter(request.GET)
     rows = form.of(Batch.objects.select_related("tenant"))
-    shown = page(rows, "created_at", request.GET.get("cursor", ""))
+    if file := ALL_BATCHES.file(request, rows):
+        return file
+    shown = ALL_BATCHES.shown(request, rows)
     context = {
         "form": form,
-        "page": shown,
+        "table": shown,
         "moving": any(not batch.is_over for batch in shown.rows),
         "windows": _windows(),
     }

@@ -9,6 +9,7 @@ from django.utils import timezone, translation
 from pytest_django.fixtures import Settings
 
 from audit.models import Event
+from console.usage import batches
 from inference.batch import file_store
 from inference.models import Batch, BatchState, File, FilePurpose
 from inference.pool_policy import PoolWindow
@@ -49,6 +50,25 @@ def a_batch(tenant: Tenant, **changes: Any) -> Batch:
 
 def page_of(batch: Batch) -> str:
     return f"{LIST}{batch.pk}/"
+
+
+def test_they_are_sorted_and_exported(
+    bob: Member, globex: Tenant, operator: User, sign_in: SignIn
+) -> None:
+    many, few = a_batch(bob.tenant), a_batch(bob.tenant, completed=1)
+    other = a_batch(globex, completed=5)
+    client, operators = sign_in(bob), sign_in(operator)
+    shown = client.get(LIST, {"sort": "progress"}).context["table"].rows
+    assert [row.pk for row in shown] == [few.pk, many.pk]
+    for sort in batches.BATCHES.sorts:
+        assert len(client.get(LIST, {"sort": f"-{sort}"}).context["table"].rows) == 2
+    for sort in batches.ALL_BATCHES.sorts:
+        rows = operators.get("/console/batches/", {"sort": sort}).context["table"].rows
+        assert len(rows) == 3
+    file = client.get(LIST, {"export": "csv"}).content.decode()
+    assert few.public_id in file
+    assert other.public_id not in file
+    assert other.public_id in operators.get("/console/batches/", {"export": "csv"}).content.decode()
 
 
 def test_their_progress_is_shown(bob: Member, globex: Tenant, sign_in: SignIn) -> None:
