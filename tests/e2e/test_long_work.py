@@ -26,7 +26,7 @@ from tests.e2e.conftest import Mock, Platform, start_mock
 from tests.e2e.test_faults import kill
 from tests.inference.counting import DIARY, GPU_MS, done_again
 
-SECONDS = float(os.environ.get("FOREBAY_TEST_COUNT_S", "24"))  # of work, without its pauses
+SECONDS = float(os.environ.get("FOREBAY_TEST_COUNT_S", "30"))  # of work, without its pauses
 ROUNDS = max(1, int(SECONDS / 360))
 IN_A_HURRY = 10 if SECONDS > 60 else 3  # requests that take its slot, in each round
 STEP_S = 0.15
