@@ -1,6 +1,7 @@
 """Every picture that README and docs show is one that `make screenshots` takes."""
 
 import re
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -22,10 +23,15 @@ def test_pages_show_the_pictures_that_the_command_takes_and_no_others() -> None:
 
 def test_they_are_there_in_one_size_and_small() -> None:
     assert {path.resolve() for path in FOLDER.glob("*.png")} == FILES
-    assert {Image.open(path).size for path in FILES} == {(WIDTH, HEIGHT)}
+    assert {size_of(path) for path in FILES} == {(WIDTH, HEIGHT)}
     sizes = [path.stat().st_size for path in FILES]
     assert max(sizes) <= MOST_BYTES
     assert sum(sizes) <= MOST_BYTES_TOGETHER
+
+
+def size_of(path: Path) -> tuple[int, int]:
+    with Image.open(path) as picture:
+        return picture.size
 
 
 def test_the_chinese_readme_shows_pages_in_chinese() -> None:
