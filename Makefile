@@ -87,7 +87,7 @@ soak: .venv/.dev .venv-train/.ready
 		FOREBAY_TEST_BATCH_LINES=50000 FOREBAY_TEST_SILENCE_S=16 FOREBAY_TEST_COUNT_S=3600 FOREBAY_TEST_LOAD_S=1200 FOREBAY_TEST_UPGRADE=1 FOREBAY_TEST_ISOLATION=1 \
 		FOREBAY_TEST_RESTARTS=10 FOREBAY_TEST_STARTS=1 FOREBAY_TEST_CONTAINERS=1 FOREBAY_TEST_COMPOSE=1 FOREBAY_TEST_WHEEL=1 FOREBAY_TEST_NODE=1 FOREBAY_TEST_FRAMEWORKS=1 FOREBAY_TEST_SENTENCES=1 FOREBAY_TEST_PROMETHEUS=150 \
 		$(PYTEST) tests/e2e tests/trainer tests/hosts tests/drills tests/config/backup tests/upgrades tests/deploy tests/isolation/test_matrix.py tests/audit/verification/test_tampering.py tests/console/api/test_schemathesis.py \
-		tests/console/account/test_lockout.py tests/console/test_accessibility.py tests/console/test_browser.py tests/console/test_tabler_look.py tests/supervisor tests/tenants/quotas/test_quota_ledger_model.py \
+		tests/console/account/test_lockout.py tests/console/test_accessibility.py tests/console/test_browser.py tests/console/test_chat_files.py tests/console/test_tabler_look.py tests/supervisor tests/tenants/quotas/test_quota_ledger_model.py \
 		tests/tenants/rate_limits/test_admission_model.py tests/inference/queue/test_fair_queue_model.py tests/inference/batch tests/inference/jobs/test_killed.py tests/inference/api/dialogues/test_killed.py tests/inference/api/dialogues/test_demo.py tests/inference/chat/test_browser.py \
 		tests/inference/api/test_residency.py::test_nothing_leaves_while_everything_here_fails tests/inference/api/test_timing.py tests/inference/api/test_schemathesis.py --ignore tests/trainer/test_real_model.py --timeout 18000 $(ARGS)
 
