@@ -26,7 +26,8 @@ MOST_VIEWS = 60  # a minute, of one address
 @never_cache
 @require_GET
 def shared(request: HttpRequest, token: str) -> HttpResponse:
-    if _too_many(_address(request)):
+    address = _address(request)  # "" behind a socket file whose proxy is not named
+    if address and _too_many(address):
         return render(request, "429.html", status=429)
     user = request.user if request.user.is_authenticated else None
     if user and duty(request.session, user):

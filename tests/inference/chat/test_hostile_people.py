@@ -9,7 +9,8 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from config.pages.page_request import KNOWN, MOST
+from config.pages.page_request import KNOWN
+from config.pages.turns import MOST
 from inference.chat import branches, conversations
 from inference.chat.attachments import selection
 from inference.chat.collection import folders, sharing
