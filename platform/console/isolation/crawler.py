@@ -166,7 +166,8 @@ def _in_api(path: str, need: Any, caller: ProofCaller, place: str) -> frozenset[
     if "<slug:tenant>" in path and (place == FOREIGN or not caller.inside):
         return HIDDEN
     if need is Who.ANYBODY:
-        return HIDDEN if place == CROSSED else IN  # everybody has what is their own
+        # Everybody has what is their own; those who are in no tenant are asked in which.
+        return HIDDEN if place == CROSSED and caller.inside else IN
     allowed = caller.name == OPERATOR if need is Who.OPERATOR else need in caller.permissions
     return (IN if place == OWN else HIDDEN) if allowed else DENIED
 
