@@ -34,7 +34,6 @@ _TIERS = {
     "stored": "this tenant's {limit} bytes stored per day do not suffice for this request now",
     "key_readers": "this API key reads {used} streams at once; {limit} is the most",
     "readers": "this tenant reads {used} streams at once; {limit} is the most",
-    "quota": "this request does not fit into the quota of {limit}, of which {used} are used",
 }
 _OF_BYTES = ("bytes", "stored")
 

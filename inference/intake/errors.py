@@ -7,7 +7,10 @@ from tenants.rate_limits.admission import Admission
 
 
 class NotAdmitted(Exception):
-    """A limit or a quota refuses it. `message` is set where the figures do not explain it."""
+    """A limit or a quota refuses it.
+
+    `message` is set for each quota, and where the figures of a limit do not explain it.
+    """
 
     def __init__(self, admission: Admission, message: str = "") -> None:
         super().__init__(admission.tier)

@@ -130,10 +130,6 @@ class Table:
             return rows
         return rows.filter(reduce(or_, (Q(**{f"{name}__icontains": text}) for name in self.search)))
 
-    @property
-    def _shown_columns(self) -> list[str]:
-        return [name for name, column in self.columns.items() if not column.file_only]
-
     def _search(self, request: ConsoleRequest) -> str:
         return request.GET.get("q", "").replace("\0", "").strip()[:LONGEST_SEARCH]
 

@@ -19,7 +19,6 @@ _NEXT = """
     select * from audit_event
     where (xid, id) > (%s, %s) and xid < %s and action = any(%s)
     order by xid, id limit %s"""
-_PRIVATE = ("session.new_device", "password.changed", "factor.added", "factor.removed")
 
 
 def follow() -> None:
@@ -60,5 +59,5 @@ def announce_act(act: Event) -> None:
         tenant_id=act.tenant_id,
         people=rule.people(act),
         facts={"at": at, **{name: act.detail.get(name) for name in rule.facts}},
-        by_mail={"network": act.client_net} if rule.event in _PRIVATE else None,
+        by_mail={"network": act.client_net} if rule.names_network else None,
     )

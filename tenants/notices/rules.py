@@ -22,6 +22,7 @@ class Rule:
     facts: tuple[str, ...] = ()
     applies: Callable[[Event], bool] = lambda act: True
     once: Callable[[Event], str] = lambda act: f"act:{act.id}"  # a recipient hears of it once
+    names_network: bool = False  # to the person alone, by mail
 
 
 def holders(permission: P, tenant_id: UUID | None) -> list[User]:
@@ -105,6 +106,10 @@ def _of_person(act: Event) -> str:
     return f"{act.action}:{act.xid}"
 
 
+def _of_account(event: str) -> Rule:
+    return Rule(event, _concerned, once=_of_person, names_network=True)
+
+
 _RAISE = ("raise", "quota", "amount", "unit", "window", "expires_at")
 _HOLD = ("hold", "expires_at")
 _DELETION = ("request", "mode", "due_at")
@@ -133,10 +138,11 @@ RULES: dict[str, Rule] = {
         _concerned,
         applies=lambda act: bool(act.detail.get("new_device")),
         once=_of_person,
+        names_network=True,
     ),
-    Action.PASSWORD_CHANGE: Rule("password.changed", _concerned, once=_of_person),
-    Action.MFA_ADD: Rule("factor.added", _concerned, once=_of_person),
-    Action.MFA_REMOVE: Rule("factor.removed", _concerned, once=_of_person),
+    Action.PASSWORD_CHANGE: _of_account("password.changed"),
+    Action.MFA_ADD: _of_account("factor.added"),
+    Action.MFA_REMOVE: _of_account("factor.removed"),
     Action.LINK_USE: Rule("invitation.accepted", _who_invited, applies=_is_invitation_used),
     Action.CONTEST_OPEN: Rule("contest.opened", _REVIEWS, ("contest", "decision", "due_at")),
     Action.CONTEST_LATE: Rule("contest.late", _REVIEWS, ("contest", "decision", "due_at")),

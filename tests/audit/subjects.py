@@ -6,7 +6,6 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
-import msgspec
 import orjson
 from django.conf import settings
 from django.db import connection
@@ -17,7 +16,7 @@ from audit.models import DataKey, Event, Export, Payload
 from inference.chat import conversations
 from inference.chat.conversations import message_aad
 from inference.models import Author, Completion, Conversation, Message, StoredResponse
-from inference.order import Order, Stored
+from inference.order import Order, Stored, unpacked
 from inference.queue.client import client
 from inference.record import statements
 from inference.record.statements import Outcome
@@ -187,10 +186,7 @@ def untouched(subject: Subject) -> bool:
     rows = Payload.objects.filter(
         tenant_id=subject.tenant.id, data_key_id=cipher.key_id, field="request"
     )
-    words = [
-        msgspec.msgpack.decode(cipher.decrypt(bytes(p.ciphertext), _place(p)))[12].decode()
-        for p in rows
-    ]
+    words = [unpacked(cipher.decrypt(bytes(p.ciphertext), _place(p))).body.decode() for p in rows]
     return bool(left["keys"] == 1 and words and all(subject.word in word for word in words))
 
 

@@ -14,7 +14,7 @@ from inference.engines.transport.session import EngineSession
 from inference.order import Order
 from inference.record.work_units import WorkUnits
 from inference.worker import handlers
-from inference.worker.handlers.stepwise import Job
+from inference.worker.handlers.stepwise import StepwiseHandler
 from tests.inference.orders import an_order
 
 COUNT = WorkClass(
@@ -29,7 +29,7 @@ GPU_MS = 1_500  # of each step
 DIARY = "FOREBAY_TEST_COUNT_DIARY"  # a file; without it, lines are in `lines`
 
 
-class Counting(Job):
+class Counting(StepwiseHandler):
     """Its request says how many `steps` of `step_s` seconds; step `breaks` fails.
 
     Without `tokens` a step takes GPU time alone.

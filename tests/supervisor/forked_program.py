@@ -5,6 +5,7 @@ import os
 import random
 import sys
 import threading
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import suppress
@@ -32,6 +33,8 @@ def itself() -> dict[str, object]:
         "port": settings.METRICS_PORT,
         "databases": sorted(connections),
         "user": connections["default"].settings_dict["USER"],
+        "variables": sorted({*os.environ} - {"SPT_NOENV", "LC_CTYPE"}),
+        "zone": time.strftime("%Z"),
         "leftover": "ONLY_OF_THE_FIRST" in os.environ,
         "random": [random.random(), uuid.uuid4().hex],
         "threads": threading.active_count(),

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from config.environment import PROJECT
+from config.supervisor import forking
 from config.supervisor.child import Child, Stage
 from config.supervisor.forking import ForkedProcess
 from config.supervisor.home import Home
@@ -38,11 +39,15 @@ def keeper(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Keeper]:
         places.delenv(name)
     places.setenv("ONLY_OF_THE_FIRST", "yes")
     keeper = Keeper(home, OwnProcesses(home))
-    keeper.begin_forking({**PLACES, "FOREBAY_HOME": str(home.root)})
+    assert asyncio.run(_begun(keeper, home))
     places.undo()
-    asyncio.run(keeper.forks.loaded())
     yield keeper
     asyncio.run(keeper.stop())
+
+
+async def _begun(keeper: Keeper, home: Home) -> bool:
+    keeper.begin_forking({**PLACES, "FOREBAY_HOME": str(home.root)})
+    return await keeper.forks.loaded()
 
 
 @pytest.fixture
@@ -123,39 +128,44 @@ def test_what_others_leave_behind_does_not_become_ours(
         assert int(parent.read()) != os.getpid()
 
 
-def test_without_the_fork_server_a_process_starts_by_itself(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_without_the_fork_server_a_process_starts_by_itself(tmp_path: Path) -> None:
     home = Home(tmp_path / "home")
     home.take()
     keeper = Keeper(home, OwnProcesses(home))
     keeper.begin_forking({**PLACES, "FOREBAY_HOME": str(home.root)})
     (server,) = keeper._children
     server.send(signal.SIGKILL)
-    asyncio.run(server.ended())
-    asyncio.run(keeper.forks.loaded())
-    for _ in range(2):
-        child = _child(keeper, 5, {**PLACES, "FOREBAY_HOME": str(tmp_path)}, is_forked=True)
-        child.spawn()
-        assert not isinstance(child._process, ForkedProcess)
-        assert asyncio.run(child.ended()) == 5, child.last_lines(20)
-    asyncio.run(keeper.stop())
+    assert not await keeper.forks.loaded()
+    child = await _ended(keeper, home)
+    assert not isinstance(child._process, ForkedProcess)
+    await keeper.stop()
 
 
-def test_one_that_dies_later_is_noticed_once(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+async def test_a_fork_server_that_dies_or_hangs_is_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
+    monkeypatch.setattr(forking, "_ANSWER_S", 0.3)
+    monkeypatch.setattr("config.supervisor.keeper.LONGEST_PAUSE", 0.1)
     home = Home(tmp_path / "home")
     home.take()
     keeper = Keeper(home, OwnProcesses(home))
-    keeper.begin_forking({**PLACES, "FOREBAY_HOME": str(home.root)})
-    asyncio.run(keeper.forks.loaded())
+    assert await _begun(keeper, home)
     (server,) = keeper._children
-    server.send(signal.SIGKILL)
-    asyncio.run(server.ended())
-    for _ in range(2):
-        child = _child(keeper, 5, {**PLACES, "FOREBAY_HOME": str(tmp_path)}, is_forked=True)
-        child.spawn()
-        assert asyncio.run(child.ended()) == 5, child.last_lines(20)
+    first = server.pid
+    server.send(signal.SIGSTOP)
+    assert not isinstance((await _ended(keeper, home))._process, ForkedProcess)
+    assert not isinstance((await _ended(keeper, home))._process, ForkedProcess)
     assert caplog.text.count("processes start by themselves") == 1
-    asyncio.run(keeper.stop())
+    server.send(signal.SIGCONT)  # its link has ended
+    async with asyncio.timeout(30):
+        while not isinstance((await _ended(keeper, home))._process, ForkedProcess):
+            await asyncio.sleep(0.2)
+    assert server.pid != first
+    await keeper.stop()
+
+
+async def _ended(keeper: Keeper, home: Home) -> Child:
+    child = _child(keeper, 5, {**PLACES, "FOREBAY_HOME": str(home.root)}, is_forked=True)
+    child.spawn()
+    assert await child.ended() == 5, child.last_lines(20)
+    return child

@@ -20,7 +20,7 @@ from inference.evaluation.results import AnswerResult, ChoiceResult, SideResults
 from inference.models import TaskSet
 from inference.models.evaluation import note_progress
 from inference.record.work_units import WorkUnits
-from inference.worker.handlers.stepwise import Job
+from inference.worker.handlers.stepwise import StepwiseHandler
 from inference.worker.run.run import Run
 from tenants.scope import tenant_scope
 
@@ -36,7 +36,7 @@ class Progress(msgspec.Struct):
     at: int = 0
 
 
-class Evaluation(Job):
+class Evaluation(StepwiseHandler):
     """One side of an evaluation."""
 
     when_broken = "the evaluation could not be processed"

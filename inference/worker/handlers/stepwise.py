@@ -18,7 +18,7 @@ from inference.worker.run.state import ParksHere
 MOST = 2**31 - 1  # tokens that a row of usage can hold
 
 
-class Job(Handler):
+class StepwiseHandler(Handler):
     """A handler of a class with `checkpoints`. A subclass defines the step.
 
     After each step its state is durable. The work goes on from there after a crash, when a worker
@@ -56,7 +56,11 @@ class Job(Handler):
         """Returns what the client gets, and the audit trail keeps."""
 
     async def kept(self) -> None:
-        """A step is durable. It may be called again for the same step, and not for each."""
+        """Note that the state after a step is durable.
+
+        It is called once more for a step that another worker had finished, and for the last of
+        several steps that became durable together.
+        """
 
     async def work(self, session: EngineSession, writer: Writer) -> None:
         self.resume(self.run.earlier.state)

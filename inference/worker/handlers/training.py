@@ -27,7 +27,7 @@ from inference.models import Job as JobRow
 from inference.pool_policy import Lending
 from inference.record.work_units import WorkUnits
 from inference.stream.writer import Writer
-from inference.worker.handlers.stepwise import Job
+from inference.worker.handlers.stepwise import StepwiseHandler
 from inference.worker.run.run import Run
 from inference.worker.run.state import ParksHere
 from infrastructure.objects.content import Damaged
@@ -37,7 +37,7 @@ ASK_S = 1.0  # between two looks at the job's row
 STOP_AHEAD_MS = 2_000  # before the order's GPU time is used up
 
 
-class Training(Job):
+class Training(StepwiseHandler):
     when_broken = "the job could not be processed"
 
     def __init__(self, run: Run) -> None:

@@ -4,6 +4,6 @@ The supervisor starts it first and asks for each process over a socket (supervis
 forked process becomes the supervisor's own child. `make run` starts faster by it, and the processes
 share the memory of all that is loaded.
 
-__main__   loads, and forks         request    what the supervisor asks for
-loading    the modules, in steps    rebirth    makes a fork what `python -m` would have started
+__main__   loads, and forks         request      what the supervisor asks for
+loading    the modules, in steps    after_fork   makes a fork what `python -m` would have started
 """

@@ -12,7 +12,7 @@ import socket
 
 from setproctitle import getproctitle
 
-from config.fork_server import loading, rebirth
+from config.fork_server import after_fork, loading
 from config.fork_server.request import ForkRequest
 
 LOADED = b"L"
@@ -29,13 +29,17 @@ def main() -> ForkRequest | None:
     loading.set_up()
     link.send(LOADED)
     for _ in loading.the_rest():
-        while link.fileno() >= 0 and select.select([link], [], [], 0)[0]:
+        while link.fileno() >= 0 and _has_request(link):
             if request := _answer(link):
                 return request
     while link.fileno() >= 0:
         if request := _answer(link):
             return request
     return None
+
+
+def _has_request(link: socket.socket) -> bool:
+    return bool(select.select([link], [], [], 0)[0])
 
 
 def _answer(link: socket.socket) -> ForkRequest | None:
@@ -45,31 +49,47 @@ def _answer(link: socket.socket) -> ForkRequest | None:
         link.close()
         return None
     gc.freeze()  # no fork writes to what all of them share
-    if middle := os.fork():
-        for descriptor in descriptors:
-            os.close(descriptor)
+    middle = _forked()
+    if middle == 0:
+        middle = _fork_and_end()
+        link.close()
+        return _begin(middle, *descriptors)
+    for descriptor in descriptors:  # with no process to be had, this is the answer
+        os.close(descriptor)
+    if middle:
         os.waitpid(middle, 0)
+    return None
+
+
+def _forked() -> int | None:
+    """Returns what os.fork does, None where there is no memory or no process to be had."""
+    try:
+        return os.fork()
+    except OSError:
         return None
+
+
+def _fork_and_end() -> int:
+    """Fork a child, in which this returns our pid, and end: orphans go to the supervisor."""
     middle = os.getpid()
-    if os.fork():  # orphans go to the supervisor, which is their reaper
+    if _forked() != 0:
         os._exit(0)
-    link.close()
-    return _begin(middle, *descriptors)
+    return middle
 
 
 def _begin(middle: int, file: int, answer: int, *streams: int) -> ForkRequest:
     request = ForkRequest.read(file)
-    rebirth.come_of_age(request, middle)
-    rebirth.take_streams(streams)
+    after_fork.become_the_supervisors_child(request, middle)
+    after_fork.take_streams(streams)
     try:
         os.write(answer, str(os.getpid()).encode())
     except BrokenPipeError:  # the supervisor has waited too long, and started it another way
         os._exit(1)
     os.close(answer)
-    rebirth.take_over(request)
+    after_fork.take_variables(request)
     return request
 
 
 if __name__ == "__main__" and (request := main()):
-    rebirth.read_settings_again()
+    after_fork.read_settings_again()
     runpy.run_module(request.module, run_name="__main__", alter_sys=True)

@@ -50,6 +50,7 @@ def main() -> None:
         handler = logging.StreamHandler()
         handler.setFormatter(AsJson())
         logging.basicConfig(handlers=[handler])
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # whoever starts us may ignore it
     home = Home(environment.HOME)
     try:
         environment.tell_libraries()

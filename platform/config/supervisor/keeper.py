@@ -83,6 +83,16 @@ class Keeper:
         own = {**variables, **forking.VARIABLES}
         server = self.child("forks", forking.COMMAND, own, stage=Stage.SERVER)
         self.forks.begin(lambda link: self._spawn(server, input=link))
+        self.run_alongside(self._keep_forking(server))
+
+    async def _keep_forking(self, server: Child) -> None:
+        """Start the fork server again when it ends, unless it ends before it has loaded."""
+        while await self.forks.loaded():
+            await server.ended()
+            self.forks.end()
+            say(f"{server.name} {server.how_it_ended()}, processes start by themselves meanwhile")
+            await asyncio.sleep(LONGEST_PAUSE)
+            self.forks.begin(lambda link: self._spawn(server, input=link))
 
     async def run(self, child: Child, *, input: str = "", output: int | None = None) -> None:
         """Run a child to its end, with `input` as its standard input.

@@ -21,6 +21,10 @@ from config.supervisor.scrape_targets import ScrapeTargets
 from config.supervisor.terminal import done
 
 _SEES_ALL = {"FOREBAY_DATABASE_SCOPE": "system"}
+_OF_CELERY = {
+    **_SEES_ALL,
+    "CELERY_SKIP_CHECKS": "1",
+}  # config/celery.py sets it too late for a fork
 
 
 @dataclass(frozen=True)
@@ -152,7 +156,7 @@ class Processes:
         child = self._keeper.child(
             name,
             [sys.executable, "-m", *line],
-            {**self._variables, **_SEES_ALL, **variables},
+            {**self._variables, **_OF_CELERY, **variables},
             stage=Stage.WORK,
             is_watched=True,
             is_forked=True,

@@ -22,7 +22,7 @@ CHIPS = {  # filters that links set; the page shows each with a way to drop it
 MOST_CHOICES = 500  # keys or members offered; a link may name any
 
 
-class RequestFilter(ConsoleForm):
+class RequestFilterForm(ConsoleForm):
     state = forms.ChoiceField(
         label=_("State"), required=False, choices=[("", _("Every state")), *State.choices]
     )

@@ -19,7 +19,7 @@ from audit.actions import Action
 from audit.trail.record import act
 from console.authorization import ConsoleRequest, TenantRequest, permitted, twin_pages
 from console.request_log.export import exported, usage_of
-from console.request_log.filters import RequestFilter
+from console.request_log.filters import RequestFilterForm
 from console.usage.log_links import log_url
 from console.usage.usage_pages import streamed
 from inference.engines import served
@@ -52,14 +52,14 @@ def _page(request: ConsoleRequest) -> HttpResponse:
     refusal = uuid_of(request.GET.get("id", "").strip()) if request.tenant else None
     if request.tenant and refusal and request.tenant.refusals.filter(pk=refusal).exists():
         return redirect("console:refusal", tenant=request.tenant.name, refusal=refusal)
-    form = RequestFilter(request.GET, request.tenant)
+    form = RequestFilterForm(request.GET, request.tenant)
     context = {"presets": _presets(request), "forms": FORMATS}
     return _shown(request, form, _rows_of(request), context)
 
 
 @permitted(Permission.CHAT)
 def own_requests(request: TenantRequest) -> HttpResponse:
-    form = RequestFilter(request.GET, request.tenant, own=True)
+    form = RequestFilterForm(request.GET, request.tenant, own=True)
     return _shown(request, form, own_rows(request), {"is_own": True})
 
 
@@ -76,7 +76,7 @@ def own_rows(request: TenantRequest) -> QuerySet[Completion]:
 
 def _shown(
     request: ConsoleRequest,
-    form: RequestFilter,
+    form: RequestFilterForm,
     rows: QuerySet[Completion],
     more: dict[str, Any],
 ) -> HttpResponse:
@@ -93,7 +93,7 @@ def _shown(
     return render(request, "console/requests/log.html", context)
 
 
-def _hidden(request: ConsoleRequest, form: RequestFilter) -> list[tuple[str, Name, str]]:
+def _hidden(request: ConsoleRequest, form: RequestFilterForm) -> list[tuple[str, Name, str]]:
     """Returns label and value of each filter without a field, and the query without it."""
     rows = []
     for name, label, value in form.hidden:
@@ -105,7 +105,7 @@ def _hidden(request: ConsoleRequest, form: RequestFilter) -> list[tuple[str, Nam
 
 
 def _matching_page(
-    request: ConsoleRequest, form: RequestFilter, rows: QuerySet[Completion]
+    request: ConsoleRequest, form: RequestFilterForm, rows: QuerySet[Completion]
 ) -> RequestPage:
     with_names = rows.select_related(*ROWS)
     try:
@@ -138,7 +138,7 @@ def _presets(request: ConsoleRequest) -> list[Preset]:
 
 def _file(request: ConsoleRequest) -> HttpResponseBase:
     """Record the export and return it. Its bytes are read later, each piece in its own scope."""
-    form, kind = RequestFilter(request.GET, request.tenant), request.GET.get("format", "csv")
+    form, kind = RequestFilterForm(request.GET, request.tenant), request.GET.get("format", "csv")
     if kind not in FORMATS or not form.is_valid():
         raise Http404
     tenant, user_id = request.tenant, request.user.pk

@@ -9,9 +9,10 @@ from uuid import UUID
 
 from django import template
 from django.conf import settings
+from django.core.serializers.json import DjangoJSONEncoder
 from django.db.models import Count, Q
 from django.templatetags.static import static
-from django.utils.html import format_html
+from django.utils.html import format_html, json_script
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import pgettext_lazy
@@ -67,6 +68,16 @@ register.simple_tag(navigation.menu)
 register.simple_tag(navigation.destinations)
 register.simple_tag(navigation.chat_url)
 register.simple_tag(palette)
+
+
+class _CompactJson(DjangoJSONEncoder):
+    item_separator, key_separator = ",", ":"
+
+
+@register.filter
+def compact_json(data: Mapping[str, object], element_id: str) -> SafeString:
+    """Returns Django's `json_script`, without blanks between values."""
+    return json_script(data, element_id, encoder=_CompactJson)
 
 
 @register.filter

@@ -153,7 +153,8 @@ async def test_limits_of_requests_hold_and_others_end_in_the_fallback(
     await promote()
 
     async def refuse(*_: Any) -> Any:
-        raise NotAdmitted(Admission(tier, limit=10, used=10, frees_in_ms=1000, asked=1))
+        admission = Admission(tier, limit=10, used=10, frees_in_ms=1000, asked=1)
+        raise NotAdmitted(admission, message="there is no room")
 
     monkeypatch.setattr(Call, "submit", refuse)
     answer = await decide(client)

@@ -17,10 +17,10 @@ _libc = ctypes.CDLL(None)
 _PR_SET_PDEATHSIG = 1
 
 
-def come_of_age(request: ForkRequest, parent: int) -> None:
-    """Wait for the end of the parent that forked us, and become a child of the supervisor.
+def become_the_supervisors_child(request: ForkRequest, parent: int) -> None:
+    """Wait for the end of the parent that forked us: the kernel then gives us to the supervisor.
 
-    A child of the kernel's own choice ends: the supervisor has died meanwhile.
+    End if it gives us to another process, since the supervisor has died meanwhile.
     """
     os.setsid()
     while os.getppid() == parent:
@@ -38,7 +38,7 @@ def take_streams(streams: Sequence[int]) -> None:
         os.close(stream)
 
 
-def take_over(request: ForkRequest) -> None:
+def take_variables(request: ForkRequest) -> None:
     """Take the variables, the folder and the scheduling of the new process."""
     if request.yields:
         os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
@@ -47,7 +47,8 @@ def take_over(request: ForkRequest) -> None:
     os.environ.clear()
     os.environ.update({"DJANGO_SETTINGS_MODULE": "config.settings", **request.environment})
     sys.argv = [request.module, *request.arguments]
-    setproctitle(" ".join([sys.executable, "-m", *sys.argv]))
+    title = " ".join([sys.executable, "-m", *sys.argv])
+    setproctitle(title.encode("utf-8", "replace").decode())  # of a home that is not in UTF-8, too
     gc.enable()
 
 
@@ -72,4 +73,6 @@ def read_settings_again() -> None:
             del connections[alias]
     connections._settings = None  # type: ignore[attr-defined]
     vars(connections).pop("settings", None)
+    os.environ["TZ"] = settings.TIME_ZONE  # as Django did when it read the settings first
+    time.tzset()
     django.setup(set_prefix=False)  # logging; the apps are loaded
