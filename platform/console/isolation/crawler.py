@@ -166,10 +166,17 @@ def _in_api(path: str, need: Any, caller: ProofCaller, place: str) -> frozenset[
     if "<slug:tenant>" in path and (place == FOREIGN or not caller.inside):
         return HIDDEN
     if need is Who.ANYBODY:
-        # Everybody has what is their own; those who are in no tenant are asked in which.
-        return HIDDEN if place == CROSSED and caller.inside else IN
+        return _of_others(path) if place == CROSSED else IN
     allowed = caller.name == OPERATOR if need is Who.OPERATOR else need in caller.permissions
     return (IN if place == OWN else HIDDEN) if allowed else DENIED
+
+
+def _of_others(path: str) -> frozenset[int]:
+    """Returns the answers where everybody has what is their own.
+
+    Without a tenant in the address, who is in none or in several is asked in which.
+    """
+    return HIDDEN if "<slug:tenant>" in path else HIDDEN | {400}
 
 
 def _endpoint_steps(endpoint: Endpoint, caller: ProofCaller) -> Iterator[Step]:
