@@ -19,7 +19,7 @@ def refused(tier: str, frees_in_ms: int = 1500) -> NotAdmitted:
     admission = Admission(
         tier, 100, 200, frees_in_ms, scope=tier, requests=left, tokens=TierRest(5000, 12, 700)
     )
-    found = NotAdmitted(admission)
+    found = NotAdmitted(admission, "all 100 are used" if tier == RefusedBy.QUOTA else "")
     found.refusal_id = "ref_0123456789abcdef0123456789abcdef"
     return found
 
@@ -65,7 +65,7 @@ def test_a_quota_is_not_to_be_tried_again() -> None:
 )
 def test_a_quota_that_is_too_small_as_a_whole_tells_no_time(unit: str, advice: str) -> None:
     never = Admission("quota", 700, 0, 40_000_000, unit=unit, window="day", asked=1_116)
-    error = limit_reached(NotAdmitted(never))
+    error = limit_reached(NotAdmitted(never, "700 do not suffice"))
     names = {name for name, _value in error.headers()}
     assert not names & {b"retry-after", b"retry-after-ms"}
     assert b"x-should-retry" in names
