@@ -141,6 +141,7 @@ async def test_without_the_fork_server_a_process_starts_by_itself(tmp_path: Path
     await keeper.stop()
 
 
+@pytest.mark.slow(seconds=20)
 async def test_a_fork_server_that_dies_or_hangs_is_replaced(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
