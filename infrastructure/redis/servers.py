@@ -11,9 +11,10 @@ one. A URL whose scheme begins with `rediss` uses TLS, for sentinels too
 reads it before Django's settings are loaded.
 """
 
+import asyncio
 import re
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, cast
 from urllib.parse import parse_qs, quote, unquote, urlsplit
@@ -23,8 +24,11 @@ from infrastructure.redis import without_tracing as without_tracing  # before re
 # isort: split
 import redis
 import redis.asyncio
+import redis.asyncio.retry
 import redis.asyncio.sentinel
+from redis.backoff import NoBackoff
 from redis.cluster import ClusterNode, RedisCluster
+from redis.retry import Retry
 from redis.sentinel import Sentinel, SentinelConnectionPool
 
 from infrastructure.outgoing_tls import redis_options
@@ -79,11 +83,20 @@ class Servers:
 
     @property
     def to_sentinels(self) -> dict[str, Any]:
-        """Options of redis-py for connections to the sentinels."""
+        """Options of redis-py for connections to the sentinels.
+
+        One that does not answer is not asked again: redis-py would try three times more, for
+        seconds, and the others know as well.
+        """
         patience = SENTINEL_PATIENCE_S
         options: dict[str, Any] = {"socket_timeout": patience, "socket_connect_timeout": patience}
-        options |= self.tls
+        options |= {"retry": Retry(NoBackoff(), 0), **self.tls}
         return options | ({"password": self.sentinel_password} if self.sentinel_password else {})
+
+    @property
+    def to_sentinels_on_asyncio(self) -> dict[str, Any]:
+        """The same for clients on asyncio, which have a class of their own for it."""
+        return {**self.to_sentinels, "retry": redis.asyncio.retry.Retry(NoBackoff(), 0)}
 
     @property
     def to_primary(self) -> dict[str, Any]:
@@ -98,15 +111,32 @@ class Servers:
         return f"redis{'s' if self.secure else ''}://{user}{host}:{address.port}"
 
     async def primary(self) -> Address:
-        """Returns the primary's address. Raises redis.RedisError if no sentinel knows one."""
+        """Returns the primary's address. Raises redis.RedisError if no sentinel knows one.
+
+        All sentinels are asked at once: the first of the list may be in a zone that is cut off.
+        """
         if not self.sentinels:
             return self.address
-        sentinels_client = _async_watch(self)
+        questions = [asyncio.ensure_future(self._primary_by(each)) for each in self.sentinels]
         try:
-            return Address(*await sentinels_client.discover_master(self.name))
+            for answer in asyncio.as_completed(questions):
+                try:
+                    return await answer
+                except redis.RedisError as problem:
+                    last = problem
+            raise last
         finally:
-            for sentinel in sentinels_client.sentinels:
-                await sentinel.aclose()
+            for question in questions:
+                question.cancel()
+            await asyncio.gather(*questions, return_exceptions=True)
+
+    async def _primary_by(self, sentinel: Address) -> Address:
+        client = _async_watch(self, [sentinel])
+        try:
+            return Address(*await client.discover_master(self.name))
+        finally:
+            for each in client.sentinels:
+                await each.aclose()
 
 
 def servers(url: str) -> Servers:
@@ -152,8 +182,10 @@ def watch(servers_: Servers) -> Sentinel:
     return Sentinel(servers_.sentinels, sentinel_kwargs=servers_.to_sentinels)  # type: ignore[no-untyped-call]
 
 
-def _async_watch(servers_: Servers) -> redis.asyncio.sentinel.Sentinel:
-    sentinels, options = servers_.sentinels, servers_.to_sentinels
+def _async_watch(
+    servers_: Servers, sentinels: Sequence[Address] = ()
+) -> redis.asyncio.sentinel.Sentinel:
+    sentinels, options = sentinels or servers_.sentinels, servers_.to_sentinels_on_asyncio
     return redis.asyncio.sentinel.Sentinel(sentinels, sentinel_kwargs=options)  # type: ignore[no-untyped-call]
 
 
@@ -212,7 +244,8 @@ def channels_host(url: str) -> dict[str, Any]:
     if not parsed.sentinels:
         return {"address": url, **parsed.tls_options, **parsed.patience}
     sentinels = {"sentinels": list(parsed.sentinels), "master_name": parsed.name}
-    return {**sentinels, "sentinel_kwargs": parsed.to_sentinels, **parsed.to_primary, **PATIENCE}
+    options = {"sentinel_kwargs": parsed.to_sentinels_on_asyncio, **PATIENCE}
+    return {**sentinels, **options, **parsed.to_primary}
 
 
 class Broker(NamedTuple):
