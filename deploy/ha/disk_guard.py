@@ -20,7 +20,7 @@ import yaml
 LEAST_SHARE = 0.02  # of a disk that must be free
 LEAST_BYTES = 1 << 30  # is enough on a large one
 LOOK_EVERY_S = 5.0
-REST_S = 600.0  # between two moves: where the other disks are full too, moving on helps nobody
+REST_S = 120.0  # between two moves: where the other disks are full too, moving on helps nobody
 _PATIENCE_S = 60.0  # a switch-over waits for PostgreSQL to stop
 _FAILURES = (OSError, HTTPException, ValueError, LookupError)  # Patroni starts, or is away
 
