@@ -46,7 +46,7 @@ _REQUESTS = """
 
 @dataclass(slots=True)
 class Effort:
-    """What a page took: its statements, what PostgreSQL read for them, and milliseconds."""
+    """The cost of a page: statements, what PostgreSQL read for them, and milliseconds."""
 
     page: str
     statements: int

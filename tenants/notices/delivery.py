@@ -183,8 +183,8 @@ def settle(notice: Notice, at: datetime, outcome: Outcome) -> None:
     if not outcome.reason:
         notice.end(NoticeState.SENT)
         return
-    asked = timedelta(seconds=min(outcome.wait_s, LONGEST_PAUSE_S))
-    next_at = timezone.now() + max(pause(notice.attempts + 1), asked)
+    receivers_pause = timedelta(seconds=min(outcome.wait_s, LONGEST_PAUSE_S))
+    next_at = timezone.now() + max(pause(notice.attempts + 1), receivers_pause)
     if outcome.reason == "no_mail_server":
         notice.end(NoticeState.SKIPPED, outcome.reason)
     elif outcome.final or next_at > notice.began_at + GIVES_UP_AFTER:

@@ -20,7 +20,7 @@ pytestmark = [
 
 @pytest.fixture
 def messages(page: Page) -> list[dict[str, Any]]:
-    """What the page sends over its socket, but for pings."""
+    """Messages that the page sends over its socket, without pings."""
     messages: list[dict[str, Any]] = []
 
     def note(text: str | bytes) -> None:

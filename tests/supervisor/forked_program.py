@@ -9,6 +9,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
 
 from django.conf import settings
 from django.db import connections
@@ -41,7 +42,7 @@ def itself() -> dict[str, object]:
         "descriptors": [*descriptors()],
         "input": sys.stdin.read(),
         "scheduler": os.sched_getscheduler(0),
-        "title": open("/proc/self/cmdline").read(),  # noqa: PTH123, SIM115
+        "title": Path("/proc/self/cmdline").read_text(),
     }
 
 

@@ -14,7 +14,7 @@ ROUTE = "chat"
 def charge(request: HttpRequest, member: Member, size: int) -> None:
     """Raises NotAdmitted."""
     if context := context_if_any(request):
-        address = client_ip(request.scope)  # type: ignore[attr-defined]
+        address = client_ip(request.scope)  # type: ignore[attr-defined]  # of an ASGIRequest
         async_to_sync(_charge)(context, member, address, size)
 
 

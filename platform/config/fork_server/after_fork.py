@@ -69,9 +69,9 @@ def read_settings_again() -> None:
         if name.isupper() and value != before.get(name):
             setattr(settings, name, value)
     for alias in [*connections]:
-        if hasattr(connections._connections, alias):  # type: ignore[attr-defined]
+        if hasattr(connections._connections, alias):  # type: ignore[attr-defined]  # not in stubs
             del connections[alias]
-    connections._settings = None  # type: ignore[attr-defined]
+    connections._settings = None  # type: ignore[attr-defined]  # the same: read DATABASES again
     vars(connections).pop("settings", None)
     os.environ["TZ"] = settings.TIME_ZONE  # as Django did when it read the settings first
     time.tzset()

@@ -4,7 +4,6 @@ import gc
 import importlib
 import os
 from collections.abc import Iterator
-from typing import Any
 
 # None may start a thread, open a connection or draw a number that two processes must not share:
 # tests/config/fork_server/test_loading.py.
@@ -58,7 +57,6 @@ def _load_migrations() -> None:
 
 def _load_static_files() -> None:
     """Hash and compress the files that web processes have in memory."""
-    from django.contrib.staticfiles.storage import staticfiles_storage
+    from config.http.hashed_files import served_files
 
-    files: Any = staticfiles_storage
-    assert files.by_name
+    assert served_files().by_name

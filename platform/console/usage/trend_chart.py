@@ -48,8 +48,8 @@ class Chart:
         columns = [
             Column(*row, f"{number * width:.1f}", f"{width:.1f}") for number, row in enumerate(rows)
         ]
-        left, right = _x(0, len(now)), _x(len(now) - 1, len(now))
-        area = f"{left},{HEIGHT} {line} {right},{HEIGHT}"
+        first_x, last_x = _x(0, len(now)), _x(len(now) - 1, len(now))
+        area = f"{first_x},{HEIGHT} {line} {last_x},{HEIGHT}"
         return cls(columns, line, area, _points(filled, highest), highest)
 
 

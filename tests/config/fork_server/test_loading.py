@@ -55,12 +55,12 @@ def test_nothing_that_lives_is_loaded() -> None:
         check=False,
     )
     assert process.returncode == 0, process.stderr
-    left = json.loads(process.stdout)
-    assert left == {
-        "steps": left["steps"],
+    report = json.loads(process.stdout)
+    assert report == {
+        "steps": report["steps"],
         "tasks": 1,
         "sockets": [],
         "connections": [],
         "urls": True,
     }
-    assert left["steps"] > 10
+    assert report["steps"] > 10

@@ -87,7 +87,7 @@ def test_a_failure_is_tried_again_with_the_same_id(
 
 
 @pytest.mark.parametrize(
-    ("asked", "least_s", "most_s"),
+    ("retry_after", "least_s", "most_s"),
     [
         ("120", 110, 125),
         (format_datetime(datetime(2199, 1, 1, tzinfo=UTC), usegmt=True), 14_300, 14_401),
@@ -97,10 +97,10 @@ def test_a_failure_is_tried_again_with_the_same_id(
     ],
 )
 def test_a_receiver_that_asks_for_time_gets_it_within_bounds(
-    asked: str, least_s: int, most_s: int, acme: Tenant, service: Service
+    retry_after: str, least_s: int, most_s: int, acme: Tenant, service: Service
 ) -> None:
     new_target(acme, service.url)
-    service.mode, service.headers = 503, {"Retry-After": asked}
+    service.mode, service.headers = 503, {"Retry-After": retry_after}
     notice = _reach(acme)
     delivery.deliver()
     notice.refresh_from_db()

@@ -128,10 +128,10 @@ def test_files_alone_are_a_question_that_later_ones_and_copies_have(bob: Member)
     assert conversations.title_of(first.conversation) == "a.txt, a.png"
     answer(bob, first, "A letter.")
     later = Send("And now?", "mock", uuid4(), first.conversation.id)
-    asked, _answered = history.inquiry(bob, later).earlier.messages
-    assert asked["content"] == [image, words]
+    question, _answer = history.inquiry(bob, later).earlier.messages
+    assert question["content"] == [image, words]
     copy = branches.fork(first.conversation, first.answer.id)
-    shown, _answer = branch_turns(copy)
+    shown, _answer_shown = branch_turns(copy)
     assert (shown.text, [file.name for file in shown.attachments]) == ("", ["a.txt", "a.png"])
 
 
