@@ -31,6 +31,8 @@ from tests.inference.engine_server import EngineServer
 from tests.inference.vectors.conftest import embedded, ranked
 
 EXAMPLES = int(os.environ.get("FOREBAY_V1_EXAMPLES", "2"))
+# The count of `make soak` takes hours of one core: `-n 2 --dist load` has two parts side by side.
+PARTS = 1 if EXAMPLES < 100 else 8
 PATIENCE_S = 30.0
 BASE, MODEL = "http://forebay", "small"
 UNLIMITED = {"requests_per_minute": 0, "tokens_per_minute": 0, "max_concurrency": 0}
@@ -140,8 +142,13 @@ def _properties(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 @pytest.mark.timeout(0 if EXAMPLES > 10 else 300)
 @pytest.mark.slow(seconds=60)
+@pytest.mark.parametrize("part", range(PARTS))
 async def test_no_answer_is_other_than_described(
-    context: Context, engine: EngineServer, acme: Tenant, monkeypatch: pytest.MonkeyPatch
+    part: int,
+    context: Context,
+    engine: EngineServer,
+    acme: Tenant,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(runner, "LINGER_S", 36_000)  # it stays while examples are made
     monkeypatch.setattr(settings, "BATCHES_UNDER_WAY", 100 * EXAMPLES)  # none of them ends here
@@ -151,17 +158,17 @@ async def test_no_answer_is_other_than_described(
     await in_database(acme.change)(by="test", **UNLIMITED)
     async with await client_of(acme) as client:
         door = Door(client)
-        problems = await asyncio.to_thread(lambda: [*_problems(door)])
+        problems = await asyncio.to_thread(lambda: [*_problems(door, part)])
     assert not problems, "\n".join(problems)
     succeeded = door.statuses.count(200)
     assert succeeded > len(door.statuses) / 20, "nearly all examples are refused"
 
 
-def _problems(door: Door) -> Iterator[str]:
+def _problems(door: Door, part: int) -> Iterator[str]:
     text = Document(ROUTERS).texts["/v1/openapi.json"]
     paths = orjson.loads(text)["paths"]
     operations = [(path, method) for path, item in paths.items() for method in item]
-    for number, (path, method) in enumerate(operations):
+    for number, (path, method) in list(enumerate(operations))[part::PARTS]:
         document = aimed(text, door.places(path))
         operation: Any = schemathesis.openapi.from_dict(document)[path][method]
         for mode in GenerationMode:
