@@ -77,4 +77,4 @@ async def read_in_scope(
 ) -> T:
     """Run what only reads, as `in_scope` does, and again also if its end was cut off."""
     transaction = partial(tenant_scope, tenant_id), partial(work, *args, **kwargs)
-    return await in_request_thread(transact)(*transaction, reads=True)
+    return await in_request_thread(transact)(*transaction, repeatable=True)

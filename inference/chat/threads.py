@@ -19,21 +19,24 @@ T = TypeVar("T")
 
 
 def off_loop(
-    member: Member, look: Callable[P, T], *, reads: bool = False
+    member: Member, look: Callable[P, T], *, repeatable: bool = False
 ) -> Callable[P, Coroutine[Any, Any, T]]:
-    """Run it in a transaction that sees the member's tenant, and in another if that is cut off."""
-    return _scoped(partial(tenant_scope, member.tenant_id, member.user_id), look, reads)
+    """Run it in a transaction that sees the member's tenant, and in another if that is cut off.
+
+    One that is cut off in its commit is done again only if it is `repeatable`.
+    """
+    return _scoped(partial(tenant_scope, member.tenant_id, member.user_id), look, repeatable)
 
 
 def off_loop_for(user: User, look: Callable[P, T]) -> Callable[P, Coroutine[Any, Any, T]]:
     """Run it in a transaction that sees the person's memberships."""
-    return _scoped(partial(person_scope, user.pk), look, reads=False)
+    return _scoped(partial(person_scope, user.pk), look, repeatable=False)
 
 
 def _scoped(
-    scope: Callable[[], AbstractContextManager[None]], look: Callable[P, T], reads: bool
+    scope: Callable[[], AbstractContextManager[None]], look: Callable[P, T], repeatable: bool
 ) -> Callable[P, Coroutine[Any, Any, T]]:
     def scoped(*args: P.args, **kwargs: P.kwargs) -> T:
-        return transact(scope, partial(look, *args, **kwargs), reads=reads)
+        return transact(scope, partial(look, *args, **kwargs), repeatable=repeatable)
 
     return in_request_thread(scoped)

@@ -24,12 +24,13 @@ def transact(
     scope: Callable[[], AbstractContextManager[None]],
     work: Callable[[], T],
     *,
-    reads: bool = False,
+    repeatable: bool = False,
 ) -> T:
     """Do the work inside `scope`, which opens a transaction, until it has been done once.
 
     Nothing stays of a transaction that was cut off before its commit. One that was cut off in its
-    commit may have happened: it is done again only if all it does is read.
+    commit may have happened: it is done again only if it is `repeatable`, as what reads is, or what
+    finds what it has stored.
 
     Raises django.db.OperationalError after FAILOVER_WAIT_S.
     """
@@ -41,7 +42,7 @@ def transact(
                 result = work()
                 commits = True
         except OperationalError as problem:
-            may_have_happened = commits and not reads
+            may_have_happened = commits and not repeatable
             if may_have_happened or not _is_cut_off(problem) or time.monotonic() >= deadline:
                 raise
             time.sleep(PAUSE_S)

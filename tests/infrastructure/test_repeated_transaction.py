@@ -67,7 +67,7 @@ def test_a_commit_in_doubt_is_not_repeated() -> None:
     assert len(tries) == 1
 
 
-def test_a_commit_in_doubt_of_what_only_reads_is() -> None:
+def test_a_commit_in_doubt_of_what_is_repeatable_is() -> None:
     ends = [cut_off_at_its_commit, cut_off_at_its_commit, system_scope]
 
     @contextmanager
@@ -75,7 +75,7 @@ def test_a_commit_in_doubt_of_what_only_reads_is() -> None:
         with ends.pop(0)():
             yield
 
-    assert transact(scope, lambda: value("select 7"), reads=True) == 7
+    assert transact(scope, lambda: value("select 7"), repeatable=True) == 7
     assert ends == []
 
 

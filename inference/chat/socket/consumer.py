@@ -154,13 +154,13 @@ class ChatConsumer(AsyncWebsocketConsumer):
 
     async def _own_answer(self, message_id: UUID) -> Message:
         member = self.chat_session.member
-        return await off_loop(member, own_answer, reads=True)(member, message_id)
+        return await off_loop(member, own_answer, repeatable=True)(member, message_id)
 
     async def _send(self, caller: Caller, send: Request) -> None:
         member, client_ip = self.chat_session.member, self.chat_session.client_ip
         exchange = await sending.submit(self.context, caller, member, send, client_ip)
         assert exchange.answer.completion_id
-        await self._say(await off_loop(member, _started_message, reads=True)(exchange))
+        await self._say(await off_loop(member, _started_message, repeatable=True)(exchange))
         self._follow(exchange.answer.id, exchange.answer.completion_id, 0, exchange.place)
         await tabs.announce(member.id, exchange.conversation.id, self.channel_name)
 
@@ -180,7 +180,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
         followers, person = self.context.limits.followers, self.chat_session.user.pk
         if followers.enter((person, FOLLOWED_PER_PERSON)) is not None:
             raise problems.ChatRefused("too_much")
-        look = off_loop(self.chat_session.member, stored_turn, reads=True)
+        look = off_loop(self.chat_session.member, stored_turn, repeatable=True)
         redis = self.context.redis
         follower = Follower(redis, self._say, look, message_id, completion_id, after, place)
 

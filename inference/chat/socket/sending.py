@@ -99,7 +99,7 @@ def _arrived(task: asyncio.Task[Exchange]) -> None:
 async def _submit(
     context: Context, caller: Caller, member: Member, send: Request, client_ip: str
 ) -> Exchange:
-    look = off_loop(member, exchanges.existing_exchange, reads=True)
+    look = off_loop(member, exchanges.existing_exchange, repeatable=True)
     if existing := await look(member, send):
         return existing
     with counted(caller.tenant_id) as request:
@@ -116,7 +116,7 @@ async def _ask(
     request: Counted,
 ) -> Exchange:
     engine = engine_for(context, caller, send.model, client_ip)
-    inquiry = await off_loop(member, history.inquiry, reads=True)(member, send)
+    inquiry = await off_loop(member, history.inquiry, repeatable=True)(member, send)
     if isinstance(send, Send) and send.attachments:
         fitting.check(engine, send.model, inquiry.earlier, inquiry.question)
     body, left_out = prompt.fitted(inquiry.earlier, inquiry.question, engine, send.max_tokens)
@@ -124,7 +124,7 @@ async def _ask(
     stored: list[Exchange] = []
 
     async def put(completion_id: UUID) -> None:
-        put_now = off_loop(member, exchanges.put)
+        put_now = off_loop(member, exchanges.put, repeatable=True)
         stored.append(await put_now(member, send, completion_id, left_out))
 
     try:
@@ -134,7 +134,8 @@ async def _ask(
         submission = msgspec.structs.replace(submission, claim=claim)
         answer = await intake.submit(context, submission, before_queue=put)
     except KeyTaken:
-        return await off_loop(member, recorded_exchange.exchange)(member, send)
+        stored_by_another = off_loop(member, recorded_exchange.exchange, repeatable=True)
+        return await stored_by_another(member, send)
     except NotAdmitted as refused:
         refused.answer_tokens = _shorter_answer(refused.admission, body["max_tokens"])
         raise

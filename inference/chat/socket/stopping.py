@@ -46,7 +46,7 @@ async def _cancel(context: Context, orders: list[Order]) -> None:
 
 
 async def stop(context: Context, member: Member, completion_id: UUID) -> None:
-    recorded = await off_loop(member, recorded_order, reads=True)(completion_id)
+    recorded = await off_loop(member, recorded_order, repeatable=True)(completion_id)
     if recorded:
         is_open = off_loop(member, Completion.objects.open().filter(pk=completion_id).exists)
         await context.cancellation.insist(recorded[1], is_open)

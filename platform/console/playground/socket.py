@@ -61,7 +61,7 @@ class PlaygroundConsumer(AsyncWebsocketConsumer):
         session = await ChatSession.of(self.scope)
         if session is None:
             return await self.close()
-        may = off_loop(session.member, session.member.may, reads=True)
+        may = off_loop(session.member, session.member.may, repeatable=True)
         if not await may(Permission.USE_PLAYGROUND):
             return await self.close()
         self.session, context = session, self.context

@@ -1,7 +1,8 @@
 """The chat socket of a running platform: answers arrive whole, once, and only where they should."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 from uuid import uuid4
 
@@ -10,6 +11,7 @@ import psycopg
 import pytest
 import redis
 from django.conf import settings
+from psycopg.conninfo import make_conninfo
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from bench.mock_engine.answers import words
@@ -80,6 +82,44 @@ def test_a_message_that_is_sent_again_follows_its_running_answer(
     assert again["answer"]["completion"] == started["answer"]["completion"]
     assert again["answer"]["streaming"]
     assert second.hear_until("end")["finish_reason"] in ("stop", "length")
+
+
+# A commit that is cut off, as by a planned switch-over ------------------------------------------
+CUT_OFF = """
+    create sequence cut_offs;
+    create function cut_off() returns trigger language plpgsql security definer as $$ begin
+        if nextval('cut_offs') = 1 then perform pg_terminate_backend(pg_backend_pid()); end if;
+        return null;
+    end $$;
+    create constraint trigger cut_off after insert on inference_message
+        deferrable initially deferred for each row execute function cut_off()
+"""
+NO_MORE = "drop function cut_off cascade; drop sequence cut_offs"
+
+
+@contextmanager
+def first_commit_cut_off(platform: Platform) -> Iterator[None]:
+    """Inside, the server ends the connection whose commit is the first to store a message."""
+    password = (platform.home / "secrets" / "postgres.password").read_text().strip()
+    dsn = make_conninfo(platform.running()["DATABASE_URL"], user="postgres", password=password)
+    with psycopg.connect(dsn, autocommit=True) as database:
+        database.execute(CUT_OFF)
+        try:
+            yield
+            assert database.execute("select last_value > 1 from cut_offs").fetchone() == (True,)
+        finally:
+            database.execute(NO_MORE)
+
+
+def test_a_message_whose_commit_is_cut_off_is_stored_once(
+    connect: Connect, platform: Platform, engine: Mock
+) -> None:
+    socket, message = connect("bob", "acme"), str(uuid4())
+    with first_commit_cut_off(platform):
+        started = socket.send("once", message=message)
+        assert socket.answer()
+    query = "select count(*) from inference_message where conversation_id = %s"
+    assert rows(platform, query, started["conversation"]["id"]) == [(2,)]
 
 
 # Answers ---------------------------------------------------------------------------------------
