@@ -23,6 +23,7 @@ from tenants.caller import Caller
 from tenants.models import ApiKey
 
 REPLAYED = (b"x-forebay-replayed", b"true")
+FINAL = (b"x-should-retry", b"false")
 TRIES = 3  # more than one only if another request was faster
 
 
@@ -53,6 +54,8 @@ async def _replayed(call: Call, caller: Caller, completion: Completion) -> Repla
     call.request_id, call.has_answer = str(completion.pk), True
     call.headers = [line for line in call.headers if line[0] != TEMPLATE]  # it would be today's
     call.headers.append(REPLAYED)
+    if completion.state == State.FAILED:
+        call.headers.append(FINAL)  # SDKs would ask for the same failure again
     call.tell_answer(answer, completion.queue)
     return answer
 

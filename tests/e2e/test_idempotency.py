@@ -170,6 +170,7 @@ def test_what_broke_off_is_not_run_again(staged: Platform, mock: Mock) -> None:
         ran = mock.state()["requests"]
         again = asking.post(CHAT, json=body(stream=True))
     assert again.status_code == 502
+    assert again.headers["x-should-retry"] == "false"
     assert again.json()["error"]["code"] == "engine_failed"
     assert "runs it anew" in again.json()["error"]["message"]
     assert mock.state()["requests"] == ran

@@ -77,7 +77,7 @@ _WAIT: dict[str, tuple[Schema, str]] = {"retry-after": (INTEGER, "Seconds to wai
 _REFUSED: dict[str, tuple[Schema, str]] = {
     "retry-after-ms": (INTEGER, "Milliseconds to wait."),
     "x-refusal-id": (STRING, "The id under which the tenant's refusals explain it."),
-    "x-should-retry": (BOOLEAN, "false where waiting does not help."),
+    "x-should-retry": (BOOLEAN, "false where asking again does not help."),
 }
 OF_STATUS = {429: _ALWAYS | _WAIT | _REFUSED, 503: _ALWAYS | _WAIT}
 OF_ERRORS = _ALWAYS

@@ -7,10 +7,14 @@ from uuid import UUID, uuid4
 
 import grpc
 import pytest
+from aiohttp import web
 from websockets.asyncio.server import ServerConnection, serve
 
 from config.drills.doors.chat import Chat
 from config.drills.doors.grpc import Grpc
+from config.drills.doors.rest import Hosts, Rest
+from config.drills.load import Refused
+from config.supervisor.ports import find_free
 from inference.api.grpc.stubs.forebay.v1 import inference_pb2 as pb
 
 pytestmark = [pytest.mark.unit, pytest.mark.timeout(60)]
@@ -81,3 +85,56 @@ async def test_a_refused_call_ends_no_call_of_another_client() -> None:
     assert [UUID(each) for each in await slow] == [UUID(answered)]
     await door.close()
     await server.stop(None)
+
+
+# What failed for good --------------------------------------------------------------------------
+FINAL = {"x-should-retry": "false"}
+
+
+async def test_a_failure_that_stays_is_not_asked_for_again() -> None:
+    async def fail(request: web.Request) -> web.Response:
+        headers = FINAL if request.headers["Idempotency-Key"] == "failed" else {}
+        return web.Response(status=502, headers=headers)
+
+    port, app = find_free(), web.Application()
+    app.router.add_post("/v1/chat/completions", fail)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", port).start()
+    door = Rest(Hosts([f"http://127.0.0.1:{port}"], "key"), "mock", stream=True)
+    asked_again = {name: await _asked_again(door, name) for name in ("failed", "away")}
+    await door.close()
+    await runner.cleanup()
+    assert asked_again == {"failed": False, "away": True}
+
+
+class Failing(Servicer):
+    async def _chat(
+        self,
+        message: pb.ChatRequest,
+        context: "grpc.aio.ServicerContext[pb.ChatRequest, pb.ChatResponse]",
+    ) -> pb.ChatResponse:
+        request = dict(context.invocation_metadata() or ())["idempotency-key"]
+        headers = FINAL if request == "failed" else {}
+        trailing = ("grpc-status-details-bin", b""), *headers.items()
+        await context.abort(grpc.StatusCode.UNAVAILABLE, "failed", trailing)
+        raise AssertionError
+
+
+async def test_nor_over_grpc() -> None:
+    server = grpc.aio.server()
+    server.add_generic_rpc_handlers([Failing([])])
+    address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
+    await server.start()
+    door = Grpc([address], "key", "mock")
+    asked_again = {name: await _asked_again(door, name) for name in ("failed", "away")}
+    await door.close()
+    await server.stop(None)
+    assert asked_again == {"failed": False, "away": True}
+
+
+async def _asked_again(door: Rest | Grpc, request: str) -> bool:
+    with pytest.raises(Refused) as refusal:
+        await door.ask(request)
+    assert refusal.value.began
+    return refusal.value.again

@@ -42,9 +42,11 @@ class Grpc:
             answer = await call(message, metadata=metadata, timeout=_LONGEST_S)
         except grpc.aio.AioRpcError as error:
             self._turn_from(address)
-            text, is_final = f"{error.code().name} {error.details()}", error.code() in _FINAL
-            if is_final or _has_details(error):
-                raise Refused(text, began=not is_final, again=not is_final) from None
+            text, is_refused = f"{error.code().name} {error.details()}", error.code() in _FINAL
+            trailing = _trailing(error)
+            if is_refused or "grpc-status-details-bin" in trailing:
+                again = not is_refused and trailing.get("x-should-retry") != "false"
+                raise Refused(text, began=not is_refused, again=again) from None
             raise
         return [str(UUID(answer.request_id))]
 
@@ -58,6 +60,6 @@ class Grpc:
             await channel.close()
 
 
-def _has_details(error: grpc.aio.AioRpcError) -> bool:
-    """Returns whether the platform itself has answered, and no broken connection."""
-    return any(name == "grpc-status-details-bin" for name, _ in error.trailing_metadata() or ())
+def _trailing(error: grpc.aio.AioRpcError) -> dict[str, str | bytes]:
+    """Returns the metadata at a call's end. The platform's own errors have details among them."""
+    return dict(error.trailing_metadata() or ())

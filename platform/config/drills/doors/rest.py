@@ -48,7 +48,8 @@ class Hosts:
             if response.status in (502, 503, 504):
                 self.next()
             is_ours = response.status >= 500  # not a fault of the request: SDKs ask again
-            raise Refused(f"{response.status} {text[:150]}", began=is_ours, again=is_ours)
+            again = is_ours and response.headers.get("x-should-retry") != "false"
+            raise Refused(f"{response.status} {text[:150]}", began=is_ours, again=again)
         return response
 
     async def close(self) -> None:
