@@ -18,10 +18,12 @@ from audit.offline import forebay_verify
 from config.drills import lock, session
 from config.drills.attempts import Attempt, Outcome
 from config.drills.consistency import Consistency
+from config.environment import PROJECT
 from console.compliance import runs
 from console.compliance.check import CheckOutcome
 from console.compliance.checks import CHECKS
-from console.compliance.drills import document, evidence, report
+from console.compliance.drills import document, evidence, picture, report
+from console.compliance.drills.kinds import KINDS
 from tests.console.drill_results import made, result
 
 pytestmark = pytest.mark.django_db
@@ -55,6 +57,23 @@ def test_every_form_verifies_without_the_platform(tmp_path: Path, capsys: Any) -
         file.write_bytes(good.replace(b"21.5", b"12.5", 1))
         assert forebay_verify.main(["report", str(file), "--public-key", key]) == 1
     capsys.readouterr()
+
+
+def test_the_picture_has_room_for_each_name() -> None:
+    """A letter of 12 px takes 6.9 px at most, on average over a name; a Chinese one takes 12."""
+    for kind in KINDS.values():
+        assert 10 + 6.9 * len(kind.label.en) < picture.LABELS
+        assert 10 + 12 * len(kind.label.zh) < picture.LABELS
+
+
+def test_the_example_verifies_and_is_the_picture_of_the_docs(capsys: Any) -> None:
+    docs = PROJECT / "docs"
+    (key,) = re.findall(r"key\n`(\S{43}=)`", (docs / "examples" / "README.md").read_text())
+    file = docs / "examples" / "drills" / "drills.json"
+    assert forebay_verify.main(["report", str(file), "--public-key", key]) == 0
+    capsys.readouterr()
+    body = json.loads(file.read_text())["body"]
+    assert (docs / "images" / "drills.svg").read_text() == picture.drawn(body, "en") + "\n"
 
 
 def test_pages_have_one_language_and_the_picture() -> None:

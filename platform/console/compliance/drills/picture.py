@@ -5,7 +5,7 @@ from typing import Any
 
 from console.compliance.drills.words import in_language
 
-WIDTH, LABELS, ROW = 760, 250, 20
+WIDTH, LABELS, ROW = 860, 350, 20
 _GOOD, _BAD, _STOPPED = "#2f6fb5", "#d63939", "#8a97a6"
 _LEAST_S = 30.0  # the axis is no shorter
 
