@@ -13,7 +13,6 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 django.setup()
 
 from inference.engines.base import Engine  # noqa: E402 - after Django is set up
-from inference.engines.every_kind import SERVICE_NAME, samples  # noqa: E402
 from inference.engines.fields import (  # noqa: E402
     CHAT,
     DETOKENIZING,
@@ -26,6 +25,7 @@ from inference.engines.fields import (  # noqa: E402
     FieldRule,
     Fields,
 )
+from inference.engines.kind_samples import SERVICE_NAME, samples  # noqa: E402
 
 PAGE = Path(__file__).with_name("parameters.md")
 PASSED, CHECKED, REFUSES = "yes", "checked", "400"

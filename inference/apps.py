@@ -10,7 +10,7 @@ class InferenceConfig(AppConfig):
         from audit.trail import database_owner
         from inference.batch import windows
         from inference.engines.health import breaker_override
-        from inference.jobs import checkpoint_versions
+        from inference.jobs import job_checkpoint_versions
         from inference.model_registry import gates, importing
         from inference.model_registry.evaluation_gates import evaluation_gates
         from inference.personal_data import erasure, portability, retention, texts
@@ -22,7 +22,7 @@ class InferenceConfig(AppConfig):
         erasure.register_erasers()
         portability.register_portables()
         gates.register("evaluations", evaluation_gates)
-        importing.register_source(checkpoint_versions.SOURCE, checkpoint_versions.fetch)
+        importing.register_source(job_checkpoint_versions.SOURCE, job_checkpoint_versions.fetch)
         served = ["inference_model", "inference_pool", "inference_engine", "inference_replacement"]
         database_owner.register(read_by_requests=["inference_rollupmark", *served])
         check_queue_limits()

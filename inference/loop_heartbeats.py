@@ -1,6 +1,6 @@
 """Heartbeats of this process's event loops, which the watchdog's thread checks.
 
-It restarts a process with a blocked loop (config/life_signs.py).
+It restarts a process with a blocked loop (config/process_heartbeat.py).
 """
 
 import asyncio

@@ -9,7 +9,7 @@ class TenantsConfig(AppConfig):
     def ready(self) -> None:
         from audit.trail import append_only, database_owner
         from tenants import sql_installation
-        from tenants.accounts import locked_texts
+        from tenants.accounts import text_lock
         from tenants.isolation import check
         from tenants.personal_data import erasure, portability, retention
 
@@ -20,7 +20,7 @@ class TenantsConfig(AppConfig):
         retention.register()
         erasure.register_erasers()
         portability.register_portables()
-        locked_texts.connect()
+        text_lock.connect()
         append_only.register("tenants_ledgerentry")
         database_owner.register(
             hidden=["tenants_scopekey"],

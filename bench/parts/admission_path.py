@@ -11,7 +11,7 @@ from django.db import connection
 
 from audit.trail.group_commit import GroupCommit
 from bench.parts.catalogue import MODEL
-from inference.intake import charges_outside_admission
+from inference.intake import rate_limits
 from inference.intake.access import allowed
 from inference.intake.answer_stream import forget_reader
 from inference.intake.cancellation import Cancellation
@@ -76,8 +76,8 @@ class Path:
         return order, times
 
     async def caller(self, key: str, address: str) -> tuple[Caller, int]:
-        """Returns the caller, and when the address was charged (charges_outside_admission.py)."""
-        counted_at = await charges_outside_admission.charge(self.context, key, address, ROUTE)
+        """Returns the caller, and when the address was charged (rate_limits.py)."""
+        counted_at = await rate_limits.count_unknown_key(self.context, key, address, ROUTE)
         caller = await self.context.authenticator.by_key(key)
         allowed.check_address(caller, address)
         return caller, counted_at

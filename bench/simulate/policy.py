@@ -56,7 +56,7 @@ class Day:
     tokens_per_s: float = 20.0
     first_token_s: float = 0.3  # prefill, and what the platform adds
     skew: float = 0.8  # of the tenants' demand: the n-th largest has n ** -skew
-    charge_every_s: float = 30.0  # what runs pays for what has come of it; 0: at its end alone
+    report_every_s: float = 30.0  # what runs pays for what has come of it; 0: at its end alone
 
 
 def _loads() -> dict[str, Load]:

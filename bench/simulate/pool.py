@@ -18,7 +18,7 @@ from inference.queue.fair_queue import FairQueue, Popped, prefix
 from inference.record.parked import MOST_TIMES
 
 SCRIPTS = (fair_queue.ENQUEUE, fair_queue.POP, fair_queue.END_LEASE)
-BESIDE = (fair_queue.PARK, fair_queue.CHARGE)
+BESIDE = (fair_queue.PARK, fair_queue.REPORT_WORK)
 ORDER = b"sealed"
 MOST_NOTES = 100
 ASK_AGAIN_S = 15.0  # of engines whose free slots are kept: nobody may have come since
@@ -78,8 +78,8 @@ class SimulatedPool:
         await self._link.call("SET", f"{self._prefix}:runner", "simulated")
         for engine in self.engines.values():
             self._at(opens_at, partial(self._fill, engine))
-        if self._day.charge_every_s:
-            self._at(opens_at + self._day.charge_every_s, self._charge)
+        if self._day.report_every_s:
+            self._at(opens_at + self._day.report_every_s, self._report)
         self._at(opens_at + ASK_AGAIN_S, self._ask_again)
         self._await_next()
         ends = self._day.hours * 3600
@@ -197,12 +197,12 @@ class SimulatedPool:
         rest = running.request.tokens - running.request.done
         return min(rest, int(max(0.0, passed) * self._day.tokens_per_s))
 
-    async def _charge(self) -> None:
-        """Charge all running requests for the tokens that have come."""
-        self._at(self._now + self._day.charge_every_s, self._charge)
+    async def _report(self) -> None:
+        """Report the tokens of all running requests."""
+        self._at(self._now + self._day.report_every_s, self._report)
         running = [each for engine in self.engines.values() for each in engine.running.values()]
         if running:
-            await self._queue.charge({each.item: self._cost(each) for each in running})
+            await self._queue.report_work({each.item: self._cost(each) for each in running})
 
     def _cost(self, running: Running) -> int:
         done = running.request.done + self._came(running)

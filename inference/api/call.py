@@ -8,10 +8,10 @@ from uuid import UUID, uuid4
 from msgspec import structs
 
 from audit.proof import receipts
-from inference.api import limits
-from inference.api.refusals import as_error, is_recorded
+from inference.api import limit_headers
+from inference.api.refusals import as_error, is_recorded, limit_reached
 from inference.errors import ApiError, Headers
-from inference.intake import charges_outside_admission, refusals
+from inference.intake import rate_limits, refusals
 from inference.intake.access import allowed
 from inference.intake.answer_stream import AnswerStream
 from inference.intake.authentication import identify
@@ -40,7 +40,7 @@ POSITION, EXPECTED_WAIT = b"x-forebay-queue-position", b"x-forebay-expected-wait
 SESSION = b"x-forebay-session"
 CACHE, PREEMPTIONS = b"x-forebay-cache", b"x-forebay-preemptions"
 HEAVY = 64 * 1024  # bytes of a body: limits are checked before more of it is read
-ELSEWHERE = 1  # the address was charged at the admission
+ELSEWHERE = 1  # the address was counted at the admission
 _LIMITS = {b"x-ratelimit-limit-requests", b"x-ratelimit-limit-tokens"}
 
 
@@ -58,10 +58,10 @@ class Call:
         self.headers: Headers = []
         self.counted = Counted(front_end)
         self.caller: Caller | None = None  # once it is known
-        # set once its address is charged: intake/charges_outside_admission.py
+        # set once its address is counted: intake/rate_limits.py
         self.address_counted_at = 0
-        self.at_admission = False  # the admission charges the address
-        self._was_heavy = False  # and was charged before its body was read
+        self.at_admission = False  # the admission counts the address
+        self._was_heavy = False  # and was counted before its body was read
         self.found_no_place = False  # refused before it could wait in a queue
         self.has_answer = False  # a request stands behind it, which may be sent again
         self.span: Span = OFF  # once it has begun
@@ -97,7 +97,7 @@ class Call:
     async def authenticate(self, key: str, scope: str = Scope.INFERENCE) -> Caller:
         """Identify the caller. Raises ApiError, NotAllowed, NotAdmitted."""
         with spans.step("authenticate"):
-            self.address_counted_at = await charges_outside_admission.charge(
+            self.address_counted_at = await rate_limits.count_unknown_key(
                 self.context, key, self.client_ip, self.route
             )
             self.caller = caller = await identify(self.context, key)
@@ -109,27 +109,27 @@ class Call:
     async def add_limit_headers(self, caller: Caller) -> None:
         """Add limit headers to a call without an admission. Raises NotAdmitted."""
         self.at_admission = True
-        admission = await charges_outside_admission.look(*self._address(caller))
-        self.headers += limits.headers(admission)
+        admission = await rate_limits.remaining(*self._address(caller))
+        self.headers += limit_headers.headers(admission)
 
-    async def charge(self, caller: Caller) -> None:
-        """Charge a call that begins or stores something without an admission.
+    async def count_request(self, caller: Caller) -> None:
+        """Count a call that begins or stores something without an admission.
 
         It counts as a request of address, key and tenant. Raises NotAdmitted.
         """
         self.at_admission = True
-        admission = await charges_outside_admission.charge_unadmitted(*self._address(caller))
-        self.headers += limits.headers(admission)
+        admission = await rate_limits.count_request(*self._address(caller))
+        self.headers += limit_headers.headers(admission)
 
-    async def charge_stored(self, size: int) -> None:
-        """Charge bytes of a file before they are stored. Raises NotAdmitted."""
+    async def count_stored_bytes(self, size: int) -> None:
+        """Count bytes of a file before they are stored. Raises NotAdmitted."""
         assert self.caller
-        await charges_outside_admission.charge_stored(
+        await rate_limits.count_stored_bytes(
             self.context, self.caller, self.client_ip, self.route, size
         )
 
     def _address(self, caller: Caller) -> tuple[Context, Caller, str, str, int]:
-        """Returns the arguments of `charges_outside_admission`."""
+        """Returns the arguments of `rate_limits`."""
         return self.context, caller, self.client_ip, self.route, self.address_counted_at
 
     async def hold(self, size: int) -> None:
@@ -142,14 +142,12 @@ class Call:
             raise unadmitted_bodies.refusal(full)
         if size > HEAVY and self.caller and not (self._was_heavy or self.at_admission):
             self._was_heavy = True
-            await self._charge_before_reading(self.caller)
+            await self._count_before_reading(self.caller)
 
-    async def _charge_before_reading(self, caller: Caller) -> None:
+    async def _count_before_reading(self, caller: Caller) -> None:
         try:
             address = self._address(caller)
-            self.address_counted_at = await charges_outside_admission.charge_before_reading(
-                *address
-            )
+            self.address_counted_at = await rate_limits.count_address(*address)
         except NotAdmitted:
             self.at_admission = True  # refused as it would have been at the admission
             raise
@@ -202,13 +200,13 @@ class Call:
         self.has_answer = True
         self.tell_answer(answer, answer.order.queue)
         self._tell_place(answer.place)
-        self.headers += limits.headers(answer.admission)
+        self.headers += limit_headers.headers(answer.admission)
         if answer.order.cached:
             outcome = "hit" if answer.is_kept else "miss"
             self.headers.append((CACHE, outcome.encode()))
             self.span.tell({attributes.CACHE: outcome})
         if submission.stream:  # for a whole answer they follow once it is settled
-            self.headers += limits.quota_headers(answer.verdict)
+            self.headers += limit_headers.quota_headers(answer.verdict)
         return answer
 
     def tell_answer(self, answer: AnswerStream, queue: str) -> None:
@@ -230,8 +228,8 @@ class Call:
         """Set headers of an answer in one piece, with what its quotas have left after it."""
         self.tell_frame(frame)
         if answer.verdict.left:
-            verdict, order, usage = answer.verdict, answer.order, limits.usage_in(frame)
-            self.headers += limits.quota_headers_after(verdict, order, usage, frame.upstream)
+            verdict, order, usage = answer.verdict, answer.order, limit_headers.usage_in(frame)
+            self.headers += limit_headers.quota_headers_after(verdict, order, usage, frame.upstream)
 
     def _set_header(self, name: bytes, value: bytes) -> None:
         self.headers = [line for line in self.headers if line[0] != name]
@@ -246,7 +244,7 @@ class Call:
 
     # Refusals ------------------------------------------------------------------------------------
     async def refused(self, refusal: Exception) -> ApiError:
-        """Returns the error to write, after recording it and charging the limits."""
+        """Returns the error to write, after recording it and counting it."""
         assert self.request_id  # log lines name it from here on
         error = as_error(refusal)
         error.request_id = self.request_id
@@ -270,20 +268,22 @@ class Call:
             admission = await self._admission(caller, present)
         except NotAdmitted as refused:
             if error.status in (400, 404):
-                return limits.limit_reached(refused)
+                return limit_reached(refused)
             admission = refused.admission
         if admission:
-            self.headers += [line for line in limits.headers(admission) if line[0] not in present]
+            self.headers += [
+                line for line in limit_headers.headers(admission) if line[0] not in present
+            ]
         return error
 
     async def _admission(self, caller: Caller, present: set[bytes]) -> Admission | None:
         if not self.at_admission:
-            return await charges_outside_admission.charge_unadmitted(*self._address(caller))
+            return await rate_limits.count_request(*self._address(caller))
         if present & _LIMITS:
             return None
         elsewhere = 0 if self.found_no_place else ELSEWHERE
         counted_at = self.address_counted_at or elsewhere
-        return await charges_outside_admission.look(
+        return await rate_limits.remaining(
             self.context, caller, self.client_ip, self.route, counted_at
         )
 

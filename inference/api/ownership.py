@@ -19,7 +19,7 @@ from inference.models.job import JobQuerySet
 from inference.models.stored_response import StoredResponseQuerySet
 from infrastructure.postgres.repeated_transaction import transact
 from infrastructure.postgres.request_threads import in_request_thread
-from tenants.accounts import locked_texts
+from tenants.accounts import text_lock
 from tenants.caller import Caller
 from tenants.scope import tenant_scope
 
@@ -46,7 +46,7 @@ def readable(rows: Rows, caller: Caller) -> Rows:
     rows = rows.filter(tenant_id=caller.tenant_id)
     if caller.api_key_id is None:
         return rows.none()
-    if locked_texts.of_key(caller.api_key_id):  # perhaps rotated by a stranger in their account
+    if text_lock.of_key(caller.api_key_id):  # perhaps rotated by a stranger in their account
         rows = rows.filter(api_key=caller.api_key_id)
     return rows.of_key(caller.api_key_id)
 

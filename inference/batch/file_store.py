@@ -56,8 +56,8 @@ class FileWriter:
     """Writes a file that is invisible before `finish`. Raises Barred for an erased person.
 
     `is_limited`: the limits of the tenant's files apply; then it raises TooManyFiles and
-    StorageFull. `charge` gets the bytes of each piece before it is stored; an exception of it ends
-    the writing.
+    StorageFull. `count_bytes` gets the bytes of each piece before it is stored; an exception of it
+    ends the writing.
     """
 
     def __init__(
@@ -68,9 +68,9 @@ class FileWriter:
         *,
         is_limited: bool = False,
         part_of: File | None = None,
-        charge: Callable[[int], None] | None = None,
+        count_bytes: Callable[[int], None] | None = None,
     ) -> None:
-        self._owner, self._is_limited, self._charge = owner, is_limited, charge
+        self._owner, self._is_limited, self._count_bytes = owner, is_limited, count_bytes
         self._cipher = keyring.of_subject_now(owner.tenant_id, owner.subject_id)
         self.file = new_file(owner, self._cipher, name, purpose=purpose, part_of=part_of)
         self._piece, self._number, self._room = bytearray(), 0, 0
@@ -130,8 +130,8 @@ class FileWriter:
             self._store(bytes(self._piece))
 
     def _store(self, piece: bytes) -> None:
-        if self._charge:
-            self._charge(len(piece))
+        if self._count_bytes:
+            self._count_bytes(len(piece))
         ciphertext = self._cipher.encrypt(piece, chunk_aad(self.file, self._number))
         chunk = FileChunk(tenant_id=self._owner.tenant_id, file=self.file)
         chunk.number, chunk.ciphertext = self._number, ciphertext

@@ -23,7 +23,7 @@ LOCKED = Exists(
 
 
 def of_member(member: Member) -> QuerySet[Conversation]:
-    """Returns a member's, except for locked ones (tenants/accounts/locked_texts.py)."""
+    """Returns a member's, except for locked ones (tenants/accounts/text_lock.py)."""
     owned = Conversation.objects.filter(tenant_id=member.tenant_id, member=member)
     return owned.filter(~LOCKED).order_by("-updated_at")
 

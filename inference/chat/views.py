@@ -28,7 +28,7 @@ from inference.chat.socket.stopping import stop_all_on_commit
 from inference.intake.access.allowed import no_models_reason
 from inference.intake.errors import NotAdmitted
 from inference.models import Conversation
-from tenants.accounts import locked_texts
+from tenants.accounts import text_lock
 from tenants.accounts.required_actions import duty
 from tenants.authentication.restriction import is_restricted
 from tenants.models import User
@@ -60,7 +60,7 @@ def page(request: HttpRequest, conversation: UUID | None = None) -> HttpResponse
             **settings_form(member),
             "member": member,
             "members": list(memberships(user)),
-            "text_lock": locked_texts.of(user),
+            "text_lock": text_lock.of(user),
             "readers": [role.label for role in readers(member.tenant.profile)],
         }
         if not shown["data"]["models"]:
@@ -141,7 +141,7 @@ def fork(request: HttpRequest, user: User, conversation: UUID) -> HttpResponse:
     try:
         with inside(user, conversation) as opened, _known_message():
             copy = branches.fork(opened, _message(request))
-            stored_bytes.charge(request, opened.member, branches.stored_bytes(copy))
+            stored_bytes.count(request, opened.member, branches.stored_bytes(copy))
             copied = listed(copy)
     except Barred:
         return as_json(problem("restricted"), status=409)
@@ -167,7 +167,7 @@ def _known_message() -> Iterator[None]:
 
 
 def _locked(user: User, conversation: UUID) -> bool:
-    """Returns whether it is theirs, and locked (tenants/accounts/locked_texts.py).
+    """Returns whether it is theirs, and locked (tenants/accounts/text_lock.py).
 
     The page explains it.
     """

@@ -47,7 +47,7 @@ class Submission(msgspec.Struct, frozen=True):
     keeps_text: bool = False  # stored as a message of a chat
     klass: str = "realtime"  # of work: inference/classes.py
     client_ip: str = ""
-    address_counted_at: int = 0  # see charges_outside_admission.py
+    address_counted_at: int = 0  # see rate_limits.py
     time_limit_s: float = inf  # until the client's own deadline
     claim: Claim | None = None  # of an idempotency key
     cache: cache_lookup.CachePreference | None = None  # a cached answer may do
@@ -69,7 +69,7 @@ class Submission(msgspec.Struct, frozen=True):
 
 
 class Arrival(msgspec.Struct, frozen=True):
-    """The arrival of a request. `address_counted_at`: see charges_outside_admission.py."""
+    """The arrival of a request. `address_counted_at`: see rate_limits.py."""
 
     route: str
     client_ip: str = ""

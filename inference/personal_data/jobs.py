@@ -13,7 +13,7 @@ from django.db.models import Q
 from audit.erasure.erasers import Evidence
 from audit.erasure.own_erasers import key_ids
 from audit.exports.portability import Row
-from inference.jobs import checkpoint_files, texts
+from inference.jobs import job_checkpoint_files, texts
 from inference.models import Job, JobCheckpoint, JobEvent, JobMetric, ModelVersion
 from inference.models.job import OVER, JobQuerySet, WrongState
 
@@ -63,7 +63,7 @@ def _delete(jobs: JobQuerySet) -> int:
     count = 0
     while rows := list(jobs[:ROWS]):
         for job in rows:
-            checkpoint_files.forget(job)
+            job_checkpoint_files.forget(job)
         Job.objects.filter(pk__in=[job.pk for job in rows]).delete()
         count += len(rows)
     return count

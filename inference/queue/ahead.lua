@@ -6,8 +6,8 @@ local p, tenant, wanted = KEYS[1], ARGV[2], ARGV[3]
 local class = p .. ':' .. ARGV[1]
 local OWN, OTHERS = 128, 16 -- items of a line that are read: Redis must not block for long
 
--- Returns the id of an item, and what its start is charged: nothing for a cancelled one.
-local function charge_of(item)
+-- Returns the id of an item, and what its start counts: nothing for a cancelled one.
+local function at_its_start(item)
   local estimate, weight, id = string.match(item, '^%d+|(%d+)|(%d+)|[^|]*|[^|]*|(.*)$')
   local waits = redis.call('HEXISTS', p .. ':orders', id) == 1 and redis.call('HEXISTS', p .. ':on', id) == 0
   return id, waits and at_first(estimate) / tonumber(weight)
@@ -19,12 +19,12 @@ if not counter then return -1 end
 local own = redis.call('LRANGE', class .. ':line:' .. tenant, -OWN, -1)
 local ahead, is_there = 0, false
 for n = #own, 1, -1 do
-  local id, charge = charge_of(own[n])
+  local id, cost = at_its_start(own[n])
   if id == wanted then
-    is_there = charge
+    is_there = cost
     break
-  elseif charge then
-    ahead, counter = ahead + 1, counter + charge
+  elseif cost then
+    ahead, counter = ahead + 1, counter + cost
   end
 end
 if not is_there then return -1 end
@@ -35,8 +35,8 @@ local function begin_before(other, theirs)
   local items, begun, charged = redis.call('LRANGE', line, -OTHERS, -1), 0, 0
   for n = #items, 1, -1 do
     if theirs > counter or (theirs == counter and other > tenant) then return begun end
-    local _, charge = charge_of(items[n])
-    if charge then begun, charged, theirs = begun + 1, charged + charge, theirs + charge end
+    local _, cost = at_its_start(items[n])
+    if cost then begun, charged, theirs = begun + 1, charged + cost, theirs + cost end
   end
   local more = redis.call('LLEN', line) - #items
   if more <= 0 or begun == 0 or theirs > counter then return begun end

@@ -17,8 +17,8 @@ end
 
 if mode == 'leave' or mode == 'stop' then
   if mode == 'leave' and waits == 1 then return {0} end
-  redis.call('SREM', p .. ':parked', runner)
-  redis.call('SREM', p .. ':keeping', runner)
+  redis.call('SREM', p .. IDLE, runner)
+  redis.call('SREM', p .. PARTLY_IDLE, runner)
   redis.call('DEL', p .. ':inbox:' .. runner, lives)
   if redis.call('GET', p .. ':runner') == runner then redis.call('DEL', p .. ':runner') end
   return {1}
@@ -28,7 +28,7 @@ if mode == 'beat' then
   redis.call('SET', p .. ':runner', runner, 'PX', 1500)
   redis.call('SET', lives, 1, 'PX', 1500)
   if ARGV[3] ~= '0' then
-    redis.call('SADD', p .. (ARGV[3] == '2' and ':keeping' or ':parked'), runner)
+    redis.call('SADD', p .. (ARGV[3] == '2' and PARTLY_IDLE or IDLE), runner)
   end
 end
 local clock = redis.call('TIME')

@@ -42,7 +42,7 @@ if has_prefixes then
   now = now_ms()
   warm = left_ms == '0' and '' or warm_engine(p, tenant, hashes, now)
 end
-local woken = wake(p, ':parked', warm)
+local woken = wake(p, IDLE, warm)
 local promised = woken and engine_of(woken) == warm
 if has_prefixes then
   if promised then leave_to_warm(p, id, now + left_ms, now) end
@@ -59,7 +59,7 @@ end
 if woken then
   return {1, warm ~= '' and not promised and sleeps(warm) and warm or nil}
 end
-local perhaps = length <= SHORT and wake(p, ':keeping', warm) -- it begins if the free slots are kept for it
+local perhaps = length <= SHORT and wake(p, PARTLY_IDLE, warm) -- it begins if the free slots are kept for it
 
 -- Each key counts once, twice or four times, so that the sum tells which exist in one command.
 local parkable = p .. ':parkable'

@@ -27,12 +27,15 @@ def _text(name: str) -> str:
     return (_HERE / f"{name}.lua").read_text()
 
 
-AHEAD = 128  # most tokens that a request is charged at its start
-_PACE, _LOWER, _PUSH_OUT, _WAKE = (_text(name) for name in ("pace", "lower", "push_out", "wake"))
+AHEAD = 128  # most tokens that count for a request at its start
+# Idle runners: free for all classes, and not for all. Earlier releases use these names in Redis.
+_IDLE = "local IDLE, PARTLY_IDLE = ':parked', ':keeping'\n"
+_PACE, _LOWER, _WAKE = (_text(name) for name in ("pace", "lower", "wake"))
+_PUSH_OUT = _IDLE + _text("push_out")
 _WARM, _WARM_POP = _WAKE + _text("warm"), _text("warm_pop")
-_CHARGED = f"local AHEAD = {AHEAD}\n{_text('charged')}"
+_REPORTED_WORK = f"local AHEAD = {AHEAD}\n{_text('reported_work')}"
 _HEADROOM = _text("headroom")
-_LEASES = _CHARGED + _HEADROOM  # needed wherever a lease begins or ends
+_LEASES = _REPORTED_WORK + _HEADROOM  # needed wherever a lease begins or ends
 ENQUEUE = Script.of(_LOWER + _PUSH_OUT + _WARM + _text("enqueue"))  # a full Redis takes nothing new
 END_LEASE = Script.of(WHEN_FULL + _LOWER + _LEASES + _text("end_lease"))
 _TURNS = _PACE + _LOWER + _LEASES + _PUSH_OUT
@@ -40,14 +43,15 @@ POP = Script.of(WHEN_FULL + _TURNS + _WARM + _WARM_POP + _text("pop"))
 SWEEP = Script.of(WHEN_FULL + _TURNS + _text("sweep"))
 PARK = Script.of(WHEN_FULL + _LOWER + _LEASES + _PUSH_OUT + _WAKE + _text("park"))
 CANCEL, TAKE_OUT = (Script.of(WHEN_FULL + _LOWER + _text(name)) for name in ("cancel", "take_out"))
-CHARGE = Script.of(WHEN_FULL + _CHARGED + _text("charge"))
+REPORT_WORK = Script.of(WHEN_FULL + _REPORTED_WORK + _text("report_work"))
 ADOPT = Script.of(WHEN_FULL + _LEASES + _text("adopt"))
-BEAT, COMPARED, RECOUNT, WAITING = (
-    Script.of(WHEN_FULL + _text(name)) for name in ("beat", "compared", "recount", "waiting")
+BEAT = Script.of(WHEN_FULL + _IDLE + _text("beat"))
+COMPARED, RECOUNT, WAITING = (
+    Script.of(WHEN_FULL + _text(name)) for name in ("compared", "recount", "waiting")
 )
 DEMOTE = Script.of(WHEN_FULL + _LOWER + _text("demote"))
 OVERVIEW, TENANT_LINES = (Script.of(_text(name)) for name in ("overview", "tenant_lines"))
-AHEAD_OF_IT = Script.of(_CHARGED + _text("ahead"))
+AHEAD_OF_IT = Script.of(_REPORTED_WORK + _text("ahead"))
 LEASE_MS = 4_000
 LARGEST_CARRIED = 32 * 1024  # bytes of an order
 WARM_COUNTS = ("hit", "miss", "new", "waited")
@@ -171,10 +175,10 @@ class FairQueue:
         words = flat.pop() if len(flat) % 2 else b""
         return Popped(((Item.parse(flat[i]), flat[i + 1]) for i in range(0, len(flat), 2)), words)
 
-    async def charge(self, costs: Mapping[Item, int]) -> None:
-        """Charge running items with their tokens so far, which never decrease."""
+    async def report_work(self, costs: Mapping[Item, int]) -> None:
+        """Report the tokens of running items so far, which never decrease."""
         arguments = [part for item, cost in costs.items() for part in (str(item), cost)]
-        await self._redis.run(CHARGE, self._pool, *arguments)
+        await self._redis.run(REPORT_WORK, self._pool, *arguments)
 
     async def end_lease(self, item: Item, cost: int) -> bool:
         """End a lease. Returns False if it had been lost."""
@@ -189,9 +193,9 @@ class FairQueue:
         """Returns whether a runner has it."""
         return bool(await self._redis.call("HEXISTS", f"{self._pool[0]}:on", request_id))
 
-    def ending_lease(self, item: Item, cost: int, *, charged: bool = True) -> Call:
-        """Returns the call of `settle`. Without `charged` nothing was charged since it began."""
-        return Call(END_LEASE, self._pool, (str(item), cost, int(charged)))
+    def ending_lease(self, item: Item, cost: int, *, reported: bool = True) -> Call:
+        """Returns the call of `settle`. Without `reported` no work was reported since it began."""
+        return Call(END_LEASE, self._pool, (str(item), cost, int(reported)))
 
     async def cancel(self, request_id: str, *, if_it_waits: bool = False) -> str:
         """Cancel. Returns "running", "queued" (the caller settles it) or "gone".
@@ -212,7 +216,7 @@ class FairQueue:
     async def beat(
         self,
         runner: str,
-        parked: bool,
+        idle: bool,
         items: list[Item],
         *,
         leaving: bool = False,
@@ -220,9 +224,9 @@ class FairQueue:
     ) -> tuple[bool, bytes, list[Item]]:
         """Renew leases. Returns (work waits, epoch, items whose lease is gone).
 
-        `parked` (the runner is idle) and `held` are the result of its last pop.
+        `idle` and `held` are the result of its last pop.
         """
-        mode, free = "renew" if leaving else "beat", int(parked) * (1 + held)
+        mode, free = "renew" if leaving else "beat", int(idle) * (1 + held)
         waits, epoch, *lost = await self._beat(runner, mode, free, items)
         return bool(waits), epoch, [Item.parse(item) for item in lost]
 

@@ -47,7 +47,7 @@ ends(p, class, tenant)
 redis.call('SET', done, 1, 'PX', 60000)
 remember_cancelled(p, id)
 redis.call('HDEL', p .. ':on', id)
-local change = (tonumber(ARGV[4]) - charged(p, id, estimate)) / tonumber(weight)
+local change = (tonumber(ARGV[4]) - reported(p, id, estimate)) / tonumber(weight)
 if redis.call('HEXISTS', p .. ':orders', id) == 0 then return 0 end
 local counter = redis.call('HINCRBYFLOAT', p .. ':' .. class .. ':counters', tenant, change)
 redis.call('RPUSH', p .. ':' .. class .. ':line:' .. tenant, item)
@@ -55,5 +55,5 @@ redis.call('ZADD', p .. ':' .. class .. ':active', counter, tenant)
 waits_below(p, id, class)
 redis.call('HSET', p .. ':aside', id, class .. '|' .. tenant)
 -- The request that took its slot may be over already, and its runner idle.
-if not wake(p, ':parked') then wake(p, ':keeping') end
+if not wake(p, IDLE) then wake(p, PARTLY_IDLE) end
 return 1

@@ -221,8 +221,8 @@ local function take_turns()
 end
 
 -- One key counts once, the other twice, so that the sum tells which exist in one command.
-local keeping = p .. ':keeping' -- runners whose free slots are not for all classes
-local there = redis.call('EXISTS', p .. ':below', keeping, keeping)
+local partly_idle = p .. PARTLY_IDLE -- runners whose free slots are not for all classes
+local there = redis.call('EXISTS', p .. ':below', partly_idle, partly_idle)
 local below = there % 2 == 1
 if below then
   take_turns()
@@ -235,8 +235,8 @@ end
 
 -- A heartbeat may have registered it as idle although it was woken meanwhile.
 held = held and n > 0
-redis.call(n > 0 and not held and 'SADD' or 'SREM', p .. ':parked', runner)
-if held or there >= 2 then redis.call(held and 'SADD' or 'SREM', keeping, runner) end
+redis.call(n > 0 and not held and 'SADD' or 'SREM', p .. IDLE, runner)
+if held or there >= 2 then redis.call(held and 'SADD' or 'SREM', partly_idle, runner) end
 -- Requests that joined preempted none, since a slot was free then.
 if held and lacks then push_out(p, {unpack(ARGV, 7, 6 + lacks)}, 1) end
 if n == 0 then warm.hand_on() end

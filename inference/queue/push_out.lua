@@ -53,7 +53,7 @@ end
 
 -- Preempts up to `most` requests, one for each that waits in the classes `above`.
 local function push_out(p, above, most)
-  local there = redis.call('EXISTS', p .. ':parked', p .. ':parked', p .. ':parkable')
+  local there = redis.call('EXISTS', p .. IDLE, p .. IDLE, p .. ':parkable')
   if there ~= 1 then return end -- a runner has a free slot, or there is no candidate
   local now = now_ms()
   redis.call('ZREMRANGEBYSCORE', p .. ':parking', '-inf', now - NOTE_MS)

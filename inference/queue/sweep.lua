@@ -16,7 +16,7 @@ for i = #expired, 1, -1 do
     string.match(item, '^(%d+)|(%d+)|(%d+)|([^|]*)|([^|]*)|(.*)$')
   redis.call('HDEL', p .. ':on', id)
   ends(p, class, tenant)
-  local refund = charged(p, id, estimate) / tonumber(weight)
+  local refund = reported(p, id, estimate) / tonumber(weight)
   local member = class .. '|' .. tenant .. '|' .. id
   redis.call('ZREM', p .. ':parkable', member)
   redis.call('ZREM', p .. ':parking', member)
@@ -44,10 +44,10 @@ for i = 2, #ARGV do
   end
 end
 if waits then
-  local parked = redis.call('SPOP', p .. ':parked')
-  if parked and redis.call('EXISTS', p .. ':runner') == 1 then
-    redis.call('LPUSH', p .. ':inbox:' .. parked, 'wake')
-    redis.call('PEXPIRE', p .. ':inbox:' .. parked, 5000)
+  local idle = redis.call('SPOP', p .. IDLE)
+  if idle and redis.call('EXISTS', p .. ':runner') == 1 then
+    redis.call('LPUSH', p .. ':inbox:' .. idle, 'wake')
+    redis.call('PEXPIRE', p .. ':inbox:' .. idle, 5000)
   elseif redis.call('EXISTS', p .. ':runner') == 0
       and redis.call('SET', p .. ':called', 1, 'NX', 'PX', 1000) then
     wake = 1

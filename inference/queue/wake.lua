@@ -8,8 +8,8 @@ local function idle_runner(p, runners, engine)
   end
 end
 
--- Wakes one of the idle `runners`, by preference of this engine ('': of any): ':parked' have a slot for
--- all classes, ':keeping' not for all. Returns which one; nil if there was none.
+-- Wakes one of the idle `runners`, by preference of this engine ('': of any): IDLE ones have a slot for
+-- all classes, PARTLY_IDLE ones not for all. Returns which one; nil if there was none.
 local function wake(p, runners, engine)
   local runner = engine and engine ~= '' and idle_runner(p, runners, engine)
   if runner then

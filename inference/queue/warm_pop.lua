@@ -73,7 +73,7 @@ local function warm_choice(p, runner, now, rule)
     for _, each in ipairs(passed) do leave(each[1], each[2]) end
     local first = redis.call('ZRANGEBYSCORE', p .. ':left', '(' .. now, '+inf', 'WITHSCORES', 'LIMIT', 0, 1)
     choice.look = tonumber(first[2])
-    if idle_runner(p, ':parked', engine) then wake(p, ':parked', engine) end
+    if idle_runner(p, IDLE, engine) then wake(p, IDLE, engine) end
   end
 
   -- Takes the tenant's first request, or the next that may begin here while that one is left.
@@ -108,7 +108,7 @@ local function warm_choice(p, runner, now, rule)
   -- Wakes another idle runner when this one is full and some wait: they may have been left to engines.
   function choice.hand_on()
     if choice.is_on and redis.call('HLEN', p .. ':orders') > redis.call('HLEN', p .. ':on') then
-      wake(p, ':parked')
+      wake(p, IDLE)
     end
   end
 

@@ -32,8 +32,8 @@ from inference.stream.frames import unseen
 from inference.tracing import span_values, spans
 from inference.worker import failover
 from inference.worker.handlers import handler_of
-from inference.worker.run.checkpoints import Checkpoints
 from inference.worker.run.run import Run
+from inference.worker.run.run_checkpoint import RunCheckpoint
 from inference.worker.run.state import EarlierAttempts, RunServices
 from inference.worker.runner_parts import RunnerParts
 from infrastructure.redis.link import TROUBLE
@@ -141,7 +141,7 @@ class LeasedRequest:
         if not again:
             spans.past(order.trace, "queue", order.created_at, run.popped_at)
         self._parts.requests.running[self.item.id] = run
-        self._parts.charging.look_on()
+        self._parts.work_reports.look_on()
         if await self._is_cancelled(again=again):
             run.cancel()
         await self._parts.preemption.offer(run)
@@ -166,11 +166,11 @@ class LeasedRequest:
         if classes.of(order.klass, order.route).checkpoints:
             if not await self._patiently(parts.connections.queue.holds, item):
                 return None
-            checkpoints = await self._patiently(Checkpoints.begin, order, cipher)
+            checkpoints = await self._patiently(RunCheckpoint.begin, order, cipher)
             tried = replace(item, attempt=checkpoints.attempts)
             earlier = EarlierAttempts(
                 parked=checkpoints.parked,
-                charged=checkpoints.charged,
+                reported=checkpoints.reported,
                 step=checkpoints.step,
                 state=checkpoints.state(),
             )
@@ -240,15 +240,15 @@ class LeasedRequest:
     # The end -------------------------------------------------------------------------------------
     async def _give_back(self, outcome: Outcome) -> None:
         parts, item, order = self._parts, self.item, self._order
-        before = self._ended.earlier.charged if self._ended else NEVER
+        before = self._ended.earlier.reported if self._ended else NEVER
         slot = limit_usage.slot(order) if order else await self._slot_on_record()
         set_aside = limit_usage.reserved_tokens(order) if order else 0
         used = limit_usage.used_of_a_minute(order, outcome)
         queue = parts.connections.queue
         with contextlib.suppress(*TROUBLE):  # the lease runs out, the sweeper finds it settled
-            charged = parts.charging.over(item)
+            reported = parts.work_reports.over(item)
             calls = [
-                queue.ending_lease(item, outcome.work_units - before.work_units, charged=charged),
+                queue.ending_lease(item, outcome.work_units - before.work_units, reported=reported),
                 releasing(slot, set_aside, used, limit_usage.stored_bytes(outcome)),
             ]
             if classes.of(item.klass).preemptible:
@@ -264,7 +264,7 @@ class LeasedRequest:
     async def _hand_on(self) -> None:
         """Hand a request over to another pool, or back to its queue; one that is lost is gone."""
         parts, item, run = self._parts, self.item, self._ended
-        parts.charging.over(item)
+        parts.work_reports.over(item)
         if not (run and self._order):
             return
         labels = work.labels(self._order, item.klass)
@@ -276,7 +276,7 @@ class LeasedRequest:
             prefixes = prefix_hashes.of_order(self._order, item.klass)
             await self._patiently(failover.fail_over, queue, pool, item, self._ciphertext, prefixes)
         elif parked := run.parked:
-            before = run.earlier.charged
+            before = run.earlier.reported
             work.PREEMPTIONS.of(*labels).value += parked.times - before.times
             await self._patiently(parts.preemption.park, self._order, item, before, parked)
 

@@ -33,10 +33,10 @@ from inference.worker.held_requests import HeldRequests
 from inference.worker.inbox import Idling, Inbox
 from inference.worker.leased_request import LeasedRequest
 from inference.worker.preemption import Preemption
-from inference.worker.queue_charges import Charging
 from inference.worker.runner_parts import Connections, RunnerParts
 from inference.worker.sibling_workers import SiblingWorkers
 from inference.worker.stalls import SilenceWatch
+from inference.worker.work_reports import WorkReports
 from infrastructure.own_addresses import is_here
 from infrastructure.redis.cluster_link import link_to
 from infrastructure.redis.link import TROUBLE, RedisLink
@@ -94,7 +94,7 @@ class Runner:
             requests=self.requests,
             slots=self.slots,
             watch=self.watch,
-            charging=Charging(connections.queue, self.requests.running),
+            work_reports=WorkReports(connections.queue, self.requests.running),
             preemption=Preemption(connections.redis, connections.queue, lambda: self.stopping),
             energy=meter_of(self.engine, self.slots.count),
         )
@@ -120,7 +120,7 @@ class Runner:
         finally:
             for companion in companions:
                 companion.cancel()
-            parts.charging.stop()
+            parts.work_reports.stop()
             await self.slots.guard.close()
             await self.watch.end(connections.redis)
             await self.siblings.leave(connections.redis)

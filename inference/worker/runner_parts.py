@@ -18,7 +18,7 @@ from inference.worker.engine_slots import EngineSlots
 from inference.worker.guard import Guard
 from inference.worker.held_requests import HeldRequests
 from inference.worker.preemption import Preemption
-from inference.worker.queue_charges import Charging
+from inference.worker.work_reports import WorkReports
 from infrastructure.redis.cluster_link import link_to
 from infrastructure.redis.link import RedisLink
 
@@ -61,7 +61,7 @@ class RunnerParts:
     requests: HeldRequests
     slots: EngineSlots
     watch: EngineWatch
-    charging: Charging
+    work_reports: WorkReports
     preemption: Preemption
     energy: EnergyMeter | None = None
 

@@ -27,7 +27,7 @@ from config.http.hashed_files import served_files
 from config.http.origins import FromOwnPages, refuse
 from config.http.static_files import static_files
 from config.pages.handler import PageHandler, bounded
-from config.pages.page_request import charge_handshake, refund_handshake
+from config.pages.page_request import count_handshake, refund_handshake
 from config.process_start import (
     follow_engines,
     freeze_loaded_objects,
@@ -47,7 +47,7 @@ celery_app.set_default()  # wake-ups are published from here
 nowhere: Any = refuse
 own_sockets = [*websocket_urlpatterns, *inbox_sockets, *playground_sockets]
 sockets = FromOwnPages(
-    charge_handshake(
+    count_handshake(
         AuthMiddlewareStack(refund_handshake(URLRouter([*own_sockets, re_path("", nowhere)])))
     ),
     settings.OWN_ORIGINS,

@@ -17,7 +17,7 @@ os.environ.setdefault("CELERY_SKIP_CHECKS", "1")
 from django.conf import settings
 from django.db import close_old_connections
 
-from config.life_signs import tell
+from config.process_heartbeat import tell
 from infrastructure.redis.celery_acknowledgements import free_places
 from infrastructure.redis.servers import celery_broker
 
@@ -96,13 +96,13 @@ def _may_start(**_signal: object) -> None:
     """
     from audit.erasure.tombstones import erasure_problem_at_start
     from audit.keys.key_check import startup_problem  # models: not before Django is set up
-    from config import life_signs, tracing
+    from config import process_heartbeat, tracing
     from config.metrics.listener import listen
     from config.process_start import follow_engines, release_problem
 
     listen()
     tracing.begin()
-    life_signs.begin()
+    process_heartbeat.begin()
     keys = startup_problem() or erasure_problem_at_start(while_erasing=True)
     if problem := keys or release_problem() or follow_engines():
         raise SystemExit(problem)
@@ -111,10 +111,10 @@ def _may_start(**_signal: object) -> None:
 @beat_init.connect
 def _know_the_queues(**_signal: object) -> None:
     """Load the engines for beat, which looks at the queue of each pool."""
-    from config import life_signs
+    from config import process_heartbeat
     from config.process_start import follow_engines, release_problem
 
-    life_signs.begin()
+    process_heartbeat.begin()
     if problem := release_problem() or follow_engines():
         raise SystemExit(problem)
     tell("READY=1")

@@ -20,12 +20,12 @@ import jsonschema  # noqa: F401  # the first decision would wait for it
 import uvloop
 from django.conf import settings
 
-from config import life_signs, tracing
+from config import process_heartbeat, tracing
 from config.celery import app as celery_app
 from config.http.connection_limit import most_connections
-from config.life_signs import tell
 from config.metrics.listener import listen
 from config.metrics.process import set_ready, set_role
+from config.process_heartbeat import tell
 from config.process_start import follow_engines, freeze_loaded_objects, startup_problem
 from config.tls.key_pair import BadCertificate
 from config.tls.served_certificates import Served
@@ -43,7 +43,7 @@ def main() -> None:
     set_role("grpc")
     listen()
     tracing.begin()
-    life_signs.begin()
+    process_heartbeat.begin()
     celery_app.set_default()  # wake-ups are published from here
     if problem := startup_problem() or follow_engines():
         sys.exit(problem)

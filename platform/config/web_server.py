@@ -25,10 +25,10 @@ os.environ.setdefault("FOREBAY_DATABASE_SCOPE", "none")
 import uvicorn
 from django.conf import settings
 
-from config import life_signs, tracing
-from config.life_signs import tell
+from config import process_heartbeat, tracing
 from config.metrics.listener import listen
 from config.metrics.process import set_role
+from config.process_heartbeat import tell
 from config.tls.configured_files import remedy
 from config.tls.key_pair import BadCertificate
 from inference import loop_heartbeats
@@ -73,7 +73,7 @@ def main() -> None:
     set_role("web")
     listen()
     tracing.begin()
-    life_signs.begin()
+    process_heartbeat.begin()
     server = Server(_config(_protocol()))
     server.run(sockets)
     if not server.started:

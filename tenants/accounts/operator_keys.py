@@ -6,7 +6,7 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 
-from tenants.accounts import second_factor
+from tenants.accounts import second_factor_policy
 from tenants.models import OperatorKey, User
 
 
@@ -14,7 +14,7 @@ def refuse_unless_able(maker: User) -> None:
     """Raises ValidationError, except for operators who have a second factor."""
     if not (maker.is_operator and maker.is_active):
         raise ValidationError(_("Only operators of the platform make such keys."))
-    if not second_factor.enrolled(maker):
+    if not second_factor_policy.enrolled(maker):
         raise ValidationError(
             _("Set up a second factor first: a key for operators needs one at its making.")
         )

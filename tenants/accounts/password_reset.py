@@ -1,7 +1,7 @@
 """One-time links to set a new password after it was forgotten.
 
 A link is shown once, to its maker, who could use it: therefore it locks the person's older texts
-(locked_texts.py). Second factors stay. Inside a tenant a link can only be made for people who
+(text_lock.py). Second factors stay. Inside a tenant a link can only be made for people who
 belong to no other tenant, and whose role its maker could assign, so that nobody takes over an
 account beyond their own powers.
 """
@@ -9,7 +9,7 @@ account beyond their own powers.
 from django.db import transaction
 
 from audit.actions import Action
-from tenants.accounts import locked_texts, person_acts
+from tenants.accounts import person_acts, text_lock
 from tenants.accounts.sessions import end_sessions
 from tenants.models import Link, Member, Tenant, User
 from tenants.models.link import AlreadyUsed, Purpose
@@ -73,7 +73,7 @@ def use(link: Link, password: str) -> User:
         detail = {"link_by": link.created_by}
         person_acts.record(Action.LINK_USE, user, detail=detail)
         person_acts.record(Action.PASSWORD_CHANGE, user, detail={"how": "link", **detail})
-        locked_texts.lock(user, link)
+        text_lock.lock(user, link)
     return user
 
 

@@ -48,7 +48,7 @@ class Member(models.Model):
     def permissions(self) -> frozenset[Permission]:
         """The role's permissions under the tenant's security profile.
 
-        A person whose older texts are locked (accounts/locked_texts.py) may not read other people's
+        A person whose older texts are locked (accounts/text_lock.py) may not read other people's
         either.
         """
         granted = permissions(self.role, self.tenant.profile)

@@ -123,7 +123,7 @@ class PasswordHistory(models.Model):
 class TextLock(models.Model):
     """Locks a person's texts up to `before`, because a link by somebody else set their password.
 
-    See tenants/accounts/locked_texts.py.
+    See tenants/accounts/text_lock.py.
     """
 
     user = models.OneToOneField(User, models.CASCADE, primary_key=True, related_name="text_lock")

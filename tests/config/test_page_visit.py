@@ -12,7 +12,7 @@ from django.core.handlers.asgi import ASGIRequest
 
 from config.pages import page_request
 from config.pages.handler import bounded
-from config.pages.page_request import charge_handshake, refund_handshake
+from config.pages.page_request import count_handshake, refund_handshake
 from tenants.rate_limits.admission import Admission
 
 pytestmark = pytest.mark.unit
@@ -202,7 +202,7 @@ async def test_websockets_of_strangers_count_too_and_those_of_people_do_not() ->
     async def open_one(user: Any, cookie: str) -> list[dict[str, Any]]:
         asking = Asking("/ws/chat/", limiter=limiter, cookie=f"forebay_session={cookie}")
         asking.scope |= {"type": "websocket", "user": user}
-        await charge_handshake(refund_handshake(chat))(asking.scope, asking.receive, asking.send)
+        await count_handshake(refund_handshake(chat))(asking.scope, asking.receive, asking.send)
         return asking.sent
 
     nobody = type("Nobody", (), {"is_authenticated": False})

@@ -19,9 +19,9 @@ LIMIT_S = 1.0
 # A loop that turns, until its standard input ends; then it is stuck, and the process lives on.
 PROGRAM = """
 import sys, asyncio, time
-from config import life_signs
+from config import process_heartbeat
 from inference import loop_heartbeats
-life_signs.begin()
+process_heartbeat.begin()
 async def work():
     pulse = asyncio.create_task(loop_heartbeats.keep("web"))
     await asyncio.to_thread(sys.stdin.read)
@@ -73,12 +73,12 @@ def test_signs_that_are_meant_for_another_process_are_not_given(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """WATCHDOG_PID: systemd's, which every child inherits."""
-    from config import life_signs
+    from config import process_heartbeat
 
     monkeypatch.setenv("WATCHDOG_USEC", "1000000")
-    assert life_signs._limit_s() == 1.0
+    assert process_heartbeat._limit_s() == 1.0
     monkeypatch.setenv("WATCHDOG_PID", str(os.getppid()))
-    assert life_signs._limit_s() == 0.0
+    assert process_heartbeat._limit_s() == 0.0
 
 
 def test_a_loop_with_patience_of_its_own_is_not_stalled_before(

@@ -108,7 +108,7 @@ async def test_classes_that_give_way(link: RedisLink) -> None:
         await queue.enqueue(low, b"order")
         await queue.pop(1, "runner")
         await queue.offer(low, 1.0)
-        await queue.charge({low: 200})
+        await queue.report_work({low: 200})
         await queue.enqueue(an_item(), b"order")
         assert await queue.inbox("runner") == b"park " + low.id.encode()
         assert await queue.still_wants(low, 1.0)

@@ -50,7 +50,7 @@ def test_processes_that_stand_still_are_started_anew_and_no_others(
     platform.end()
     text = "\n".join(platform.lines)
     assert text.count("ALERT process:stalled") == len(stopped)
-    assert "ALERT process:stalled web: no sign of life" in text
+    assert "ALERT process:stalled web: no heartbeat" in text
 
 
 def _pid(platform: Running, sign: str) -> int:

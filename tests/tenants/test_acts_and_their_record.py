@@ -45,7 +45,7 @@ from inference.models import (
 from inference.models.decisions.policy_version import Written
 from inference.registry.versions import proposed
 from tenants import model_access
-from tenants.accounts import password_reset, second_factor
+from tenants.accounts import password_reset, second_factor_policy
 from tenants.models import (
     ApiKey,
     Link,
@@ -496,7 +496,7 @@ ACTS: dict[Action, Act] = {
     Action.LINK_REVOKE: lambda w: lambda: w.invitation.revoke(by=BY),
     Action.OPERATOR_CREATE: lambda w: partial(_first_run(w).use, "new@forebay.example", PASSWORD),
     Action.OPERATOR_REMOVE: lambda w: partial(_second_operator().stop_operating, by=BY),
-    Action.MFA_REMOVE: lambda w: lambda: second_factor.reset(w.bob.user, by=BY),
+    Action.MFA_REMOVE: lambda w: lambda: second_factor_policy.reset(w.bob.user, by=BY),
     Action.JOB_PAUSE: lambda w: partial(_job(w).pause, by=BY),
     Action.JOB_RESUME: lambda w: partial(_job(w, JobState.PAUSED).resume, by=BY),
     Action.JOB_CANCEL: lambda w: partial(_job(w).cancel, by=BY),

@@ -7,7 +7,7 @@ from inference.api.anthropic import answers, delivery, models, requests
 from inference.api.anthropic.answers import Thoughts
 from inference.api.anthropic.events import PING, EventWriter
 from inference.api.http import streaming
-from inference.api.http.callers import address_charged_caller, caller_of, charged_caller
+from inference.api.http.callers import address_counted_caller, caller_of, counted_caller
 from inference.api.http.request import Request, watched
 from inference.errors import BadRequest
 from inference.intake.answer_stream import ReaderGone
@@ -41,7 +41,7 @@ async def messages(request: Request) -> None:
 
 async def count_tokens(request: Request) -> None:
     """Answer the tokens of a prompt. It counts as a request, and is not recorded."""
-    caller, raw = await charged_caller(request, Scope.INFERENCE), await request.body()
+    caller, raw = await counted_caller(request, Scope.INFERENCE), await request.body()
     if _MEDIA not in raw:
         body_length.check(caller, raw)
     chat = requests.chat(caller, parsed(raw), for_answer=False)
@@ -51,18 +51,18 @@ async def count_tokens(request: Request) -> None:
 
 
 async def list_models(request: Request) -> None:
-    listed = await served_models.listed(await address_charged_caller(request))
+    listed = await served_models.listed(await address_counted_caller(request))
     await request.answer_json(models.page(listed, request.query))
 
 
 async def model(request: Request, name: str) -> None:
-    fields = await served_models.one(await address_charged_caller(request), name)
+    fields = await served_models.one(await address_counted_caller(request), name)
     await request.answer_json(models.described(fields))
 
 
 async def events(request: Request, identity: str) -> None:
     """Stream again from the event after `Last-Event-ID`."""
-    call, caller = request.call, await address_charged_caller(request)
+    call, caller = request.call, await address_counted_caller(request)
     after, thoughts = _last_event(request)
     completion_id = identity.removeprefix("msg_")
     completion = await stream_resumption.own(call, caller, completion_id)

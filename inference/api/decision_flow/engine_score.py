@@ -91,14 +91,14 @@ async def score(
         return await _asked(call, limited, version, clock)
     except NoAnswer as problem:
         if not call.at_admission or call.found_no_place:
-            await _charge(call, caller)
+            await _count(call, caller)
         return Scored(reason=problem.reason)
 
 
-async def _charge(call: Call, caller: Caller) -> None:
+async def _count(call: Call, caller: Caller) -> None:
     """Count it as a request: a fallback is work, too. Raises NotAdmitted."""
     try:
-        await call.charge(caller)
+        await call.count_request(caller)
     except NotAdmitted as refused:
         if refused.admission.tier in _OF_REQUESTS:
             raise

@@ -9,7 +9,7 @@ from django.core.exceptions import ValidationError
 from audit.keys.keyring import Unreadable
 from inference.api.decisions.own import own_decision
 from inference.api.explanations.making import make
-from inference.api.http.callers import address_charged_caller, charged_caller
+from inference.api.http.callers import address_counted_caller, counted_caller
 from inference.api.http.request import Request
 from inference.api.ownership import in_scope
 from inference.decisions import explaining, explanation_words
@@ -35,7 +35,7 @@ UNREADABLE = Conflict(
 # Contests ----------------------------------------------------------------------------------------
 async def contest(request: Request, decision_id: str) -> None:
     """Enter a contest: a human reviews the decision again."""
-    caller = await charged_caller(request, Scope.INFERENCE)
+    caller = await counted_caller(request, Scope.INFERENCE)
     decision = await own_decision(request, caller, decision_id)
     statement = _statement(parsed(await request.body()))
     begin = partial(_begin, decision, statement, caller.actor)
@@ -44,7 +44,7 @@ async def contest(request: Request, decision_id: str) -> None:
 
 async def contest_state(request: Request, decision_id: str) -> None:
     """Answer the latest contest of a decision, with what the person is told."""
-    caller = await address_charged_caller(request)
+    caller = await address_counted_caller(request)
     decision = await own_decision(request, caller, decision_id)
     latest = await in_scope(caller.tenant_id, partial(_latest, decision))
     if latest is None:
@@ -106,7 +106,7 @@ def _written(contest: Contest) -> dict[str, Any]:
 # Explanations ------------------------------------------------------------------------------------
 async def explanation(request: Request, decision_id: str) -> None:
     """Explain a decision, in the language of `?language=` or of Accept-Language."""
-    caller = await charged_caller(request, Scope.INFERENCE)
+    caller = await counted_caller(request, Scope.INFERENCE)
     language = _language(request)
     decision = await own_decision(request, caller, decision_id)
     row, mine = await in_scope(caller.tenant_id, partial(_order, decision))

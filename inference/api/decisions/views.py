@@ -9,7 +9,7 @@ from inference.api.decision_flow import answers, flow, requests
 from inference.api.decision_flow.requests import DecisionRequest
 from inference.api.decisions.own import own_decision
 from inference.api.http import lists
-from inference.api.http.callers import address_charged_caller, caller_of, charged_caller
+from inference.api.http.callers import address_counted_caller, caller_of, counted_caller
 from inference.api.http.request import Request
 from inference.api.ownership import in_scope
 from inference.errors import BadRequest, must_be
@@ -47,7 +47,7 @@ async def create(request: Request) -> None:
 
 async def retrieve(request: Request, decision_id: str) -> None:
     """Answer a decision with its input, while that can be read."""
-    decision = await own_decision(request, await address_charged_caller(request), decision_id)
+    decision = await own_decision(request, await address_counted_caller(request), decision_id)
     content = await in_scope(decision.tenant_id, answers.content_of, decision)
     fields = answers.of(decision, content)
     await request.answer_json(fields | {"input": content.input if content else None})
@@ -55,7 +55,7 @@ async def retrieve(request: Request, decision_id: str) -> None:
 
 async def listed(request: Request) -> None:
     """Answer a page of the caller's decisions, without their texts."""
-    caller, page = await address_charged_caller(request), lists.query(request)
+    caller, page = await address_counted_caller(request), lists.query(request)
     rows = Decision.objects.all()
     if (policy := page.pop(POLICY, None)) is not None:
         if "\0" in policy:
@@ -67,7 +67,7 @@ async def listed(request: Request) -> None:
 
 async def outcome(request: Request, decision_id: str) -> None:
     """Note what really happened."""
-    caller = await charged_caller(request, Scope.INFERENCE)
+    caller = await counted_caller(request, Scope.INFERENCE)
     decision = await own_decision(request, caller, decision_id)
     feedback = _feedback(parsed(await request.body()))
     where = network(request.call.client_ip)

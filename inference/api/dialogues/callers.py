@@ -81,8 +81,8 @@ async def caller_for(call: Call, visitor: Visitor) -> Caller:
     return caller
 
 
-async def charge_visitor(call: Call) -> None:
-    """Charge the address of a visitor who begins or sends something. Raises NotAdmitted."""
+async def count_visitor(call: Call) -> None:
+    """Count the address of a visitor who begins or sends something. Raises NotAdmitted."""
     address = counted(call.client_ip)
     if not (address and settings.WIDGET_PER_MINUTE):
         return
@@ -92,11 +92,11 @@ async def charge_visitor(call: Call) -> None:
         raise not_admitted(call.context, admission, call.caller, call.route, call.client_ip)
 
 
-async def charge(request: Request, party: Party) -> None:
-    """Charge the address, the key and the tenant for what is begun. Raises NotAdmitted."""
+async def count_request(request: Request, party: Party) -> None:
+    """Count a request of the address, the key and the tenant. Raises NotAdmitted."""
     if party.visitor:
-        await charge_visitor(request.call)
-    await request.call.charge(party.caller)
+        await count_visitor(request.call)
+    await request.call.count_request(party.caller)
 
 
 async def dialogue_of(call: Call, party: Party, public_id: str) -> Dialogue:

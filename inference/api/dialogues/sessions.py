@@ -14,14 +14,14 @@ from infrastructure.postgres.request_threads import in_request_thread
 
 async def create(request: Request) -> None:
     """`{key, token}`: a token, or the visitor's next one. The page's origin must be allowed."""
-    await callers.charge_visitor(request.call)
+    await callers.count_visitor(request.call)
     body = requests.parsed(await request.body())
     fields.check(body, fields.SESSION)
     token = body.get("token") or ""
     admitted = in_request_thread(visitors.admitted)
     visitor = await admitted(body["key"], request.origin, token)
     caller = await caller_for(request.call, visitor)
-    await request.call.charge(caller)
+    await request.call.count_request(caller)
     languages = await in_tenant(caller.tenant_id, _languages, visitor)
     await request.answer_json(
         {

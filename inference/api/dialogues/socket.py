@@ -92,7 +92,7 @@ class Socket:
         await self._receive()  # websocket.connect
         await self._send({"type": "websocket.accept"})
         with self._refusals_close(), contextlib.ExitStack() as counted:
-            await callers.charge_visitor(self.call)
+            await callers.count_visitor(self.call)
             hello = await self._hello()
             party = await self._party()
             dialogue = await callers.dialogue_of(self.call, party, self._public_id)
@@ -151,8 +151,8 @@ class Socket:
 
     async def _message(self, dialogue: Dialogue, frame: Message) -> None:
         party = await self._party()
-        await callers.charge_visitor(self.call)
-        await self.call.charge(party.caller)
+        await callers.count_visitor(self.call)
+        await self.call.count_request(party.caller)
         text = receiving.checked_text(frame.text)
         received = await in_tenant(
             dialogue.tenant_id, receiving.receive, dialogue, text, frame.id, by=party.actor

@@ -26,7 +26,7 @@ EVENTS = "text/event-stream"
 async def create(request: Request) -> None:
     """`{assistant, person, language}`; a visitor's token has assistant and person."""
     party = await party_of(request)
-    await callers.charge(request, party)
+    await callers.count_request(request, party)
     body = await _body(request)
     fields.check(body, fields.BEGINNING_OF_VISITORS if party.visitor else fields.BEGINNING)
     begun = await in_tenant(party.caller.tenant_id, _begin, party, body)
@@ -91,7 +91,7 @@ async def send(request: Request, public_id: str) -> None:
     """Take a message, and answer with the turn: whole, or as events with `stream`."""
     party = await party_of(request)
     dialogue = await callers.dialogue_of(request.call, party, public_id)
-    await callers.charge(request, party)
+    await callers.count_request(request, party)
     body = await _body(request)
     fields.check(body, fields.MESSAGE)
     text, client_id = receiving.checked_text(body["text"]), _uuid(body.get("id"))

@@ -22,15 +22,15 @@ async def caller_of(request: Request, scope: str = Scope.INFERENCE) -> Caller:
     return caller
 
 
-async def address_charged_caller(request: Request, scope: str = Scope.INFERENCE) -> Caller:
+async def address_counted_caller(request: Request, scope: str = Scope.INFERENCE) -> Caller:
     """Returns the caller of a request without an admission."""
     caller = await caller_of(request, scope)
     await request.call.add_limit_headers(caller)
     return caller
 
 
-async def charged_caller(request: Request, scope: str) -> Caller:
-    """Returns the caller that begins or stores something, charged before the body is read."""
+async def counted_caller(request: Request, scope: str) -> Caller:
+    """Returns the caller that begins or stores something, counted before the body is read."""
     caller = await caller_of(request, scope)
-    await request.call.charge(caller)
+    await request.call.count_request(caller)
     return caller

@@ -4,7 +4,7 @@ import re
 
 from inference.api import idempotency, served_models, stream_resumption
 from inference.api.http import streaming
-from inference.api.http.callers import address_charged_caller, caller_of
+from inference.api.http.callers import address_counted_caller, caller_of
 from inference.api.http.request import Request, watched
 from inference.api.ollama import delivery, fields, models, names, requests
 from inference.api.ollama.lines import LineWriter, Shape, Timing
@@ -31,31 +31,31 @@ async def running(request: Request) -> None:
 
 
 async def version(request: Request) -> None:
-    await address_charged_caller(request)
+    await address_counted_caller(request)
     await request.answer_json({"version": models.VERSION})
 
 
 # Models -------------------------------------------------------------------------------------------
 async def tags(request: Request) -> None:
-    listed = await served_models.listed(await address_charged_caller(request))
+    listed = await served_models.listed(await address_counted_caller(request))
     await request.answer_json({"models": list(map(models.tag, listed))})
 
 
 async def processes(request: Request) -> None:
-    caller = await address_charged_caller(request)
+    caller = await address_counted_caller(request)
     listed = await served_models.listed(caller)
     await request.answer_json({"models": models.running(caller, listed)})
 
 
 async def show(request: Request) -> None:
-    caller = await address_charged_caller(request)
+    caller = await address_counted_caller(request)
     present = fields.checked(parsed(await request.body()), fields.SHOW)
     name = names.known_as(caller, names.name_in(present))
     await request.answer_json(models.shown(await served_models.one(caller, name)))
 
 
 async def not_offered(request: Request, *_: str) -> None:
-    await address_charged_caller(request)
+    await address_counted_caller(request)
     raise NotFound(
         "models are not pulled, made or deleted here: an operator of this installation imports "
         "them; GET /api/tags lists those that you may use",
@@ -100,7 +100,7 @@ async def _say_loaded(request: Request, caller: Caller, present: Body, *, is_cha
 
 async def check_model(request: Request, caller: Caller, name: str) -> None:
     """Check the model of a request without work for it, which counts as a request."""
-    await request.call.charge(caller)
+    await request.call.count_request(caller)
     allowed.engine_for(caller, names.known_as(caller, name))
 
 
@@ -124,7 +124,7 @@ async def _answer(
 
 async def stream(request: Request, identity: str) -> None:
     """Stream again from the event after `Last-Event-ID`."""
-    call, caller, after = request.call, await address_charged_caller(request), _last_event(request)
+    call, caller, after = request.call, await address_counted_caller(request), _last_event(request)
     completion = await stream_resumption.own(call, caller, identity)
     model = f"{completion.model}:{completion.adapter}" if completion.adapter else completion.model
     shape = Shape(names.tagged(model), is_chat=completion.route != GENERATE)

@@ -8,7 +8,7 @@ from django.conf import settings
 from audit.keys.keyring import Barred
 from audit.trail.truncated_address import network
 from inference.api.http import lists
-from inference.api.http.callers import address_charged_caller, charged_caller
+from inference.api.http.callers import address_counted_caller, counted_caller
 from inference.api.http.request import Request
 from inference.api.openai import files, stored_objects
 from inference.api.ownership import in_scope, own
@@ -39,7 +39,7 @@ _ENDS = (BatchState.COMPLETED, BatchState.FAILED, BatchState.EXPIRED, BatchState
 
 
 async def create(request: Request) -> None:
-    caller = await charged_caller(request, Scope.BATCH)
+    caller = await counted_caller(request, Scope.BATCH)
     body = requests.parsed(await request.body())
     stored_objects.check_fields(body, FIELDS, (EXPIRY,))
     expires_after_s = stored_objects.expiry_in_json(body, EXPIRY)
@@ -52,20 +52,20 @@ async def create(request: Request) -> None:
 
 
 async def listed(request: Request) -> None:
-    caller = await address_charged_caller(request, Scope.BATCH)
+    caller = await address_counted_caller(request, Scope.BATCH)
     rows, page = Batch.objects.all(), lists.query(request)
     listing = partial(lists.listed, caller, rows, _as_openai, page, BOUNDS)
     await request.answer_json(await in_scope(caller.tenant_id, listing))
 
 
 async def retrieve(request: Request, batch_id: str) -> None:
-    caller = await address_charged_caller(request, Scope.BATCH)
+    caller = await address_counted_caller(request, Scope.BATCH)
     batch = await _own(request, caller, batch_id)
     await request.answer_json(await in_scope(caller.tenant_id, _as_openai, batch))
 
 
 async def cancel(request: Request, batch_id: str) -> None:
-    caller = await address_charged_caller(request, Scope.BATCH)
+    caller = await address_counted_caller(request, Scope.BATCH)
     batch = await _own(request, caller, batch_id)
     by = caller.actor, network(request.call.client_ip)
     await request.answer_json(await in_scope(caller.tenant_id, _cancel, batch, *by))

@@ -5,7 +5,6 @@ from inference.api.document.operation import EVENTS, JSON, Kind, Operation, Oper
 from inference.api.document.schemas import ERROR, OBJECT, STRING, Json, array, body, ref, single
 from inference.api.openai.document_objects import OBJECTS
 from inference.api.openai.document_shapes import SCHEMAS
-from inference.engines.every_kind import rules_of_all
 from inference.engines.fields import (
     DETOKENIZING,
     EMBEDDINGS,
@@ -14,6 +13,7 @@ from inference.engines.fields import (
     FieldRule,
     Schema,
 )
+from inference.engines.kind_samples import rules_of_all
 from inference.intake.prompt_templates import FIELD as TEMPLATE
 from inference.validation import described
 from inference.validation.requests import PLAIN

@@ -10,7 +10,7 @@ from audit.keys.keyring import Unreadable
 from audit.trail.truncated_address import network
 from inference.api.call import Call
 from inference.api.http import lists
-from inference.api.http.callers import address_charged_caller, charged_caller
+from inference.api.http.callers import address_counted_caller, counted_caller
 from inference.api.http.request import Request
 from inference.api.openai import stored_objects, uploads
 from inference.api.ownership import in_scope, own
@@ -37,13 +37,13 @@ BYTES = [(b"content-type", b"application/octet-stream")]
 
 
 async def create(request: Request) -> None:
-    caller = await charged_caller(request, Scope.BATCH)
+    caller = await counted_caller(request, Scope.BATCH)
     file = await uploads.take(request, caller)
     await request.answer_json(await in_scope(caller.tenant_id, as_openai, file))
 
 
 async def listed(request: Request) -> None:
-    caller = await address_charged_caller(request, Scope.BATCH)
+    caller = await address_counted_caller(request, Scope.BATCH)
     rows, page = File.objects.whole(), lists.query(request)
     if (purpose := page.pop("purpose", None)) is not None:
         if purpose not in PURPOSES:
@@ -54,13 +54,13 @@ async def listed(request: Request) -> None:
 
 
 async def retrieve(request: Request, file_id: str) -> None:
-    caller = await address_charged_caller(request, Scope.BATCH)
+    caller = await address_counted_caller(request, Scope.BATCH)
     file = await own_file(request.call, caller, file_id)
     await request.answer_json(await in_scope(caller.tenant_id, as_openai, file))
 
 
 async def content(request: Request, file_id: str) -> None:
-    caller = await address_charged_caller(request, Scope.BATCH)
+    caller = await address_counted_caller(request, Scope.BATCH)
     file = await own_file(request.call, caller, file_id)
     by = caller.actor, network(request.call.client_ip)
     pieces = await in_scope(caller.tenant_id, _opened, file, *by)
@@ -71,7 +71,7 @@ async def content(request: Request, file_id: str) -> None:
 
 
 async def delete(request: Request, file_id: str) -> None:
-    caller = await address_charged_caller(request, Scope.BATCH)
+    caller = await address_counted_caller(request, Scope.BATCH)
     file = await own_file(request.call, caller, file_id)
     by = caller.actor, network(request.call.client_ip)
     await in_scope(caller.tenant_id, _delete, file, *by)

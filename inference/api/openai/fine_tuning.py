@@ -7,7 +7,7 @@ from typing import Any
 from audit.keys.keyring import Barred
 from audit.trail.truncated_address import network
 from inference.api.http import lists
-from inference.api.http.callers import address_charged_caller, charged_caller
+from inference.api.http.callers import address_counted_caller, counted_caller
 from inference.api.http.request import Request
 from inference.api.openai import files, fine_tuning_shapes, stored_objects
 from inference.api.openai.fine_tuning_fields import checked, hyperparameters, trainer_parameters
@@ -36,7 +36,7 @@ SCOPE = Scope.INFERENCE
 
 
 async def create(request: Request) -> None:
-    caller = await charged_caller(request, SCOPE)
+    caller = await counted_caller(request, SCOPE)
     body = checked(requests.parsed(await request.body()))
     training = await _file(request, caller, body["training_file"], "training_file")
     validation = None
@@ -57,14 +57,14 @@ async def create(request: Request) -> None:
 
 
 async def listed(request: Request) -> None:
-    caller = await address_charged_caller(request, SCOPE)
+    caller = await address_counted_caller(request, SCOPE)
     page = lists.query(request)
     listing = partial(lists.listed, caller, _jobs(), fine_tuning_shapes.job, page, BOUNDS)
     await request.answer_json(await in_scope(caller.tenant_id, listing))
 
 
 async def retrieve(request: Request, job_id: str) -> None:
-    caller = await address_charged_caller(request, SCOPE)
+    caller = await address_counted_caller(request, SCOPE)
     job = await _own(request, caller, job_id)
     await request.answer_json(await in_scope(caller.tenant_id, fine_tuning_shapes.job, job))
 
@@ -82,7 +82,7 @@ async def resume(request: Request, job_id: str) -> None:
 
 
 async def events(request: Request, job_id: str) -> None:
-    caller = await address_charged_caller(request, SCOPE)
+    caller = await address_counted_caller(request, SCOPE)
     job = await _own(request, caller, job_id)
     page = lists.query(request)
     await request.answer_json(
@@ -91,7 +91,7 @@ async def events(request: Request, job_id: str) -> None:
 
 
 async def checkpoints(request: Request, job_id: str) -> None:
-    caller = await address_charged_caller(request, SCOPE)
+    caller = await address_counted_caller(request, SCOPE)
     job = await _own(request, caller, job_id)
     page = lists.query(request)
     await request.answer_json(
@@ -127,7 +127,7 @@ async def _own(request: Request, caller: Caller, job_id: str) -> Job:
 
 
 async def _act(request: Request, job_id: str, verb: Callable[..., None]) -> None:
-    caller = await address_charged_caller(request, SCOPE)
+    caller = await address_counted_caller(request, SCOPE)
     job = await _own(request, caller, job_id)
     shown = await in_scope(caller.tenant_id, _acted, job, verb, caller.actor)
     await request.answer_json(shown)

@@ -6,7 +6,7 @@ from typing import Any
 from django.conf import settings
 
 from audit.keys.keyring import Barred, Unreadable
-from inference.api.http.callers import address_charged_caller, charged_caller
+from inference.api.http.callers import address_counted_caller, counted_caller
 from inference.api.http.request import Request
 from inference.api.openai import files, stored_objects, uploads
 from inference.api.ownership import in_scope, own
@@ -51,7 +51,7 @@ def fields() -> Fields:
 
 
 async def create(request: Request) -> None:
-    caller = await charged_caller(request, Scope.BATCH)
+    caller = await counted_caller(request, Scope.BATCH)
     body = requests.parsed(await request.body())
     stored_objects.check_fields(body, fields(), (EXPIRY,))
     kind = FilePurpose(body["purpose"])
@@ -66,7 +66,7 @@ async def create(request: Request) -> None:
 
 
 async def add_part(request: Request, upload_id: str) -> None:
-    caller = await charged_caller(request, Scope.BATCH)
+    caller = await counted_caller(request, Scope.BATCH)
     upload = await _own(request, caller, upload_id)
     part = await uploads.take_part(request, caller, upload)
     part_id, created_at = f"{PART}{part.id.hex}", int(part.created_at.timestamp())
@@ -75,7 +75,7 @@ async def add_part(request: Request, upload_id: str) -> None:
 
 
 async def complete(request: Request, upload_id: str) -> None:
-    caller = await charged_caller(request, Scope.BATCH)
+    caller = await counted_caller(request, Scope.BATCH)
     upload = await _own(request, caller, upload_id)
     body = requests.parsed(await request.body())
     stored_objects.check_fields(body, PARTS)
@@ -89,7 +89,7 @@ async def complete(request: Request, upload_id: str) -> None:
 
 
 async def cancel(request: Request, upload_id: str) -> None:
-    caller = await address_charged_caller(request, Scope.BATCH)
+    caller = await address_counted_caller(request, Scope.BATCH)
     upload = await _own(request, caller, upload_id)
     name = await _in_thread(lambda: name_of(upload))
     await in_scope(caller.tenant_id, upload_parts.cancel, upload)

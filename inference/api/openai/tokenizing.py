@@ -10,7 +10,7 @@ from functools import partial
 import orjson
 
 from inference.api import engine_questions
-from inference.api.http.callers import charged_caller
+from inference.api.http.callers import counted_caller
 from inference.api.http.request import Request
 from inference.engines.base import BadToken, Engine
 from inference.engines.fields import DETOKENIZING, TOKENIZING, Fields, tokens
@@ -48,7 +48,7 @@ async def _read(
     request: Request, fields: Fields, prompt_of: Callable[[Body], tuple[Form, Body]]
 ) -> tuple[Body, Submission]:
     """Returns the body, and its prompt as a checked submission. Raises ApiError, NoSuchModel."""
-    caller, raw = await charged_caller(request, Scope.INFERENCE), await request.body()
+    caller, raw = await counted_caller(request, Scope.INFERENCE), await request.body()
     body_length.check(caller, raw)
     body = _checked(requests.parsed(raw), fields, request.call.route)
     options = Options(requested_residency=request.header_or_none(RESIDENCY))

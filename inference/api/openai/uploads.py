@@ -106,10 +106,10 @@ class _Body:
             raise TooLarge(f"a file has at most {settings.LARGEST_FILE_BYTES} bytes")
         return data
 
-    def charge(self, size: int) -> None:
-        """Charge bytes of the file before they are stored. Raises NotAdmitted."""
-        charging = self._request.call.charge_stored(size)
-        asyncio.run_coroutine_threadsafe(charging, self._loop).result()
+    def count_bytes(self, size: int) -> None:
+        """Count bytes of the file before they are stored. Raises NotAdmitted."""
+        counting = self._request.call.count_stored_bytes(size)
+        asyncio.run_coroutine_threadsafe(counting, self._loop).result()
 
     def _unpacked(self, size: int) -> bytes:
         """Returns at most `size` bytes, also of a small piece (a zip bomb)."""
@@ -224,7 +224,7 @@ class _Upload(FileUploadHandler):
 
     def _new_writer(self, name: str, part_of: File | None = None) -> FileWriter:
         purpose = FilePurpose(part_of.purpose) if part_of else FilePurpose.BATCH
-        write = partial(FileWriter, is_limited=True, charge=self._body.charge)
+        write = partial(FileWriter, is_limited=True, count_bytes=self._body.count_bytes)
         return write(self._owner, purpose, name, part_of=part_of)
 
     def file_complete(self, file_size: int) -> None:

@@ -4,7 +4,7 @@ import orjson
 
 from inference.api import idempotency, served_models, stream_resumption
 from inference.api.http import streaming
-from inference.api.http.callers import address_charged_caller, caller_of
+from inference.api.http.callers import address_counted_caller, caller_of
 from inference.api.http.request import Request, watched, whole
 from inference.api.openai import delivery
 from inference.api.openai.balance import balance_of
@@ -65,24 +65,24 @@ async def not_served(request: Request) -> None:
 
 
 async def models(request: Request) -> None:
-    listed = await served_models.listed(await address_charged_caller(request))
+    listed = await served_models.listed(await address_counted_caller(request))
     data = [{**model, "object": "model"} for model in listed]
     await request.answer_json({"object": "list", "data": data})
 
 
 async def model(request: Request, name: str) -> None:
-    model_fields = await served_models.one(await address_charged_caller(request), name)
+    model_fields = await served_models.one(await address_counted_caller(request), name)
     await request.answer_json({**model_fields, "object": "model"})
 
 
 async def balance(request: Request) -> None:
     """Answer the rest of the caller's cost quotas, in DeepSeek's shape."""
-    await request.answer_json(await balance_of(await address_charged_caller(request)))
+    await request.answer_json(await balance_of(await address_counted_caller(request)))
 
 
 async def events(request: Request, completion_id: str) -> None:
     """Stream from the event after `Last-Event-ID` (WHATWG server-sent events)."""
-    call, caller, after = request.call, await address_charged_caller(request), _last_event(request)
+    call, caller, after = request.call, await address_counted_caller(request), _last_event(request)
     completion = await stream_resumption.own(call, caller, completion_id)
     with stream_resumption.counted(call, caller), watched(request) as closed:
 

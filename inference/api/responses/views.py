@@ -4,7 +4,7 @@ from msgspec import structs
 
 from inference.api import counting, idempotency, stream_resumption
 from inference.api.http import streaming
-from inference.api.http.callers import address_charged_caller, caller_of, charged_caller
+from inference.api.http.callers import address_counted_caller, caller_of, counted_caller
 from inference.api.http.request import Request, watched, whole
 from inference.api.responses import answers, compaction, delivery, fields, items, requests
 from inference.api.responses.events import KEEP_ALIVE, EventWriter
@@ -46,7 +46,7 @@ async def create(request: Request) -> None:
 
 async def input_tokens(request: Request) -> None:
     """Answer the tokens of a prompt. It counts as a request, and is not recorded."""
-    caller = await charged_caller(request, Scope.INFERENCE)
+    caller = await counted_caller(request, Scope.INFERENCE)
     chat, _ = await _read(request, caller, fields.OF_COUNTING)
     options = Options(requested_residency=request.header_or_none(RESIDENCY))
     submission = await _submission(request, caller, chat, options)
@@ -72,7 +72,7 @@ async def compact(request: Request) -> None:
 
 async def events(request: Request, identity: str) -> None:
     """Stream any completion again, from the event after `Last-Event-ID`."""
-    call, caller, after = request.call, await address_charged_caller(request), _last_event(request)
+    call, caller, after = request.call, await address_counted_caller(request), _last_event(request)
     completion = await stream_resumption.own(call, caller, identity.removeprefix("resp_"))
     created_at, head = int(completion.created_at.timestamp()), requests.head_of(completion.model)
     writer = EventWriter(Shape(completion.pk, created_at, head), after_chunk=after)

@@ -19,7 +19,7 @@ MOST = 100  # of a member
 
 
 def of_member(member: Member) -> QuerySet[ConversationFolder]:
-    """Returns a member's, except for locked ones (tenants/accounts/locked_texts.py)."""
+    """Returns a member's, except for locked ones (tenants/accounts/text_lock.py)."""
     owned = ConversationFolder.objects.filter(tenant_id=member.tenant_id, member=member)
     return owned.filter(~LOCKED).order_by("created_at")
 

@@ -45,7 +45,7 @@ def _begun(request: HttpRequest, member: Member) -> HttpResponse:
         return as_json(problem("restricted"), status=409)
     with transaction.atomic():
         attachment = uploading.begin(member, name, int(size))
-        stored_bytes.charge(request, member, int(size))
+        stored_bytes.count(request, member, int(size))
     address = reverse("chat:attachment_pieces", args=[attachment.id])
     begun = {"id": str(attachment.id), "pieces": address, "piece": uploading.PIECE}
     return JsonResponse(begun, status=201)

@@ -8,8 +8,8 @@ from uuid import UUID
 import msgspec
 import orjson
 
-from inference.jobs import checkpoint_files
-from inference.jobs.checkpoint_files import Files
+from inference.jobs import job_checkpoint_files
+from inference.jobs.job_checkpoint_files import Files
 from inference.jobs.on_host import progress
 from inference.jobs.on_host.events_file import Event
 from inference.models import Job, JobCheckpoint, JobMetric, JobState
@@ -91,8 +91,8 @@ def note(job: Job, code: str, message: str, level: str = "info") -> None:
 def store(job: Job, folder: Path) -> Files:
     """Store the trainer's checkpoints. Raises Full, StoreError, OSError."""
     with tenant_scope(job.tenant_id):
-        checkpoint_files.make_room(job, folder)
-    return checkpoint_files.store(job, folder)
+        job_checkpoint_files.make_room(job, folder)
+    return job_checkpoint_files.store(job, folder)
 
 
 def note_checkpoint(order: Order, position: Position) -> None:
@@ -111,7 +111,7 @@ def note_checkpoint(order: Order, position: Position) -> None:
         }
         JobCheckpoint.objects.update_or_create(job=job, step=position.step, defaults=fields)
         with suppress(StoreError):  # the next checkpoint, or the end of the row, deletes them
-            checkpoint_files.keep_newest(job)
+            job_checkpoint_files.keep_newest(job)
 
 
 def note_failure(job: Job, code: str, message: str) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 from django.conf import settings
 
-from inference.jobs import checkpoint_files
+from inference.jobs import job_checkpoint_files
 from inference.jobs.on_host import attending
 from inference.jobs.on_host.attending import Position
 from inference.jobs.on_host.endings import (
@@ -181,12 +181,12 @@ class Stay:
             self._folder.checkpoint_names() - self._names
         )
 
-    async def _stored(self) -> checkpoint_files.Files:
+    async def _stored(self) -> job_checkpoint_files.Files:
         """Raises StoreError, TrainerFailed where the tenant has no room."""
         for attempt in range(STORE_TRIES):
             try:
                 return await in_thread(attending.store, self.job, self._folder.checkpoints)
-            except checkpoint_files.Full:
+            except job_checkpoint_files.Full:
                 # It is paid for: else a tenant without room could train for nothing.
                 raise TrainerFailed(*NO_ROOM, self._gpu_ms(time.monotonic())) from None
             except StoreError:

@@ -20,8 +20,8 @@ from django.conf import settings
 
 from inference.batch.file_store import FileReader
 from inference.data_sets import prepared
-from inference.jobs import checkpoint_files, parameters
-from inference.jobs.checkpoint_files import Files
+from inference.jobs import job_checkpoint_files, parameters
+from inference.jobs.job_checkpoint_files import Files
 from inference.jobs.refusals import JobRefused
 from inference.model_registry.opening import hold, local_copy
 from inference.models import ChunkPart, DataSetVersion, File, Job, ModelVersion, VersionFormat
@@ -58,7 +58,7 @@ class WorkFolder:
             self._lock = _locked(self.path)
         self.output.mkdir()
         if files:
-            checkpoint_files.restore(self._job, files, self.checkpoints)
+            job_checkpoint_files.restore(self._job, files, self.checkpoints)
         else:
             self.checkpoints.mkdir()
         base, data = self._base(), self._data()

@@ -15,8 +15,8 @@ from inference.record.parked import NEVER, Parked
 from inference.stream import frames
 from inference.stream.frames import Frame, Kind
 from inference.worker.guard import Guard
-from inference.worker.run.checkpoints import Checkpoints
 from inference.worker.run.further_slots import FurtherSlots
+from inference.worker.run.run_checkpoint import RunCheckpoint
 
 if TYPE_CHECKING:
     from inference.worker.energy_meter import EnergyMeter
@@ -28,14 +28,14 @@ class EarlierAttempts:
     """Results of an order from before this attempt.
 
     `events`: those that readers have, or that were kept when it was parked.
-    `parked`: what it had taken when it was parked last. `charged`: the same, as it began here.
+    `parked`: what it had taken when it was parked last. `reported`: the same, as it began here.
     `step` and `state`: those of its checkpoint, if its class has them.
     """
 
     events: Sequence[bytes] = ()
     of_another_version: bool = False
     parked: Parked = NEVER
-    charged: Parked = NEVER
+    reported: Parked = NEVER
     step: int = 0
     state: bytes = b""
 
@@ -58,7 +58,7 @@ class RunServices:
     free_slot: Callable[[], None] = lambda: None
     slots: FurtherSlots = field(default_factory=FurtherSlots)
     answers: SecondLevel | None = None
-    checkpoints: Checkpoints | None = None
+    checkpoints: RunCheckpoint | None = None
     preemption: "Preemption | None" = None
     energy: "EnergyMeter | None" = None
 

@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 
-from config import backup_settings, environment, life_signs
+from config import backup_settings, environment, process_heartbeat
 from config.backup import configured
 from config.backup.cluster import Cluster
 from config.backup.process import BackupProcess
@@ -28,7 +28,7 @@ def main() -> None:
         return
     signal.signal(signal.SIGTERM, lambda *_: process.stop())
     signal.signal(signal.SIGINT, lambda *_: process.stop())
-    life_signs.begin()
+    process_heartbeat.begin()
     process.run()
 
 

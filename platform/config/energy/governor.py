@@ -17,7 +17,7 @@ from redis import RedisError
 
 from audit.actions import Action
 from audit.trail.record import act
-from config import life_signs
+from config import process_heartbeat
 from config.energy import sweep_file
 from config.energy.client import AgentClient
 from config.energy.host_clocks import EngineLoad, HostClocks, Levels
@@ -42,8 +42,8 @@ def main() -> None:
     if problem := release_problem() or follow_engines():
         sys.exit(problem)
     clocks = _host_clocks()
-    life_signs.begin()
-    life_signs.tell("READY=1")
+    process_heartbeat.begin()
+    process_heartbeat.tell("READY=1")
     while not stopping.wait(EVERY_S):
         loop_heartbeats.beat("energy")
         _step(clocks)

@@ -13,10 +13,10 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
-from config.life_signs import tell
+from config.process_heartbeat import tell
 
 log = logging.getLogger(__name__)
-HANGS_S = 3.0  # without a sign of life; with the reset itself within five seconds
+HANGS_S = 3.0  # without a heartbeat; with the reset itself within five seconds
 OPENS_S = 50.0  # until the first one: a driver of many GPUs may open slowly, and nothing is locked
 ENDS_S = 2.0  # a killed process that the driver holds back may take longer: it is not awaited
 RESETS, AGAIN_S = 20, 1.0  # while the driver is restarted

@@ -68,7 +68,7 @@ def _owners(scope: Any) -> tuple[BodyOwner, ...]:
 
 async def _bounded(body: BodyMemory, pages: Any, scope: Any, receive: Any, send: Any) -> None:
     visit = Visit(scope)
-    await visit.charge()
+    await visit.count()
     content = await _read(body, receive)
     if content is None:
         return

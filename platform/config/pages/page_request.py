@@ -1,7 +1,7 @@
-"""A request for a page: charged to its address, then run in its turn, or refused before Django.
+"""A request for a page: counted for its address, then run in its turn, or refused before Django.
 
 A stranger's websocket counts for the address too. For each a session is looked up:
-`charge_handshake` wraps that look-up and `refund_handshake` follows it.
+`count_handshake` wraps that look-up and `refund_handshake` follows it.
 """
 
 import asyncio
@@ -64,10 +64,10 @@ class Visit:
         self._name = callers.known(scope)
         self._turns, self._lane = _pages, KNOWN if self._name else STRANGERS
         self._has_turn = False
-        self._charged: tuple[Ask, int] | None = None
+        self._counted: tuple[Ask, int] | None = None
         self._whole: list[Any] | None = []  # an answer in one piece; None: a stream
 
-    async def charge(self) -> None:
+    async def count(self) -> None:
         """Count a stranger's request for their address. Raises PageRefused."""
         if self._name:
             return
@@ -81,15 +81,15 @@ class Visit:
         if admission.tier:
             wait_s = max(1, math.ceil(admission.frees_in_ms / 1000))
             raise PageRefused(429, "Too many requests came from your address.", wait_s)
-        self._charged = ask, counted_at
+        self._counted = ask, counted_at
 
     async def refund(self) -> None:
-        """Take the charge back if the stranger has turned out to be signed in.
+        """Uncount it if the stranger has turned out to be signed in.
 
         After a restart nobody is known, and a whole office comes from one address.
         """
-        if self._charged and callers.known(self.scope):
-            await self._limiter.undo(*self._charged)
+        if self._counted and callers.known(self.scope):
+            await self._limiter.undo(*self._counted)
 
     @property
     def _limiter(self) -> Any:
@@ -165,13 +165,13 @@ def _is_stream(start: Any) -> bool:
     return all(name.lower() != b"content-length" for name, _ in start["headers"])
 
 
-def charge_handshake(application: Any) -> Any:
+def count_handshake(application: Any) -> Any:
     """Returns a websocket application whose handshake counts for the stranger's address."""
 
     async def run(scope: Any, receive: Any, send: Any) -> None:
         visit = Visit(scope)
         try:
-            await visit.charge()
+            await visit.count()
         except PageRefused:
             await refuse_socket(scope, receive, send)
         else:
@@ -181,7 +181,7 @@ def charge_handshake(application: Any) -> Any:
 
 
 def refund_handshake(application: Any) -> Any:
-    """Returns a websocket application that takes the charge back if somebody has signed in."""
+    """Returns a websocket application that uncounts it if somebody has signed in."""
 
     async def run(scope: Any, receive: Any, send: Any) -> None:
         callers.remember(scope, scope["user"])

@@ -17,10 +17,10 @@ from collections.abc import Coroutine
 from dataclasses import replace
 from typing import Any
 
-from config import environment, life_signs, machine_clock
-from config.life_signs import tell
+from config import environment, machine_clock, process_heartbeat
 from config.logs import printed_text
 from config.logs.formatting import AsJson
+from config.process_heartbeat import tell
 from config.supervisor import backups, ports
 from config.supervisor.home import Home
 from config.supervisor.keeper import Keeper
@@ -79,7 +79,7 @@ async def _supervise(options: RunOptions, home: Home, *, servers_alone: bool) ->
     say("The servers are starting" if servers_alone else "Forebay is starting")
     keeper = Keeper(home, own_processes)
     keeper.watch()
-    life_signs.begin()
+    process_heartbeat.begin()
     keeper.run_alongside(loop_heartbeats.keep("supervisor"))
     if certificates := OwnCertificates.wanted(options):
         certificates.make()

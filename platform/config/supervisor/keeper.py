@@ -57,7 +57,7 @@ class Keeper:
     ) -> Child:
         """Add a child, which does not run yet.
 
-        One with `is_watched` gives signs of life, and is killed when they stop. One with
+        One with `is_watched` sends heartbeats, and is killed when they stop. One with
         `is_forked` is a module that starts from what the fork server has loaded.
         """
         ours = {NAME: name, RUN_ID: self._own_processes.run_id}
@@ -143,7 +143,7 @@ class Keeper:
         task.add_done_callback(self._tasks_alongside.discard)
 
     def watch(self) -> None:
-        """Begin to kill children that show no sign of life; they are restarted."""
+        """Begin to kill children that send no heartbeat; they are restarted."""
         # Those that are being stopped may take their time.
         self.run_alongside(self._watchdog.watch(lambda: self._watched & self._watchers.keys()))
 

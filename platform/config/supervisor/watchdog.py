@@ -1,9 +1,9 @@
-"""Kills processes of ours that show no sign of life; the keeper restarts them.
+"""Kills processes of ours that send no heartbeat; the keeper restarts them.
 
-Each sends WATCHDOG=1 to a datagram socket, as it would to systemd (config/life_signs.py). Its
-silence is counted in the supervisor's own looks: time in which the supervisor did not run either (a
-machine that sleeps, a box without a free processor) counts for no more than a look, and time in
-which the process waited for a processor does not count at all.
+Each sends WATCHDOG=1 to a datagram socket, as it would to systemd (config/process_heartbeat.py).
+Its silence is counted in the supervisor's own looks: time in which the supervisor did not run
+either (a machine that sleeps, a box without a free processor) counts for no more than a look, and
+time in which the process waited for a processor does not count at all.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ _CREDENTIALS = struct.Struct("iii")  # pid, uid, gid (unix(7))
 
 
 class Silence:
-    """The time since the last sign of life in one life of a child."""
+    """The time since the last heartbeat in one life of a child."""
 
     def __init__(self, pid: int, limit_s: float) -> None:
         self.pid, self._limit_s = pid, limit_s
@@ -36,7 +36,7 @@ class Silence:
         self._waited = waited_for_processor(pid)
 
     def reset(self) -> None:
-        """Note a sign of life."""
+        """Note a heartbeat."""
         self._is_up, self._seconds = True, 0.0
 
     def is_too_long(self, look_s: float) -> bool:
@@ -86,7 +86,7 @@ class Watchdog:
                 silence = Silence(child.pid, self._limit_s)
             self._silences[child] = silence
             if silence.is_too_long(look_s):
-                say(f"ALERT process:stalled {child.name}: no sign of life, it is started anew")
+                say(f"ALERT process:stalled {child.name}: no heartbeat, it is started anew")
                 child.send(signal.SIGKILL)
 
     def _receive(self, ear: socket.socket) -> None:

@@ -18,7 +18,7 @@ from console.post_only import require_POST
 from console.reported_acts import report_and_leave, saved
 from console.tables import Column, Table
 from tenants.accounts import operator_keys as keys_of_operators
-from tenants.accounts import second_factor
+from tenants.accounts import second_factor_policy
 from tenants.models import OperatorKey
 from tenants.models.operator_key import REQUESTS_PER_MINUTE
 from tenants.operator_scopes import OperatorScope
@@ -103,7 +103,7 @@ def _page(request: ConsoleRequest, form: OperatorKeyForm, **shown: Any) -> HttpR
     context = {
         "form": form,
         "revoked": keys.exclude(revoked_at=None)[:SHOWN_REVOKED],
-        "has_factor": second_factor.enrolled(request.user),
+        "has_factor": second_factor_policy.enrolled(request.user),
         **shown,
     }
     live = keys.filter(revoked_at=None)

@@ -21,7 +21,7 @@ from console.authorization import ConsoleRequest, own_account, signed_in
 from console.post_only import require_POST
 from console.quota_lines import QuotaLine, lines
 from inference.chat.membership import memberships
-from tenants.accounts import locked_texts, second_factor
+from tenants.accounts import second_factor_policy, text_lock
 from tenants.accounts.sessions import NOWHERE, end_sessions
 from tenants.models import Member, User
 from tenants.scope import tenant_scope
@@ -49,11 +49,11 @@ def account(request: ConsoleRequest) -> HttpResponse:
     user = request.user
     shown: dict[str, Any] = {
         "policy": policy_of(user),
-        "second_factor": second_factor.enrolled(user),
-        "bound": second_factor.bound(user),
+        "second_factor": second_factor_policy.enrolled(user),
+        "bound": second_factor_policy.requires(user),
         "sessions": _open_sessions(request),
         "invitations": invitations_for(user),
-        "text_lock": locked_texts.of(user),
+        "text_lock": text_lock.of(user),
         "quotas": _own_quotas(user),
         "chats": memberships(user)[:MOST_TENANTS],
         "identities": SocialAccount.objects.filter(user_id=user.pk),

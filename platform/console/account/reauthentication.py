@@ -32,7 +32,7 @@ from console.account import saved_form
 from console.account.saved_form import Entered
 from console.authorization import ConsoleRequest, View
 from console.post_only import page_of
-from tenants.accounts import second_factor
+from tenants.accounts import second_factor_policy
 
 BY_FACTOR = "mfa"  # the method of a proof, as django-allauth records it
 NOWHERE = "/"
@@ -41,7 +41,7 @@ NOWHERE = "/"
 def recently_proven(view: Callable[..., HttpResponse], method: str = "") -> View:
     @wraps(view)
     def checked(request: ConsoleRequest, **kwargs: Any) -> HttpResponse:
-        by = method if method and second_factor.enrolled(request.user) else ""
+        by = method if method and second_factor_policy.enrolled(request.user) else ""
         if request.method in ("GET", "HEAD") or is_proven(request, by):
             return view(request, **kwargs)
         page = _page_of(request)
@@ -87,10 +87,10 @@ def may_read_texts(request: HttpRequest) -> bool:
     """Returns whether the proof is good enough to read what other people wrote.
 
     It takes the second factor of those who have one, and roles that read texts require one
-    (tenants/accounts/second_factor.py).
+    (tenants/accounts/second_factor_policy.py).
     """
     user = request.user
-    enrolled = user.is_authenticated and second_factor.enrolled(user)
+    enrolled = user.is_authenticated and second_factor_policy.enrolled(user)
     return is_proven(request, BY_FACTOR if enrolled else "")
 
 

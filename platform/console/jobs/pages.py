@@ -22,7 +22,7 @@ from console.jobs.particulars import Particulars
 from console.post_only import require_POST
 from console.reported_acts import report_and_leave
 from console.tables import Column, Table
-from inference.jobs.checkpoint_versions import NoFiles, NoWeights, register_checkpoint
+from inference.jobs.job_checkpoint_versions import NoFiles, NoWeights, register_checkpoint
 from inference.model_registry.headers.header import BadFile
 from inference.model_registry.room import RegistryFull
 from inference.models import Job, JobCheckpoint

@@ -21,8 +21,8 @@ from console.post_only import require_POST
 from console.reported_acts import report_and_leave
 from console.tables import Column, Table
 from console.trail.actors import Actors
-from tenants.accounts import locked_texts, password_reset, second_factor
-from tenants.accounts.second_factor import FACTORS
+from tenants.accounts import password_reset, second_factor_policy, text_lock
+from tenants.accounts.second_factor_policy import FACTORS
 from tenants.models import ApiKey, Link, Member
 from tenants.models.link import Purpose
 from tenants.models.member import LastOwner
@@ -218,10 +218,10 @@ def texts_release(request: TenantRequest, member: UUID) -> HttpResponse:
         raise PermissionDenied(_("Only platform operators can unlock texts."))
     row = _member(request, member)
     try:
-        locked_texts.release(row.user, by=request.user)
+        text_lock.release(row.user, by=request.user)
         text = _("The older texts of %(person)s are unlocked.")
         messages.success(request, text % {"person": row.user})
-    except locked_texts.NotReleased:
+    except text_lock.NotReleased:
         text = _(
             "You created the link, or the account is yours. Ask another operator to unlock "
             "the texts, or run `manage.py release_texts`."
@@ -249,14 +249,14 @@ def _roles(request: TenantRequest, row: Member) -> list[Role]:
 
 
 def _text_lock(request: TenantRequest, row: Member) -> dict[str, Any]:
-    lock = locked_texts.of(row.user)
+    lock = text_lock.of(row.user)
     if lock is None:
         return {}
     actors = Actors.among(lock.made_by, request.tenant)
     return {
         "text_lock": lock,
         "lock_made_by": [actors.name(actor) for actor in lock.made_by],
-        "may_release": request.user.is_operator and not locked_texts.made_by(lock, request.user),
+        "may_release": request.user.is_operator and not text_lock.made_by(lock, request.user),
     }
 
 
@@ -277,7 +277,7 @@ def _member_page(request: TenantRequest, row: Member, **shown: Any) -> HttpRespo
         "held": [p for p in Permission if p in granted],
         "keys": _keys(request, row),
         **_text_lock(request, row),
-        "second_factor": second_factor.enrolled(row.user),
+        "second_factor": second_factor_policy.enrolled(row.user),
         "touchable": may_change,
         "form": RoleForm(None, _roles(request, row), row.role),
         **shown,

@@ -22,7 +22,7 @@ from console.authorization import ConsoleRequest, before_sign_in, signed_in
 from console.post_only import require_POST
 from console.privacy.deletions import OwnForm, ask, certificate_of
 from console.usage.usage_pages import streamed
-from tenants.accounts import locked_texts
+from tenants.accounts import text_lock
 from tenants.models import Member
 from tenants.models.member import is_last_owner
 from tenants.roles import Permission
@@ -92,7 +92,7 @@ def own_deletion(request: ConsoleRequest, member: UUID) -> HttpResponse:
 @recently_proven
 def own_export(request: ConsoleRequest, member: UUID) -> HttpResponse:
     own_member = _own_member(request, member)
-    if locked_texts.of(request.user):
+    if text_lock.of(request.user):
         return _texts_locked(request)
     with tenant_scope(own_member.tenant_id, request.user.pk):
         portability.ask(own_member.tenant_id, own_member.subject_id, by=own_member.actor)
@@ -105,7 +105,7 @@ def own_export(request: ConsoleRequest, member: UUID) -> HttpResponse:
 @recently_proven
 def own_export_download(request: ConsoleRequest, member: UUID, own_export: UUID) -> Any:
     own_member = _own_member(request, member)
-    if locked_texts.of(request.user):
+    if text_lock.of(request.user):
         return _texts_locked(request)
     with tenant_scope(own_member.tenant_id, request.user.pk):
         export = _export(own_member, own_export)
@@ -162,7 +162,7 @@ def _page(request: ConsoleRequest, forms_: dict[UUID, OwnForm] | None = None) ->
         _part(member, (forms_ or {}).get(member.pk))
         for member in Member.objects.of(request.user).order_by("tenant__name")
     ]
-    shown = {"parts": parts, "text_lock": locked_texts.of(request.user)}
+    shown = {"parts": parts, "text_lock": text_lock.of(request.user)}
     return render(request, "account/data.html", shown)
 
 

@@ -5,7 +5,7 @@ Run it once it is certain that the account is in its owner's hands.
 
 from typing import Any
 
-from tenants.accounts import locked_texts
+from tenants.accounts import text_lock
 from tenants.management.commands._json_command import Answer, PersonCommand, person_named
 
 
@@ -14,8 +14,8 @@ class Command(PersonCommand):
 
     def answer(self, **options: Any) -> Answer:
         person = person_named(options["email"])
-        locked = locked_texts.of(person) is not None
-        locked_texts.release(person, by="command:release_texts")
+        locked = text_lock.of(person) is not None
+        text_lock.release(person, by="command:release_texts")
         return {"email": person.email, "released": locked}
 
     def text(self, answer: Answer) -> str:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tenants.accounts import second_factor
+from tenants.accounts import second_factor_policy
 from tenants.management.commands._json_command import Answer, PersonCommand, person_named
 
 
@@ -13,8 +13,8 @@ class Command(PersonCommand):
         person = person_named(options["email"])
         return {
             "email": person.email,
-            "factors": second_factor.reset(person, by="command:reset_mfa"),
-            "must_enrol": second_factor.bound(person),
+            "factors": second_factor_policy.reset(person, by="command:reset_mfa"),
+            "must_enrol": second_factor_policy.requires(person),
         }
 
     def text(self, answer: Answer) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 
 from inference.api import idempotency, served_models, stream_resumption
-from inference.api.http.callers import address_charged_caller, caller_of
+from inference.api.http.callers import address_counted_caller, caller_of
 from inference.api.http.request import Request, attended, watched, whole
 from inference.api.http.router import ErrorWriter, Route, Router
 from inference.codec import events
@@ -61,7 +61,7 @@ async def _stream(request: Request, answer: AnswerStream) -> None:
 
 
 async def resume(request: Request, completion_id: str, after: str) -> None:
-    call, caller = request.call, await address_charged_caller(request)
+    call, caller = request.call, await address_counted_caller(request)
     completion = await stream_resumption.own(call, caller, completion_id)
     with stream_resumption.counted(call, caller), watched(request) as closed:
 
@@ -76,7 +76,7 @@ async def resume(request: Request, completion_id: str, after: str) -> None:
 
 
 async def models(request: Request) -> None:
-    listed = await served_models.listed(await address_charged_caller(request))
+    listed = await served_models.listed(await address_counted_caller(request))
     await request.answer(orjson.dumps({"names": [model["id"] for model in listed]}))
 
 

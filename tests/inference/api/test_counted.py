@@ -8,8 +8,8 @@ import pytest
 from pytest_django.fixtures import Settings
 
 from inference.api.grpc import methods
-from inference.api.limits import _TIERS
 from inference.api.openai import routes
+from inference.api.refusals import _TIERS
 from inference.chat.problems import ChatRefused
 from inference.chat.socket import sending
 from inference.errors import ApiError

@@ -6,7 +6,8 @@ import orjson
 import pytest
 
 from inference.api.grpc.errors import details_of
-from inference.api.limits import duration, headers, limit_reached
+from inference.api.limit_headers import duration, headers
+from inference.api.refusals import limit_reached
 from inference.intake.errors import NotAdmitted
 from tenants.models.refusal import RefusedBy
 from tenants.rate_limits.admission import Admission, TierRest

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from inference.api import limits
+from inference.api import limit_headers
 from inference.api.grpc import answers
 from inference.api.grpc.stubs.forebay.v1 import inference_pb2 as pb
 from tenants.quotas.charge import Charge
@@ -26,7 +26,7 @@ ODD = [
 def test_headers_of_quotas_count_them_as_nothing(odd: dict[str, Any]) -> None:
     left = QuotaRest("tokens", 1_000, 100, datetime(2030, 1, 1, tzinfo=UTC))
     order = an_order(charge=Charge(prompt_tokens=20, completion_tokens=30))
-    told = dict(limits.quota_headers_after(Verdict((left,)), order, odd, ""))
+    told = dict(limit_headers.quota_headers_after(Verdict((left,)), order, odd, ""))
     assert told[b"x-quota-remaining-tokens"] == b"150"
 
 

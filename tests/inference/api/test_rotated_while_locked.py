@@ -15,7 +15,7 @@ from inference.intake.context import Context
 from inference.intake.idempotency_claim import Claim
 from inference.models import Completion, IdempotencyKey
 from infrastructure.redis.link import RedisLink
-from tenants.accounts import locked_texts
+from tenants.accounts import text_lock
 from tenants.models import Link, Member, Tenant, User
 from tenants.models.link import Purpose
 from tenants.roles import Role
@@ -44,7 +44,7 @@ def lock(alice: Member, erin: Member) -> None:
     url = Link.issue(Purpose.RESET, by=erin.actor, email=alice.user.email)
     link = Link.objects.get(email=alice.user.email)
     assert urlsplit(url).path
-    locked_texts.lock(alice.user, link)
+    text_lock.lock(alice.user, link)
 
 
 def client_with(text: str) -> httpx.AsyncClient:
@@ -87,7 +87,7 @@ async def test_streams_files_and_batches_stay_shut_until_the_lock_is_released(
     _, fresh = await in_database(key.rotate)(by=alice.actor, overlap=HOUR)
     assert (await statuses(fresh), await listed(fresh)) == ({404}, 0)
     assert (await statuses(text), await listed(text)) == ({200}, 2), "its holder has the old text"
-    await in_database(locked_texts.release)(alice.user, by="test")
+    await in_database(text_lock.release)(alice.user, by="test")
     assert (await statuses(fresh), await listed(fresh)) == ({200}, 2)
 
 

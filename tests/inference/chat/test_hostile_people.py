@@ -179,7 +179,7 @@ def test_a_fork_counts_as_what_it_stores(
         sizes.append(size)
         raise NotAdmitted(Admission("stored", limit=1))
 
-    monkeypatch.setattr("inference.chat.requests.stored_bytes.charge", charge)
+    monkeypatch.setattr("inference.chat.requests.stored_bytes.count", charge)
     assert chat.leaf
     answer = client.post(f"/chat/c/{chat.pk}/fork/", {"message": str(chat.leaf.pk)})
     assert (answer.status_code, answer.json()["code"]) == (409, "rate_limit_exceeded")

@@ -12,7 +12,6 @@ from inference.api.anthropic.fields import FIELDS as MESSAGES
 from inference.api.ollama import fields as ollama
 from inference.api.openai import batches, fine_tuning_fields, part_uploads
 from inference.api.responses.fields import FIELDS as RESPONSES
-from inference.engines.every_kind import samples
 from inference.engines.fields import (
     ANY,
     DETOKENIZING,
@@ -26,6 +25,7 @@ from inference.engines.fields import (
     optional,
     tokens,
 )
+from inference.engines.kind_samples import samples
 from inference.validation.requests import PLAIN
 
 pytestmark = pytest.mark.unit

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inference.api import limits
+from inference.api import limit_headers
 from inference.engines.base import Engine, EngineConfig
 from inference.engines.capabilities import MEDIA
 from inference.engines.choices import Several
@@ -165,7 +165,7 @@ def left(unit: str, remaining: int) -> QuotaRest:
 
 def test_headers_tell_of_the_quota_that_leaves_least() -> None:
     verdict = Verdict((left("tokens", 300), left("tokens", 200), left("requests", 4)))
-    assert dict(limits.quota_headers(verdict)) == {
+    assert dict(limit_headers.quota_headers(verdict)) == {
         b"x-quota-limit-tokens": b"1000",
         b"x-quota-remaining-tokens": b"200",
         b"x-quota-reset-tokens": b"2026-12-01T00:00:00Z",
@@ -173,7 +173,7 @@ def test_headers_tell_of_the_quota_that_leaves_least() -> None:
         b"x-quota-remaining-requests": b"4",
         b"x-quota-reset-requests": b"2026-12-01T00:00:00Z",
     }
-    assert limits.quota_headers(Verdict()) == []
+    assert limit_headers.quota_headers(Verdict()) == []
 
 
 def test_a_whole_answers_headers_tell_what_is_left_after_it() -> None:
@@ -188,19 +188,19 @@ def test_a_whole_answers_headers_tell_what_is_left_after_it() -> None:
     order = an_order(charge=aside)
     verdict = Verdict((left("tokens", 200), left("cost", 300), left("requests", 4)))
     usage = {"prompt_tokens": 20, "completion_tokens": 5}
-    found = dict(limits.quota_headers_after(verdict, order, usage, "here/e/vllm"))
+    found = dict(limit_headers.quota_headers_after(verdict, order, usage, "here/e/vllm"))
     assert found[b"x-quota-remaining-tokens"] == b"325"  # 200 and the 125 that were not used
     assert found[b"x-quota-remaining-cost"] == b"%d" % (300 + 1000 - 90)
     there = dict(
-        limits.quota_headers_after(verdict, order, usage, upstream("there/1", "e", "openai"))
+        limit_headers.quota_headers_after(verdict, order, usage, upstream("there/1", "e", "openai"))
     )
     assert there[b"x-quota-remaining-cost"] == b"%d" % (300 + 1000 - 140)
     assert found[b"x-quota-remaining-requests"] == b"4"
-    unknown = dict(limits.quota_headers_after(verdict, order, None, ""))
+    unknown = dict(limit_headers.quota_headers_after(verdict, order, None, ""))
     assert unknown[b"x-quota-remaining-tokens"] == b"200"
 
 
 def test_only_an_answer_has_usage() -> None:
     body = b'{"usage":{"prompt_tokens":1}}'
-    assert limits.usage_in(Frame(b"", 1, 1, Kind.BODY, body)) == {"prompt_tokens": 1}
-    assert limits.usage_in(Frame(b"", 1, 1, Kind.ERROR, body)) is None
+    assert limit_headers.usage_in(Frame(b"", 1, 1, Kind.BODY, body)) == {"prompt_tokens": 1}
+    assert limit_headers.usage_in(Frame(b"", 1, 1, Kind.ERROR, body)) is None

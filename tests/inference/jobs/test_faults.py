@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from pytest_django.fixtures import Settings
 
-from inference.jobs import checkpoint_files
+from inference.jobs import job_checkpoint_files
 from inference.jobs.on_host import stay
 from inference.models import Completion, Job, JobCheckpoint, JobEvent, JobMetric
 from inference.models.completion import Checkpoint
@@ -36,13 +36,13 @@ async def test_a_checkpoint_is_called_by_the_newest_step_that_is_stored(
     works: Works, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The trainer works on while they are: from an older step, its points would be dropped."""
-    store = checkpoint_files.store
+    store = job_checkpoint_files.store
 
-    def slowly(job: Job, folder: Path) -> checkpoint_files.Files:
+    def slowly(job: Job, folder: Path) -> job_checkpoint_files.Files:
         time.sleep(0.5)
         return store(job, folder)
 
-    monkeypatch.setattr(checkpoint_files, "store", slowly)
+    monkeypatch.setattr(job_checkpoint_files, "store", slowly)
     job = await works.create(steps=20, step_s=0.1, save_every=1)
     works.start()
     await works.reaches(job, "succeeded")
@@ -206,7 +206,7 @@ async def test_a_checkpoint_that_cannot_be_stored_is_tried_again(
 
     monkeypatch.setattr(stay, "STORE_AGAIN_S", 0.01)
     with monkeypatch.context() as patch:
-        patch.setattr(checkpoint_files, "store", away)
+        patch.setattr(job_checkpoint_files, "store", away)
         job = await works.create(steps=6, save_every=2)
         works.start()
         row = await works.reaches(job, "queued", "running", order=False)

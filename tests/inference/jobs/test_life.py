@@ -10,7 +10,7 @@ from pytest_django.fixtures import Settings
 from audit.models import DeletionRequest, DeletionState, Event
 from inference import engines
 from inference.engine_entries import EngineEntry
-from inference.jobs.checkpoint_versions import NoFiles, register_checkpoint
+from inference.jobs.job_checkpoint_versions import NoFiles, register_checkpoint
 from inference.jobs.on_host.work_folder import remove_left_behind
 from inference.metrics import work
 from inference.model_registry import opening

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pytest_django.fixtures import Settings
 
-from inference.jobs.checkpoint_versions import register_checkpoint
+from inference.jobs.job_checkpoint_versions import register_checkpoint
 from inference.model_registry.registering import register
 from inference.models import Job, JobCheckpoint, JobMetric, ModelVersion, VersionKind
 from tests.inference.jobs.works import Works, in_database, rows

@@ -2,7 +2,7 @@
 
 from pytest_django.fixtures import Settings
 
-from inference.jobs import checkpoint_files
+from inference.jobs import job_checkpoint_files
 from inference.models import Job, JobCheckpoint
 from infrastructure.objects.content import ContentStore
 from tenants.models import Tenant
@@ -29,7 +29,7 @@ async def test_checkpoints_of_ended_jobs_give_way_to_those_that_run(
     second = await works.create(steps=2, save_every=2)
     await works.reaches(second, "succeeded")
     assert [await with_files(job) for job in (theirs, first, second)] == [1, 0, 1]
-    files = ContentStore.open(settings.JOB_STORE).stored(checkpoint_files._owner(first))
+    files = ContentStore.open(settings.JOB_STORE).stored(job_checkpoint_files._owner(first))
     assert list(files) == []
 
 
@@ -57,6 +57,6 @@ async def test_a_file_that_a_later_checkpoint_has_too_stays(works: Works) -> Non
     earlier = await JobCheckpoint.objects.aget(pk=last.pk)
     earlier.pk, earlier.step, earlier._state.adding = None, 1, True
     await in_database(earlier.save)()
-    used = await in_database(checkpoint_files._used)(earlier)
-    assert await in_database(checkpoint_files._take_files)(earlier, used) == 0
-    await in_database(checkpoint_files.restore)(job, last.files, works.folder / "restored")
+    used = await in_database(job_checkpoint_files._used)(earlier)
+    assert await in_database(job_checkpoint_files._take_files)(earlier, used) == 0
+    await in_database(job_checkpoint_files.restore)(job, last.files, works.folder / "restored")

@@ -269,7 +269,7 @@ class Queue(RuleBasedStateMachine):
                 self.lines[item.klass].charge(item, cost - self.charged[item])
                 self.charged[item] = cost
         if told:
-            self.do(self.queue.charge(told))
+            self.do(self.queue.report_work(told))
 
     @precondition(lambda self: self.leased)
     @rule(data=st.data(), cost=costs)

@@ -41,7 +41,7 @@ class Minute:
                 self.running.append(Running(item, self.tokens[item.id]))
             for each in self.running:
                 self.give(each)
-            await self.queue.charge({each.item: 2 * each.done for each in self.running})
+            await self.queue.report_work({each.item: 2 * each.done for each in self.running})
             await self.end_lease()
 
     async def arrive(self) -> None:

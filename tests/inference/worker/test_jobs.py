@@ -29,7 +29,7 @@ from inference.worker import handlers
 from inference.worker.leased_request import LeasedRequest
 from inference.worker.recovery import restoring, sweeper
 from inference.worker.run import run as run_module
-from inference.worker.run.checkpoints import LARGEST_STATE, Checkpoints
+from inference.worker.run.run_checkpoint import LARGEST_STATE, RunCheckpoint
 from inference.worker.runner import Runner
 from inference.worker.runner_parts import RunnerParts
 from inference.worker.stalls import SilenceWatch
@@ -171,13 +171,13 @@ async def test_whose_lease_is_lost_goes_on_elsewhere_after_its_last_step(bench: 
 async def test_a_run_that_was_taken_over_writes_no_step(acme: Any, bench: Bench) -> None:
     order = await count(bench, 9)
     cipher = await keyring.of_subject(order.tenant_id, order.subject_id)
-    first = await Checkpoints.begin(order, cipher)
+    first = await RunCheckpoint.begin(order, cipher)
     assert await first.write(1, b"one", WorkUnits(1), 5)
-    second = await Checkpoints.begin(order, cipher)
+    second = await RunCheckpoint.begin(order, cipher)
     assert (second.step, second.state(), second.attempts) == (1, b"one", 1)
     assert not await first.write(2, b"two", WorkUnits(2), 5)
     assert await second.write(2, b"TWO", WorkUnits(2), 5)
-    third = await Checkpoints.begin(order, cipher)
+    third = await RunCheckpoint.begin(order, cipher)
     assert third.state() == b"TWO"
 
 
@@ -200,11 +200,11 @@ async def test_it_is_given_up_after_three_workers_that_died_in_one_step(bench: B
     order = await count(bench, 9)
     cipher = await keyring.of_subject(order.tenant_id, order.subject_id)
     for n in range(5):  # each does a step, then dies
-        run = await Checkpoints.begin(order, cipher)
+        run = await RunCheckpoint.begin(order, cipher)
         assert run.attempts == 1
         assert await run.write(n + 1, orjson.dumps(list(range(n + 1))), _steps(n + 1), 5)
     for _ in range(3):
-        await Checkpoints.begin(order, cipher)
+        await RunCheckpoint.begin(order, cipher)
     bench.start(ScriptedEngine())
     await counted_once(order, 5, status=500, error_code="worker_lost")
 
@@ -272,7 +272,7 @@ async def test_a_worker_that_lost_its_lease_before_it_began_takes_nothing_over(
     ((item, ciphertext),) = await bench.queue.pop(1, "frozen")
     assert await bench.leases_run_out() == 1
     cipher = await keyring.of_subject(order.tenant_id, order.subject_id)
-    holder = await Checkpoints.begin(order, cipher)
+    holder = await RunCheckpoint.begin(order, cipher)
     place = SimpleNamespace(connections=SimpleNamespace(queue=bench.queue), pool=bench.pool)
     late = LeasedRequest(cast(RunnerParts, place), item, ciphertext)
     assert await late._new_run(order, cipher, bench.pool) is None
@@ -293,7 +293,7 @@ async def test_engines_that_are_full_cost_no_attempt(bench: Bench) -> None:
     order = await count(bench, 9)
     cipher = await keyring.of_subject(order.tenant_id, order.subject_id)
     for _ in range(9):
-        run = await Checkpoints.begin(order, cipher)
+        run = await RunCheckpoint.begin(order, cipher)
         assert run.attempts == 1
         await run.give_attempt_back()
 
@@ -373,7 +373,7 @@ async def a_kept_one(bench: Bench) -> tuple[Order, Completion]:
     """One that waits in its line, with two steps done."""
     order = await count(bench, 9)
     cipher = await keyring.of_subject(order.tenant_id, order.subject_id)
-    run = await Checkpoints.begin(order, cipher)
+    run = await RunCheckpoint.begin(order, cipher)
     assert await run.write(2, b"[0,1]", _steps(2), 5)
     await run.note_parking(stops=False)
     return order, await in_database(Completion.objects.get)(pk=order.id)

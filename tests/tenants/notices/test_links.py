@@ -8,7 +8,7 @@ from django.core.cache import cache
 from django.test import Client
 from pytest_django.fixtures import Settings
 
-from tenants.accounts import locked_texts
+from tenants.accounts import text_lock
 from tenants.models import Link, Member, Notice, NoticeState, Tenant
 from tenants.models.link import Purpose
 from tenants.notices import delivery, links
@@ -81,7 +81,7 @@ def test_a_forgotten_password_is_set_by_mail_once(
     delivery.deliver()
     path = _url(mailbox.mails[0])
     assert client.post(path, NEW)["Location"] == "/"
-    assert locked_texts.of(bob.user) is None, "nobody but the mailbox has seen the link"
+    assert text_lock.of(bob.user) is None, "nobody but the mailbox has seen the link"
     assert Client().get(path).status_code == 410
     bob.user.refresh_from_db()
     assert bob.user.check_password(NEW["password"])

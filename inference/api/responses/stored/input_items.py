@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from inference.api.http.callers import address_charged_caller
+from inference.api.http.callers import address_counted_caller
 from inference.api.http.request import Request
 from inference.api.responses.items import Item
 from inference.api.responses.stored import query, resource
@@ -13,7 +13,7 @@ _PARAMETERS = ("after", "limit", "order")
 
 
 async def listed(request: Request, response_id: str) -> None:
-    caller = await address_charged_caller(request)
+    caller = await address_counted_caller(request)
     wanted = query.parameters(request, _PARAMETERS)
     limit = query.number(wanted, "limit", DEFAULT, 1, MOST)
     if (order := wanted.get("order", "desc")) not in ("asc", "desc"):

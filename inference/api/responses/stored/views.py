@@ -5,7 +5,7 @@ import asyncio
 from audit.trail.truncated_address import network
 from inference.api import cancelling
 from inference.api.call import Call
-from inference.api.http.callers import address_charged_caller
+from inference.api.http.callers import address_counted_caller
 from inference.api.http.request import Request
 from inference.api.ownership import in_scope
 from inference.api.responses.stored import query, resource, stream
@@ -20,7 +20,7 @@ _PARAMETERS = ("stream", "starting_after", "include_obfuscation")
 
 
 async def retrieve(request: Request, response_id: str) -> None:
-    caller = await address_charged_caller(request)
+    caller = await address_counted_caller(request)
     wanted = query.parameters(request, _PARAMETERS)
     streamed = query.flag(wanted, "stream")
     after = query.number(wanted, "starting_after", -1, 0)
@@ -33,7 +33,7 @@ async def retrieve(request: Request, response_id: str) -> None:
 
 async def cancel(request: Request, response_id: str) -> None:
     """Cancel a response in the background, and answer with what has become of it."""
-    call, caller = request.call, await address_charged_caller(request)
+    call, caller = request.call, await address_counted_caller(request)
     row = await resource.own(call, caller, response_id)
     if not row.background:
         what = "only a response with `background` can be cancelled; another ends with its client"
@@ -48,7 +48,7 @@ async def cancel(request: Request, response_id: str) -> None:
 
 async def delete(request: Request, response_id: str) -> None:
     """Delete a response, and end it if it still runs. It may be repeated."""
-    call, caller = request.call, await address_charged_caller(request)
+    call, caller = request.call, await address_counted_caller(request)
     every = StoredResponse.objects.all()
     row = await resource.own(call, caller, response_id, rows=every)
     response = await in_scope(row.tenant_id, recorded, row)

@@ -30,7 +30,7 @@ from console.account.identity_providers.identity_provider import CheckedAdapter,
 from console.account.identity_providers.provider_http import ProviderSession
 from console.account.invitations import is_vouched_for
 from console.authorization import View, signing_in
-from tenants.accounts import second_factor
+from tenants.accounts import second_factor_policy
 from tenants.accounts.sessions import end_sessions
 from tenants.models import Link, User
 from tenants.scope import system_scope
@@ -114,7 +114,7 @@ class IdentityProviders(DefaultSocialAccountAdapter):
         """
         with transaction.atomic():
             if not user.is_operator and Authenticator.objects.filter(user_id=user.pk).exists():
-                second_factor.reset(user, by="", how=HOW)
+                second_factor_policy.reset(user, by="", how=HOW)
             if user.has_usable_password():
                 user.set_unusable_password()
                 user.save(update_fields=["password"])

@@ -17,7 +17,7 @@ from console.account import session_records
 from console.account.second_factors.factor_codes import use_up
 from console.account.second_factors.mfa_adapter import SecondFactorAdapter
 from console.authorization import ConsoleRequest, own_page, signing_in
-from tenants.accounts import second_factor
+from tenants.accounts import second_factor_policy
 from tenants.accounts.sessions import end_sessions
 
 OVERVIEW = "/account/two-factor/"
@@ -41,7 +41,7 @@ class _Recorded:
 
 class Overview(IndexView):
     def get_context_data(self, **shown: Any) -> dict[str, Any]:
-        owed = second_factor.owed(self.request.user)
+        owed = second_factor_policy.must_enrol(self.request.user)
         return {**super().get_context_data(**shown), "owed": owed}
 
 

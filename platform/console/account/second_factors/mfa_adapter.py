@@ -19,7 +19,7 @@ from django.conf import settings
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from tenants.accounts import second_factor
+from tenants.accounts import second_factor_policy
 from tenants.models import User
 
 MARK, NONCE = "g1:", 12  # the mark names the scheme
@@ -78,10 +78,10 @@ class SecondFactorAdapter(DefaultMFAAdapter):
 
     def can_delete_authenticator(self, authenticator: Authenticator) -> bool:
         """Keep a required last factor: without one, a password alone would do."""
-        if not second_factor.bound(authenticator.user):
+        if not second_factor_policy.requires(authenticator.user):
             return True
         others = Authenticator.objects.filter(
-            user_id=authenticator.user_id, type__in=second_factor.FACTORS
+            user_id=authenticator.user_id, type__in=second_factor_policy.FACTORS
         )
         return bool(others.exclude(pk=authenticator.pk).exists())
 

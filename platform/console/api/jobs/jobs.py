@@ -16,8 +16,8 @@ from console.api.problem import bad_request, not_found
 from console.api.resource import Resource
 from console.api.strict_input import Shape
 from inference.jobs import creating
-from inference.jobs.checkpoint_versions import NoFiles, NoWeights, register_checkpoint
 from inference.jobs.creating import Wanted
+from inference.jobs.job_checkpoint_versions import NoFiles, NoWeights, register_checkpoint
 from inference.jobs.refusals import JobRefused, NoRoom
 from inference.models import (
     DataSetVersion,

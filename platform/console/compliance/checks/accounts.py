@@ -24,7 +24,7 @@ from console.account import lockout
 from console.account.password_policy import POLICIES
 from console.compliance.check import CheckOutcome, outcome
 from console.compliance.queries import DAYS, acts, people, since
-from tenants.accounts.second_factor import BOUND_ROLES, FACTORS, OPTIONAL
+from tenants.accounts.second_factor_policy import BOUND_ROLES, FACTORS, OPTIONAL
 from tenants.accounts.sessions import ABSOLUTE_S, IDLE_S
 from tenants.models import Tenant, User
 from tenants.roles import Profile
@@ -51,7 +51,7 @@ def second_factors(tenant: Tenant | None) -> CheckOutcome:
 
 
 def _must_have_factor(tenant: Tenant | None) -> QuerySet[User]:
-    """Returns all who must have a second factor, like second_factor.bound() for one person."""
+    """Returns all who must have one, like second_factor_policy.requires() for one person."""
     if tenant:
         users = people(None).filter(memberships__tenant=tenant, memberships__role__in=BOUND_ROLES)
     else:

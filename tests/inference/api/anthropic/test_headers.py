@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from inference.api import limits
+from inference.api import limit_headers
 from inference.api.anthropic.headers import own, until
 from inference.errors import Headers
 
@@ -13,7 +13,7 @@ pytestmark = pytest.mark.unit
 
 @pytest.mark.parametrize("ms", [0, 1, 120, 999, 1000, 7660, 60_000, 61_500, 3_600_000, 90_061_000])
 def test_a_duration_is_read_as_it_was_written(ms: int) -> None:
-    assert until(limits.duration(ms).encode()) == timedelta(milliseconds=ms)
+    assert until(limit_headers.duration(ms).encode()) == timedelta(milliseconds=ms)
 
 
 def test_only_limits_that_are_set_have_headers() -> None:

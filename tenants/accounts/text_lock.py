@@ -94,4 +94,4 @@ def _open(text_lock: TextLock, *, by: str, how: str) -> None:
 
 
 def connect() -> None:
-    authenticator_used.connect(open_if_proven, dispatch_uid="tenants.accounts.locked_texts")
+    authenticator_used.connect(open_if_proven, dispatch_uid="tenants.accounts.text_lock")

@@ -1,9 +1,9 @@
-"""Charges outside an admission: unknown keys, requests refused before it, and stored bytes.
+"""Counts against rate limits outside an admission: unknown keys, early refusals, stored bytes.
 
-An address is charged once for each request; usually the admission does that. Before authentication
-it pays for each key that is unknown here, so that a client that tries keys is soon refused without
-a query; and for requests without an admission. An address over its limit is refused without any
-query.
+An address is counted once for each request, usually at its admission. It is counted before
+authentication for each key that is unknown here, so that a client that tries keys is soon refused
+without a query; and for requests without an admission. An address over its limit is refused without
+any query.
 """
 
 import math
@@ -20,8 +20,8 @@ from tenants.rate_limits.admission import Admission, Ask
 from tenants.rate_limits.client_address import counted
 
 
-async def charge(context: Context, key: str, client_ip: str, route: str) -> int:
-    """Charge the address of an unknown key. Returns when it was charged; 0 if that is still to do.
+async def count_unknown_key(context: Context, key: str, client_ip: str, route: str) -> int:
+    """Count the address of an unknown key. Returns when it was counted; 0 if that is still to do.
 
     Raises NotAdmitted.
     """
@@ -38,8 +38,8 @@ async def charge(context: Context, key: str, client_ip: str, route: str) -> int:
     return counted_at
 
 
-def _look_of(caller: Caller, client_ip: str, counted_at: int) -> Ask:
-    """Returns a question that charges only the address, and only once."""
+def _ask_about(caller: Caller, client_ip: str, counted_at: int) -> Ask:
+    """Returns a question that counts only the address, and only once."""
     return Ask.of(
         caller,
         str(uuid4()),
@@ -51,15 +51,15 @@ def _look_of(caller: Caller, client_ip: str, counted_at: int) -> Ask:
     )
 
 
-async def charge_before_reading(
+async def count_address(
     context: Context, caller: Caller, client_ip: str, route: str, counted_at: int
 ) -> int:
-    """Charge the address before a large body is read. Returns when it was charged.
+    """Count the address before a large body is read. Returns when it was counted.
 
-    Raises NotAdmitted, also if key or tenant have no request left. They are charged at the
+    Raises NotAdmitted, also if key or tenant have no request left. They are counted at the
     admission, or at the refusal.
     """
-    ask = _look_of(caller, client_ip, counted_at)
+    ask = _ask_about(caller, client_ip, counted_at)
     if not ask.limited:
         return counted_at
     admission, counted_at = await context.limits.rate.admit(ask)
@@ -79,10 +79,10 @@ def _used_up(admission: Admission) -> Admission:
     )
 
 
-async def charge_unadmitted(
+async def count_request(
     context: Context, caller: Caller, client_ip: str, route: str, counted_at: int = 0
 ) -> Admission:
-    """Charge a request that was refused before its admission: checking it was work.
+    """Count a request that was refused before its admission: checking it was work.
 
     It counts as a request for its address, key and tenant, but not as a running one, and for no
     quota. Raises NotAdmitted if one of them is over its limit.
@@ -98,10 +98,10 @@ async def charge_unadmitted(
     return await _admitted(context, ask, caller, client_ip, route)
 
 
-async def charge_stored(
+async def count_stored_bytes(
     context: Context, caller: Caller, client_ip: str, route: str, size: int
 ) -> None:
-    """Charge bytes as they are stored: a compressed body's size is unknown before.
+    """Count bytes as they are stored: a compressed body's size is unknown before.
 
     Raises NotAdmitted.
     """
@@ -111,14 +111,14 @@ async def charge_stored(
     await _admitted(context, ask, caller, client_ip, route)
 
 
-async def look(
+async def remaining(
     context: Context, caller: Caller, client_ip: str, route: str, counted_at: int
 ) -> Admission:
     """Returns what all limits have left, for a request without an admission.
 
-    It charges only the address, unless that was charged at `counted_at`. Raises NotAdmitted.
+    It counts only the address, unless that was counted at `counted_at`. Raises NotAdmitted.
     """
-    ask = _look_of(caller, client_ip, counted_at)
+    ask = _ask_about(caller, client_ip, counted_at)
     return await _admitted(context, ask, caller, client_ip, route)
 
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from inference.jobs import checkpoint_files
-from inference.jobs.checkpoint_files import Files, Poisoned
+from inference.jobs import job_checkpoint_files
+from inference.jobs.job_checkpoint_files import Files, Poisoned
 from inference.jobs.on_host.work_folder import newest_step
 from inference.jobs.results import licence_of, mark_erased, result_name
 from inference.model_registry import importing
@@ -65,7 +65,7 @@ def fetch(version: ModelVersion, folder: Path, budget: Budget) -> Path:
         raise BadFile(_GONE)
     budget.spend(sum(int(size) for _name, _digest, size in files))
     try:
-        checkpoint_files.restore(checkpoint.job, files, folder / _MODEL)
+        job_checkpoint_files.restore(checkpoint.job, files, folder / _MODEL)
     except (FileNotFoundError, Poisoned):
         raise BadFile(_GONE) from None
     mark_erased(checkpoint.job, version)
@@ -76,7 +76,7 @@ def _registered_adapter(checkpoint: JobCheckpoint, files: Files, by: str) -> Mod
     job = checkpoint.job
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) / _ADAPTER
-        checkpoint_files.restore(job, files, target)
+        job_checkpoint_files.restore(job, files, target)
         version = register(
             tenant_id=job.tenant_id,
             name=_name(checkpoint),

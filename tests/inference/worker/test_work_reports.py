@@ -7,7 +7,7 @@ import pytest
 
 from inference.order import Order
 from inference.queue.fair_queue import AHEAD, prefix
-from inference.worker import queue_charges
+from inference.worker import work_reports
 from tests.inference.orders import chunk, usage
 from tests.inference.running import Bench, until
 from tests.inference.scripted import ScriptedEngine, Step
@@ -19,7 +19,7 @@ PAUSED: list[Step] = [[chunk("a")] * TOKENS, 30.0]
 
 @pytest.fixture(autouse=True)
 def often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(queue_charges, "EVERY_S", 0.02)
+    monkeypatch.setattr(work_reports, "EVERY_S", 0.02)
 
 
 async def paid(bench: Bench, order: Order) -> float:
@@ -70,11 +70,11 @@ async def test_a_dead_runners_charges_are_given_back(bench: Bench) -> None:
     (order,) = await bench.submit()
     runner = bench.start(ScriptedEngine(PAUSED))
     await until(lambda: kept(bench))
-    runner.parts.charging.stop()
+    runner.parts.work_reports.stop()
     runner.stop()
     await bench.leases_run_out()
     assert await paid(bench, order) == 0
     assert not await kept(bench)
-    await bench.queue.charge({order.item: 5000})  # which it may still say
+    await bench.queue.report_work({order.item: 5000})  # which it may still say
     await asyncio.sleep(0)
     assert await paid(bench, order) == 0

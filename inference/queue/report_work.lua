@@ -1,4 +1,4 @@
--- Charges tenants for the tokens of running items so far.
+-- Counts the tokens of running items so far.
 -- KEYS: 1 pool prefix   ARGV: 1 item  2 its cost in tokens up to now  3 the next item ...
 -- An item without a lease belongs to another runner. Costs only rise here; end_lease.lua corrects them.
 local p = KEYS[1]

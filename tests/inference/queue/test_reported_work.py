@@ -29,7 +29,7 @@ async def test_what_it_took_counts_whatever_was_charged_meanwhile(
     assert [popped for popped, _ in await queue.pop(1, "runner-1")] == [item]
     assert await cost(queue, link) == ESTIMATE
     for so_far in charged:
-        await queue.charge({item: so_far})
+        await queue.report_work({item: so_far})
         assert await cost(queue, link) == so_far
     assert await queue.end_lease(item, took)
     assert not await queue.end_lease(item, took)
@@ -42,7 +42,7 @@ async def test_one_that_was_parked_pays_for_each_part_once(
     item = an_item("acme", ESTIMATE, klass="batch")
     await queue.enqueue(item, SEALED)
     await queue.pop(1, "runner-1")
-    await queue.charge({item: 150})
+    await queue.report_work({item: 150})
     await queue.offer(item, 1.0)
     assert await queue.park(item, 150)
     assert await cost(queue, link, "batch") == 150

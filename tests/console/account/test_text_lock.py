@@ -17,7 +17,7 @@ from inference.chat.problems import ChatRefused
 from inference.chat.protocol import Send
 from inference.chat.socket.stopping import own_answer
 from inference.models import Conversation
-from tenants.accounts import locked_texts
+from tenants.accounts import text_lock
 from tenants.models import ApiKey, Member, TextLock, User
 from tenants.roles import Permission, Role
 from tests.console.account.conftest import code, try_password, with_app
@@ -246,7 +246,7 @@ def test_an_owners_account_reads_nobodys_prompts_and_makes_no_auditor(
     assert client.get("/console/t/acme/audit/texts/").status_code == 403
     places = client.get("/api/v1/me/").json()["tenants"]
     assert "prompts:view" not in places[0]["permissions"]
-    locked_texts.release(alice.user, by="test")
+    text_lock.release(alice.user, by="test")
     assert Permission.VIEW_PROMPTS in Member.objects.get(pk=alice.pk).permissions
 
 
@@ -254,9 +254,9 @@ def test_a_key_that_is_rotated_meanwhile_does_not_read_what_the_old_one_asked_fo
     taken_over: Client, bob: Member
 ) -> None:
     key, _text = ApiKey.issue(bob.tenant, "ci", by=bob.actor, created_by=bob)
-    assert locked_texts.of_key(key.pk)
-    locked_texts.release(bob.user, by="test")
-    assert not locked_texts.of_key(key.pk)
+    assert text_lock.of_key(key.pk)
+    text_lock.release(bob.user, by="test")
+    assert not text_lock.of_key(key.pk)
 
 
 def test_a_link_of_ones_own_locks_nothing(

@@ -1,4 +1,4 @@
-"""Charges tenants for tokens as they arrive: one call to the queue for all running requests."""
+"""Reports tokens to the fair queue as they arrive: one call for all running requests."""
 
 import asyncio
 import contextlib
@@ -13,25 +13,25 @@ from infrastructure.redis.link import TROUBLE
 
 log = logging.getLogger(__name__)
 EVERY_S = 0.25  # at 64 to 128 tokens a second, 16 to 32 of each stream
-LEAST = 32  # work units since the last charge: 16 tokens of an answer
+LEAST = 32  # work units since the last report: 16 tokens of an answer
 
 
-class Charging:
-    """Charges while something runs. `running` is by request id."""
+class WorkReports:
+    """Reports while something runs. `running` is by request id."""
 
     def __init__(self, queue: FairQueue, running: Mapping[str, Run]) -> None:
         self._queue, self._running = queue, running
-        self._charged: dict[Item, int] = {}
+        self._reported: dict[Item, int] = {}
         self._task: asyncio.Task[Any] | None = None
 
     def look_on(self) -> None:
-        """Start charging if it does not run. Does not wait."""
+        """Start reporting if it does not run. Does not wait."""
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._work())
 
     def over(self, item: Item) -> bool:
-        """Forget an ended item. Returns whether it may have been charged since its start."""
-        return self._charged.pop(item, None) is not None
+        """Forget an ended item. Returns whether it may have been reported since its start."""
+        return self._reported.pop(item, None) is not None
 
     def stop(self) -> None:
         if self._task:
@@ -41,17 +41,17 @@ class Charging:
         while self._running:
             await asyncio.sleep(EVERY_S)
             if costs := self._due():
-                self._charged |= costs  # even if it is unknown whether the call arrived
+                self._reported |= costs  # even if it is unknown whether the call arrived
                 with contextlib.suppress(*TROUBLE):  # the next call includes it
-                    await self._queue.charge(costs)
+                    await self._queue.report_work(costs)
 
     def _due(self) -> dict[Item, int]:
         costs = {
-            each.item: each.handler.work_units_so_far - each.earlier.charged.work_units
+            each.item: each.handler.work_units_so_far - each.earlier.reported.work_units
             for each in self._running.values()
         }
         return {
             item: cost
             for item, cost in costs.items()
-            if cost >= self._charged.get(item, min(item.estimate, AHEAD)) + LEAST
+            if cost >= self._reported.get(item, min(item.estimate, AHEAD)) + LEAST
         }

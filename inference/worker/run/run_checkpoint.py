@@ -14,7 +14,7 @@ from inference.record.work_units import WorkUnits
 LARGEST_STATE = 16 * 1024 * 1024  # bytes; larger things belong in files (inference/batch)
 
 
-class Checkpoints:
+class RunCheckpoint:
     """The checkpoint of one run. All methods but properties raise DatabaseError."""
 
     def __init__(self, order: Order, cipher: Cipher, row: Checkpoint) -> None:
@@ -22,14 +22,14 @@ class Checkpoints:
         self.parked = at_checkpoint(row)
 
     @classmethod
-    async def begin(cls, order: Order, cipher: Cipher) -> "Checkpoints":
+    async def begin(cls, order: Order, cipher: Cipher) -> "RunCheckpoint":
         """Take the work over from earlier runs, which cannot write any more."""
         take_over = database_sync_to_async(Checkpoint.take_over)
         return cls(order, cipher, await take_over(order.id, order.tenant_id, uuid4()))
 
     @property
-    def charged(self) -> Parked:
-        """Return what the fair queue has charged for runs that have ended.
+    def reported(self) -> Parked:
+        """Return the work that ended runs have reported to the fair queue that have ended.
 
         It refunds a run whose worker dies.
         """

@@ -1,6 +1,6 @@
 """The state of this process, to systemd or to the supervisor of `make run`, by sd_notify(3).
 
-A thread sends signs of life (WatchdogSec=) as long as every event loop of the process turns
+A thread sends heartbeats (WatchdogSec=) as long as every event loop of the process turns
 (inference/loop_heartbeats.py). A process that is stopped, or whose loop is stuck, falls silent, and
 is restarted.
 """
@@ -15,7 +15,7 @@ import time
 from inference import loop_heartbeats
 
 log = logging.getLogger(__name__)
-_LOOKS = 4  # signs within the time after which a silence kills the process
+_LOOKS = 4  # heartbeats within the time after which a silence kills the process
 _PATIENCE_S = 1.0  # the listener may be stopped itself: its queue is full then
 
 
@@ -32,7 +32,9 @@ def tell(state: str) -> None:
 def begin() -> None:
     """Start the thread, if somebody watches this process."""
     if limit_s := _limit_s():
-        thread = threading.Thread(target=_send_signs, args=[limit_s], name="watchdog", daemon=True)
+        thread = threading.Thread(
+            target=_send_heartbeats, args=[limit_s], name="watchdog", daemon=True
+        )
         thread.start()
 
 
@@ -46,7 +48,7 @@ def _limit_s() -> float:
     return int(micros) / 1e6 if ours and micros.isdecimal() else 0.0
 
 
-def _send_signs(limit_s: float) -> None:
+def _send_heartbeats(limit_s: float) -> None:
     was_stalled: list[str] = []
     while True:
         stalled = loop_heartbeats.stalled(limit_s / 2)

@@ -18,7 +18,7 @@ BOUND_ROLES = {Role.OWNER, Role.ADMIN, Role.REVIEWER, Role.AGENT}.union(*map(rea
 FACTORS = (Authenticator.Type.TOTP, Authenticator.Type.WEBAUTHN)
 
 
-def bound(user: User) -> bool:
+def requires(user: User) -> bool:
     """Returns whether the person must have a second factor, unless the duty is turned off.
 
     Operators must, and whoever has one of BOUND_ROLES in any tenant.
@@ -33,9 +33,9 @@ def enrolled(user: User) -> bool:
     return bool(Authenticator.objects.filter(user_id=user.pk, type__in=FACTORS).exists())
 
 
-def owed(user: User) -> bool:
+def must_enrol(user: User) -> bool:
     """Returns True if the person must enrol before anything else."""
-    return settings.SECOND_FACTOR != OPTIONAL and not enrolled(user) and bound(user)
+    return settings.SECOND_FACTOR != OPTIONAL and not enrolled(user) and requires(user)
 
 
 def reset(user: User, *, by: str, how: str = "reset") -> int:
