@@ -13,20 +13,21 @@ from uuid import UUID
 import msgspec
 from channels.db import database_sync_to_async
 
-from inference.api.assistants.callers import LEAST_WAIT_S, Refused, Wait, caller_of
+from inference.api import deferred
 from inference.api.assistants.writing import embedding_version
-from inference.api.refusals import REFUSALS, as_error
+from inference.api.deferred import Refused, Wait, caller_of, consequence
+from inference.api.refusals import REFUSALS
 from inference.assistants.example_groups import Example, examples
 from inference.assistants.training import Figures, cross_validated, train
 from inference.assistants.understanding import Classifier, WrongVector
 from inference.intake.context import Context
-from inference.intake.errors import NotAdmitted
 from inference.knowledge.embedding import BATCH, embed
 from inference.models import AssistantVersion
 from tenants.caller import Caller
 
 in_database = database_sync_to_async
 Vectors = list[list[float]]
+LONGEST_WAIT_S = 600.0
 MOST_WAITING = 8  # builds whose vectors this process keeps
 _waiting: OrderedDict[tuple[UUID, str], Vectors] = OrderedDict()  # by version, and its model's
 
@@ -36,14 +37,14 @@ async def build(context: Context, version: AssistantVersion) -> None:
     try:
         await _built(context, version)
     except Wait as wait:
-        await in_database(version.wait)(wait.seconds)
+        await in_database(version.wait)(min(wait.seconds, LONGEST_WAIT_S))
     except Refused as refused:
         await in_database(version.fail_build)(refused.code)
 
 
 async def _built(context: Context, version: AssistantVersion) -> None:
     """Raises Wait, Refused."""
-    caller = await caller_of(context, version)
+    caller = await caller_of(context, version.api_key or version.member)
     spec = await in_database(lambda: version.spec)()
     listed = examples(spec)
     model, before = spec.embedding_model, embedding_version(version.tenant_id, spec.embedding_model)
@@ -54,7 +55,7 @@ async def _built(context: Context, version: AssistantVersion) -> None:
         _keep((version.pk, before), vectors)
         raise
     if embedding_version(version.tenant_id, model) != before:
-        raise Wait(LEAST_WAIT_S)  # half of the vectors may be of another model
+        raise Wait(deferred.LEAST_WAIT_S)  # half of the vectors may be of another model
     try:
         classifier, figures = await asyncio.to_thread(_learnt, listed, vectors, model, spec.sure)
     except WrongVector:
@@ -99,12 +100,5 @@ async def embedded(context: Context, caller: Caller, model: str, texts: list[str
     """Returns the embeddings of texts. Raises Wait, Refused."""
     try:
         return await embed(context, caller, model, texts)
-    except NotAdmitted as refused:
-        if refused.admission.never_fits:
-            raise Refused(as_error(refused).code) from None
-        raise Wait(refused.admission.frees_in_ms / 1_000) from None
     except REFUSALS as refusal:
-        error = as_error(refusal)
-        if error.status == 429 or error.status >= 500:
-            raise Wait(error.retry_after or LEAST_WAIT_S) from None
-        raise Refused(error.code) from None
+        raise consequence(refusal) from None

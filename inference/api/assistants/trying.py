@@ -7,7 +7,7 @@ from datetime import date
 import msgspec
 
 from inference.api.assistants.building import embedded
-from inference.api.assistants.callers import Refused, caller_of_row
+from inference.api.deferred import Refused, caller_of
 from inference.assistants.slots.extraction import extract
 from inference.assistants.spec import AssistantSpec, Value
 from inference.assistants.understanding import Classifier, Prediction, classify
@@ -66,7 +66,7 @@ async def _tried(
     async with asyncio.timeout(PATIENCE_S):
         context = await intake.Context.open()
         try:
-            caller = await caller_of_row(context, row)
+            caller = await caller_of(context, row)
             return await tried(context, caller, spec, classifier, text)
         finally:
             await context.close()

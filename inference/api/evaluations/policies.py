@@ -7,7 +7,6 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from contextlib import suppress
-from datetime import timedelta
 from itertools import takewhile
 
 import orjson
@@ -16,14 +15,10 @@ from django.core.exceptions import ValidationError
 from django.utils import timezone
 
 from audit.keys.keyring import Unreadable
-from inference.api.evaluations.submitting import (
-    COUNTED,
-    LEAST_WAIT_S,
-    Refused,
-    Wait,
-    caller_of,
-)
-from inference.api.refusals import REFUSALS, as_error
+from inference.api import deferred
+from inference.api.deferred import ADDRESS_COUNTED, Refused, Wait, caller_of, consequence
+from inference.api.evaluations.submitting import waiting_time
+from inference.api.refusals import REFUSALS
 from inference.decisions import current_version, evaluating, model_question, policies
 from inference.decisions.calibration import Unfit
 from inference.decisions.evaluation.labelled_file import Row
@@ -33,7 +28,6 @@ from inference.engines import engines_of
 from inference.evaluation.side_order import ROUTE
 from inference.intake.access import allowed
 from inference.intake.context import Context
-from inference.intake.errors import NotAdmitted
 from inference.intake.submission import Arrival, Options, read
 from inference.intake.submit import submit
 from inference.models import PolicyEvaluation, PolicyPurpose
@@ -52,10 +46,6 @@ _PASSING = (429, 503)  # no engine took the row
 class RowFailed(Wait):
     """An engine took a row and failed at it. It may do so each time."""
 
-    def __init__(self, code: str, seconds: float) -> None:
-        super().__init__(seconds)
-        self.code = code
-
 
 def drive_due() -> None:
     """Work on evaluations until none is due."""
@@ -71,9 +61,9 @@ async def _drive(evaluation: PolicyEvaluation) -> None:
     try:
         await _work(context, evaluation)
     except RowFailed as failed:
-        await in_database(evaluation.wait_for_row)(timedelta(seconds=failed.seconds), failed.code)
+        await in_database(evaluation.wait_for_row)(waiting_time(failed), failed.code)
     except Wait as wait:
-        await in_database(evaluation.wait)(timedelta(seconds=wait.seconds))
+        await in_database(evaluation.wait)(waiting_time(wait))
     except Refused as refused:
         await in_database(evaluation.fail)(refused.code)
     finally:
@@ -91,7 +81,7 @@ async def _renew(evaluation: PolicyEvaluation) -> None:
 async def _work(context: Context, evaluation: PolicyEvaluation) -> None:
     """Raises Wait, Refused."""
     spec, rows = await in_database(_contents)(evaluation)
-    caller = await caller_of(context, evaluation)
+    caller = await caller_of(context, evaluation.api_key or evaluation.member)
     scores = list[float](evaluation.scores)
     while len(scores) < len(rows):
         # A row that failed is asked for alone: those beside it would be paid for once more.
@@ -143,20 +133,13 @@ async def _score(
         engine = allowed.engine_for(caller, spec.model)
         tokens = {t for each in engines_of(engine.config.name) for t in each.control_tokens}
         body = model_question.body_of(spec, row.input, tokens)
-        arrival = Arrival(ROUTE, address_counted_at=COUNTED)
+        arrival = Arrival(ROUTE, address_counted_at=ADDRESS_COUNTED)
         form = Form.CHAT if spec.form == CHAT else Form.TEXT
         options = Options(klass=KLASS, affinity=evaluation.version_id.hex)
         submission = read(caller, body, len(orjson.dumps(body)), form, arrival, options)
         answer = await submit(context, submission)
-    except NotAdmitted as refused:
-        if refused.admission.never_fits:
-            raise Refused(as_error(refused).code) from None
-        raise Wait(refused.admission.frees_in_ms / 1000) from None
     except REFUSALS as refusal:
-        error = as_error(refusal)
-        if error.status == 429 or error.status >= 500:
-            raise Wait(error.retry_after or LEAST_WAIT_S) from None
-        raise Refused(error.code) from None
+        raise consequence(refusal) from None
     return _score_in(await answer.whole(), spec)
 
 
@@ -164,9 +147,9 @@ def _score_in(frame: Frame, spec: PolicySpec) -> float:
     if frame.kind == Kind.ERROR:
         code = str(orjson.loads(frame.body)["error"].get("code") or "refused")
         if frame.status in _PASSING:
-            raise Wait(frame.retry_after or LEAST_WAIT_S)
+            raise Wait(frame.retry_after or deferred.LEAST_WAIT_S)
         if frame.status >= 500:
-            raise RowFailed(code, frame.retry_after or LEAST_WAIT_S)
+            raise RowFailed(frame.retry_after or deferred.LEAST_WAIT_S, code)
         raise Refused(code)
     score = model_question.score_in(frame.body, spec)
     if score is None:

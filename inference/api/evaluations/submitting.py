@@ -1,87 +1,48 @@
-"""Submits the sides of an evaluation as requests, like any other front end. Its wire is a row.
+"""Submits the sides of an evaluation as requests, like any other front end. Its wire is a row."""
 
-It decides what a refusal means for the evaluation: it fails, or waits and tries again.
-"""
-
-from dataclasses import replace
 from datetime import timedelta
 from hashlib import sha256
 from uuid import UUID
 
 from channels.db import database_sync_to_async
 
-from inference.api.refusals import REFUSALS, as_error
+from inference.api import deferred
+from inference.api.deferred import ADDRESS_COUNTED, Refused, Wait, caller_of, consequence
+from inference.api.refusals import REFUSALS
 from inference.engines import engines_of
 from inference.evaluation import cost, side_order
 from inference.evaluation.content import SCORED, Content
 from inference.evaluation.side_order import CLASS, ROUTE, Asked
 from inference.intake.access.allowed import target_for
 from inference.intake.context import Context
-from inference.intake.errors import KeyTaken, NotAdmitted
+from inference.intake.errors import KeyTaken
 from inference.intake.idempotency_claim import Claim
 from inference.intake.submission import Submission
 from inference.intake.submit import submit
-from inference.models import Completion, Evaluation, IdempotencyKey, PolicyEvaluation
-from tenants.authentication.authenticator import (
-    AuthenticationUnavailable,
-    TenantClosed,
-    UnknownCaller,
-)
+from inference.models import Completion, Evaluation, IdempotencyKey
 from tenants.caller import Caller
 
 in_database = database_sync_to_async
-COUNTED = 1  # its address was charged when the evaluation was created
-A_MINUTES_TOKENS = 1_000  # charged to the limits per minute; quotas count all of it
-LEAST_WAIT_S, LONGEST_WAIT_S = 5.0, 900.0
-
-
-class Wait(Exception):
-    """The evaluation cannot begin for `seconds`."""
-
-    def __init__(self, seconds: float) -> None:
-        super().__init__(seconds)
-        self.seconds = max(LEAST_WAIT_S, min(seconds, LONGEST_WAIT_S))
-
-
-class Refused(Exception):
-    """The evaluation can never begin. `code` is for programs."""
-
-    def __init__(self, code: str) -> None:
-        super().__init__(code)
-        self.code = code
+A_MINUTES_TOKENS = 1_000  # counted by the limits per minute; quotas count all of it
+LONGEST_WAIT_S = 900.0
 
 
 async def begin(context: Context, evaluation: Evaluation, content: Content) -> None:
     """Submit the sides that have no request yet, and note them on the row."""
     try:
-        caller = await caller_of(context, evaluation)
+        caller = await caller_of(context, evaluation.api_key or evaluation.member)
         for side, model, completion_id in evaluation.sides:
             if completion_id is None:
                 begun = await _submitted(context, evaluation, content, caller, side, model)
                 await in_database(evaluation.began)(side, begun)
     except Wait as wait:
-        await in_database(evaluation.look_again)(timedelta(seconds=wait.seconds))
+        await in_database(evaluation.look_again)(waiting_time(wait))
     except Refused as refused:
         await in_database(evaluation.fail)(refused.code)
 
 
-async def caller_of(context: Context, evaluation: Evaluation | PolicyEvaluation) -> Caller:
-    """Returns the caller as it is now. Raises Wait, Refused."""
-    key, member = evaluation.api_key, evaluation.member
-    try:
-        if key:
-            caller = await context.authenticator.by_digest(bytes(key.digest))
-        elif member:
-            caller = await context.authenticator.by_member(member.pk)
-        else:
-            raise Refused("access_revoked")
-    except TenantClosed:
-        raise Refused("tenant_closed") from None
-    except UnknownCaller:
-        raise Refused("access_revoked") from None
-    except AuthenticationUnavailable:
-        raise Wait(LEAST_WAIT_S) from None
-    return replace(caller, networks=())  # its address was checked when it was created
+def waiting_time(wait: Wait) -> timedelta:
+    return timedelta(seconds=min(wait.seconds, LONGEST_WAIT_S))
 
 
 async def _submitted(
@@ -99,13 +60,8 @@ async def _submitted(
         answer = await submit(context, submission)
     except KeyTaken:  # an earlier try was recorded, and its process died
         return await in_database(_claimed)(claim)
-    except NotAdmitted as refused:
-        raise _not_admitted(refused) from None
     except REFUSALS as refusal:
-        error = as_error(refusal)
-        if error.status == 429 or error.status >= 500:
-            raise Wait(error.retry_after or LEAST_WAIT_S) from None
-        raise Refused(error.code) from None
+        raise consequence(refusal) from None
     answer.leave()
     return answer.order.id
 
@@ -132,17 +88,11 @@ def _submission(
         estimate=min(reserve.likely, A_MINUTES_TOKENS),
         reserve=reserve,
         klass=CLASS,
-        address_counted_at=COUNTED,
+        address_counted_at=ADDRESS_COUNTED,
         claim=claim,
         adapter=adapter,
         outlives_reader=True,
     )
-
-
-def _not_admitted(refused: NotAdmitted) -> Exception:
-    if refused.admission.never_fits:
-        return Refused(as_error(refused).code)
-    return Wait(refused.admission.frees_in_ms / 1000)
 
 
 def _claimed(claim: Claim) -> UUID:
@@ -150,5 +100,5 @@ def _claimed(claim: Claim) -> UUID:
     assert claim.owner
     key = IdempotencyKey.objects.filter(owner=claim.owner, key=claim.key).first()
     if key is None or not Completion.objects.filter(pk=key.completion_id).exists():
-        raise Wait(LEAST_WAIT_S)
+        raise Wait(deferred.LEAST_WAIT_S)
     return key.completion_id

@@ -4,24 +4,18 @@ It has no state: a row whose maker has died is due again when its lease is over.
 """
 
 import asyncio
-from dataclasses import replace
 
 from channels.db import database_sync_to_async
 from django.utils import timezone
 
+from inference.api.deferred import Refused, Wait, caller_of
 from inference.api.explanations.making import make
 from inference.intake.context import Context
 from inference.models import DecisionExplanation
-from tenants.authentication.authenticator import (
-    AuthenticationUnavailable,
-    TenantClosed,
-    UnknownCaller,
-)
-from tenants.caller import Caller
 
 AT_ONCE = 20
 CLASS = "batch"  # decisions themselves go first
-LATER_S, BUSY_S = 5.0, 60.0
+BUSY_S = 60.0
 PATIENCE_S = 90.0  # with engines that are busy; shorter than a lease
 
 
@@ -52,21 +46,11 @@ async def _make_in_time(context: Context, row: DecisionExplanation) -> None:
 
 async def _make_one(context: Context, row: DecisionExplanation) -> None:
     try:
-        caller = await _caller(context, row)
-    except TenantClosed:
-        await database_sync_to_async(row.fail)("tenant_closed")
-    except UnknownCaller:
-        await database_sync_to_async(row.fail)("key_gone")
-    except AuthenticationUnavailable:
-        await database_sync_to_async(row.wait)(LATER_S)
+        caller = await caller_of(context, row.decision.api_key)
+    except Refused as refused:
+        code = "key_gone" if refused.code == "access_revoked" else refused.code
+        await database_sync_to_async(row.fail)(code)
+    except Wait as wait:
+        await database_sync_to_async(row.wait)(wait.seconds)
     else:
         await make(context, caller, row, klass=CLASS)
-
-
-async def _caller(context: Context, row: DecisionExplanation) -> Caller:
-    """Returns the caller of the decision, as its key is now. Raises UnknownCaller."""
-    key = row.decision.api_key
-    if key is None:
-        raise UnknownCaller
-    caller = await context.authenticator.by_digest(bytes(key.digest))
-    return replace(caller, networks=())  # its address was checked when it decided

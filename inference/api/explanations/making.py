@@ -13,7 +13,8 @@ import orjson
 from channels.db import database_sync_to_async
 
 from audit.keys.keyring import Unreadable
-from inference.api.refusals import REFUSALS, as_error
+from inference.api.deferred import ADDRESS_COUNTED, Refused, Wait, consequence
+from inference.api.refusals import REFUSALS
 from inference.decisions import current_version, explaining, model_question
 from inference.decisions.explaining import Explanation, Progress, Recorded
 from inference.decisions.policies import spec_of
@@ -31,17 +32,8 @@ from tenants.scope import tenant_scope
 
 ROUTE = "/v1/decisions/{id}/explanation"
 PROMPTS = 32  # of one order
-_COUNTED = 1  # the address of the caller is charged elsewhere
 MODEL_CHANGED, UNREADABLE, NO_SCORE = "model_changed", "input_erased", "no_score"
 MOST_ATTEMPTS, TRIED = 50, "engine_unavailable"  # for one more score
-
-
-class CannotExplain(Exception):
-    """There is none. `problem` is a code for programs; `again_in_s` is set where it may pass."""
-
-    def __init__(self, problem: str, again_in_s: float | None = None) -> None:
-        super().__init__(problem)
-        self.problem, self.again_in_s = problem, again_in_s
 
 
 async def make(
@@ -53,11 +45,10 @@ async def make(
     """
     try:
         explanation = await _explained(context, caller, row, klass)
-    except CannotExplain as problem:
-        if problem.again_in_s is None:
-            await _in_scope(caller, row.fail, problem.problem)
-        else:
-            await _in_scope(caller, row.wait, problem.again_in_s)
+    except Refused as refused:
+        await _in_scope(caller, row.fail, refused.code)
+    except Wait as wait:
+        await _in_scope(caller, row.wait, wait.seconds)
     else:
         await _in_scope(caller, row.succeed, explaining.packed(explanation))
 
@@ -65,7 +56,7 @@ async def make(
 async def _explained(
     context: Context, caller: Caller, row: DecisionExplanation, klass: str
 ) -> Explanation:
-    """Raises CannotExplain."""
+    """Raises Wait, Refused."""
     decision = row.decision
     spec, input = await _in_scope(caller, _read, decision)
     recorded = Recorded(
@@ -73,7 +64,7 @@ async def _explained(
     )
     inputs = explaining.inputs_to_ask(spec, input, decision.source)
     if inputs and current_version.has_changed(caller.tenant_id, spec):
-        raise CannotExplain(MODEL_CHANGED)
+        raise Refused(MODEL_CHANGED)
     if decision.person_id:
         caller = replace(caller, subject_id=decision.person_id)
     scores = await _in_scope(caller, _begin, row) if inputs else []
@@ -81,27 +72,27 @@ async def _explained(
         scores += await _scores(context, caller, spec, portion, klass)
         await _in_scope(caller, row.note, explaining.packed(Progress(scores)))
     if inputs and scores[0] is None:
-        raise CannotExplain(NO_SCORE)
+        raise Refused(NO_SCORE)
     return explaining.explain(spec, input, recorded, scores)
 
 
 def _read(decision: Decision) -> tuple[PolicySpec, dict[str, Any]]:
-    """Raises CannotExplain."""
+    """Raises Refused."""
     try:
         return spec_of(decision.version), decision.content.input
     except Unreadable:
-        raise CannotExplain(UNREADABLE) from None
+        raise Refused(UNREADABLE) from None
 
 
 def _begin(row: DecisionExplanation) -> list[float | None]:
-    """Count a try. Returns the scores of earlier ones. Raises CannotExplain."""
+    """Count a try. Returns the scores of earlier ones. Raises Refused."""
     try:
         progress = explaining.progress_of(row.progress)
         if progress.attempts >= MOST_ATTEMPTS:
-            raise CannotExplain(TRIED)
+            raise Refused(TRIED)
         row.note(explaining.packed(Progress(progress.scores, progress.attempts + 1)))
     except Unreadable:
-        raise CannotExplain(UNREADABLE) from None
+        raise Refused(UNREADABLE) from None
     return progress.scores
 
 
@@ -119,23 +110,21 @@ async def _scores(
     inputs: Sequence[Mapping[str, Any]],
     klass: str,
 ) -> list[float | None]:
-    """Returns the raw score of each input, from one order. Raises CannotExplain."""
+    """Returns the raw score of each input, from one order. Raises Wait, Refused."""
     try:
         name = allowed.engine_for(caller, spec.model).config.name
         tokens = {token for engine in engines_of(name) for token in engine.control_tokens}
         body = _body(spec, inputs, tokens)
         form = Form.CHAT if spec.form == CHAT else Form.TEXT
         length = len(orjson.dumps(body))
-        arrival = Arrival(ROUTE, address_counted_at=_COUNTED)
+        arrival = Arrival(ROUTE, address_counted_at=ADDRESS_COUNTED)
         submission = read(caller, body, length, form, arrival, Options(klass=klass))
         answer = await submit(context, submission)
         frame = await answer.whole()
     except REFUSALS as refusal:
-        error = as_error(refusal)
-        passes = error.status == 429 or error.status >= 500
-        raise CannotExplain(error.code, (error.retry_after or 5.0) if passes else None) from None
+        raise consequence(refusal) from None
     if frame.kind == Kind.ERROR:
-        raise CannotExplain(str(orjson.loads(frame.body)["error"].get("code") or "engine_failed"))
+        raise Refused(str(orjson.loads(frame.body)["error"].get("code") or "engine_failed"))
     return _read_scores(frame.body, spec, len(inputs))
 
 

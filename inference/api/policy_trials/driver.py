@@ -9,7 +9,8 @@ from datetime import timedelta
 
 from channels.db import database_sync_to_async
 
-from inference.api.policy_trials.trial import Failed, Wait, tried
+from inference.api.deferred import Refused, Wait
+from inference.api.policy_trials.trial import tried
 from inference.intake.context import Context
 from inference.models import DecisionPolicyVersion
 
@@ -17,6 +18,7 @@ log = logging.getLogger(__name__)
 in_database = database_sync_to_async
 AT_ONCE = 20
 AGAIN = timedelta(seconds=45)  # after a process that died with it; a trial is shorter
+LONGEST_WAIT_S = 60.0
 MOST_ATTEMPTS = 5  # while no engine answers, or limits are reached
 
 
@@ -41,11 +43,12 @@ async def _end(context: Context, version: DecisionPolicyVersion, attempt: int) -
     try:
         trial = await tried(context, version)
         await in_database(version.pass_trial)(trial)
-    except Failed as failed:
-        await in_database(version.fail_trial)(failed.problem, **failed.detail)
+    except Refused as refused:
+        await in_database(version.fail_trial)(refused.code, **refused.detail)
     except Wait as wait:
         if attempt >= MOST_ATTEMPTS:
-            await in_database(version.fail_trial)(wait.problem)
+            await in_database(version.fail_trial)(wait.code)
         else:
-            log.info("trial of %s waits: %s", version.pk, wait.problem)
-            await in_database(version.try_later)(timedelta(seconds=wait.seconds))
+            log.info("trial of %s waits: %s", version.pk, wait.code)
+            seconds = min(wait.seconds, LONGEST_WAIT_S)
+            await in_database(version.try_later)(timedelta(seconds=seconds))

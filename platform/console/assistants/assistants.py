@@ -21,7 +21,7 @@ from console.post_only import require_POST
 from console.tables import Column, Table
 from console.trail.actors import Actors
 from inference.api.assistants import trying, writing
-from inference.api.assistants.callers import Refused, Wait
+from inference.api.deferred import Refused, Wait
 from inference.assistants.faults import WrongSpec
 from inference.assistants.understanding import WrongVector
 from inference.models import Assistant, AssistantVersion

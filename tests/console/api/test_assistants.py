@@ -8,8 +8,8 @@ from pytest_django.fixtures import Settings
 
 from inference import engines
 from inference.api.assistants import trying
-from inference.api.assistants.callers import Refused, Wait
 from inference.api.assistants.trying import Trial
+from inference.api.deferred import Refused, Wait
 from inference.assistants.understanding import Classifier, Prediction
 from inference.models import Assistant
 from tenants.models import Member, Tenant

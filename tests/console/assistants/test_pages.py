@@ -11,8 +11,8 @@ from pytest_django.fixtures import Settings
 from audit.models import Event
 from inference import engines
 from inference.api.assistants import trying
-from inference.api.assistants.callers import Refused
 from inference.api.assistants.trying import Trial
+from inference.api.deferred import Refused
 from inference.assistants.understanding import Prediction
 from inference.models import Assistant
 from tenants.models import Member, Tenant

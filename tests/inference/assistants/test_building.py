@@ -11,7 +11,7 @@ from django.core.exceptions import ValidationError
 from django.db import connections
 
 from inference.api.assistants import building, driver, trying, writing
-from inference.api.assistants.callers import Wait
+from inference.api.deferred import Wait
 from inference.assistants.faults import WrongSpec
 from inference.assistants.spec import AssistantSpec, Intent
 from inference.models import Assistant, AssistantVersion, Completion

@@ -11,6 +11,7 @@ from django.db import connections
 from pytest_django.fixtures import Settings
 
 from inference import engines
+from inference.api import deferred
 from inference.api.policy_trials import driver, trial
 from inference.decisions import policies
 from inference.intake import enqueue
@@ -82,7 +83,7 @@ async def trials(
 ) -> AsyncIterator[Trials]:
     monkeypatch.setattr(runner, "LINGER_S", 60)
     monkeypatch.setattr(enqueue, "wake_up", lambda _pool: None)
-    monkeypatch.setattr(trial, "LEAST_WAIT_S", 0.05)
+    monkeypatch.setattr(deferred, "LEAST_WAIT_S", 0.05)
     monkeypatch.setattr(trial, "LONGEST_WAIT_S", 0.05)
     settings.ADDRESS_PER_MINUTE = 0
     key, _text = await in_database(ApiKey.issue)(acme, "ci", by="test")

@@ -21,7 +21,8 @@ from pytest_django.fixtures import Settings
 
 from config.supervisor.ports import find_free
 from inference import engines
-from inference.api.evaluations import driver, submitting
+from inference.api import deferred
+from inference.api.evaluations import driver
 from inference.engines.base import EngineConfig
 from inference.engines.kinds.llama_cpp import LlamaCppEngine
 from inference.evaluation import lines
@@ -145,7 +146,7 @@ async def lab(
     settings.ENGINES = {MODEL: {"model": "model", "context_length": 1024, "pools": pools}}
     engines.forget()
     monkeypatch.setattr(evaluation, "LOOK_EVERY", timedelta(seconds=0.05))
-    monkeypatch.setattr(submitting, "LEAST_WAIT_S", 0.05)
+    monkeypatch.setattr(deferred, "LEAST_WAIT_S", 0.05)
     monkeypatch.setattr(enqueue, "wake_up", lambda _pool: None)
     monkeypatch.setattr("inference.worker.runner.LINGER_S", 60)
     key, _text = await in_database(ApiKey.issue)(bench.acme, "lab", by="test")

@@ -152,7 +152,7 @@ async def test_waiting_for_a_limit_is_no_attempt(library: Library) -> None:
     document = await library.upload("limits.md", "Some text.")
 
     async def full(*_arguments: Any) -> list[list[float]]:
-        raise reading.Wait(0, limit=True)
+        raise reading.Wait(0, is_limit=True)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(reading, "_embedded", full)

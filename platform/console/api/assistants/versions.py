@@ -15,7 +15,7 @@ from console.api.return_reason import ReturnReason
 from console.api.strict_input import Shape
 from console.assistants.words import problem_words
 from inference.api.assistants import trying, writing
-from inference.api.assistants.callers import Refused, Wait
+from inference.api.deferred import Refused, Wait
 from inference.assistants.checks import LONGEST_EXAMPLE
 from inference.assistants.sample import SAMPLE
 from inference.assistants.understanding import WrongVector

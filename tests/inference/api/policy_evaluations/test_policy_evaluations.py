@@ -10,9 +10,9 @@ from django.core.exceptions import ValidationError
 from django.db import connections
 
 from audit.models import Event
+from inference.api.deferred import Wait
 from inference.api.evaluations import policies as driver
 from inference.api.evaluations.policies import RowFailed
-from inference.api.evaluations.submitting import Wait
 from inference.decisions import evaluating, policies
 from inference.decisions.evaluating import File
 from inference.decisions.spec import of_json
@@ -178,7 +178,7 @@ async def test_a_row_that_engines_fail_at_each_time_ends_it(
     async def fails_at_a_row(*arguments: Any) -> float:
         amounts.append(arguments[-1].input["amount"])
         if len(amounts) in (3, 9, 10):
-            raise RowFailed("engine_failed", 0.0)
+            raise RowFailed(0.0, "engine_failed")
         return await score(*arguments)
 
     monkeypatch.setattr(driver, "_score", fails_at_a_row)
