@@ -4,52 +4,36 @@
 sends, gets Anthropic's shape.
 """
 
-import re
 from typing import Any
 
 from inference.api.anthropic import document, errors, headers, views
-from inference.api.http.router import ErrorWriter, Route, Router, View
-from inference.metrics.labels import ROUTES as COUNTED
+from inference.api.http.route_table import Route, RouteTable, Views, is_below
+from inference.api.http.router import ErrorWriter, Router
 
 _OWN = "/v1/messages"
 VERSION = b"anthropic-version"
-ROUTES: dict[str, dict[str, View]] = {
+ROUTES: dict[str, Views] = {
     "/v1/messages": {"POST": views.messages},
     "/v1/messages/count_tokens": {"POST": views.count_tokens},
     "/v1/messages/{id}/events": {"GET": views.events},
     "/v1/models": {"GET": views.list_models},
     "/v1/models/{model}": {"GET": views.model},
 }
-COUNTED.update(ROUTES)
-_EXACT = {path: Route(path, views) for path, views in ROUTES.items() if "{" not in path}
-_WITH_A_NAME = {
-    "/v1/messages/{id}/events": re.compile("/v1/messages/([^/]*)/events"),
-    "/v1/models/{model}": re.compile("/v1/models/(.+)", re.DOTALL),
-}
+_TABLE = RouteTable(ROUTES)
 
 
 def owns(path: str) -> bool:
     """Returns whether the path is the front end's, also if it does not exist."""
-    return path == _OWN or path.startswith(f"{_OWN}/")
+    return is_below(path, _OWN)
 
 
 def find(path: str) -> Route | None:
-    if not path.startswith("/v1/m"):
-        return None
-    path = path.rstrip("/")
-    return _EXACT.get(path) or _with_a_name(path)
+    return _TABLE.find(path.rstrip("/")) if path.startswith("/v1/m") else None
 
 
 def claims(scope: Any) -> bool:
     """Returns whether a request is for Anthropic's API."""
     return owns(scope["path"]) or any(name == VERSION for name, _ in scope["headers"])
-
-
-def _with_a_name(path: str) -> Route | None:
-    for template, pattern in _WITH_A_NAME.items():
-        if match := pattern.fullmatch(path):
-            return Route(template, ROUTES[template], match.groups())
-    return None
 
 
 router = Router(

@@ -8,9 +8,8 @@ from inference.api.anthropic.answers import Thoughts
 from inference.api.anthropic.events import PING, EventWriter
 from inference.api.http import streaming
 from inference.api.http.callers import address_counted_caller, caller_of, counted_caller
-from inference.api.http.request import Request, watched
+from inference.api.http.request import Request
 from inference.errors import BadRequest
-from inference.intake.answer_stream import ReaderGone
 from inference.intake.limits import body_length
 from inference.intake.submission import Options
 from inference.local_only import HEADER as RESIDENCY
@@ -67,17 +66,11 @@ async def events(request: Request, identity: str) -> None:
     completion_id = identity.removeprefix("msg_")
     completion = await stream_resumption.own(call, caller, completion_id)
     writer = EventWriter(answers.message_id(completion.pk.hex), None, thoughts, after=after)
-    with stream_resumption.counted(call, caller), watched(request) as closed:
 
-        async def write(frame: Frame | None) -> None:
-            if closed.done():
-                raise ReaderGone
-            if text := writer.written(frame, call.request_id) if frame else PING:
-                await request.write(text)
+    def written(frame: Frame) -> bytes:
+        return writer.written(frame, call.request_id)
 
-        await request.start(200, streaming.EVENT_STREAM)
-        await stream_resumption.read_on(call, caller, completion, 0, write)
-        await request.write(b"", more=False)
+    await streaming.send_again(request, caller, completion, written, PING)
 
 
 def _last_event(request: Request) -> tuple[int, Thoughts]:

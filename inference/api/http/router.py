@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,7 @@ from inference.api.call import Call
 from inference.api.document.operation import Section
 from inference.api.http import cors
 from inference.api.http.request import Request
+from inference.api.http.route_table import Route
 from inference.api.refusals import LONGEST_NAME, REFUSALS
 from inference.errors import ApiError, Headers, MethodNotAllowed, NotFound, ServerStopped
 from inference.intake.answer_stream import ReaderGone
@@ -23,24 +24,6 @@ from tenants.rate_limits.client_address import client_ip
 log = logging.getLogger(__name__)
 METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
 OTHER = "_OTHER"  # OpenTelemetry's word for an unknown method
-View = Callable[..., Awaitable[None]]
-
-
-@dataclass(frozen=True, slots=True)
-class Route:
-    """A route. Records have its `template`, not the client's path."""
-
-    template: str
-    views: Mapping[str, View]  # by method
-    arguments: tuple[str, ...] = ()
-
-    def view(self, method: str) -> View | None:
-        return self.views.get("GET" if method == "HEAD" else method)
-
-    @property
-    def allow(self) -> str:
-        methods = ["GET, HEAD" if method == "GET" else method for method in self.views]
-        return ", ".join([*methods, "OPTIONS"])
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,10 +6,13 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from inference.api.http.request import Request, attended
-from inference.errors import Headers
-from inference.intake.answer_stream import AnswerStream
+from inference.api import stream_resumption
+from inference.api.http.request import Request, attended, watched
+from inference.errors import BadRequest, Headers
+from inference.intake.answer_stream import AnswerStream, ReaderGone
+from inference.models import Completion
 from inference.stream.frames import Frame, Kind
+from tenants.caller import Caller
 
 FIRST_WRITE_S = 10.0  # until then an error can have its own HTTP status
 SILENCE_S = 15.0
@@ -70,3 +73,41 @@ async def _send(request: Request, answer: AnswerStream, form: StreamForm) -> Non
                 await request.write(text, more=not is_over)
                 spoken = now
     return None
+
+
+# Kept streams -------------------------------------------------------------------------------------
+async def send_again(
+    request: Request,
+    caller: Caller,
+    completion: Completion,
+    written: Callable[[Frame], bytes],
+    silence: bytes,
+    *,
+    after: int = 0,
+    headers: Headers = EVENT_STREAM,
+) -> None:
+    """Stream the kept frames after event `after`, and those that come meanwhile.
+
+    `written` gives the bytes of a frame, `silence` breaks a silence. Raises NotAdmitted,
+    Unavailable, ReaderGone.
+    """
+    call = request.call
+    with stream_resumption.counted(call, caller), watched(request) as closed:
+
+        async def write(frame: Frame | None) -> None:
+            if closed.done():
+                raise ReaderGone
+            if text := written(frame) if frame else silence:
+                await request.write(text)
+
+        await request.start(200, headers)
+        await stream_resumption.read_on(call, caller, completion, after, write)
+        await request.write(b"", more=False)
+
+
+def last_event(request: Request) -> int:
+    """Returns the `Last-Event-ID` of a request; 0 without one. Raises BadRequest."""
+    text = request.header(b"last-event-id") or "0"
+    if not text.isdecimal() or len(text) > 12:
+        raise BadRequest("Last-Event-ID must be the id of an event", param="Last-Event-ID")
+    return int(text)

@@ -5,15 +5,15 @@ They are at the root, where Ollama has them, beside the management API under `/a
 this front end there.
 """
 
-import re
 from typing import Any
 
-from inference.api.http.router import ErrorWriter, Route, Router, View
+from inference.api.http.route_table import Route, RouteTable, Views, is_below
+from inference.api.http.router import ErrorWriter, Router
 from inference.api.ollama import document, embeddings, errors, views
-from inference.metrics.labels import ROUTES as COUNTED
+from inference.metrics import labels
 
 BASE = "/ollama"
-ROUTES: dict[str, dict[str, View]] = {
+ROUTES: dict[str, Views] = {
     "/api/version": {"GET": views.version},
     "/api/tags": {"GET": views.tags},
     "/api/ps": {"GET": views.processes},
@@ -30,28 +30,23 @@ ROUTES: dict[str, dict[str, View]] = {
     "/api/delete": {"DELETE": views.not_offered},
     "/api/blobs/{digest}": {"GET": views.not_offered, "POST": views.not_offered},
 }
-COUNTED.update(ROUTES, (BASE,))
+labels.ROUTES.add(BASE)
 _GREETING = Route(BASE, {"GET": views.running})
 _GREETED = ("/", BASE, f"{BASE}/")
-_EXACT = {path: Route(path, by_method) for path, by_method in ROUTES.items() if "{" not in path}
-_WITH_A_NAME = {
-    "/api/streams/{id}": re.compile("/api/streams/([^/]*)"),
-    "/api/blobs/{digest}": re.compile("/api/blobs/([^/]*)"),
-}
+_TABLE = RouteTable(ROUTES)
 _NAMES = (b"ollama/", b"ollama-")  # the command and libraries for Go, Python, JavaScript
 
 
 def owns(path: str) -> bool:
     """Returns whether the path is the front end's, also if it does not exist."""
-    return path == BASE or path.startswith(f"{BASE}/")
+    return is_below(path, BASE)
 
 
 def find(path: str) -> Route | None:
     if path in _GREETED:
         return _GREETING
     path = path.removeprefix(BASE) if owns(path) else path
-    path = path.rstrip("/")
-    return _EXACT.get(path) or _with_a_name(path)
+    return _TABLE.find(path.rstrip("/"))
 
 
 def claims(scope: Any) -> bool:
@@ -60,13 +55,6 @@ def claims(scope: Any) -> bool:
         return True
     agent = next((value for name, value in scope["headers"] if name == b"user-agent"), b"")
     return bool(agent.lower().startswith(_NAMES))
-
-
-def _with_a_name(path: str) -> Route | None:
-    for template, pattern in _WITH_A_NAME.items():
-        if match := pattern.fullmatch(path):
-            return Route(template, ROUTES[template], match.groups())
-    return None
 
 
 router = Router(

@@ -5,16 +5,14 @@ import re
 from inference.api import idempotency, served_models, stream_resumption
 from inference.api.http import streaming
 from inference.api.http.callers import address_counted_caller, caller_of
-from inference.api.http.request import Request, watched
+from inference.api.http.request import Request
 from inference.api.ollama import delivery, fields, models, names, requests
 from inference.api.ollama.lines import LineWriter, Shape, Timing
 from inference.api.ollama.requests import ModelRequest
-from inference.errors import BadRequest, NotFound
+from inference.errors import NotFound
 from inference.intake.access import allowed
-from inference.intake.answer_stream import ReaderGone
 from inference.intake.limits import body_length
 from inference.intake.submission import Options
-from inference.stream.frames import Frame
 from inference.validation.requests import parsed
 from inference.validation.schemas import Body
 from tenants.caller import Caller
@@ -124,26 +122,11 @@ async def _answer(
 
 async def stream(request: Request, identity: str) -> None:
     """Stream again from the event after `Last-Event-ID`."""
-    call, caller, after = request.call, await address_counted_caller(request), _last_event(request)
-    completion = await stream_resumption.own(call, caller, identity)
+    caller, after = await address_counted_caller(request), streaming.last_event(request)
+    completion = await stream_resumption.own(request.call, caller, identity)
     model = f"{completion.model}:{completion.adapter}" if completion.adapter else completion.model
     shape = Shape(names.tagged(model), is_chat=completion.route != GENERATE)
     writer, keep_alive = LineWriter(shape, after=after), delivery.sign_of_life(shape)
-    with stream_resumption.counted(call, caller), watched(request) as closed:
-
-        async def write(frame: Frame | None) -> None:
-            if closed.done():
-                raise ReaderGone
-            if lines := writer.written(frame) if frame else keep_alive:
-                await request.write(lines)
-
-        await request.start(200, streaming.JSON_LINES)
-        await stream_resumption.read_on(call, caller, completion, 0, write)
-        await request.write(b"", more=False)
-
-
-def _last_event(request: Request) -> int:
-    text = request.header(b"last-event-id") or "0"
-    if not text.isdecimal() or len(text) > 12:
-        raise BadRequest("Last-Event-ID must be the number of an event", param="Last-Event-ID")
-    return int(text)
+    await streaming.send_again(
+        request, caller, completion, writer.written, keep_alive, headers=streaming.JSON_LINES
+    )

@@ -7,7 +7,8 @@ clients use /openai and /openai/v1, with the same views. Their older paths name 
 
 import re
 
-from inference.api.http.router import ErrorWriter, Route, Router, View
+from inference.api.http.route_table import Route, RouteTable, Views, is_below
+from inference.api.http.router import ErrorWriter, Router
 from inference.api.openai import (
     batches,
     document,
@@ -18,9 +19,9 @@ from inference.api.openai import (
     views,
 )
 from inference.errors import ApiError
-from inference.metrics.labels import ROUTES as COUNTED
+from inference.metrics import labels
 
-ROUTES: dict[str, dict[str, View]] = {
+ROUTES: dict[str, Views] = {
     "/v1/chat/completions": {"POST": views.chat_completions},
     "/v1/completions": {"POST": views.completions},
     "/v1/completions/{id}/events": {"GET": views.events},
@@ -53,76 +54,46 @@ ROUTES: dict[str, dict[str, View]] = {
 # OpenAI's paths for other media than text.
 _OTHER_MEDIA = re.compile(r"/v1/(audio|images|videos|realtime)(?:/.*)?", re.DOTALL)
 _NOT_SERVED = dict.fromkeys(("GET", "POST", "PUT", "PATCH", "DELETE"), views.not_served)
-COUNTED.update(ROUTES, ("/v1/audio", "/v1/images", "/v1/videos", "/v1/realtime"))
+labels.ROUTES.update(("/v1/audio", "/v1/images", "/v1/videos", "/v1/realtime"))
 _BESIDE_V1 = ("/beta", "/openai/v1", "/openai")
-_AT_THE_ROOT = ("/chat/completions", "/completions", "/models", "/user/balance")
-# A model's name may have a slash.
-_DEPLOYED = re.compile(
-    r"/openai/deployments/([^/].*?)((?:/chat)?/completions|/embeddings)", re.DOTALL
-)
-_VARIABLES = {"{id}": "([^/]*)", "{model}": "(.+)"}
-
-
-def _paths(template: str) -> set[str]:
-    rest = template.removeprefix("/v1")
-    paths = {template, *({rest} if rest in _AT_THE_ROOT else ())}
-    paths |= {front + rest for front in _BESIDE_V1}
-    return paths | {f"{path}/" for path in paths}
-
-
-def _pattern(template: str) -> re.Pattern[str]:
-    for variable, text in _VARIABLES.items():
-        template = template.replace(variable, text)
-    return re.compile(template, re.DOTALL)
-
-
-# Cohere's, and those of vLLM's server.
-_ALIASES = {
+# DeepSeek's, Cohere's, and those of vLLM's server.
+_ELSEWHERE = {
+    "/chat/completions": "/v1/chat/completions",
+    "/completions": "/v1/completions",
+    "/models": "/v1/models",
+    "/user/balance": "/v1/user/balance",
     "/v2/rerank": "/v1/rerank",
     "/tokenize": "/v1/tokenize",
     "/detokenize": "/v1/detokenize",
 }
-_EXACT = {
-    path: Route(template, by_method)
-    for template, by_method in ROUTES.items()
-    for path in _paths(template)
-    if "{" not in template
-}
-_WITH_A_NAME = {template: _pattern(template) for template in ROUTES if "{" in template}
-
-
-_EXACT |= {
-    path: _EXACT[template] for alias, template in _ALIASES.items() for path in (alias, f"{alias}/")
-}
+# A model's name may have a slash.
+_DEPLOYED = re.compile(
+    r"/openai/deployments/([^/].*?)((?:/chat)?/completions|/embeddings)", re.DOTALL
+)
+_TABLE = RouteTable(ROUTES)
 
 
 def owns(path: str) -> bool:
     """Returns whether the path is the inference API's, also if it does not exist."""
-    return (
-        path.startswith(("/v1/", "/beta/", "/openai/", "/models/"))
-        or path in _EXACT
-        or path in ("/v1", "/beta", "/openai")
-    )
+    if is_below(path, "/v1", "/beta", "/openai") or path.startswith("/models/"):
+        return True
+    return path.rstrip("/") in _ELSEWHERE
 
 
 def find(path: str) -> Route | None:
-    return _EXACT.get(path) or _with_a_name(path.rstrip("/"))
-
-
-def _with_a_name(path: str) -> Route | None:
+    path = path.rstrip("/")
     if match := _DEPLOYED.fullmatch(path):
         template = f"/v1{match[2]}"
         return Route(template, ROUTES[template], (match[1],))
     path = _under_v1(path)
-    for template, pattern in _WITH_A_NAME.items():
-        if match := pattern.fullmatch(path):
-            return Route(template, ROUTES[template], match.groups())
     if match := _OTHER_MEDIA.fullmatch(path):
         return Route(f"/v1/{match[1]}", _NOT_SERVED)
-    return None
+    return _TABLE.find(path)
 
 
 def _under_v1(path: str) -> str:
+    if path in _ELSEWHERE:
+        return _ELSEWHERE[path]
     if path.startswith("/models/"):
         return "/v1" + path
     front = next((front for front in _BESIDE_V1 if path.startswith(f"{front}/")), None)

@@ -5,15 +5,15 @@ import orjson
 from inference.api import idempotency, served_models, stream_resumption
 from inference.api.http import streaming
 from inference.api.http.callers import address_counted_caller, caller_of
-from inference.api.http.request import Request, watched, whole
+from inference.api.http.request import Request, whole
 from inference.api.openai import delivery
 from inference.api.openai.balance import balance_of
 from inference.api.refusals import LONGEST_NAME
-from inference.errors import BadRequest, NotFound
-from inference.intake.answer_stream import AnswerStream, ReaderGone
+from inference.errors import NotFound
+from inference.intake.answer_stream import AnswerStream
 from inference.intake.limits import body_length
 from inference.intake.submission import Options
-from inference.stream.frames import Frame, Kind
+from inference.stream.frames import Kind
 from inference.validation import requests
 from inference.validation.requests import Form
 from tenants import secret_keys
@@ -82,18 +82,10 @@ async def balance(request: Request) -> None:
 
 async def events(request: Request, completion_id: str) -> None:
     """Stream from the event after `Last-Event-ID` (WHATWG server-sent events)."""
-    call, caller, after = request.call, await address_counted_caller(request), _last_event(request)
-    completion = await stream_resumption.own(call, caller, completion_id)
-    with stream_resumption.counted(call, caller), watched(request) as closed:
-
-        async def write(frame: Frame | None) -> None:
-            if closed.done():
-                raise ReaderGone
-            await request.write(delivery.event_bytes(frame) if frame else delivery.KEEP_ALIVE)
-
-        await request.start(200, streaming.EVENT_STREAM)
-        await stream_resumption.read_on(call, caller, completion, after, write)
-        await request.write(b"", more=False)
+    caller, after = await address_counted_caller(request), streaming.last_event(request)
+    completion = await stream_resumption.own(request.call, caller, completion_id)
+    written, silence = delivery.event_bytes, delivery.KEEP_ALIVE
+    await streaming.send_again(request, caller, completion, written, silence, after=after)
 
 
 async def _submit(request: Request, form: Form, model: str = "") -> AnswerStream:
@@ -109,10 +101,3 @@ async def _submit(request: Request, form: Form, model: str = "") -> AnswerStream
         return await idempotency.submit(call, submission)
     finally:
         call.release_body()
-
-
-def _last_event(request: Request) -> int:
-    text = request.header(b"last-event-id") or "0"
-    if not text.isdecimal() or len(text) > 12:
-        raise BadRequest("Last-Event-ID must be the id of an event", param="Last-Event-ID")
-    return int(text)

@@ -5,19 +5,19 @@ from msgspec import structs
 from inference.api import counting, idempotency, stream_resumption
 from inference.api.http import streaming
 from inference.api.http.callers import address_counted_caller, caller_of, counted_caller
-from inference.api.http.request import Request, watched, whole
+from inference.api.http.request import Request, whole
 from inference.api.responses import answers, compaction, delivery, fields, items, requests
 from inference.api.responses.events import KEEP_ALIVE, EventWriter
 from inference.api.responses.output import Shape
 from inference.api.responses.requests import ResponseRequest
 from inference.api.responses.stored import background, chain
 from inference.errors import BadRequest
-from inference.intake.answer_stream import AnswerStream, ReaderGone
+from inference.intake.answer_stream import AnswerStream
 from inference.intake.limits import body_length
 from inference.intake.submission import Options, Submission
 from inference.local_only import HEADER as RESIDENCY
 from inference.order import Stored
-from inference.stream.frames import Frame, Kind
+from inference.stream.frames import Kind
 from inference.validation.requests import Form, parsed
 from inference.validation.schemas import Body
 from tenants.caller import Caller
@@ -72,21 +72,11 @@ async def compact(request: Request) -> None:
 
 async def events(request: Request, identity: str) -> None:
     """Stream any completion again, from the event after `Last-Event-ID`."""
-    call, caller, after = request.call, await address_counted_caller(request), _last_event(request)
-    completion = await stream_resumption.own(call, caller, identity.removeprefix("resp_"))
+    caller, after = await address_counted_caller(request), streaming.last_event(request)
+    completion = await stream_resumption.own(request.call, caller, identity.removeprefix("resp_"))
     created_at, head = int(completion.created_at.timestamp()), requests.head_of(completion.model)
     writer = EventWriter(Shape(completion.pk, created_at, head), after_chunk=after)
-    with stream_resumption.counted(call, caller), watched(request) as closed:
-
-        async def write(frame: Frame | None) -> None:
-            if closed.done():
-                raise ReaderGone
-            if text := writer.written(frame) if frame else KEEP_ALIVE:
-                await request.write(text)
-
-        await request.start(200, streaming.EVENT_STREAM)
-        await stream_resumption.read_on(call, caller, completion, 0, write)
-        await request.write(b"", more=False)
+    await streaming.send_again(request, caller, completion, writer.written, KEEP_ALIVE)
 
 
 # Requests -----------------------------------------------------------------------------------------
@@ -129,10 +119,3 @@ def _stored(chat: ResponseRequest, *, alone: bool) -> Stored:
 def _shape(answer: AnswerStream, chat: ResponseRequest) -> Shape:
     order = answer.order
     return Shape(order.id, int(order.created_at), chat.head, chat.packs_thoughts)
-
-
-def _last_event(request: Request) -> int:
-    text = request.header(b"last-event-id") or "0"
-    if not text.isdecimal() or len(text) > 12:
-        raise BadRequest("Last-Event-ID must be the id of an event", param="Last-Event-ID")
-    return int(text)

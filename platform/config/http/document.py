@@ -13,7 +13,8 @@ import yaml
 
 from inference.api.document.building import built
 from inference.api.http.request import JSON, Request
-from inference.api.http.router import ErrorWriter, Route, Router
+from inference.api.http.route_table import Route
+from inference.api.http.router import ErrorWriter, Router
 from inference.errors import ApiError, Headers
 from inference.metrics.labels import ROUTES
 

@@ -6,14 +6,15 @@ from typing import Any
 import orjson
 
 from inference.api import idempotency, served_models, stream_resumption
+from inference.api.http import streaming
 from inference.api.http.callers import address_counted_caller, caller_of
-from inference.api.http.request import Request, attended, watched, whole
-from inference.api.http.router import ErrorWriter, Route, Router
+from inference.api.http.request import Request, attended, whole
+from inference.api.http.route_table import RouteTable, is_below
+from inference.api.http.router import ErrorWriter, Router
 from inference.codec import events
 from inference.errors import ApiError, Cancelled
-from inference.intake.answer_stream import AnswerStream, ReaderGone
+from inference.intake.answer_stream import AnswerStream
 from inference.intake.submission import Options
-from inference.metrics.labels import ROUTES as COUNTED
 from inference.stream.frames import Frame, Kind
 from inference.validation.requests import Form, parsed
 
@@ -61,18 +62,12 @@ async def _stream(request: Request, answer: AnswerStream) -> None:
 
 
 async def resume(request: Request, completion_id: str, after: str) -> None:
-    call, caller = request.call, await address_counted_caller(request)
-    completion = await stream_resumption.own(call, caller, completion_id)
-    with stream_resumption.counted(call, caller), watched(request) as closed:
-
-        async def write(frame: Frame | None) -> None:
-            if closed.done():
-                raise ReaderGone
-            await request.write(_line(frame) if frame else b"\n")
-
-        await request.start(200, LINES)
-        await stream_resumption.read_on(call, caller, completion, int(after), write)
-        await request.write(b"", more=False)
+    caller = await address_counted_caller(request)
+    completion = await stream_resumption.own(request.call, caller, completion_id)
+    number = int(after)
+    await streaming.send_again(
+        request, caller, completion, _line, b"\n", after=number, headers=LINES
+    )
 
 
 async def models(request: Request) -> None:
@@ -110,24 +105,18 @@ def _json(fields: dict[str, Any]) -> bytes:
     return orjson.dumps(fields) + b"\n"
 
 
-_ROUTES = {
-    "/lines/chat": Route("/lines/chat", {"POST": chat}),
-    "/lines/plain": Route("/lines/plain", {"POST": plain}),
-    "/lines/models": Route("/lines/models", {"GET": models}),
-}
-_KEPT = "/lines/{id}/after/{number}"
-
-
-def find(path: str) -> Route | None:
-    match path.split("/"):
-        case ["", "lines", completion_id, "after", number] if number.isdecimal():
-            return Route(_KEPT, {"GET": resume}, (completion_id, number))
-    return _ROUTES.get(path)
+_TABLE = RouteTable(
+    {
+        "/lines/chat": {"POST": chat},
+        "/lines/plain": {"POST": plain},
+        "/lines/models": {"GET": models},
+        "/lines/{id}/after/{number}": {"GET": resume},
+    }
+)
 
 
 def owns(path: str) -> bool:
-    return path.startswith("/lines/")
+    return is_below(path, "/lines")
 
 
-COUNTED.update(_ROUTES, (_KEPT,))
-router = Router(find, owns, ErrorWriter(_of_error, _of_error))
+router = Router(_TABLE.find, owns, ErrorWriter(_of_error, _of_error))

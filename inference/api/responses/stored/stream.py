@@ -8,16 +8,14 @@ from contextlib import suppress
 
 import orjson
 
-from inference.api import stream_resumption
 from inference.api.call import Call
 from inference.api.http import streaming
-from inference.api.http.request import Request, watched
+from inference.api.http.request import Request
 from inference.api.responses import output
 from inference.api.responses.events import KEEP_ALIVE, EventWriter
 from inference.api.responses.stored import resource
 from inference.codec import pieces
 from inference.errors import BadRequest
-from inference.intake.answer_stream import ReaderGone
 from inference.stored_responses.record import RecordedResponse
 from inference.stream import frames
 from inference.stream.frames import Frame, Kind
@@ -37,7 +35,8 @@ async def send_again(
         what = "this response was created without `stream`, so it has no events"
         raise BadRequest(what, code="response_not_streamed", param="stream")
     if response.is_open or await _has_events(request.call, response):
-        return await _follow(request, caller, response, after)
+        written, completion = _writer(response, after).written, response.completion
+        return await streaming.send_again(request, caller, completion, written, KEEP_ALIVE)
     return await _send_recorded(request, response, after)
 
 
@@ -49,21 +48,6 @@ async def _has_events(call: Call, response: RecordedResponse) -> bool:
     with suppress(*TROUBLE):
         return bool(await call.context.redis.call("EXISTS", frames.history(response.id.bytes)))
     return False
-
-
-async def _follow(request: Request, caller: Caller, response: RecordedResponse, after: int) -> None:
-    call, writer = request.call, _writer(response, after)
-    with stream_resumption.counted(call, caller), watched(request) as closed:
-
-        async def write(frame: Frame | None) -> None:
-            if closed.done():
-                raise ReaderGone
-            if text := writer.written(frame) if frame else KEEP_ALIVE:
-                await request.write(text)
-
-        await request.start(200, streaming.EVENT_STREAM)
-        await stream_resumption.read_on(call, caller, response.completion, 0, write)
-        await request.write(b"", more=False)
 
 
 async def _send_recorded(request: Request, response: RecordedResponse, after: int) -> None:
