@@ -3,10 +3,10 @@
 import time
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
-from urllib.parse import quote
 
 from config.command.operating import names
 from config.command.operating.api_client import KEY, OF_TENANT, ApiClient, Misuse, Row, Trouble
+from config.command.operating.collection import Collection
 from config.command.operating.program import Program, Result, fields, outcome, table
 
 LOOK_EVERY_S = 1.0
@@ -52,38 +52,47 @@ def _add_subject(parser: ArgumentParser) -> None:
     parser.add_argument("model", metavar="BASE:NAME")
 
 
-def _path(typed: Namespace) -> str:
-    return f"tenants/{quote(typed.tenant, safe='')}/adapters/"
+class _Adapters(Collection):
+    """Adapters, called BASE:NAME. The list does not filter by that."""
+
+    def find(self, name: str) -> Row | None:
+        return next((row for row in self.link.rows(self.path) if row["model"] == name), None)
+
+
+def _adapters(link: ApiClient, typed: Namespace) -> Collection:
+    return _Adapters.of_tenant(link, typed.tenant, "adapters", "adapter")
 
 
 def _list(link: ApiClient, typed: Namespace) -> Result:
-    return table(link.rows(_path(typed)), _COLUMNS)
+    return table(link.rows(_adapters(link, typed).path), _COLUMNS)
 
 
 def _show(link: ApiClient, typed: Namespace) -> Result:
-    return fields(_row(link, typed))
+    return fields(_adapters(link, typed).row(typed.model))
 
 
 def _history(link: ApiClient, typed: Namespace) -> Result:
-    return table(link.rows(f"{_path(typed)}{_row(link, typed)['id']}/promotions/"), _HISTORY)
+    path = _adapters(link, typed).row_path(typed.model)
+    return table(link.rows(f"{path}promotions/"), _HISTORY)
 
 
 def _create(link: ApiClient, typed: Namespace) -> Result:
     base, colon, name = typed.model.rpartition(":")
     if not (base and colon and name):
         raise Misuse("an adapter is called BASE:NAME, such as deepseek-r1:support")
-    if before := _found(link, typed):
+    adapters = _adapters(link, typed)
+    if before := adapters.find(typed.model):
         return outcome("adapter", typed.model, "unchanged", before)
     if typed.dry_run:
         return outcome("adapter", typed.model, "would be created", None)
-    after = link.send("POST", _path(typed), {"base": base, "name": name}).body
-    return outcome("adapter", typed.model, "created", after)
+    return outcome("adapter", typed.model, "created", adapters.add(base=base, name=name))
 
 
 def _promote(link: ApiClient, typed: Namespace) -> Result:
-    row = _row(link, typed)
+    adapters = _adapters(link, typed)
+    row = adapters.row(typed.model)
     version = names.model_version(link, typed.tenant, typed.version)
-    place = f"{_path(typed)}{row['id']}/"
+    place = adapters.path_of(row)
     history = link.rows(f"{place}promotions/")
     present = (each for each in history if each["step"] in ("serving", "loading"))
     promotion = next((each for each in present if each["version_id"] == version), None)
@@ -113,31 +122,13 @@ def _served(link: ApiClient, place: str, promotion: Row, seconds: int) -> Row:
 
 
 def _roll_back(link: ApiClient, typed: Namespace) -> Result:
-    row = _row(link, typed)
+    adapters = _adapters(link, typed)
+    row = adapters.row(typed.model)
     if typed.dry_run:
         return outcome("adapter", typed.model, "would be rolled back", row)
-    after = link.send("POST", f"{_path(typed)}{row['id']}/rollback/", {}).body
+    after = link.send("POST", f"{adapters.path_of(row)}rollback/", {}).body
     return outcome("promotion", typed.model, f"{after['version']} is {after['step']}", after)
 
 
 def _remove(link: ApiClient, typed: Namespace) -> Result:
-    row = _found(link, typed)
-    if row is None:
-        return outcome("adapter", typed.model, "unchanged, there is none", None)
-    if typed.dry_run:
-        return outcome("adapter", typed.model, "would be removed", row)
-    path = f"{_path(typed)}{row['id']}/"
-    link.send("DELETE", path, etag=link.get(path).etag)
-    return outcome("adapter", typed.model, "removed", row)
-
-
-def _row(link: ApiClient, typed: Namespace) -> Row:
-    """Raises Trouble."""
-    if row := _found(link, typed):
-        return row
-    raise Trouble(f"{typed.tenant} has no adapter {typed.model}")
-
-
-def _found(link: ApiClient, typed: Namespace) -> Row | None:
-    rows = link.rows(_path(typed))
-    return next((row for row in rows if row["model"] == typed.model), None)
+    return _adapters(link, typed).remove_if_any(typed.model, dry_run=typed.dry_run)

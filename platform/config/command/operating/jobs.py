@@ -8,11 +8,11 @@ import time
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from typing import Any
-from urllib.parse import quote
 
 from config.command import processes
 from config.command.operating import names
 from config.command.operating.api_client import KEY, OF_TENANT, ApiClient, Misuse, Row, Trouble
+from config.command.operating.collection import tenant_path
 from config.command.operating.program import (
     Columns,
     Program,
@@ -70,7 +70,7 @@ def _named(parser: ArgumentParser) -> None:
 
 
 def _path(typed: Namespace) -> str:
-    return f"tenants/{quote(typed.tenant, safe='')}/jobs/"
+    return tenant_path(typed.tenant, "jobs")
 
 
 def _place(typed: Namespace) -> str:

@@ -1,10 +1,10 @@
 """Finds what a tenant has by the name that people use, such as `manual@2`."""
 
 from contextlib import suppress
-from urllib.parse import quote
 from uuid import UUID
 
 from config.command.operating.api_client import ApiClient, Misuse, Trouble
+from config.command.operating.collection import tenant_path
 
 
 def data_set_version(link: ApiClient, tenant: str, text: str) -> str:
@@ -15,7 +15,7 @@ def data_set_version(link: ApiClient, tenant: str, text: str) -> str:
     if pk := _id(text):
         return pk
     name, number = _parts(text)
-    path = f"tenants/{quote(tenant, safe='')}/data-sets/"
+    path = tenant_path(tenant, "data-sets")
     row = next(link.rows(path, name=name), None)
     if row is None or not (number or row["latest"]):
         raise Trouble(f"{tenant} has no data set {text}: `forebay data-sets list` shows them")
@@ -30,7 +30,7 @@ def model_version(link: ApiClient, tenant: str, text: str) -> str:
     if pk := _id(text):
         return pk
     name, number = _parts(text)
-    rows = link.rows(f"tenants/{quote(tenant, safe='')}/model-versions/", name=name)
+    rows = link.rows(tenant_path(tenant, "model-versions"), name=name)
     fitting = [row for row in rows if number in (0, row["number"]) and row["state"] == "ready"]
     if not fitting:
         raise Trouble(f"there is no version {text} that is ready, for {tenant}")

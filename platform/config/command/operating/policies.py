@@ -2,9 +2,9 @@
 
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
-from urllib.parse import quote
 
-from config.command.operating.api_client import KEY, OF_TENANT, ApiClient, Row, Trouble
+from config.command.operating.api_client import KEY, OF_TENANT, ApiClient
+from config.command.operating.collection import Collection
 from config.command.operating.program import (
     Program,
     Result,
@@ -64,91 +64,72 @@ def _add_version(parser: ArgumentParser) -> None:
     parser.add_argument("number", type=int)
 
 
-def _path(typed: Namespace) -> str:
-    return f"tenants/{quote(typed.tenant, safe='')}/decision-policies/"
+def _policies(link: ApiClient, typed: Namespace) -> Collection:
+    return Collection.of_tenant(link, typed.tenant, "decision-policies", "decision policy")
 
 
 def _list(link: ApiClient, typed: Namespace) -> Result:
-    return table(link.rows(_path(typed), ordering="name"), _COLUMNS)
+    return table(link.rows(_policies(link, typed).path, ordering="name"), _COLUMNS)
 
 
 def _show(link: ApiClient, typed: Namespace) -> Result:
-    return fields(_row(link, typed))
+    return fields(_policies(link, typed).row(typed.policy))
 
 
 def _versions(link: ApiClient, typed: Namespace) -> Result:
-    return table(link.rows(f"{_path(typed)}{_row(link, typed)['id']}/versions/"), _VERSIONS)
+    return table(link.rows(f"{_path(link, typed)}versions/"), _VERSIONS)
 
 
 def _version(link: ApiClient, typed: Namespace) -> Result:
-    return fields(link.get(_version_path(link, typed)).body)
+    return fields(link.get(f"{_path(link, typed)}versions/{typed.number}/").body)
 
 
 def _write(link: ApiClient, typed: Namespace) -> Result:
-    row = _row_or_none(link, typed)
+    policies = _policies(link, typed)
+    row = policies.find(typed.policy)
     if typed.dry_run:
         return outcome("policy", typed.policy, "would get a version", row)
     if row is None:
-        body = {"name": typed.policy, "spec": typed.spec}
-        return outcome(
-            "policy", typed.policy, "created", link.send("POST", _path(typed), body).body
-        )
-    path = f"{_path(typed)}{row['id']}/versions/"
+        made = policies.add(name=typed.policy, spec=typed.spec)
+        return outcome("policy", typed.policy, "created", made)
+    path = f"{policies.path_of(row)}versions/"
     version = link.send("POST", path, {"spec": typed.spec}).body
     return outcome("version", f"{typed.policy}@{version['number']}", "written", version)
 
 
 def _submit(link: ApiClient, typed: Namespace) -> Result:
-    return _act(link, typed, f"{_version_path(link, typed)}submit/", "sent to review")
+    return _act(link, typed, f"versions/{typed.number}/submit", "sent to review")
 
 
 def _promote(link: ApiClient, typed: Namespace) -> Result:
-    if (row := _row(link, typed))["champion"] == typed.number:
+    if (row := _policies(link, typed).row(typed.policy))["champion"] == typed.number:
         return outcome("policy", typed.policy, "unchanged", row)
-    return _act(link, typed, f"{_path(typed)}{row['id']}/promote/", "promoted", typed.number)
+    return _act(link, typed, "promote", "promoted", version=typed.number)
 
 
 def _challenge(link: ApiClient, typed: Namespace) -> Result:
-    path = f"{_path(typed)}{_row(link, typed)['id']}/challenge/"
-    return _act(link, typed, path, "challenged", typed.number, share=typed.share)
+    body = {"version": typed.number, "share": typed.share}
+    return _act(link, typed, "challenge", "challenged", **body)
 
 
 def _shadow(link: ApiClient, typed: Namespace) -> Result:
-    path = f"{_path(typed)}{_row(link, typed)['id']}/shadow/"
-    return _act(link, typed, path, "shadowed", typed.number)
+    return _act(link, typed, "shadow", "shadowed", version=typed.number)
 
 
 def _roll_back(link: ApiClient, typed: Namespace) -> Result:
-    return _act(link, typed, f"{_path(typed)}{_row(link, typed)['id']}/rollback/", "rolled back")
+    return _act(link, typed, "rollback", "rolled back")
 
 
 def _stop(link: ApiClient, typed: Namespace) -> Result:
-    return _act(link, typed, f"{_path(typed)}{_row(link, typed)['id']}/stop/", "stopped")
+    return _act(link, typed, "stop", "stopped")
 
 
-def _act(
-    link: ApiClient,
-    typed: Namespace,
-    path: str,
-    did: str,
-    version: int | None = None,
-    **more: float,
-) -> Result:
+def _act(link: ApiClient, typed: Namespace, verb: str, did: str, **body: float) -> Result:
+    path = f"{_path(link, typed)}{verb}/"
     if typed.dry_run:
         return outcome("policy", typed.policy, f"would be {did}", None)
-    body = {} if version is None else {"version": version, **more}
     return outcome("policy", typed.policy, did, link.send("POST", path, body).body)
 
 
-def _version_path(link: ApiClient, typed: Namespace) -> str:
-    return f"{_path(typed)}{_row(link, typed)['id']}/versions/{typed.number}/"
-
-
-def _row(link: ApiClient, typed: Namespace) -> Row:
-    if row := _row_or_none(link, typed):
-        return row
-    raise Trouble(f"{typed.tenant} has no decision policy {typed.policy}")
-
-
-def _row_or_none(link: ApiClient, typed: Namespace) -> Row | None:
-    return next(iter(link.rows(_path(typed), name=typed.policy)), None)
+def _path(link: ApiClient, typed: Namespace) -> str:
+    return _policies(link, typed).row_path(typed.policy)
