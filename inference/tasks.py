@@ -31,7 +31,7 @@ from inference.energy.resting import balance
 from inference.jobs import background_validation
 from inference.jobs.driving import drive_due
 from inference.jobs.on_host.work_folder import remove_left_behind
-from inference.lending.sleeping import move_sleepers
+from inference.lending.sleep_mode import move_sleepers
 from inference.model_registry.importing import import_all
 from inference.model_registry.tidying import tidy
 from inference.models import IdempotencyKey

@@ -11,7 +11,7 @@ from bench.simulate.tally import Tally
 from bench.simulate.virtual_link import VirtualLink
 from inference.energy.consolidation import Member, Rules, loaded, plan
 from inference.energy.peaks import Peaks
-from inference.lending.decision import Lender, decide
+from inference.lending.engine_choice import Lender, decide
 
 LOOK_S = 2.0  # as beat sends the task (config/schedule/scheduler.py)
 

@@ -26,7 +26,7 @@ from inference.energy.pool_history import PoolHistory
 from inference.engines.health import breaker_override
 from inference.engines.health.breakers import Phase
 from inference.lending import loans
-from inference.lending.decision import Lender
+from inference.lending.engine_choice import Lender
 from inference.models import Engine, Replacement
 from inference.pool_policy import Lending
 from inference.queue.client import client

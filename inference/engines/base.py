@@ -74,7 +74,7 @@ class EngineConfig:
     adapters: list[str] = field(default_factory=list)
     loads_adapters: bool = False
     adapters_folder: str = ""
-    sleeps: bool = False  # a vLLM in sleep mode, which can lend its GPU (lending/sleeping.py)
+    sleeps: bool = False  # a vLLM in sleep mode, which can lend its GPU (lending/sleep_mode.py)
     elastic: bool = False  # it takes requests only while its worker is there (registry/elastic.py)
     version: str = ""  # an answer is never continued by another version
     # {"version": its own, "of": another's}: in `version` it differs by its adapters alone

@@ -17,7 +17,7 @@ from inference.intake.cache_lookup import CacheHit
 from inference.intake.context import Context
 from inference.order import Order
 from inference.record import limit_usage
-from inference.record.settling import settle
+from inference.record.settle import settle
 from inference.record.statements import Outcome, settled_row
 from inference.stream.frames import Frame, Kind, upstream
 from tenants.quotas.charge import KeptCharge
@@ -48,7 +48,7 @@ class CachedReplay:
 
     @property
     def fits_one_commit(self) -> bool:
-        """Returns whether one commit records and settles it (record/settling.py)."""
+        """Returns whether one commit records and settles it (record/settle.py)."""
         return self.order.size <= LARGEST and not self.order.idempotent
 
 

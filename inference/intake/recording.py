@@ -19,7 +19,7 @@ from inference.intake.errors import KeyTaken, OutOfService
 from inference.intake.idempotency_claim import Claim
 from inference.intake.refusals import out_of_quota
 from inference.order import Order
-from inference.record import settling
+from inference.record import commits
 from inference.record.statements import Outcome, encrypted_order, received_row
 from tenants.quotas.ledger_answer import Verdict, verdict
 
@@ -56,8 +56,8 @@ async def put_on_record(
         ciphertext = encrypted_order(order, cipher)
         row = received_row(order, ciphertext, time_zone)
         if settled:
-            both = settling.row_of_both(row, settled(cipher))
-            answer = await context.commits.answered_at_once.write(both)
+            both = commits.row_of_both(row, settled(cipher))
+            answer = await context.commits.recorded_and_settled.write(both)
         elif claim:
             answer = await context.commits.claimed.write(row | claim.row())
             if answer is None:

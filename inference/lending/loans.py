@@ -1,4 +1,4 @@
-"""Carries out what decision.py decides: GPUs are lent to the jobs of their pool, and come back.
+"""Carries out what engine_choice.py decides: GPUs are lent to jobs of their pool, and come back.
 
 A loan has four steps, each in the engine's row: it is lent, and the supervisor stops its server; a
 job may begin; it is asked back, and the job stops; no job is left, and the server starts again. The
@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from inference.lending.decision import Decision, Lender, decide
+from inference.lending.engine_choice import Decision, Lender, decide
 from inference.metrics.lending import HAND_BACKS, JOB_S, RETURN_S
 from inference.models import Engine
 from inference.pool_policy import JOBS, Lending, jobs_queue

@@ -478,8 +478,8 @@ class Engine(Declared):
     def lend(self, *, by: str, **detail: Any) -> bool:
         """Lend the GPU of an engine that rests to jobs. Returns whether it is lent by this call.
 
-        The supervisor stops its server, or it falls asleep (inference/lending/sleeping.py). Either
-        notes then that a job may begin.
+        The supervisor stops its server, or it falls asleep (inference/lending/sleep_mode.py).
+        Either notes then that a job may begin.
         """
         with transaction.atomic():
             lock(self)

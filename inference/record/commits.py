@@ -8,14 +8,17 @@ of two that try, the second finds another one there.
 
 from functools import partial
 from typing import Any
+from uuid import UUID
 
+import orjson
 from django.conf import settings
 
+from audit.trail.commit_queue import Row
 from audit.trail.group_commit import GroupCommit
 from inference.record import statements
 from inference.record.decided import DECIDED
-from inference.record.settling import RecordedAndSettled
-from inference.record.statements import RECEIVED, RECEIVED_WITH_TEXTS
+from inference.record.statements import RECEIVED, RECEIVED_WITH_TEXTS, SETTLED
+from infrastructure.postgres.resilient_connection import Connection
 
 _INPUT = "with asked as (select %s::jsonb as rows),"
 _INPUT_WITH_TEXTS = "with asked as (select %s::jsonb as rows, %b::bytea[] as texts),"
@@ -71,11 +74,46 @@ CLAIMED_WITH_TEXTS = _claiming(
 )
 
 
+# Both in one commit ------------------------------------------------------------------------------
+# Requests that the quotas refused have no row, and do not end. Each is looked up by its id:
+# `exists` would be a join, for which PostgreSQL reads a whole index that grows with every request.
+_THOSE_RECEIVED = """
+    select coalesce(jsonb_agg(r.row), '[]') as rows from jsonb_array_elements(%s::jsonb) r(row)
+    where (select true from inference_completion c where c.id = (r.row ->> 'id')::uuid)"""
+_SETTLED = SETTLED.replace("select %s::jsonb as rows", _THOSE_RECEIVED)
+
+
+def row_of_both(received: Row, settled: Row) -> Row:
+    """Returns a row of both, with the fields that audit/trail/commit_queue.py counts by."""
+    about = {name: received[name] for name in ("id", "tenant_id", "request")}
+    return {**about, "response": settled["response"], "received": received, "settled": settled}
+
+
+class RecordedAndSettled(GroupCommit):
+    """Records and settles a request whose answer is there: no crash can come between.
+
+    Its row has `received` and `settled`, the parameters of the two statements. A pipeline is one
+    transaction up to its end, without BEGIN and COMMIT, which cost half a millisecond more. Its
+    result is that of RECEIVED.
+    """
+
+    async def _execute(self, connection: Connection, rows: list[Row]) -> dict[UUID, Any]:
+        received, settled = (_json(rows, name) for name in ("received", "settled"))
+        async with connection.pipeline():
+            cursor = await connection.execute(RECEIVED, received, prepare=True)
+            await connection.execute(_SETTLED, settled, prepare=True)
+        return dict(await cursor.fetchall())
+
+
+def _json(rows: list[Row], name: str) -> tuple[str]:
+    return (orjson.dumps([row[name] for row in rows]).decode(),)
+
+
 class Commits:
     """Each connects with its first row.
 
     `received` records requests, `claimed` those with an idempotency key, `settled` their ends.
-    `answered_at_once` records and settles a request whose answer is there: its rows are bills too.
+    `recorded_and_settled` does both for a request whose answer is there: its rows are bills too.
     `decided` records decisions.
     """
 
@@ -93,7 +131,7 @@ class Commits:
         )
         self.claimed = commit(CLAIMED, with_texts=CLAIMED_WITH_TEXTS, what="claimed", **recording)
         self.settled = commit(statements.SETTLED, patience_s=SETTLE_PATIENCE_S, what="settled")
-        self.answered_at_once = RecordedAndSettled(
+        self.recorded_and_settled = RecordedAndSettled(
             dsn,
             statements.RECEIVED,
             doubt_s=SETTLE_PATIENCE_S,
@@ -103,6 +141,6 @@ class Commits:
         self.decided = commit(DECIDED, what="decided", **recording)
 
     async def close(self) -> None:
-        requests = self.received, self.claimed, self.answered_at_once, self.settled
+        requests = self.received, self.claimed, self.recorded_and_settled, self.settled
         for commits in (*requests, self.decided):
             await commits.close()

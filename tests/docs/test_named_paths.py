@@ -120,7 +120,7 @@ def test_a_comment_about_a_file_that_is_gone_is_noticed() -> None:
     app = PROJECT / "inference"
     assert _missing_files("see fair_line.py", app / "record", app) == ["fair_line.py"]
     assert _missing_files("see `record/gone.py`", app / "record", app) == ["record/gone.py"]
-    assert _missing_files("record/settling.py", app / "worker", app) == []
-    assert _missing_files("see settling.py, audit/tasks.py", app / "record", app) == []
+    assert _missing_files("record/settle.py", app / "worker", app) == []
+    assert _missing_files("see settle.py, audit/tasks.py", app / "record", app) == []
     prose = list(_prose('"""In a.py."""\nx = "b.py"  # c.py\n'))
     assert prose == ["In a.py.", "# c.py"]

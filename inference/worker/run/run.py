@@ -34,7 +34,7 @@ from inference.local_only import local_only_reason
 from inference.metrics import work
 from inference.order import Item, Order
 from inference.record.parked import Parked
-from inference.record.settling import settle
+from inference.record.settle import settle
 from inference.record.statements import Outcome, milliseconds, settled_row
 from inference.record.work_units import WorkUnits
 from inference.stream.frames import Frame, Kind

@@ -130,7 +130,7 @@ async def test_a_hit_is_billed_where_it_is_given_and_nowhere_else(
     """Its commit takes longer than a receipt may: it is waited for, since it is the bill too."""
     await ask(client), await ask(client)
     async with weak_line_to_database(dsn) as line:
-        commits = context.commits.answered_at_once
+        commits = context.commits.recorded_and_settled
         await commits._connection.close()
         commits._connection = ResilientConnection(through(line, dsn))
         assert is_hit(await ask(client))

@@ -451,7 +451,7 @@ async def test_a_kept_answer_that_is_not_received_is_not_given_out(
     async def away(_row: Any) -> Any:
         raise StoreUnavailable("PostgreSQL does not answer")
 
-    monkeypatch.setattr(context.commits.answered_at_once, "write", away)
+    monkeypatch.setattr(context.commits.recorded_and_settled, "write", away)
     answer = await ask(client, stream=stream)
     assert answer.status_code == 503
     assert "three" not in answer.text

@@ -3,7 +3,7 @@
 import pytest
 from django.db import connection
 
-from inference.record.settling import _SETTLED
+from inference.record.commits import _SETTLED
 
 pytestmark = pytest.mark.django_db
 

@@ -14,7 +14,7 @@ from audit.trail.group_commit import GroupCommit
 from inference.models import Completion, Usage
 from inference.order import Order
 from inference.record import statements
-from inference.record.settling import settle
+from inference.record.settle import settle
 from inference.record.statements import Outcome
 from tenants.models import Tenant
 from tests.audit.weak_line import WeakLine, through, weak_line_to_database

@@ -12,7 +12,7 @@ import pytest
 from inference.due_tasks import IN_DATABASE
 from inference.engine_entries import EngineEntry
 from inference.lending import loans
-from inference.lending.sleeping import move_sleepers
+from inference.lending.sleep_mode import move_sleepers
 from inference.models import Engine
 from inference.queue.client import client
 from inference.registry.checking import check

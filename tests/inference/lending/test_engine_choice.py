@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inference.lending.decision import Decision, Lender, decide
+from inference.lending.engine_choice import Decision, Lender, decide
 
 pytestmark = pytest.mark.unit
 BUSY, FREE, LENT = Lender("busy"), Lender("free", is_free=True), Lender("lent", is_lent=True)
