@@ -4,12 +4,15 @@ from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
+from django.db.models import QuerySet
 from django.forms import BoundField
 from django.utils.dateparse import parse_datetime
 from django.utils.functional import Promise, lazy
 from django.utils.text import format_lazy
 from django.utils.timezone import get_current_timezone_name, localtime
 from django.utils.translation import gettext_lazy as _
+
+from inference.models.prompt_template import LONGEST_NAME, is_name
 
 _time_zone = lazy(get_current_timezone_name, str)
 MOST = 2**31 - 1  # the largest limit: PostgreSQL's integer
@@ -52,6 +55,49 @@ class ConsoleForm(forms.Form):
             return
         for name, errors in problem.error_dict.items():
             self.add_error(name if name in self.fields else None, errors)
+
+
+class NameField(forms.CharField):
+    """The name of something that a tenant makes."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        own = {"max_length": LONGEST_NAME, "validators": [is_name]}
+        words = {"label": _("Name"), "help_text": _("Lower-case letters, digits and . _ -")}
+        super().__init__(**{**own, **words, **kwargs})
+
+
+class NewNameForm(ConsoleForm):
+    """A name that none of `others` has."""
+
+    name = NameField()
+
+    def __init__(self, data: Any, others: QuerySet[Any]) -> None:
+        super().__init__(data)
+        self._others = others
+
+    def clean_name(self) -> str:
+        name: str = self.cleaned_data["name"]
+        if self._others.filter(name=name).exists():
+            raise ValidationError(_("This name is taken."))
+        return name
+
+
+class LongForm(ConsoleForm):
+    """Shows the fields of `more` only to those who open them."""
+
+    more: Any  # names of fields
+
+    @property
+    def simple(self) -> list[BoundField]:
+        return [field for field in self.visible_fields() if field.name not in self.more]
+
+    @property
+    def advanced(self) -> list[BoundField]:
+        return [self[name] for name in self.more]
+
+    @property
+    def open_advanced(self) -> bool:
+        return any(name in self.errors for name in self.more)
 
 
 class ReturnForm(ConsoleForm):

@@ -10,8 +10,8 @@ from django.utils.translation import gettext_lazy as _
 
 from console.api.access.keys import scopes_to_give
 from console.authorization import TenantRequest
-from console.forms import ConsoleForm, LimitField, LinesField, MomentField
-from console.limits.limit_forms import LABELS, LongForm
+from console.forms import ConsoleForm, LimitField, LinesField, LongForm, MomentField
+from console.limits.limit_forms import LABELS, LimitFields
 from inference.engines import served
 from tenants.model_access import reaches_beyond
 from tenants.models import ApiKey, Scope, Team
@@ -37,7 +37,7 @@ def _scopes(request: TenantRequest) -> frozenset[str]:
     return scopes_to_give(request.permissions, request.tenant.profile)
 
 
-class KeyForm(LongForm):
+class KeyForm(LongForm, LimitFields):
     name = forms.CharField(
         label=_("Name"),
         max_length=80,

@@ -8,7 +8,7 @@ from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 from django.utils.translation import gettext_lazy as _
 
-from console.forms import ConsoleForm
+from console.forms import ConsoleForm, NameField
 from console.tables import LONGEST_SEARCH
 from inference.actions.definitions import ANYTHING
 from inference.models import ActionCall, CallState, WebhookAction
@@ -17,7 +17,6 @@ from inference.models.assistants.webhook_action import (
     LONGEST_TIMEOUT_S,
     LONGEST_URL,
 )
-from inference.models.prompt_template import LONGEST_NAME, is_name
 from inference.validation import bounded_json
 
 _EXAMPLE = {
@@ -116,12 +115,7 @@ class ActionForm(ConsoleForm):
 
 class NewActionForm(ActionForm):
     field_order = ("name",)
-    name = forms.CharField(
-        label=_("Name"),
-        max_length=LONGEST_NAME,
-        validators=[is_name],
-        help_text=_("Lower-case letters, digits and . _ -"),
-    )
+    name = NameField()
 
 
 class EditionForm(ActionForm):

@@ -12,11 +12,11 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from console.account.reauthentication import recently_proven
-from console.assistants.forms import NameForm, SentenceForm, ShareForm, SpecForm, as_json
+from console.assistants.forms import SentenceForm, ShareForm, SpecForm, as_json
 from console.assistants.intent_form import IntentForm
 from console.assistants.words import problem_words
 from console.authorization import TenantRequest, permitted
-from console.forms import ReturnForm
+from console.forms import NewNameForm, ReturnForm
 from console.post_only import require_POST
 from console.tables import Column, Table
 from console.trail.actors import Actors
@@ -53,7 +53,10 @@ def assistants(request: TenantRequest) -> HttpResponse:
 
 @permitted(P.MANAGE_ASSISTANTS)
 def addition(request: TenantRequest) -> HttpResponse:
-    form, content = NameForm(request.POST or None, request.tenant), SpecForm(request.POST or None)
+    form, content = (
+        NewNameForm(request.POST or None, request.tenant.assistants.all()),
+        SpecForm(request.POST or None),
+    )
     if request.method == "POST" and all([form.is_valid(), content.is_valid()]):
         try:
             name, spec = form.cleaned_data["name"], content.cleaned_data["spec"]

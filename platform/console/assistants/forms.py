@@ -15,29 +15,8 @@ from inference.assistants.sample import SAMPLE
 from inference.assistants.spec import AssistantSpec
 from inference.models import Assistant
 from inference.models.assistants.assistant import LARGEST_SHARE
-from inference.models.prompt_template import LONGEST_NAME, is_name
-from tenants.models import Tenant
 
 LONGEST_SPEC = 2_000_000  # characters of JSON
-
-
-class NameForm(ConsoleForm):
-    name = forms.CharField(
-        label=_("Name"),
-        max_length=LONGEST_NAME,
-        validators=[is_name],
-        help_text=_("Lower-case letters, digits and . _ -"),
-    )
-
-    def __init__(self, data: Any, tenant: Tenant) -> None:
-        super().__init__(data)
-        self._tenant = tenant
-
-    def clean_name(self) -> str:
-        name: str = self.cleaned_data["name"]
-        if self._tenant.assistants.filter(name=name).exists():
-            raise ValidationError(_("This name is taken."))
-        return name
 
 
 class SpecForm(ConsoleForm):

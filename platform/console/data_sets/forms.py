@@ -8,30 +8,10 @@ from django.utils.translation import gettext_lazy as _
 from audit.trail.record import LONGEST_REASON
 from console.forms import ConsoleForm, MomentField
 from inference.data_sets.conversations import CHATS, REQUESTS, Selection
-from inference.models import DataSet, DataSetFormat
-from inference.models.prompt_template import LONGEST_NAME
-from tenants.models import Tenant
+from inference.models import DataSetFormat
 
 LARGEST_PIECE = 700_000  # bytes: a form has at most 1 MiB (config/pages/handler.py)
 _RECORDED = _("Recorded in the audit trail together with your name.")
-
-
-class NameForm(ConsoleForm):
-    name = forms.CharField(
-        label=_("Name"),
-        max_length=LONGEST_NAME,
-        help_text=_("Lower-case letters, digits and . _ -"),
-    )
-
-    def __init__(self, data: Any, tenant: Tenant) -> None:
-        super().__init__(data)
-        self._tenant = tenant
-
-    def clean_name(self) -> str:
-        name: str = self.cleaned_data["name"]
-        if DataSet.objects.present().filter(tenant=self._tenant, name=name).exists():
-            raise forms.ValidationError(_("This name is taken."))
-        return name
 
 
 class PieceForm(ConsoleForm):

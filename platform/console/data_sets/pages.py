@@ -6,6 +6,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
 from django.http import HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
@@ -17,11 +18,11 @@ from console.authorization import TenantRequest, permitted
 from console.data_sets.forms import (
     LARGEST_PIECE,
     ConversationUseForm,
-    NameForm,
     SelectionForm,
     UploadForm,
 )
 from console.data_sets.words import REFUSALS
+from console.forms import NewNameForm
 from console.paging import page
 from console.post_only import require_POST
 from console.reported_acts import report_and_leave, saved
@@ -56,7 +57,7 @@ def data_sets(request: TenantRequest) -> HttpResponse:
 def addition(request: TenantRequest) -> HttpResponse:
     if request.member is None:  # an operator who is no member would own it
         raise PermissionDenied(_("Only members of the tenant can do this."))
-    form = NameForm(request.POST, request.tenant)
+    form = NewNameForm(request.POST, _present(request))
     owner = request.member.subject_id
     create = partial(DataSet.create, request.tenant, by=request.actor, owner=owner)
     data_set = saved(form, lambda: create(form.cleaned_data["name"]))
@@ -112,7 +113,11 @@ def deletion(request: TenantRequest, data_set: UUID) -> HttpResponse:
 
 
 def find(request: TenantRequest, pk: UUID) -> DataSet:
-    return get_object_or_404(DataSet.objects.present(), tenant=request.tenant, pk=pk)
+    return get_object_or_404(_present(request), pk=pk)
+
+
+def _present(request: TenantRequest) -> QuerySet[DataSet]:
+    return DataSet.objects.present().filter(tenant=request.tenant)
 
 
 def to_data_set(request: TenantRequest, data_set: DataSet) -> HttpResponse:
@@ -135,17 +140,16 @@ def _select(request: TenantRequest, row: DataSet, form: SelectionForm) -> DataSe
 
 def _list(request: TenantRequest, **shown: Any) -> HttpResponse:
     rule = ConversationUse.of(request.tenant)
-    rows = DataSet.objects.present().filter(tenant=request.tenant)
     context = {
         "stored": storage_limit.stored(request.tenant.id),
         "most": settings.DATA_SETS_BYTES,
         "notices": DataSetNotice.objects.filter(tenant=request.tenant).order_by("-pk")[:NOTICES],
         "rule": rule,
-        "form": NameForm(None, request.tenant),
+        "form": NewNameForm(None, _present(request)),
         "use_form": ConversationUseForm(initial={"allowed": rule.allowed, "reason": rule.reason}),
         **shown,
     }
-    return DATA_SETS.page(request, rows, "console/data_sets/list.html", **context)
+    return DATA_SETS.page(request, _present(request), "console/data_sets/list.html", **context)
 
 
 def _page(request: TenantRequest, row: DataSet, **shown: Any) -> HttpResponse:

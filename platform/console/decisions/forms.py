@@ -8,11 +8,10 @@ from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from console.forms import ConsoleForm
+from console.forms import ConsoleForm, NameField
 from inference.decisions.spec import LONGEST, PolicySpec, as_json, of_json
 from inference.models import DecisionPolicy, PolicyVersionState
 from inference.models.decisions.policy import LARGEST_SHARE
-from inference.models.prompt_template import LONGEST_NAME, is_name
 from inference.validation import bounded_json
 
 
@@ -57,12 +56,7 @@ class SpecForm(ConsoleForm):
 
 class NewPolicyForm(SpecForm):
     field_order = ("name", "spec")
-    name = forms.CharField(
-        label=gettext_lazy("Name"),
-        max_length=LONGEST_NAME,
-        validators=[is_name],
-        help_text=gettext_lazy("Lower-case letters, digits and . _ -"),
-    )
+    name = NameField()
 
 
 class PartForm(ConsoleForm):

@@ -6,29 +6,10 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from inference.decisions.sample import SAMPLE
 from inference.decisions.spec import PolicySpec, of_json
 
-FIRST: PolicySpec = of_json(
-    {
-        "model": "MODEL",
-        "template": "Payment of {{amount}} to {{merchant}}. Is it fraud? Answer yes or no.",
-        "input_schema": {
-            "type": "object",
-            "properties": {
-                "amount": {"type": "number", "minimum": 0},
-                "merchant": {"type": "string", "maxLength": 80},
-            },
-            "required": ["amount", "merchant"],
-        },
-        "thresholds": {"review": 0.3, "block": 0.8},
-        "fallback": {
-            "kind": "rules",
-            "outcome": "approve",
-            "rules": [{"input": "amount", "test": "at_least", "value": 500, "outcome": "review"}],
-        },
-        "neutral": {"amount": 20, "merchant": "a shop"},
-    }
-)
+FIRST: PolicySpec = of_json({**SAMPLE, "model": "MODEL"})
 _PROBLEMS: dict[str, Promise] = {
     "no_logprobs": gettext_lazy(
         "The engine answers without log-probabilities, which a score is made of. Choose a model "

@@ -7,25 +7,20 @@ from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 
 from console.evaluations.report_lines import NAMES
-from console.forms import ConsoleForm
+from console.forms import ConsoleForm, NameField
 from inference.evaluation import lines
 from inference.evaluation.content import BUCKETS, Content, Kind, Options
 from inference.evaluation.figures import METRICS
 from inference.models import EvaluationGate, Pool, TaskSet
 from inference.models.evaluation_gate import Bound
-from inference.models.prompt_template import LONGEST_NAME, is_name
+from inference.models.prompt_template import LONGEST_NAME
 from tenants.models import Tenant
 
 _METRICS = [metric for metrics in METRICS.values() for metric in metrics]
 
 
 class TaskSetForm(ConsoleForm):
-    name = forms.CharField(
-        label=_("Name"),
-        max_length=LONGEST_NAME,
-        validators=[is_name],
-        help_text=_("Lower-case letters, digits and . _ -"),
-    )
+    name = NameField()
     kind = forms.ChoiceField(label=_("Kind"), choices=Kind.choices, initial=Kind.CHOICES)
     content = forms.CharField(
         label=_("Items as JSONL"),

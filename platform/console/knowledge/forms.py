@@ -5,23 +5,18 @@ from typing import Any
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
-from console.forms import ConsoleForm
+from console.forms import ConsoleForm, NameField
 from inference.api.knowledge.questions import LONGEST
 from inference.knowledge import creating, uploading
 from inference.models import DocumentFormat
 from inference.models.assistants.document import LONGEST_URL
-from inference.models.prompt_template import LONGEST_NAME
 from tenants.models import Tenant
 
 LARGEST_PIECE = 700_000  # bytes: a form has at most 1 MiB (config/pages/handler.py)
 
 
 class BaseForm(ConsoleForm):
-    name = forms.CharField(
-        label=_("Name"),
-        max_length=LONGEST_NAME,
-        help_text=_("Lower-case letters, digits and . _ -"),
-    )
+    name = NameField()
     model = forms.ChoiceField(
         label=_("Model"), help_text=_("It embeds documents and questions, and cannot be changed.")
     )

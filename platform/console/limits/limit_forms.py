@@ -29,24 +29,6 @@ class LimitFields(ConsoleForm):
     megabytes_per_day = LimitField(label=LABELS["megabytes_per_day"])
 
 
-class LongForm(LimitFields):
-    """Shows the fields of `more`, limits among them, only to those who open them."""
-
-    more: tuple[str, ...]
-
-    @property
-    def simple(self) -> list[forms.BoundField]:
-        return [field for field in self.visible_fields() if field.name not in self.more]
-
-    @property
-    def advanced(self) -> list[forms.BoundField]:
-        return [self[name] for name in self.more]
-
-    @property
-    def open_advanced(self) -> bool:
-        return any(name in self.errors for name in self.more)
-
-
 class LimitsForm(LimitFields):
     tier = forms.ChoiceField(label=_("Tier"), choices=Tier.choices)
     field_order = ("tier",)

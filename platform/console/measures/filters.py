@@ -1,21 +1,19 @@
 """Filters of the figures of customer service, and of the dialogues behind a figure."""
 
 from collections.abc import Mapping
-from datetime import date, timedelta
+from datetime import timedelta
 from typing import Any
 
 from django import forms
-from django.core.exceptions import ValidationError
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 
-from console.forms import ConsoleForm
 from console.inbox.words import REASONS
-from console.usage.usage_filter import CUSTOM, DayField
+from console.usage.usage_filter import CUSTOM, DaysFilter, range_field
 from inference.dialogues.measures.cohort import CallOutcome, Cohort, Narrowing, Outcome
 from inference.dialogues.measures.report import By, ServiceReport
-from inference.dialogues.measures.span import MOST_DAYS, Span
+from inference.dialogues.measures.span import Span
 from inference.models import Channel
 from inference.models.assistants.dialogue import LONGEST_INTENT
 from inference.models.prompt_template import LONGEST_NAME
@@ -43,19 +41,11 @@ def _number(label: Any, most: int) -> forms.IntegerField:
     )
 
 
-class CohortFilter(ConsoleForm):
+class CohortFilter(DaysFilter):
     """Narrows dialogues by when they began and by what they have in common."""
 
-    range = forms.ChoiceField(
-        label=_("Time"),
-        required=False,
-        choices=[
-            *((name, label) for name, (label, _days) in RANGES.items()),
-            (CUSTOM, _("From … to …")),
-        ],
-    )
-    first = DayField(label=_("From"))
-    last = DayField(label=_("To"))
+    field_order = ("range", "first", "last")
+    range = range_field((name, label) for name, (label, _days) in RANGES.items())
     assistant = forms.ChoiceField(label=_("Assistant"), required=False)
     version = _number(_("Version"), 10**6)
     channel = _choice(_("Channel"), _("Every channel"), Channel.choices)
@@ -65,23 +55,12 @@ class CohortFilter(ConsoleForm):
     )
 
     def __init__(self, data: Mapping[str, Any], tenant: Tenant) -> None:
-        self._tenant = tenant
+        self._tenant, self.zone = tenant, tenant.time_zone
         super().__init__({"range": "30d", **{name: value for name, value in data.items() if value}})
         field = self.fields["assistant"]
         assert isinstance(field, forms.ChoiceField)
         names = tenant.assistants.order_by("name").values_list("pk", "name")
         field.choices = [("", _("Every assistant")), *((str(pk), name) for pk, name in names)]
-
-    def clean_last(self) -> date | None:
-        first, last = self.cleaned_data.get("first"), self.cleaned_data.get("last")
-        if self.cleaned_data.get("range") != CUSTOM:
-            return last
-        last = last or today(self._tenant.time_zone)
-        if first and first > last:
-            raise ValidationError(_("This day is before the first one."))
-        if first and (last - first).days >= MOST_DAYS:
-            raise ValidationError(_("Choose at most 366 days."))
-        return last
 
     @property
     def cohort(self) -> Cohort:

@@ -12,11 +12,10 @@ from django.utils.translation import gettext_lazy as _
 from msgspec.structs import asdict
 
 from console.forms import ConsoleForm
-from inference.models.prompt_template import LONGEST_NAME, PromptTemplate, is_name
+from inference.models.prompt_template import PromptTemplate
 from inference.templating import variables
 from inference.templating.content import LONGEST, MOST_MESSAGES, Content, TemplateMessage
 from inference.templating.variables import Value, Variable
-from tenants.models import Tenant
 
 PROMPT = "prompt"
 _ROLES = (
@@ -33,25 +32,6 @@ _TYPES = (
     ("boolean", _("Yes or no")),
 )
 _MORE_MESSAGES, _MORE_VARIABLES = 1, 2  # empty rows to write in
-
-
-class NameForm(ConsoleForm):
-    name = forms.CharField(
-        label=_("Name"),
-        max_length=LONGEST_NAME,
-        validators=[is_name],
-        help_text=_("Lower-case letters, digits and . _ -"),
-    )
-
-    def __init__(self, data: Any, tenant: Tenant) -> None:
-        super().__init__(data)
-        self._tenant = tenant
-
-    def clean_name(self) -> str:
-        name: str = self.cleaned_data["name"]
-        if self._tenant.prompt_templates.filter(name=name).exists():
-            raise ValidationError(_("This name is taken."))
-        return name
 
 
 class EditionForm(ConsoleForm):

@@ -14,8 +14,9 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from console.authorization import TenantRequest, permitted
+from console.forms import NewNameForm
 from console.post_only import require_POST
-from console.prompts.forms import ContentForms, EditionForm, NameForm, TrialForm
+from console.prompts.forms import ContentForms, EditionForm, TrialForm
 from console.prompts.forms import shown as shown_default
 from console.reported_acts import report_and_leave
 from console.tables import Column, Table
@@ -50,7 +51,7 @@ def templates(request: TenantRequest) -> HttpResponse:
 @permitted(Permission.MANAGE_TEMPLATES)
 def addition(request: TenantRequest) -> HttpResponse:
     form, content = (
-        NameForm(request.POST or None, request.tenant),
+        NewNameForm(request.POST or None, request.tenant.prompt_templates.all()),
         ContentForms(request.POST or None),
     )
     if request.method == "POST" and all([form.is_valid(), content.is_valid()]):

@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from console.authorization import TenantRequest, permitted
-from console.forms import ConsoleForm
+from console.forms import ConsoleForm, NameField
 from console.post_only import require_POST
 from console.reported_acts import act_and_report, report_and_leave, saved
 from console.tables import Column, Table
@@ -23,7 +23,6 @@ from inference.adapters import acts, usage
 from inference.engines import is_open_to, served
 from inference.models import Adapter, ModelVersion, VersionKind
 from inference.models.adapter import LONGEST_ADAPTER, AdapterQuerySet
-from inference.models.prompt_template import is_name
 from tenants.models import Tenant
 from tenants.roles import Permission
 
@@ -32,12 +31,7 @@ SHOWN = 50  # promotions, the latest ones
 
 class AdapterForm(ConsoleForm):
     base = forms.ChoiceField(label=gettext_lazy("Model"))
-    name = forms.CharField(
-        label=gettext_lazy("Name"),
-        max_length=LONGEST_ADAPTER,
-        validators=[is_name],
-        help_text=gettext_lazy("Lower-case letters, digits and . _ -"),
-    )
+    name = NameField(max_length=LONGEST_ADAPTER)
 
     def __init__(self, data: Any, tenant: Tenant) -> None:
         super().__init__(data)

@@ -9,7 +9,7 @@ from django import forms
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 
-from console.forms import ConsoleForm
+from console.forms import ConsoleForm, LongForm
 from console.serving.option_fields import OPTION_NAMES, OTHERS, OptionFields, shown
 from inference.engine_entries import AUTO, MOST_SLOTS, SLOTS, name_problem
 from inference.engines import KINDS
@@ -185,7 +185,7 @@ class KeyField(forms.CharField):
         )
 
 
-class EngineForm(OptionFields):
+class EngineForm(LongForm, OptionFields):
     """An engine. Its options are folded away (templates/console/_long_form.html)."""
 
     url = forms.CharField(
@@ -215,18 +215,6 @@ class EngineForm(OptionFields):
     @property
     def more(self) -> tuple[str, ...]:
         return (*OPTION_NAMES, "options")
-
-    @property
-    def simple(self) -> list[forms.BoundField]:
-        return [field for field in self.visible_fields() if field.name not in self.more]
-
-    @property
-    def advanced(self) -> list[forms.BoundField]:
-        return [self[name] for name in self.more]
-
-    @property
-    def open_advanced(self) -> bool:
-        return any(name in self.errors for name in self.more)
 
     @property
     def settings(self) -> dict[str, Any]:

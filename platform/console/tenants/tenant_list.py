@@ -14,8 +14,8 @@ from django.views.decorators.cache import never_cache
 
 from console.account.reauthentication import recently_proven
 from console.authorization import ConsoleRequest, operators_only
-from console.forms import LimitField
-from console.limits.limit_forms import LABELS, LongForm
+from console.forms import LimitField, LongForm
+from console.limits.limit_forms import LABELS, LimitFields
 from console.reported_acts import saved
 from console.tables import Column, Table
 from console.tenants.tenant_settings import TIME_ZONES
@@ -28,7 +28,7 @@ from tenants.notices.links import mail_link
 from tenants.roles import Profile, Role
 
 
-class NewTenantForm(LongForm):
+class NewTenantForm(LongForm, LimitFields):
     name = forms.RegexField(
         NAME.regex,
         label=_("Name"),

@@ -1,6 +1,6 @@
 """The filter of a usage page: a time range, a grouping, and conditions."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import date
 from typing import Any
 
@@ -43,17 +43,33 @@ class DayField(forms.DateField):
         super().__init__(required=False, widget=widget, input_formats=["%Y-%m-%d"], **kwargs)
 
 
-class UsageFilter(ConsoleForm):
-    range = forms.ChoiceField(
-        label=_("Time"),
-        required=False,
-        choices=[
-            *((name, label) for name, (label, _span) in RANGES.items()),
-            (CUSTOM, _("From … to …")),
-        ],
-    )
+class DaysFilter(ConsoleForm):
+    """A range by its name, or from a first day to a last one in the time zone `zone`."""
+
+    zone: str
     first = DayField(label=_("From"))
     last = DayField(label=_("To"))
+
+    def clean_last(self) -> date | None:
+        first, last = self.cleaned_data.get("first"), self.cleaned_data.get("last")
+        if self.cleaned_data.get("range") != CUSTOM:
+            return last
+        last = last or today(self.zone)
+        if first and first > last:
+            raise ValidationError(_("This day is before the first one."))
+        if first and (last - first).days >= MOST_DAYS:
+            raise ValidationError(_("Choose at most 366 days."))
+        return last
+
+
+def range_field(labels: Iterable[tuple[str, Promise]]) -> forms.ChoiceField:
+    choices = [*labels, (CUSTOM, _("From … to …"))]
+    return forms.ChoiceField(label=_("Time"), required=False, choices=choices)
+
+
+class UsageFilter(DaysFilter):
+    field_order = ("range", "first", "last")
+    range = range_field((name, label) for name, (label, _span) in RANGES.items())
     by = forms.ChoiceField(label=_("Group by"), required=False)
     sort = forms.ChoiceField(
         required=False, choices=[(name, name) for name in SORTS], widget=forms.HiddenInput
@@ -75,17 +91,6 @@ class UsageFilter(ConsoleForm):
         by = self.fields["by"]
         assert isinstance(by, forms.ChoiceField)
         by.choices = [(str(d), GROUPS[d]) for d in self.groups]
-
-    def clean_last(self) -> date | None:
-        first, last = self.cleaned_data.get("first"), self.cleaned_data.get("last")
-        if self.cleaned_data.get("range") != CUSTOM:
-            return last
-        last = last or today(self.zone)
-        if first and first > last:
-            raise ValidationError(_("This day is before the first one."))
-        if first and (last - first).days >= MOST_DAYS:
-            raise ValidationError(_("Choose at most 366 days."))
-        return last
 
     @property
     def grouping(self) -> Dimension:

@@ -1,12 +1,9 @@
 """Versions of a data set: uploads in pieces, figures, samples and whole texts."""
 
-import base64
-import binascii
 from typing import Any
 
 from django.db.models import QuerySet
 from django.http import HttpResponseBase, StreamingHttpResponse
-from django.utils.translation import gettext as _
 from rest_framework import serializers as s
 from rest_framework.response import Response
 
@@ -15,7 +12,8 @@ from audit.trail.record import LONGEST_REASON
 from console.account.reauthentication import may_read_texts
 from console.api.acts import Act, listing, shape_of, showing
 from console.api.own_files import own_file
-from console.api.problem import bad_request, not_found
+from console.api.pieces import PieceShape, add_piece
+from console.api.problem import not_found
 from console.api.requester import proof_needed
 from console.api.resource import Resource
 from console.api.strict_input import Row, Shape
@@ -31,8 +29,6 @@ from inference.models import (
     DataSetVersion,
 )
 from tenants.roles import Permission as P
-
-LARGEST_PIECE = 700_000  # bytes; base64 and the JSON around it stay under 1 MiB
 
 
 class DataSetVersionShape(Row):
@@ -78,9 +74,7 @@ class NewDataSetVersion(Shape):
     EXAMPLE = {"format": "chats"}
 
 
-class NewDataSetPiece(Shape):
-    number = s.IntegerField(min_value=0, max_value=2**31 - 1, help_text="From 0, in order.")
-    content = s.CharField(max_length=2**20, help_text=f"Base64 of {LARGEST_PIECE} bytes at most.")
+class NewDataSetPiece(PieceShape):
     EXAMPLE = {"number": 0, "content": "eyJ0ZXh0IjogIndlaXIifQo="}
 
 
@@ -136,13 +130,7 @@ class DataSetVersions(Resource):
     @Act(P.MANAGE_DATA_SETS, takes=NewDataSetPiece)
     def pieces(self, request: Any, **path: Any) -> Response:
         """Add a piece of an upload. Pieces come in order; the last one may be sent again."""
-        version, fields = self.row(), self.body()
-        try:
-            uploading.add_piece(version, fields["number"], _decoded(fields["content"]))
-        except uploading.WrongPiece as wrong:
-            text = _("The next piece is number %d.") % wrong.expected
-            raise bad_request({"number": [text]}) from None
-        return self.respond(version)
+        return add_piece(self, uploading)
 
     @Act(P.MANAGE_DATA_SETS)
     def finish(self, request: Any, **path: Any) -> Response:
@@ -186,14 +174,3 @@ class DataSetVersions(Resource):
         if data_set is None:
             raise not_found()
         return data_set
-
-
-def _decoded(text: str) -> bytes:
-    """Raises Problem."""
-    try:
-        content = base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError):
-        raise bad_request({"content": [_("This is not base64.")]}) from None
-    if not content or len(content) > LARGEST_PIECE:
-        raise bad_request({"content": [_("A piece has 1 to %d bytes.") % LARGEST_PIECE]})
-    return content

@@ -8,11 +8,11 @@ from rest_framework import serializers as s
 from rest_framework.response import Response
 
 from console.api.acts import Act, calling, filters, listing, shape_of, showing
-from console.api.decisions.specs import EXAMPLE as SPEC
 from console.api.decisions.specs import spec_in
 from console.api.resource import Resource
 from console.api.strict_input import Row, Shape
 from inference.decisions import policies
+from inference.decisions.sample import SAMPLE as SPEC
 from inference.models import DecisionPolicy, DecisionPolicyVersion
 from inference.models.decisions.policy import LARGEST_SHARE
 from inference.models.prompt_template import LONGEST_NAME

@@ -9,7 +9,6 @@ from rest_framework import serializers as s
 from rest_framework.response import Response
 
 from console.api.acts import Act, calling, listing
-from console.api.decisions.specs import EXAMPLE as SPEC
 from console.api.decisions.specs import spec_in
 from console.api.problem import bad_request, denied, not_found
 from console.api.resource import Resource
@@ -17,6 +16,7 @@ from console.api.return_reason import ReturnReason
 from console.api.strict_input import Shape
 from inference.decisions import calibration, policies
 from inference.decisions.calibration import Unfit
+from inference.decisions.sample import SAMPLE as SPEC
 from inference.decisions.spec import as_json
 from inference.models import DecisionPolicy, DecisionPolicyVersion, PolicyVersionState
 from tenants.roles import Permission as P

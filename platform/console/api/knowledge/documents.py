@@ -1,13 +1,10 @@
 """Documents of a knowledge base: whole, or in pieces; their state; their content."""
 
-import base64
-import binascii
 from typing import Any
 
 import django_filters as f
 from django.db.models import QuerySet
 from django.http import HttpResponse
-from django.utils.translation import gettext as _
 from rest_framework import serializers as s
 from rest_framework.response import Response
 
@@ -15,6 +12,7 @@ from audit.actions import Action
 from audit.keys.keyring import Unreadable
 from console.api.acts import Act, filters, listing, showing
 from console.api.knowledge.bases import caller_of
+from console.api.pieces import LARGEST_PIECE, PieceShape, add_piece
 from console.api.problem import Problem, bad_request, not_found
 from console.api.resource import Resource
 from console.api.strict_input import Row, Shape
@@ -23,8 +21,6 @@ from inference.knowledge import deleting, uploading
 from inference.models import Document, DocumentFormat, DocumentState, KnowledgeBase
 from inference.models.assistants.document import LONGEST_PATH, LONGEST_URL
 from tenants.roles import Permission as P
-
-LARGEST_PIECE = 700_000  # bytes; base64 and the JSON around it stay under 1 MiB
 
 
 class DocumentShape(Row):
@@ -65,9 +61,7 @@ class NewDocument(Shape):
     EXAMPLE = {"name": "returns.md", "content": "# Returns\nWithin thirty days."}
 
 
-class NewDocumentPiece(Shape):
-    number = s.IntegerField(min_value=0, max_value=2**31 - 1, help_text="From 0, in order.")
-    content = s.CharField(max_length=2**20, help_text=f"Base64 of {LARGEST_PIECE} bytes at most.")
+class NewDocumentPiece(PieceShape):
     EXAMPLE = {"number": 0, "content": "IyBSZXR1cm5zCg=="}
 
 
@@ -121,13 +115,7 @@ class Documents(Resource):
     @Act(P.MANAGE_KNOWLEDGE, takes=NewDocumentPiece)
     def pieces(self, request: Any, **path: Any) -> Response:
         """Add a piece of an upload. Pieces come in order; the last one may be sent again."""
-        document, fields = self.row(), self.body()
-        try:
-            uploading.add_piece(document, fields["number"], _decoded(fields["content"]))
-        except uploading.WrongPiece as wrong:
-            text = _("The next piece is number %d.") % wrong.expected
-            raise bad_request({"number": [text]}) from None
-        return self.respond(document)
+        return add_piece(self, uploading)
 
     @Act(P.MANAGE_KNOWLEDGE)
     def finish(self, request: Any, **path: Any) -> Response:
@@ -164,14 +152,3 @@ class Documents(Resource):
 
 def _is_there(duplicate: uploading.Duplicate) -> Problem:
     return Problem(409, "duplicate", str(DUPLICATE) % duplicate.name)
-
-
-def _decoded(text: str) -> bytes:
-    """Raises Problem."""
-    try:
-        content = base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError):
-        raise bad_request({"content": [_("This is not base64.")]}) from None
-    if not content or len(content) > LARGEST_PIECE:
-        raise bad_request({"content": [_("A piece has 1 to %d bytes.") % LARGEST_PIECE]})
-    return content
