@@ -12,7 +12,6 @@ from django.shortcuts import redirect, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_POST
 
-from audit.keys.keyring import Barred
 from audit.retention.legal_hold import OnHold
 from inference.chat import branches, page_data
 from inference.chat import conversations as verbs
@@ -20,17 +19,23 @@ from inference.chat.branches import NotInConversation
 from inference.chat.listed import listed
 from inference.chat.membership import membership, memberships
 from inference.chat.presets.listing import settings_form
-from inference.chat.problems import explained, problem
+from inference.chat.problems import problem
 from inference.chat.requests import stored_bytes
-from inference.chat.requests.access import as_json, as_member, inside, moment, own, signed_in
+from inference.chat.requests.access import (
+    as_json,
+    as_member,
+    inside,
+    moment,
+    own,
+    refuse_restricted,
+    signed_in,
+)
 from inference.chat.socket import tabs
 from inference.chat.socket.stopping import stop_all_on_commit
 from inference.intake.access.allowed import no_models_reason
-from inference.intake.errors import NotAdmitted
 from inference.models import Conversation
 from tenants.accounts import text_lock
 from tenants.accounts.required_actions import duty
-from tenants.authentication.restriction import is_restricted
 from tenants.models import User
 from tenants.roles import readers
 from tenants.scope import person_scope, tenant_scope
@@ -94,12 +99,9 @@ def title(request: HttpRequest, user: User, conversation: UUID) -> HttpResponse:
     new_title = request.POST.get("title", "").strip()
     if not new_title:
         return HttpResponse(status=400)
-    try:
-        with inside(user, conversation) as opened:
-            verbs.rename(opened, new_title)
-            renamed = listed(opened)
-    except Barred:
-        return as_json(problem("restricted"), status=409)
+    with inside(user, conversation) as opened:
+        verbs.rename(opened, new_title)
+        renamed = listed(opened)
     async_to_sync(tabs.announce)(opened.member_id, opened.id)
     return as_json(renamed)
 
@@ -109,8 +111,7 @@ def title(request: HttpRequest, user: User, conversation: UUID) -> HttpResponse:
 def deletion(request: HttpRequest, user: User, conversation: UUID) -> HttpResponse:
     try:
         with inside(user, conversation) as opened:
-            if is_restricted(opened.tenant_id, opened.member.subject_id):
-                return as_json(problem("restricted"), status=409)
+            refuse_restricted(opened.member)
             verbs.refuse_if_held(opened)
             stop_all_on_commit(getattr(request, "scope", None), opened)
             verbs.delete(opened)
@@ -125,8 +126,7 @@ def deletion(request: HttpRequest, user: User, conversation: UUID) -> HttpRespon
 def branch(request: HttpRequest, user: User, conversation: UUID) -> HttpResponse:
     """Show the branch with a message, and return it."""
     with inside(user, conversation) as opened:
-        if is_restricted(opened.tenant_id, opened.member.subject_id):
-            return as_json(problem("restricted"), status=409)
+        refuse_restricted(opened.member)
         with _known_message():
             branches.choose(opened, _message(request))
         shown = page_data.with_messages(opened)
@@ -138,15 +138,10 @@ def branch(request: HttpRequest, user: User, conversation: UUID) -> HttpResponse
 @require_POST
 def fork(request: HttpRequest, user: User, conversation: UUID) -> HttpResponse:
     """Copy the conversation up to a message into a new one, and return that."""
-    try:
-        with inside(user, conversation) as opened, _known_message():
-            copy = branches.fork(opened, _message(request))
-            stored_bytes.count(request, opened.member, branches.stored_bytes(copy))
-            copied = listed(copy)
-    except Barred:
-        return as_json(problem("restricted"), status=409)
-    except NotAdmitted as refused:
-        return as_json(explained(refused), status=409)
+    with inside(user, conversation) as opened, _known_message():
+        copy = branches.fork(opened, _message(request))
+        stored_bytes.count(request, opened.member, branches.stored_bytes(copy))
+        copied = listed(copy)
     async_to_sync(tabs.announce)(opened.member_id, copied.id)
     return as_json(copied)
 

@@ -13,26 +13,43 @@ from django.shortcuts import get_object_or_404
 from django.utils.dateparse import parse_datetime
 from django.views.decorators.cache import never_cache
 
+from audit.keys.keyring import Barred
 from inference.chat import conversations
 from inference.chat.membership import CHATTING, membership
+from inference.chat.problems import ChatRefused, explained, problem
+from inference.intake.errors import NotAdmitted
 from inference.models import Conversation
 from tenants.accounts.required_actions import duty
+from tenants.authentication.restriction import is_restricted
 from tenants.models import Member, User
 from tenants.scope import person_scope, tenant_scope
 
 View = Callable[..., HttpResponse]
+GONE = "preset_gone"
 
 
 def signed_in(view: View) -> View:
-    """Answer scripts with status 401 instead of the sign-in page."""
+    """Answer scripts with status 401 instead of the sign-in page, and refusals with their words."""
 
     @wraps(view)
     def checked(request: HttpRequest, **kwargs: Any) -> HttpResponse:
         if not request.user.is_authenticated or duty(request.session, request.user):
             return HttpResponse(status=401)
-        return view(request, user=request.user, **kwargs)
+        try:
+            return view(request, user=request.user, **kwargs)
+        except Barred:
+            return as_json(problem("restricted"), status=409)
+        except (ChatRefused, NotAdmitted) as refused:
+            refusal = explained(refused)
+            return as_json(refusal, status=404 if refusal.code == GONE else 409)
 
     return never_cache(checked)
+
+
+def refuse_restricted(member: Member) -> None:
+    """Raises ChatRefused if the person's data is being erased or is restricted."""
+    if is_restricted(member.tenant_id, member.subject_id):
+        raise ChatRefused("restricted")
 
 
 @contextmanager

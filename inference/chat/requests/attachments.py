@@ -1,6 +1,6 @@
 """Requests of the page about files: upload in pieces, removal, and what a model gets of one."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 from uuid import UUID
@@ -11,16 +11,14 @@ from django.shortcuts import get_object_or_404
 from django.urls import reverse
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from audit.keys.keyring import Barred, Unreadable
+from audit.keys.keyring import Unreadable
 from audit.retention.legal_hold import OnHold
 from inference.chat.attachments import encryption, selection, uploading
 from inference.chat.membership import membership
 from inference.chat.problems import ChatRefused, explained, problem
 from inference.chat.requests import stored_bytes
-from inference.chat.requests.access import as_json, signed_in
-from inference.intake.errors import NotAdmitted
+from inference.chat.requests.access import as_json, refuse_restricted, signed_in
 from inference.models import Attachment
-from tenants.authentication.restriction import is_restricted
 from tenants.models import Member, User
 from tenants.scope import person_scope, tenant_scope
 
@@ -34,15 +32,14 @@ def attachments(request: HttpRequest, user: User) -> HttpResponse:
         if request.method == "GET":
             waiting = selection.of_member(member).unsent().readable().order_by("created_at")
             return as_json([selection.described(row) for row in waiting])
-        return _refusals_told(lambda: _begun(request, member))
+        return _begun(request, member)
 
 
 def _begun(request: HttpRequest, member: Member) -> HttpResponse:
     name, size = request.POST.get("name", ""), request.POST.get("size", "")
     if not (name.strip() and size.isascii() and size.isdigit() and len(size) < 16):
         return HttpResponse(status=400)
-    if is_restricted(member.tenant_id, member.subject_id):
-        return as_json(problem("restricted"), status=409)
+    refuse_restricted(member)
     with transaction.atomic():
         attachment = uploading.begin(member, name, int(size))
         stored_bytes.count(request, member, int(size))
@@ -72,10 +69,6 @@ def pieces(request: HttpRequest, user: User, attachment: UUID) -> HttpResponse:
 @require_POST
 def end(request: HttpRequest, user: User, attachment: UUID) -> HttpResponse:
     """Read a whole upload. What cannot be read is deleted; where others are read, it waits."""
-    return _refusals_told(lambda: _ended(user, attachment))
-
-
-def _ended(user: User, attachment: UUID) -> HttpResponse:
     with _inside(user, attachment) as row:
         if row.ciphertext is not None:
             return as_json(selection.described(row))
@@ -132,12 +125,3 @@ def _inside(user: User, pk: UUID, rows: Any = None) -> Iterator[Attachment]:
         row = get_object_or_404(chosen, pk=pk)
     with tenant_scope(row.tenant_id, user.pk):
         yield row
-
-
-def _refusals_told(act: Callable[[], HttpResponse]) -> HttpResponse:
-    try:
-        return act()
-    except Barred:
-        return as_json(problem("restricted"), status=409)
-    except (ChatRefused, NotAdmitted) as refused:
-        return as_json(explained(refused), status=409)

@@ -7,13 +7,19 @@ from django.shortcuts import get_object_or_404
 from django.utils.http import content_disposition_header
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from audit.keys.keyring import Barred, Unreadable
+from audit.keys.keyring import Unreadable
 from inference.chat.collection import exporting, rating, sharing
 from inference.chat.collection import search as searching
 from inference.chat.problems import ChatRefused, problem
-from inference.chat.requests.access import as_json, as_member, inside, moment, signed_in
+from inference.chat.requests.access import (
+    as_json,
+    as_member,
+    inside,
+    moment,
+    refuse_restricted,
+    signed_in,
+)
 from inference.models import Audience, ConversationShare, Rating
-from tenants.authentication.restriction import is_restricted
 from tenants.models import User
 from tenants.scope import person_scope, tenant_scope
 
@@ -37,8 +43,7 @@ def export(request: HttpRequest, user: User, conversation: UUID) -> HttpResponse
     if form not in exporting.FORMS:
         return HttpResponseBadRequest("`form` must be markdown, json or pdf")
     with inside(user, conversation) as opened:
-        if is_restricted(opened.tenant_id, opened.member.subject_id):
-            return as_json(problem("restricted"), status=409)
+        refuse_restricted(opened.member)
         whole = request.GET.get("branches") == "all"
         try:
             exported = exporting.export(opened, form, all_branches=whole)
@@ -57,14 +62,9 @@ def share(request: HttpRequest, user: User, conversation: UUID) -> HttpResponse:
     audience = request.POST.get("audience", Audience.MEMBERS)
     if audience not in Audience.values or days not in map(str, sharing.DAYS):
         return HttpResponseBadRequest("unknown `audience` or `days`")
-    try:
-        with inside(user, conversation) as opened:
-            copy, url = sharing.share(opened, Audience(audience), int(days))
-            return as_json({**sharing.listed(copy), "url": url})
-    except ChatRefused as refused:
-        return as_json(problem(refused.code), status=409)
-    except Barred:
-        return as_json(problem("restricted"), status=409)
+    with inside(user, conversation) as opened:
+        copy, url = sharing.share(opened, Audience(audience), int(days))
+        return as_json({**sharing.listed(copy), "url": url})
 
 
 @signed_in

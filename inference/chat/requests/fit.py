@@ -8,7 +8,7 @@ from django.views.decorators.http import require_POST
 from inference.chat import history, prompt
 from inference.chat.attachments import selection
 from inference.chat.fitting import Fit, fit
-from inference.chat.problems import ChatRefused, explained
+from inference.chat.problems import ChatRefused
 from inference.chat.prompt import Earlier
 from inference.chat.requests.access import as_json, as_member, signed_in
 from inference.intake.access.allowed import choices_for
@@ -27,10 +27,7 @@ def message_fit(request: HttpRequest, user: User) -> HttpResponse:
         return HttpResponse(status=400)
     text, model = request.POST.get("text", ""), request.POST.get("model", "")
     with as_member(user, request.POST.get("tenant", "")) as member:
-        try:
-            return as_json(_fit(member, model, conversation, text, ids))
-        except ChatRefused as refused:
-            return as_json(explained(refused), status=409)
+        return as_json(_fit(member, model, conversation, text, ids))
 
 
 def _fit(member: Member, model: str, conversation: UUID | None, text: str, ids: list[UUID]) -> Fit:

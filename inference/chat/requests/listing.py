@@ -8,15 +8,12 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBadRequest
 from django.shortcuts import get_object_or_404
 from django.views.decorators.http import require_http_methods, require_POST
 
-from audit.keys.keyring import Barred
 from inference.chat.collection import folders, organising
 from inference.chat.listed import listed
-from inference.chat.problems import ChatRefused, problem
-from inference.chat.requests.access import as_json, as_member, inside, signed_in
+from inference.chat.requests.access import as_json, as_member, inside, refuse_restricted, signed_in
 from inference.chat.socket import tabs
 from inference.chat.socket.stopping import stop_all_on_commit
 from inference.models import ConversationFolder
-from tenants.authentication.restriction import is_restricted
 from tenants.models import User
 from tenants.scope import person_scope, tenant_scope
 
@@ -63,8 +60,7 @@ def deletions(request: HttpRequest, user: User) -> HttpResponse:
         return HttpResponseBadRequest(f"at most {organising.MOST_AT_ONCE} at once")
     stop = partial(stop_all_on_commit, getattr(request, "scope", None))
     with as_member(user, request.POST.get("tenant", "")) as member:
-        if is_restricted(member.tenant_id, member.subject_id):
-            return as_json(problem("restricted"), status=409)
+        refuse_restricted(member)
         report = organising.delete_many(member, ids, stop)
     for deleted in report.deleted[:1]:  # a tab reads the whole list again
         async_to_sync(tabs.announce)(member.pk, deleted)
@@ -79,16 +75,11 @@ def folder_list(request: HttpRequest, user: User) -> HttpResponse:
     if request.method == "POST" and not name:
         return HttpResponse(status=400)
     query = request.POST if request.method == "POST" else request.GET
-    try:
-        with as_member(user, query.get("tenant", "")) as member:
-            if request.method == "GET":
-                return as_json([folders.listed(folder) for folder in folders.of_member(member)])
-            folder = folders.create(member, name)
-            return _changed(member.pk, folder.pk, folders.listed(folder))
-    except ChatRefused as refused:
-        return as_json(problem(refused.code), status=409)
-    except Barred:
-        return as_json(problem("restricted"), status=409)
+    with as_member(user, query.get("tenant", "")) as member:
+        if request.method == "GET":
+            return as_json([folders.listed(folder) for folder in folders.of_member(member)])
+        folder = folders.create(member, name)
+        return _changed(member.pk, folder.pk, folders.listed(folder))
 
 
 @signed_in
@@ -98,12 +89,9 @@ def folder_name(request: HttpRequest, user: User, folder: UUID) -> HttpResponse:
     if not name:
         return HttpResponse(status=400)
     owned = _own_folder(user, folder)
-    try:
-        with tenant_scope(owned.tenant_id, user.pk):
-            folders.rename(owned, name)
-            return _changed(owned.member_id, folder, folders.listed(owned))
-    except Barred:
-        return as_json(problem("restricted"), status=409)
+    with tenant_scope(owned.tenant_id, user.pk):
+        folders.rename(owned, name)
+        return _changed(owned.member_id, folder, folders.listed(owned))
 
 
 @signed_in

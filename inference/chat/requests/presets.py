@@ -1,17 +1,14 @@
 """The page's requests about presets, settings of a conversation, and models to choose from."""
 
-from collections.abc import Callable
 from uuid import UUID
 
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from audit.keys.keyring import Barred
 from inference.chat.model_choices import choices
 from inference.chat.presets import settings, storing
 from inference.chat.presets.listing import listed, presets_of
 from inference.chat.presets.storing import PresetContent
-from inference.chat.problems import ChatRefused, explained, problem
 from inference.chat.requests.access import as_json, as_member, inside, signed_in
 from inference.models import PresetLevel
 from tenants.models import Member, User
@@ -25,7 +22,7 @@ def presets(request: HttpRequest, user: User) -> HttpResponse:
     with as_member(user, named.get("tenant", "")) as member:
         if request.method == "GET":
             return as_json(presets_of(member))
-        return _told(lambda: _created(request, member))
+        return _created(request, member)
 
 
 def _created(request: HttpRequest, member: Member) -> HttpResponse:
@@ -43,7 +40,7 @@ def _created(request: HttpRequest, member: Member) -> HttpResponse:
 def preset(request: HttpRequest, user: User, preset: UUID) -> HttpResponse:
     """Change a preset. `is_default` makes it what new chats begin with, or ends that."""
     with as_member(user, request.POST.get("tenant", "")) as member:
-        return _told(lambda: _changed(request, member, preset))
+        return _changed(request, member, preset)
 
 
 def _changed(request: HttpRequest, member: Member, pk: UUID) -> HttpResponse:
@@ -59,11 +56,7 @@ def _changed(request: HttpRequest, member: Member, pk: UUID) -> HttpResponse:
 @require_POST
 def preset_removal(request: HttpRequest, user: User, preset: UUID) -> HttpResponse:
     with as_member(user, request.POST.get("tenant", "")) as member:
-        return _told(lambda: _removed(member, preset))
-
-
-def _removed(member: Member, pk: UUID) -> HttpResponse:
-    storing.remove(storing.visible(member, pk), member)
+        storing.remove(storing.visible(member, preset), member)
     return HttpResponse(status=204)
 
 
@@ -71,24 +64,16 @@ def _removed(member: Member, pk: UUID) -> HttpResponse:
 @require_POST
 def conversation_settings(request: HttpRequest, user: User, conversation: UUID) -> HttpResponse:
     with inside(user, conversation) as opened:
-
-        def stored() -> HttpResponse:
-            settings.set_settings(opened, settings.read(request.POST.get("settings", "")))
-            return HttpResponse(status=204)
-
-        return _told(stored)
+        settings.set_settings(opened, settings.read(request.POST.get("settings", "")))
+    return HttpResponse(status=204)
 
 
 @signed_in
 @require_POST
 def checked_settings(request: HttpRequest, user: User) -> HttpResponse:
     """Check the settings of a conversation that has not begun."""
-
-    def checked() -> HttpResponse:
-        settings.read(request.POST.get("settings", ""))
-        return HttpResponse(status=204)
-
-    return _told(checked)
+    settings.read(request.POST.get("settings", ""))
+    return HttpResponse(status=204)
 
 
 @signed_in
@@ -107,13 +92,3 @@ def _content(request: HttpRequest) -> PresetContent:
         model=request.POST.get("model", "")[:120],
         settings=settings.read(request.POST.get("settings", "{}")),
     )
-
-
-def _told(act: Callable[[], HttpResponse]) -> HttpResponse:
-    try:
-        return act()
-    except Barred:
-        return as_json(problem("restricted"), status=409)
-    except ChatRefused as refused:
-        status = 404 if refused.code == "preset_gone" else 409
-        return as_json(explained(refused), status=status)

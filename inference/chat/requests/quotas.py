@@ -8,7 +8,7 @@ from django.shortcuts import get_object_or_404
 from django.views.decorators.http import require_GET, require_POST
 from msgspec import structs
 
-from inference.chat.problems import ChatRefused, problem
+from inference.chat.problems import problem
 from inference.chat.quotas import ask_for_more, of_member, remaining
 from inference.chat.requests.access import as_json, as_member, signed_in
 from tenants.models import User
@@ -30,8 +30,6 @@ def raises(request: HttpRequest, user: User, quota: UUID) -> HttpResponse:
         with as_member(user, posted.get("tenant", "")) as member:
             wanted = get_object_or_404(of_member(member), pk=quota)
             ask_for_more(member, wanted, posted.get("amount", ""), posted.get("reason", ""))
-    except ChatRefused as refused:
-        return as_json(problem(refused.code), status=409)
     except ValidationError as invalid:
         text = " ".join(invalid.messages)
         return as_json(structs.replace(problem("no_amount"), text=text), status=409)
