@@ -51,13 +51,10 @@ def _take() -> list[tuple[UUID, UUID, UUID]]:
 
 
 async def _resume(turns: list[tuple[UUID, UUID, UUID]]) -> None:
-    context = await Context.open()
-    try:
+    async with Context.opened() as context:
         ends = await asyncio.gather(
             *(run(context, *turn) for turn in turns), return_exceptions=True
         )
-        for (_tenant, turn, _lease), end in zip(turns, ends, strict=True):
-            if isinstance(end, Exception):
-                log.error("turn %s broke off", turn, exc_info=end)
-    finally:
-        await context.close()
+    for (_tenant, turn, _lease), end in zip(turns, ends, strict=True):
+        if isinstance(end, Exception):
+            log.error("turn %s broke off", turn, exc_info=end)

@@ -5,6 +5,8 @@ It is passed along: to `submit`, and to front ends in the ASGI lifespan's state.
 
 import asyncio
 import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 from django.conf import settings
@@ -68,6 +70,16 @@ class Context:
             context.limits.rate.open(), probe(everybody), reachability.look(everybody)
         )
         return context
+
+    @classmethod
+    @asynccontextmanager
+    async def opened(cls) -> AsyncIterator["Context"]:
+        """Yields a context for work that is no web process's."""
+        context = await cls.open()
+        try:
+            yield context
+        finally:
+            await context.close()
 
     async def close(self) -> None:
         await self.background.finish()

@@ -32,8 +32,5 @@ def build_due() -> None:
 
 
 async def _build(version: AssistantVersion) -> None:
-    context = await Context.open()
-    try:
+    async with Context.opened() as context:
         await build(context, version)
-    finally:
-        await context.close()

@@ -63,10 +63,6 @@ def try_now(version: AssistantVersion, caller: ApiKey | Member, text: str) -> Tr
 async def _tried(
     row: ApiKey | Member, spec: AssistantSpec, classifier: Classifier, text: str
 ) -> Trial:
-    async with asyncio.timeout(PATIENCE_S):
-        context = await intake.Context.open()
-        try:
-            caller = await caller_of(context, row)
-            return await tried(context, caller, spec, classifier, text)
-        finally:
-            await context.close()
+    async with asyncio.timeout(PATIENCE_S), intake.Context.opened() as context:
+        caller = await caller_of(context, row)
+        return await tried(context, caller, spec, classifier, text)

@@ -61,9 +61,6 @@ def _patiently(do: Callable[..., None], evaluation: Evaluation, *more: Content) 
 
 
 async def _begin(waiting: list[tuple[Evaluation, Content]]) -> None:
-    context = await Context.open()
-    try:
+    async with Context.opened() as context:
         for evaluation, content in waiting:
             await submitting.begin(context, evaluation, content)
-    finally:
-        await context.close()

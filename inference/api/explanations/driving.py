@@ -28,11 +28,8 @@ def make_all() -> None:
 
 
 async def _make(rows: list[DecisionExplanation]) -> None:
-    context = await Context.open()
-    try:
+    async with Context.opened() as context:
         await asyncio.gather(*(_make_in_time(context, row) for row in rows))
-    finally:
-        await context.close()
 
 
 async def _make_in_time(context: Context, row: DecisionExplanation) -> None:

@@ -41,13 +41,9 @@ def give_up_uploads() -> None:
 
 
 async def _read() -> None:
-    context = await Context.open()
-    try:
-        async with asyncio.TaskGroup() as group:
-            for _ in range(AT_ONCE):
-                group.create_task(_read_on(context))
-    finally:
-        await context.close()
+    async with Context.opened() as context, asyncio.TaskGroup() as group:
+        for _ in range(AT_ONCE):
+            group.create_task(_read_on(context))
 
 
 async def _read_on(context: Context) -> None:

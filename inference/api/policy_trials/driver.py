@@ -32,11 +32,8 @@ def drive_all() -> None:
 
 
 async def _try(attempts: list[tuple[DecisionPolicyVersion, int]]) -> None:
-    context = await Context.open()
-    try:
+    async with Context.opened() as context:
         await asyncio.gather(*(_end(context, *attempt) for attempt in attempts))
-    finally:
-        await context.close()
 
 
 async def _end(context: Context, version: DecisionPolicyVersion, attempt: int) -> None:
