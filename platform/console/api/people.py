@@ -10,7 +10,7 @@ from rest_framework.response import Response
 
 from audit.retention.legal_hold import OnHold
 from console.api.acts import Act, calling, filters, listing, shape_of, showing
-from console.api.problem import Problem, denied, not_found
+from console.api.problem import Problem, denied, first_or_404, not_found
 from console.api.resource import Resource
 from console.api.strict_input import Row, Shape
 from console.people.members import LAST_OWNER, ON_HOLD
@@ -233,10 +233,7 @@ class Places(Resource):
         return TeamMembership.objects.filter(team=self._team()).select_related("member__user")
 
     def _team(self) -> Team:
-        team = self.url_tenant.teams.filter(pk=self.kwargs["team"]).first()
-        if team is None:
-            raise not_found()
-        return team
+        return first_or_404(self.url_tenant.teams.filter(pk=self.kwargs["team"]))
 
     list = listing(P.VIEW_TEAMS, "List the members of a team.")
     retrieve = showing(P.VIEW_TEAMS, "Show a member's membership of a team.")

@@ -4,10 +4,11 @@ import json
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from http import HTTPStatus
-from typing import Any
+from typing import Any, TypeVar
 
 from django.core import exceptions
 from django.db import DataError, IntegrityError, InterfaceError, OperationalError
+from django.db.models import Model, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
@@ -24,6 +25,7 @@ from rest_framework.exceptions import (
 from tenants import secret_keys
 
 log = logging.getLogger(__name__)
+M = TypeVar("M", bound=Model)
 TYPE = "urn:forebay:problem:"
 MEDIA_TYPE = "application/problem+json"
 
@@ -66,6 +68,14 @@ class Problem(Exception):
 
 def not_found() -> Problem:
     return Problem(404, "not_found", _("There is nothing here, or nothing that you may see."))
+
+
+def first_or_404(rows: QuerySet[M]) -> M:
+    """Returns the first row. Raises Problem where there is none."""
+    row = rows.first()
+    if row is None:
+        raise not_found()
+    return row
 
 
 def denied(text: str | Promise, code: str = "permission_denied") -> Problem:

@@ -13,7 +13,7 @@ from rest_framework.permissions import SAFE_METHODS
 from rest_framework.request import Request
 
 from console.account.reauthentication import is_proven
-from console.api.problem import Problem, denied, not_found
+from console.api.problem import Problem, denied, first_or_404, not_found
 from console.client_network import client_ip
 from tenants import secret_keys
 from tenants.accounts.required_actions import duty
@@ -118,10 +118,7 @@ class Requester:
 def _tenant(name: str) -> Tenant:
     """Returns any tenant, for those who operate the platform. Raises Problem."""
     with system_scope():
-        tenant = Tenant.objects.filter(name=name).first()
-    if tenant is None:
-        raise not_found()
-    return tenant
+        return first_or_404(Tenant.objects.filter(name=name))
 
 
 class OperatorKeyAuthentication(BaseAuthentication):

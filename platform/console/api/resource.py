@@ -13,7 +13,7 @@ from rest_framework.response import Response
 
 from console.api import cursor
 from console.api.acts import MARK, Act, Need, Who
-from console.api.problem import Problem, bad_request, denied, not_found, scope_missing
+from console.api.problem import Problem, bad_request, denied, first_or_404, scope_missing
 from console.api.strict_input import Shape, as_json
 from console.api.transactional_view import TransactionalView
 from tenants.models import Tenant, User
@@ -133,10 +133,7 @@ class Resource(TransactionalView):
         """Returns the row that the path names last. Raises Problem."""
         *_before, named = self.kwargs.values()
         rows = self.rows() if rows is None else rows
-        row = rows.filter(**{self.lookup_field: named}).first()
-        if row is None:
-            raise not_found()
-        return row
+        return first_or_404(rows.filter(**{self.lookup_field: named}))
 
     def row_to_change(self) -> Any:
         """Return it, locked until the transaction ends. Raises Problem unless If-Match fits."""

@@ -9,7 +9,7 @@ from rest_framework.response import Response
 
 from console.api.acts import Act, calling, listing, shape_of
 from console.api.assistants.specs import caller_of, checked, spec_of
-from console.api.problem import Problem, not_found
+from console.api.problem import Problem, first_or_404
 from console.api.resource import Resource
 from console.api.return_reason import ReturnReason
 from console.api.strict_input import Shape
@@ -88,9 +88,7 @@ class AssistantVersions(Resource):
     volatile = ("build", "percent", "error_code", "figures")
 
     def rows(self) -> QuerySet[AssistantVersion]:
-        assistant = self.url_tenant.assistants.filter(pk=self.kwargs["assistant"]).first()
-        if assistant is None:
-            raise not_found()
+        assistant = first_or_404(self.url_tenant.assistants.filter(pk=self.kwargs["assistant"]))
         rows: QuerySet[AssistantVersion] = assistant.versions.select_related("assistant", "tenant")
         return rows
 

@@ -13,7 +13,7 @@ from console.account.reauthentication import may_read_texts
 from console.api.acts import Act, listing, shape_of, showing
 from console.api.own_files import own_file
 from console.api.pieces import PieceShape, add_piece
-from console.api.problem import not_found
+from console.api.problem import first_or_404
 from console.api.requester import proof_needed
 from console.api.resource import Resource
 from console.api.strict_input import Row, Shape
@@ -170,7 +170,4 @@ class DataSetVersions(Resource):
 
     def _data_set(self) -> DataSet:
         data_sets = DataSet.objects.present().filter(tenant=self.url_tenant)
-        data_set = data_sets.filter(pk=self.kwargs["data_set"]).first()
-        if data_set is None:
-            raise not_found()
-        return data_set
+        return first_or_404(data_sets.filter(pk=self.kwargs["data_set"]))

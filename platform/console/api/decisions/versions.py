@@ -10,7 +10,7 @@ from rest_framework.response import Response
 
 from console.api.acts import Act, calling, listing
 from console.api.decisions.specs import spec_in
-from console.api.problem import bad_request, denied, not_found
+from console.api.problem import bad_request, denied, first_or_404
 from console.api.resource import Resource
 from console.api.return_reason import ReturnReason
 from console.api.strict_input import Shape
@@ -92,10 +92,7 @@ class DecisionPolicyVersions(Resource):
 
     def _policy(self) -> DecisionPolicy:
         rows = self.url_tenant.decision_policies.filter(pk=self.kwargs["policy"])
-        policy: DecisionPolicy | None = rows.select_related("tenant").first()
-        if policy is None:
-            raise not_found()
-        return policy
+        return first_or_404(rows.select_related("tenant"))
 
     approve = calling(
         "approve",

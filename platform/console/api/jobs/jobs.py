@@ -12,7 +12,7 @@ from console.api.acts import Act, calling, listing, showing
 from console.api.jobs.figures import MOVING, JobFigures, JobFilter
 from console.api.jobs.owner import owner_of
 from console.api.jobs.progress import CheckpointShape, JobEventShape, MetricShape, VersionMade
-from console.api.problem import bad_request, not_found
+from console.api.problem import bad_request, first_or_404
 from console.api.resource import Resource
 from console.api.strict_input import Shape
 from inference.jobs import creating
@@ -120,10 +120,7 @@ class _OfJob(Resource):
     """Serves the rows of one job, which is of the tenant."""
 
     def job(self) -> Job:
-        rows = Job.objects.filter(tenant=self.url_tenant, pk=self.kwargs["job"])
-        if (job := rows.first()) is None:
-            raise not_found()
-        return job
+        return first_or_404(Job.objects.filter(tenant=self.url_tenant, pk=self.kwargs["job"]))
 
 
 class JobEvents(_OfJob):

@@ -13,7 +13,7 @@ from audit.keys.keyring import Unreadable
 from console.api.acts import Act, filters, listing, showing
 from console.api.knowledge.bases import caller_of
 from console.api.pieces import LARGEST_PIECE, PieceShape, add_piece
-from console.api.problem import Problem, bad_request, not_found
+from console.api.problem import Problem, bad_request, first_or_404, not_found
 from console.api.resource import Resource
 from console.api.strict_input import Row, Shape
 from console.knowledge.words import DUPLICATE, STATUSES, UNKNOWN_FORMAT
@@ -144,10 +144,7 @@ class Documents(Resource):
 
     def _base(self) -> KnowledgeBase:
         bases = KnowledgeBase.objects.present().filter(tenant=self.url_tenant)
-        base = bases.filter(pk=self.kwargs["knowledge_base"]).first()
-        if base is None:
-            raise not_found()
-        return base
+        return first_or_404(bases.filter(pk=self.kwargs["knowledge_base"]))
 
 
 def _is_there(duplicate: uploading.Duplicate) -> Problem:

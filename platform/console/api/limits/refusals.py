@@ -8,7 +8,7 @@ from rest_framework import serializers as s
 from rest_framework.response import Response
 
 from console.api.acts import Act, filters, listing
-from console.api.problem import not_found
+from console.api.problem import first_or_404
 from console.api.resource import Resource
 from console.api.strict_input import Shape
 from tenants.models import Refusal
@@ -92,7 +92,5 @@ class Refusals(Resource):
     @Act(P.VIEW_LIMITS, gives=ExplainedRefusal)
     def retrieve(self, request: Any, tenant: str, refusal: str) -> Response:
         """Explain a refusal by the id of its 429, with the callers who used the limit up."""
-        row = self.rows().filter(pk=uuid_of(refusal)).first()
-        if row is None:
-            raise not_found()
+        row = first_or_404(self.rows().filter(pk=uuid_of(refusal)))
         return self.respond(row, **Explained(explain(row)).data)

@@ -24,7 +24,7 @@ from console.api.models.shapes import (
     VersionFilter,
 )
 from console.api.own_files import own_file
-from console.api.problem import Problem, bad_request, not_found
+from console.api.problem import Problem, bad_request, first_or_404, not_found
 from console.api.resource import Resource
 from console.api.serving.engines import refuse_hosting_by_key
 from console.api.serving.replacements import ReplacementShape
@@ -133,9 +133,7 @@ class ModelVersions(Resource):
     def send_file(self) -> HttpResponseBase:
         number = self.kwargs.pop("model_file")  # the path names the version before it
         version = self._ready()
-        file = version.files.filter(pk=number).first()
-        if file is None:
-            raise not_found()
+        file = first_or_404(version.files.filter(pk=number))
         start = _start(self.request.headers.get("Range", ""), file.size)
         version.record(Action.MODEL_VERSION_READ, self.actor, file=file.name, start=start)
         return _sent(version, file, start, self.scope)

@@ -10,7 +10,7 @@ from rest_framework import serializers as s
 from rest_framework.response import Response
 
 from console.api.acts import Act, calling, filters, listing, shape_of, showing
-from console.api.problem import bad_request, not_found
+from console.api.problem import bad_request, first_or_404
 from console.api.resource import Resource
 from console.api.strict_input import Row, Shape
 from inference.models.prompt_template import LONGEST_NAME, PromptTemplate, PromptTemplateVersion
@@ -226,10 +226,8 @@ class TemplateVersions(Resource):
     orderings = ("number", "-number")
 
     def rows(self) -> QuerySet[PromptTemplateVersion]:
-        templates = self.url_tenant.prompt_templates.filter(pk=self.kwargs["template"])
-        template: PromptTemplate | None = templates.first()
-        if template is None:
-            raise not_found()
+        own = self.url_tenant.prompt_templates
+        template = first_or_404(own.filter(pk=self.kwargs["template"]))
         return template.versions.all()
 
     list = listing(P.VIEW_TEMPLATES, "List the versions of a prompt template.")

@@ -9,7 +9,7 @@ from rest_framework import serializers as s
 from rest_framework.response import Response
 
 from console.api.acts import Act, calling, listing, shape_of, showing
-from console.api.problem import not_found
+from console.api.problem import first_or_404
 from console.api.resource import Resource
 from console.api.strict_input import Row, Shape
 from inference.adapters import acts, usage
@@ -145,8 +145,7 @@ class Promotions(Resource):
 
     def rows(self) -> QuerySet[AdapterPromotion]:
         own = Adapter.objects.live().filter(tenant=self.url_tenant)
-        if (adapter := own.filter(pk=self.kwargs["adapter"]).first()) is None:
-            raise not_found()
+        adapter = first_or_404(own.filter(pk=self.kwargs["adapter"]))
         return adapter.promotions.select_related("version")
 
     list = listing(
