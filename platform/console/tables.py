@@ -16,6 +16,7 @@ from django.utils.functional import Promise
 
 from audit.actions import Action
 from audit.trail.record import act
+from console import downloads
 from console.authorization import ConsoleRequest
 from console.paging import Page, sorted_page
 from inference.usage.export import FORMULA
@@ -113,9 +114,8 @@ class Table:
         tenant_id = request.tenant.id if request.tenant else None
         detail = {"table": self.name, "rows": len(lines) - 1}
         act(Action.TABLE_EXPORT, actor=request.actor, tenant_id=tenant_id, detail=detail)
-        answer = HttpResponse("\ufeff" + csv_text(lines), content_type="text/csv; charset=utf-8")
-        answer["Content-Disposition"] = f'attachment; filename="forebay-{self.name}.csv"'
-        return answer
+        text, kind = "\ufeff" + csv_text(lines), "text/csv; charset=utf-8"
+        return downloads.file(text, f"forebay-{self.name}.csv", kind)
 
     def page(
         self, request: ConsoleRequest, rows: QuerySet[Any], template: str, **context: Any

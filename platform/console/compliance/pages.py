@@ -11,6 +11,7 @@ from django.utils.translation import gettext as _
 from audit.actions import Action
 from audit.models import CheckRun
 from audit.trail.record import act
+from console import downloads
 from console.authorization import ConsoleRequest, operators_only, permitted
 from console.compliance import report as reports
 from console.compliance import runs, signed_report
@@ -72,12 +73,9 @@ def _report(request: ConsoleRequest) -> HttpResponse:
     )
     owner = tenant.name if tenant else "platform"
     name = f"forebay-compliance-{owner}-{timezone.now():%Y%m%d-%H%M%S}.{shape}"
-    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
     if shape == "html":
-        return HttpResponse(reports.as_html(document, overview), headers=headers)
-    return HttpResponse(
-        signed_report.as_json(document), content_type="application/json", headers=headers
-    )
+        return downloads.file(reports.as_html(document, overview), name, "text/html; charset=utf-8")
+    return downloads.file(signed_report.as_json(document), name, "application/json")
 
 
 def _history(request: ConsoleRequest, check: str) -> HttpResponse:

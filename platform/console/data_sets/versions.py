@@ -4,10 +4,11 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
-from django.http import HttpResponse, StreamingHttpResponse
+from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.utils.translation import gettext as _
 
+from console import downloads
 from console.account.reauthentication import recently_proven_by_factor
 from console.authorization import TenantRequest, permitted
 from console.data_sets import pages, words
@@ -16,11 +17,9 @@ from console.data_sets.words import REFUSALS
 from console.post_only import require_POST
 from console.reported_acts import report_and_leave, saved
 from console.trail.actors import Actors
-from console.usage.usage_pages import streamed
 from inference.data_sets import deleting, reading, uploading
 from inference.models import DataSetVersion, Job, ModelVersion
 from tenants.roles import Permission
-from tenants.scope import tenant_scope
 
 JOBS = 10  # over a version, the latest
 
@@ -69,12 +68,8 @@ def download(request: TenantRequest, data_set: UUID, number: int) -> HttpRespons
     lines = saved(form, lambda: read(reason=form.cleaned_data["reason"]))
     if not lines:
         return _page(request, row, reason_form=form)
-    tenant_id, user_id = request.tenant.id, request.user.pk
-    body = streamed(lines, lambda: tenant_scope(tenant_id, user_id))
-    answer = StreamingHttpResponse(body, content_type="application/x-ndjson")
-    name = f"{row.data_set.name}-{row.number}.jsonl"
-    answer["Content-Disposition"] = f'attachment; filename="{name}"'
-    return answer  # type: ignore[return-value]  # a streamed response is one too
+    name, scope = f"{row.data_set.name}-{row.number}.jsonl", downloads.scope_of(request)
+    return downloads.stream(lines, scope, name, "application/x-ndjson")
 
 
 @require_POST

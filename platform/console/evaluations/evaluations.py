@@ -9,6 +9,7 @@ from django.utils.translation import gettext_lazy
 
 from audit.actions import Action
 from audit.trail.record import act
+from console import downloads
 from console.authorization import TenantRequest, permitted
 from console.evaluations.forms import EvaluationForm
 from console.evaluations.report_file import FORMATS, as_file, file_name
@@ -103,9 +104,7 @@ def file(request: TenantRequest, evaluation: UUID) -> HttpResponse:
     name = file_name(row, form)
     detail = {"evaluation": str(row.pk), "file": name}
     act(Action.EVALUATION_EXPORT, actor=request.actor, tenant_id=row.tenant_id, detail=detail)
-    answer = HttpResponse(as_file(row, form), content_type=FORMATS[form])
-    answer["Content-Disposition"] = f'attachment; filename="{name}"'
-    return answer
+    return downloads.file(as_file(row, form), name, FORMATS[form])
 
 
 def _create(request: TenantRequest, form: EvaluationForm) -> Evaluation:

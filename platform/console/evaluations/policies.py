@@ -11,6 +11,7 @@ from django.utils.translation import gettext_lazy
 
 from audit.actions import Action
 from audit.trail.record import act
+from console import downloads
 from console.authorization import TenantRequest, permitted
 from console.evaluations.policy_report import FORMATS, PolicyReportPage, as_file, file_name
 from console.forms import ConsoleForm
@@ -172,9 +173,7 @@ def exported(own: PolicyEvaluation, form: str, *, by: str) -> HttpResponse:
     name = file_name(own, form)
     detail = {"evaluation": str(own.pk), "file": name}
     act(Action.EVALUATION_EXPORT, actor=by, tenant_id=own.tenant_id, detail=detail)
-    answer = HttpResponse(as_file(own, form), content_type=FORMATS[form])
-    answer["Content-Disposition"] = f'attachment; filename="{name}"'
-    return answer
+    return downloads.file(as_file(own, form), name, FORMATS[form])
 
 
 def _evaluation(request: TenantRequest, policy_evaluation: UUID) -> PolicyEvaluation:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from django.http import Http404, HttpResponse, StreamingHttpResponse
+from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.template.loader import render_to_string
 from django.utils import timezone
@@ -18,13 +18,12 @@ from audit.keys import signing
 from audit.models import DeletionRequest
 from audit.offline import forebay_verify
 from audit.witnesses import excerpt
+from console import downloads
 from console.authorization import TenantRequest, permitted
 from console.forms import ConsoleForm, MomentField
 from console.paging import page
 from console.privacy.deletions import certificate_of
-from console.usage.usage_pages import streamed
 from tenants.roles import Permission
-from tenants.scope import tenant_scope
 
 VERIFIER = "forebay_verify.py"
 LONGEST = timedelta(days=366)
@@ -68,22 +67,18 @@ def audit_kit_file(request: TenantRequest) -> HttpResponse:
         for key_id, key in public_keys():
             archive.writestr(f"public-key-{key_id}.txt", f"{key}\n")
         archive.writestr("README.txt", guide)
-    headers = {"Content-Disposition": 'attachment; filename="forebay-auditors-kit.zip"'}
-    return HttpResponse(content.getvalue(), content_type="application/zip", headers=headers)
+    return downloads.file(content.getvalue(), "forebay-auditors-kit.zip", "application/zip")
 
 
 @permitted(Permission.VIEW_AUDIT)
-def audit_kit_witness(request: TenantRequest) -> Any:
+def audit_kit_witness(request: TenantRequest) -> HttpResponse:
     """Stream what the file witness heard of the tenant's checkpoints in a time."""
     form, path = PeriodForm(request.GET), excerpt.readable_file()
     if path is None or not form.is_valid():
         raise Http404
-    tenant_id, user_id = request.tenant.id, request.user.pk
-    numbers = excerpt.checkpoints_of(tenant_id, **form.cleaned_data)
-    pieces = excerpt.lines_of(path, numbers)
-    body = streamed(pieces, lambda: tenant_scope(tenant_id, user_id))
-    headers = {"Content-Disposition": 'attachment; filename="witness.jsonl"'}
-    return StreamingHttpResponse(body, content_type="application/x-ndjson", headers=headers)
+    numbers = excerpt.checkpoints_of(request.tenant.id, **form.cleaned_data)
+    pieces, scope = excerpt.lines_of(path, numbers), downloads.scope_of(request)
+    return downloads.stream(pieces, scope, "witness.jsonl", "application/x-ndjson")
 
 
 @permitted(Permission.VIEW_AUDIT)

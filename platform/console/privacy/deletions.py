@@ -22,6 +22,7 @@ from django.utils.translation import gettext_lazy
 from audit.erasure import deletion, erasers
 from audit.erasure.deletion import AlreadyBegun, DeletionRefused, SamePerson
 from audit.models import DeletionMode, DeletionRequest, DeletionState, ErasureStep
+from console import downloads
 from console.account.reauthentication import recently_proven
 from console.authorization import ConsoleRequest, TenantRequest, operators_only, permitted
 from console.forms import ConsoleForm
@@ -199,8 +200,7 @@ def certificate_of(request: Any, row: DeletionRequest) -> HttpResponse:
         raise Http404
     if request.GET.get("format") == "json":
         text = json.dumps(row.certificate, indent=2, ensure_ascii=False)
-        headers = {"Content-Disposition": f'attachment; filename="erasure-{row.id}.json"'}
-        return HttpResponse(text, content_type="application/json", headers=headers)
+        return downloads.file(text, f"erasure-{row.id}.json", "application/json")
     body = row.certificate["body"]
     stores = [
         (erasers.label(s["store"]), s, evidence_words.shown(s["evidence"])) for s in body["stores"]

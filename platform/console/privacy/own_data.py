@@ -8,7 +8,7 @@ from uuid import UUID
 from django.conf import settings
 from django.contrib import messages
 from django.core import signing
-from django.http import Http404, HttpResponse, StreamingHttpResponse
+from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils.translation import gettext as _
@@ -17,11 +17,11 @@ from audit.erasure import deletion
 from audit.exports import portability
 from audit.keys.keyring import Barred, Unreadable
 from audit.models import DeletionMode, DeletionRequest, DeletionState, Export
+from console import downloads
 from console.account.reauthentication import recently_proven
 from console.authorization import ConsoleRequest, before_sign_in, signed_in
 from console.post_only import require_POST
 from console.privacy.deletions import OwnForm, ask, certificate_of
-from console.usage.usage_pages import streamed
 from tenants.accounts import text_lock
 from tenants.models import Member
 from tenants.models.member import is_last_owner
@@ -118,13 +118,8 @@ def own_export_download(request: ConsoleRequest, member: UUID, own_export: UUID)
             return redirect("console:own_data")
         except (FileNotFoundError, Unreadable):
             raise Http404 from None
-    body = streamed(pieces, nullcontext)
     name = f"my-data-{own_member.tenant.name}-{export.created_at:%Y-%m-%d}.zip"
-    headers = {
-        "Content-Disposition": f'attachment; filename="{name}"',
-        "Content-Length": str(export.bytes),
-    }
-    return StreamingHttpResponse(body, content_type="application/zip", headers=headers)
+    return downloads.stream(pieces, nullcontext, name, "application/zip", export.bytes)
 
 
 def _texts_locked(request: ConsoleRequest) -> HttpResponse:

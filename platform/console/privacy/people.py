@@ -6,7 +6,7 @@ from uuid import UUID
 from django import forms
 from django.contrib import messages
 from django.core.exceptions import ValidationError
-from django.http import Http404, HttpResponse, StreamingHttpResponse
+from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
@@ -17,17 +17,16 @@ from audit.exports import portability
 from audit.keys.keyring import Barred, Unreadable
 from audit.models import DeletionMode, DeletionRequest, Export
 from audit.retention import legal_hold
+from console import downloads
 from console.account.reauthentication import recently_proven, recently_proven_by_factor
 from console.authorization import TenantRequest, permitted
 from console.forms import ConsoleForm
 from console.post_only import require_POST
 from console.privacy.deletions import ask, lines
-from console.usage.usage_pages import streamed
 from tenants.models import Person
 from tenants.models.people.reference import LONGEST_REFERENCE
 from tenants.personal_data import people as records
 from tenants.roles import Permission
-from tenants.scope import tenant_scope
 
 _KINDS: dict[str, Promise] = {
     "decisions": gettext_lazy("Decisions"),
@@ -112,13 +111,8 @@ def person_export_download(request: TenantRequest, person: UUID, person_export: 
         return _back(request, row)
     except (FileNotFoundError, Unreadable):
         raise Http404 from None
-    tenant_id, user_id = request.tenant.id, request.user.pk
-    body = streamed(pieces, lambda: tenant_scope(tenant_id, user_id))
-    headers = {
-        "Content-Disposition": f'attachment; filename="{file_name(export)}"',
-        "Content-Length": str(export.bytes),
-    }
-    return StreamingHttpResponse(body, content_type="application/zip", headers=headers)
+    name, scope = file_name(export), downloads.scope_of(request)
+    return downloads.stream(pieces, scope, name, "application/zip", export.bytes)
 
 
 def file_name(export: Export) -> str:

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from django.db.models import QuerySet
-from django.http import Http404, HttpResponse, HttpResponseBase, StreamingHttpResponse
+from django.http import Http404, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render, resolve_url
 from django.utils import timezone
 from django.utils.functional import Promise
@@ -17,11 +17,11 @@ from django.utils.translation import gettext_lazy as _
 
 from audit.actions import Action
 from audit.trail.record import act
+from console import downloads
 from console.authorization import ConsoleRequest, TenantRequest, permitted, twin_pages
 from console.request_log.export import exported, usage_of
 from console.request_log.filters import RequestFilterForm
 from console.usage.log_links import log_url
-from console.usage.usage_pages import streamed
 from inference.engines import served
 from inference.models import Completion, State, Usage
 from inference.usage import request_log
@@ -30,7 +30,6 @@ from inference.usage.report import Name
 from inference.usage.request_log import BadCursor, RequestPage
 from tenants.refusals.recorder import uuid_of
 from tenants.roles import Permission
-from tenants.scope import system_scope, tenant_scope
 
 ROWS = ("tenant", "api_key", "member__user", "usage")
 
@@ -141,16 +140,13 @@ def _file(request: ConsoleRequest) -> HttpResponseBase:
     form, kind = RequestFilterForm(request.GET, request.tenant), request.GET.get("format", "csv")
     if kind not in FORMATS or not form.is_valid():
         raise Http404
-    tenant, user_id = request.tenant, request.user.pk
+    tenant = request.tenant
     name = file_name(tenant.name if tenant else "all-tenants", kind)
     tenant_id = tenant.id if tenant else None
     act(Action.USAGE_EXPORT, actor=request.actor, tenant_id=tenant_id, detail={"file": name})
     rows = _rows_of(request).select_related(*ROWS)
     pieces = exported(rows, form.filters, kind, with_tenant=tenant is None)
-    scope = partial(tenant_scope, tenant_id, user_id) if tenant_id else system_scope
-    answer = StreamingHttpResponse(streamed(pieces, scope), content_type=FORMATS[kind])
-    answer["Content-Disposition"] = f'attachment; filename="{name}"'
-    return answer
+    return downloads.stream(pieces, downloads.scope_of(request), name, FORMATS[kind])
 
 
 def file_name(owner: str, form: str) -> str:

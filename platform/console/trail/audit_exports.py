@@ -7,7 +7,7 @@ from django import forms
 from django.contrib import messages
 from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
-from django.http import Http404, HttpResponse, StreamingHttpResponse
+from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -15,14 +15,13 @@ from django.utils.translation import gettext_lazy
 from audit.exports import export_file, trail_export
 from audit.keys.keyring import Unreadable
 from audit.models import Export
+from console import downloads
 from console.account.reauthentication import recently_proven
 from console.authorization import TenantRequest, permitted
 from console.post_only import require_POST
 from console.trail.actors import Actors
 from console.trail.audit_filter import AuditFilter
-from console.usage.usage_pages import streamed
 from tenants.roles import Permission
-from tenants.scope import tenant_scope
 
 FORMS = (
     (trail_export.JSONL, gettext_lazy("JSONL with proofs: verifies offline")),
@@ -70,15 +69,9 @@ def audit_export_file(request: TenantRequest, audit_export: UUID) -> Any:
         pieces = trail_export.download(export, by=request.actor)
     except (FileNotFoundError, Unreadable):
         raise Http404 from None
-    tenant_id, user_id = request.tenant.id, request.user.pk
-    body = streamed(pieces, lambda: tenant_scope(tenant_id, user_id))
     name = trail_export.file_name(export, request.tenant.name)
-    headers = {
-        "Content-Disposition": f'attachment; filename="{name}"',
-        "Content-Length": str(export.bytes),
-    }
-    kind = trail_export.FORMS[export.asked["form"]]
-    return StreamingHttpResponse(body, content_type=kind, headers=headers)
+    kind, scope = trail_export.FORMS[export.asked["form"]], downloads.scope_of(request)
+    return downloads.stream(pieces, scope, name, kind, export.bytes)
 
 
 @require_POST

@@ -10,7 +10,7 @@ from uuid import UUID
 from django import forms
 from django.contrib import messages
 from django.db.models import QuerySet
-from django.http import Http404, HttpResponse, StreamingHttpResponse
+from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
@@ -18,19 +18,18 @@ from django.utils.translation import gettext_lazy as _
 from audit.actions import Action
 from audit.keys.keyring import Unreadable
 from audit.trail.record import LONGEST_REASON
+from console import downloads
 from console.account.reauthentication import recently_proven_by_factor
 from console.authorization import ConsoleRequest, TenantRequest, View, operators_only, permitted
 from console.forms import ConsoleForm
 from console.post_only import require_POST
 from console.tables import Column, Table
-from console.usage.usage_pages import streamed
 from inference.batch import actions
 from inference.batch.file_store import FileReader, on_record
 from inference.batch.windows import window_of
 from inference.engines import pools
 from inference.models import Batch, File
 from tenants.roles import Permission
-from tenants.scope import tenant_scope
 
 Act = Callable[[Batch, str], bool]  # returns False if the batch has ended
 KINDS = (("output", _("Answers")), ("error", _("Errors")), ("input", _("Requests")))
@@ -156,16 +155,8 @@ def download(request: TenantRequest, batch: UUID) -> HttpResponse:
     except Unreadable:
         raise Http404 from None
     on_record(Action.FILE_READ, file, by=request.actor, reason=reason)
-    return _attachment(request, reader, f"{row.public_id}_{kind}.jsonl", file.size)
-
-
-def _attachment(request: TenantRequest, reader: FileReader, name: str, size: int) -> HttpResponse:
-    tenant_id, user_id = request.tenant.id, request.user.pk
-    body = streamed(reader.pieces(), lambda: tenant_scope(tenant_id, user_id))
-    answer = StreamingHttpResponse(body, content_type="application/jsonl")
-    answer["Content-Disposition"] = f'attachment; filename="{name}"'
-    answer["Content-Length"] = str(size)
-    return answer  # type: ignore[return-value]  # a streamed response is one too
+    name, scope = f"{row.public_id}_{kind}.jsonl", downloads.scope_of(request)
+    return downloads.stream(reader.pieces(), scope, name, "application/jsonl", file.size)
 
 
 def _page(request: TenantRequest, batch: Batch, form: DownloadForm | None = None) -> HttpResponse:

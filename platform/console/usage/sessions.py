@@ -10,6 +10,7 @@ from django.utils.translation import gettext_lazy as _
 
 from audit.actions import Action
 from audit.trail.record import act
+from console import downloads
 from console.authorization import TenantRequest, permitted
 from console.forms import ConsoleForm
 from inference.usage import export
@@ -83,6 +84,4 @@ def export_sessions(request: TenantRequest) -> HttpResponse:
         detail={"file": name},
     )
     content = usage.exported(usage.top(request.tenant, span, sort, session), form)
-    answer = HttpResponse(content, content_type=export.FORMATS[form])
-    answer["Content-Disposition"] = f'attachment; filename="{name}"'
-    return answer
+    return downloads.file(content, name, export.FORMATS[form])

@@ -1,19 +1,18 @@
 """Pages and exports of usage by caller and model, from roll-ups, never from raw rows."""
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from functools import partial
 from typing import Any, NamedTuple
 
 import orjson
-from asgiref.sync import sync_to_async
-from django.http import Http404, HttpResponse, HttpResponseBase, QueryDict, StreamingHttpResponse
+from django.http import Http404, HttpResponse, HttpResponseBase, QueryDict
 from django.shortcuts import render, resolve_url
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from audit.actions import Action
 from audit.trail.record import act
+from console import downloads
 from console.authorization import ConsoleRequest, twin_pages
 from console.usage.log_links import LogLinks, log_of, log_of_each, log_of_group
 from console.usage.usage_filter import GROUPS, UsageFilter
@@ -34,7 +33,6 @@ from inference.usage.report import (
 )
 from inference.usage.time_range import OWN_DAYS
 from tenants.roles import Permission
-from tenants.scope import system_scope, tenant_scope
 
 Scope = Callable[[], AbstractContextManager[None]]
 COLUMNS = (
@@ -190,26 +188,11 @@ def _file(request: ConsoleRequest) -> HttpResponseBase:
         raise Http404
     report, by = question.report, question.grouping
     name = file_name(report, by, form)
-    tenant_id, user_id = request.tenant.id if request.tenant else None, request.user.pk
+    tenant_id = request.tenant.id if request.tenant else None
     act(Action.USAGE_EXPORT, actor=request.actor, tenant_id=tenant_id, detail={"file": name})
-    scope: Scope = partial(tenant_scope, tenant_id, user_id) if tenant_id else system_scope
-    answer = StreamingHttpResponse(
-        streamed(exported(report, by, form), scope), content_type=FORMATS[form]
-    )
-    answer["Content-Disposition"] = f'attachment; filename="{name}"'
-    return answer
+    pieces = exported(report, by, form)
+    return downloads.stream(pieces, downloads.scope_of(request), name, FORMATS[form])
 
 
 usage, all_usage = twin_pages(Permission.VIEW_USAGE, _page)
 export, all_export = twin_pages(Permission.VIEW_USAGE, _file)
-
-
-async def streamed(pieces: Iterator[bytes], scope: Scope) -> AsyncIterator[bytes]:
-    """Yield the pieces asynchronously: Django would collect a plain iterator before sending."""
-
-    def following() -> bytes | None:
-        with scope():
-            return next(pieces, None)
-
-    while (piece := await sync_to_async(following)()) is not None:
-        yield piece

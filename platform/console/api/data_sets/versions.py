@@ -3,12 +3,13 @@
 from typing import Any
 
 from django.db.models import QuerySet
-from django.http import HttpResponseBase, StreamingHttpResponse
+from django.http import HttpResponseBase
 from rest_framework import serializers as s
 from rest_framework.response import Response
 
 from audit.retention.legal_hold import OnHold
 from audit.trail.record import LONGEST_REASON
+from console import downloads
 from console.account.reauthentication import may_read_texts
 from console.api.acts import Act, listing, shape_of, showing
 from console.api.own_files import own_file
@@ -18,7 +19,6 @@ from console.api.requester import proof_needed
 from console.api.resource import Resource
 from console.api.strict_input import Row, Shape
 from console.data_sets.words import ON_HOLD, STORAGE_FULL, TOO_LARGE, UPLOAD_IS_OVER
-from console.usage.usage_pages import streamed
 from inference.data_sets import deleting, reading, uploading
 from inference.data_sets.storage_limit import StorageFull, TooLarge
 from inference.models import (
@@ -155,12 +155,8 @@ class DataSetVersions(Resource):
         """Read all rows of a version, as JSON lines. The same conditions apply as to samples."""
         version, reason = self._readable()
         lines = reading.whole(version, by=self.actor, reason=reason)
-        answer = StreamingHttpResponse(
-            streamed(lines, self.scope), content_type="application/x-ndjson"
-        )
         name = f"{version.data_set.name}-{version.number}.jsonl"
-        answer["Content-Disposition"] = f'attachment; filename="{name}"'
-        return answer
+        return downloads.stream(lines, self.scope, name, "application/x-ndjson")
 
     def _readable(self) -> tuple[DataSetVersion, str]:
         version, reason = self.row(), self.body()["reason"]

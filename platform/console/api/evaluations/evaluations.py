@@ -10,6 +10,7 @@ from rest_framework.response import Response
 
 from audit.actions import Action
 from audit.trail.record import act
+from console import downloads
 from console.api.acts import Act, calling, filters, listing, showing
 from console.api.problem import denied, not_found
 from console.api.resource import Resource
@@ -105,9 +106,7 @@ class Evaluations(Resource):
         name = file_name(row, form)
         detail = {"evaluation": str(row.pk), "file": name}
         act(Action.EVALUATION_EXPORT, actor=self.actor, tenant_id=row.tenant_id, detail=detail)
-        answer = HttpResponse(as_file(row, form), content_type=FORMATS[form])
-        answer["Content-Disposition"] = f'attachment; filename="{name}"'
-        return answer
+        return downloads.file(as_file(row, form), name, FORMATS[form])
 
     def _caller(self) -> ApiKey | Member:
         caller = self.who.key or self.who.member

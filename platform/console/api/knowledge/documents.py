@@ -10,6 +10,7 @@ from rest_framework.response import Response
 
 from audit.actions import Action
 from audit.keys.keyring import Unreadable
+from console import downloads
 from console.api.acts import Act, filters, listing, showing
 from console.api.knowledge.bases import caller_of
 from console.api.pieces import LARGEST_PIECE, PieceShape, add_piece
@@ -138,9 +139,8 @@ class Documents(Resource):
         except Unreadable:  # it is being deleted
             raise not_found() from None
         document.record(Action.KNOWLEDGE_READ, self.actor)
-        answer = HttpResponse(body, content_type="application/octet-stream")
-        answer["Content-Disposition"] = f'attachment; filename="{document.pk}.{document.form}"'
-        return answer
+        name = f"{document.pk}.{document.form}"
+        return downloads.file(body, name, "application/octet-stream")
 
     def _base(self) -> KnowledgeBase:
         bases = KnowledgeBase.objects.present().filter(tenant=self.url_tenant)

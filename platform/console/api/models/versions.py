@@ -12,6 +12,7 @@ from rest_framework.response import Response
 
 from audit.actions import Action
 from audit.retention.legal_hold import OnHold
+from console import downloads
 from console.api.acts import Act, Who, listing, showing
 from console.api.models.shapes import (
     AnyModelVersionShape,
@@ -28,7 +29,6 @@ from console.api.problem import Problem, bad_request, first_or_404, not_found
 from console.api.resource import Resource
 from console.api.serving.engines import refuse_hosting_by_key
 from console.api.serving.replacements import ReplacementShape
-from console.usage.usage_pages import streamed
 from inference.model_registry import deleting, importing, manifest
 from inference.model_registry.gates import GateRefused
 from inference.model_registry.promoting import promote
@@ -237,7 +237,7 @@ def _sent(version: ModelVersion, file: ModelFile, start: int, scope: Any) -> Htt
     except (StoreError, FileNotFoundError):
         text = _("The store of models does not answer. Try again.")
         raise Problem(503, "unavailable", text) from None
-    body = streamed(chain([first], pieces), scope)
+    body = downloads.read(chain([first], pieces), scope)
     answer = StreamingHttpResponse(body, status=206 if start else 200, content_type=_MEDIA)
     answer["Content-Length"] = str(file.size - start)
     answer["Content-Disposition"] = f'attachment; filename="{file.name.rpartition("/")[2]}"'

@@ -4,7 +4,7 @@ holds name them by `person` or `subject` (deletions.py, retention.py).
 
 from typing import Any
 
-from django.http import HttpResponseBase, StreamingHttpResponse
+from django.http import HttpResponseBase
 from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers as s
 from rest_framework.response import Response
@@ -12,6 +12,7 @@ from rest_framework.response import Response
 from audit.exports import export_file, portability
 from audit.keys.keyring import Barred, Unreadable
 from audit.models import Export
+from console import downloads
 from console.account.reauthentication import may_read_texts
 from console.api.acts import Act, listing, shape_of, showing
 from console.api.problem import not_found
@@ -19,7 +20,6 @@ from console.api.requester import proof_needed
 from console.api.resource import Resource
 from console.api.strict_input import Row
 from console.privacy.people import file_name
-from console.usage.usage_pages import streamed
 from tenants.models import Person
 from tenants.models.people.reference import LONGEST_REFERENCE
 from tenants.personal_data import people as records
@@ -120,10 +120,7 @@ class PersonExports(Resource):
             raise
         except (FileNotFoundError, Unreadable):
             raise not_found() from None
-        body = streamed(pieces, self.scope)
-        answer = StreamingHttpResponse(body, content_type="application/zip")
-        answer["Content-Disposition"] = f'attachment; filename="{file_name(export)}"'
-        return answer
+        return downloads.stream(pieces, self.scope, file_name(export), "application/zip")
 
     def _person(self) -> Person:
         person = self.url_tenant.people.filter(pk=self.kwargs["person"]).first()

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from django.http import HttpResponseBase, StreamingHttpResponse
+from django.http import HttpResponseBase
 from rest_framework import serializers as s
 from rest_framework.response import Response
 
@@ -10,6 +10,7 @@ from audit.actions import Action
 from audit.exports import export_file, trail_export
 from audit.keys.keyring import Unreadable
 from audit.models import Export
+from console import downloads
 from console.account.reauthentication import is_proven
 from console.api.acts import Act, listing, showing
 from console.api.problem import not_found
@@ -17,7 +18,6 @@ from console.api.requester import proof_needed
 from console.api.resource import Resource
 from console.api.strict_input import Row, Shape
 from console.api.trail.events import filters_from
-from console.usage.usage_pages import streamed
 from tenants.roles import Permission as P
 
 
@@ -100,7 +100,5 @@ class AuditExports(Resource):
         except (FileNotFoundError, Unreadable):
             raise not_found() from None
         kind = trail_export.FORMS[export.asked["form"]]
-        answer = StreamingHttpResponse(streamed(pieces, self.scope), content_type=kind)
         name = trail_export.file_name(export, self.url_tenant.name)
-        answer["Content-Disposition"] = f'attachment; filename="{name}"'
-        return answer
+        return downloads.stream(pieces, self.scope, name, kind)

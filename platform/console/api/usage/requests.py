@@ -6,13 +6,14 @@ from typing import Any
 import django_filters as f
 from django.conf import settings
 from django.db.models import QuerySet
-from django.http import HttpResponseBase, StreamingHttpResponse
+from django.http import HttpResponseBase
 from django.utils.translation import gettext as _
 from rest_framework import serializers as s
 from rest_framework.response import Response
 
 from audit.actions import Action
 from audit.trail.record import act
+from console import downloads
 from console.api import cursor
 from console.api.acts import Act, Who
 from console.api.problem import bad_request
@@ -22,7 +23,6 @@ from console.request_log import refused_around
 from console.request_log.export import exported, usage_of
 from console.request_log.log import ROWS, file_name
 from console.request_log.timeline import Timeline
-from console.usage.usage_pages import streamed
 from inference.models import Completion, State
 from inference.usage import request_log
 from inference.usage.export import FORMATS
@@ -175,9 +175,7 @@ class Requests(Resource):
         tenant_id = tenant.id if tenant else None
         act(Action.USAGE_EXPORT, actor=self.actor, tenant_id=tenant_id, detail={"file": name})
         pieces = exported(self.searched(), filters, form, with_tenant=tenant is None)
-        answer = StreamingHttpResponse(streamed(pieces, self.scope), content_type=FORMATS[form])
-        answer["Content-Disposition"] = f'attachment; filename="{name}"'
-        return answer
+        return downloads.stream(pieces, self.scope, name, FORMATS[form])
 
     def searched(self) -> QuerySet[Completion]:
         """Returns the rows that lists and files search."""

@@ -9,6 +9,7 @@ from rest_framework.response import Response
 
 from audit.actions import Action
 from audit.trail.record import act
+from console import downloads
 from console.api.acts import Act, shape_of
 from console.api.resource import Resource
 from console.api.strict_input import Shape
@@ -63,9 +64,7 @@ class Sessions(Resource):
         name = f"sessions-{self.url_tenant.name}.{form}"
         tenant_id = self.url_tenant.id
         act(Action.USAGE_EXPORT, actor=self.actor, tenant_id=tenant_id, detail={"file": name})
-        answer = HttpResponse(usage.exported(rows, form), content_type=export.FORMATS[form])
-        answer["Content-Disposition"] = f'attachment; filename="{name}"'
-        return answer
+        return downloads.file(usage.exported(rows, form), name, export.FORMATS[form])
 
     def _top(self) -> list[usage.SessionUsage]:
         fields = self.checked_filters(Usage.objects.none()).form.cleaned_data

@@ -4,19 +4,19 @@ from typing import Any
 
 import django_filters as f
 from django.db.models import QuerySet
-from django.http import HttpResponseBase, StreamingHttpResponse
+from django.http import HttpResponseBase
 from django.utils.translation import gettext as _
 from rest_framework import serializers as s
 from rest_framework.response import Response
 
 from audit.actions import Action
 from audit.trail.record import act
+from console import downloads
 from console.api.acts import Act, Who, filters, listing, showing
 from console.api.problem import bad_request
 from console.api.resource import Resource
 from console.api.strict_input import Shape
 from console.usage.usage_filter import CUSTOM, RANGES, UsageFilter
-from console.usage.usage_pages import streamed
 from inference.models import UsageDay
 from inference.usage import export
 from inference.usage.report import LATENCIES, SORTS, SUMS, Dimension, UsageFigures, total
@@ -135,10 +135,8 @@ class Usage(Resource):
         name = export.file_name(question.report, question.grouping, form)
         tenant_id = self.tenant.id if self.tenant else None
         act(Action.USAGE_EXPORT, actor=self.actor, tenant_id=tenant_id, detail={"file": name})
-        pieces = streamed(export.exported(question.report, question.grouping, form), self.scope)
-        answer = StreamingHttpResponse(pieces, content_type=export.FORMATS[form])
-        answer["Content-Disposition"] = f'attachment; filename="{name}"'
-        return answer
+        pieces = export.exported(question.report, question.grouping, form)
+        return downloads.stream(pieces, self.scope, name, export.FORMATS[form])
 
     def _filter(self) -> UsageFilter:
         self.checked_filters(UsageDay.objects.none())

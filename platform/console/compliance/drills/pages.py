@@ -3,6 +3,7 @@
 from django.http import Http404, HttpResponse
 from django.utils.translation import get_language
 
+from console import downloads
 from console.authorization import ConsoleRequest, operators_only
 from console.compliance.drills import document, evidence, report
 from console.compliance.signed_report import Report, as_json
@@ -17,8 +18,7 @@ def drills(request: ConsoleRequest) -> HttpResponse:
     if newest is None or form not in _TYPES:
         raise Http404
     name = f"forebay-drills-{newest['body']['made_at'][:10]}.{form}"
-    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
-    return HttpResponse(_made(newest, form), content_type=_TYPES[form], headers=headers)
+    return downloads.file(_made(newest, form), name, _TYPES[form])
 
 
 def _made(newest: Report, form: str) -> bytes:
