@@ -12,7 +12,7 @@ from pytest_django.fixtures import Settings
 
 from inference import engines
 from inference.api import deferred
-from inference.api.policy_trials import driver, trial
+from inference.api.policy_trials import driver
 from inference.decisions import policies
 from inference.intake import enqueue
 from inference.models import DecisionPolicyVersion, Usage
@@ -84,7 +84,7 @@ async def trials(
     monkeypatch.setattr(runner, "LINGER_S", 60)
     monkeypatch.setattr(enqueue, "wake_up", lambda _pool: None)
     monkeypatch.setattr(deferred, "LEAST_WAIT_S", 0.05)
-    monkeypatch.setattr(trial, "LONGEST_WAIT_S", 0.05)
+    monkeypatch.setattr(driver, "LONGEST_WAIT_S", 0.05)
     settings.ADDRESS_PER_MINUTE = 0
     key, _text = await in_database(ApiKey.issue)(acme, "ci", by="test")
     yield Trials(acme, key)
