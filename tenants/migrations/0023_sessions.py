@@ -1,5 +1,6 @@
 import django.db.models.deletion
 from django.db import migrations, models
+from tenants.migrations._caller_triggers import without_trigger
 
 
 class Migration(migrations.Migration):
@@ -9,10 +10,12 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
-        migrations.AlterField(
-            model_name='quota',
-            name='window',
-            field=models.CharField(choices=[('day', 'Day'), ('month', 'Month'), ('session', 'Session')], max_length=10, verbose_name='window'),
+        *without_trigger(
+            migrations.AlterField(
+                model_name='quota',
+                name='window',
+                field=models.CharField(choices=[('day', 'Day'), ('month', 'Month'), ('session', 'Session')], max_length=10, verbose_name='window'),
+            ),
         ),
         migrations.AddField(
             model_name='ledgerentry',
