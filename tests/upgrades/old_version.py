@@ -46,7 +46,7 @@ class OldVersion:
             "FOREBAY_GRPC_PORT": "0",
             "FOREBAY_MFA": "optional",
             "FOREBAY_ENGINES": json.dumps(nobody),
-            "PYTHONPATH": os.pathsep.join(map(str, (self.tree, self.tree / "platform"))),
+            "PYTHONPATH": self._path,
         }
         home.parent.mkdir(exist_ok=True)
         command = [sys.executable, "-m", "config.supervisor"]
@@ -58,6 +58,21 @@ class OldVersion:
         finally:
             platform.stop(30)
         (home / BENCH_KEY).write_text(json.loads(answer)["api_key"])
+
+    def migrate(self, database_url: str, home: Path) -> None:
+        """Makes the tables of that release in an empty database."""
+        env = {
+            **bare(),
+            "FOREBAY_HOME": str(home),
+            "DATABASE_URL": database_url,
+            "REDIS_URL": os.environ["REDIS_URL"],
+            "PYTHONPATH": self._path,
+        }
+        self._manage(env, "migrate", "--noinput")
+
+    @property
+    def _path(self) -> str:
+        return os.pathsep.join(map(str, (self.tree, self.tree / "platform")))
 
     def _manage(self, env: dict[str, str], *arguments: str) -> str:
         command = [sys.executable, "manage.py", *arguments]

@@ -9,6 +9,7 @@ from django.db.migrations.operations.base import Operation
 from infrastructure import release
 from tests.upgrades import released
 from tests.upgrades.linting import objections, since_the_release
+from tests.upgrades.squashing import every_step, squashed
 
 pytestmark = pytest.mark.django_db
 
@@ -25,7 +26,7 @@ CONTRACTIONS: dict[str, str] = {
 @pytest.fixture(scope="module")
 def loader(django_db_setup: None, django_db_blocker: "pytest.FixtureRequest") -> MigrationLoader:
     with django_db_blocker.unblock():  # type: ignore[attr-defined]  # pytest-django's own
-        return MigrationLoader(connection)
+        return every_step(connection)
 
 
 def test_migrations_since_the_last_release_suit_its_code(loader: MigrationLoader) -> None:
@@ -54,5 +55,5 @@ def test_the_last_release_may_run_beside_this_one() -> None:
 )
 def test_what_is_found(loader: MigrationLoader, operation: Operation, code: str) -> None:
     migration = type("Next", (Migration,), {"operations": [operation]})("9999_next", "tenants")
-    found = objections(migration, loader.project_state())
+    found = objections(migration, loader.project_state(list(squashed(loader))))
     assert [line.split(":")[0] for line in found] == ([code] if code else [])
