@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import count, takewhile
+from math import inf
 from pathlib import Path
 
 from config.backup.storage.repository import Repository
@@ -29,7 +30,7 @@ class StoredFile:
     name: str
     full: int
     last: bytes
-    put_at: float = 0.0
+    put_at: float = -inf  # never: the clock begins with the machine
 
     @classmethod
     def read(cls, repository: Repository, name: str) -> "StoredFile":
@@ -75,7 +76,7 @@ class StoredFile:
         self.repository.put(_chunk(self.name, self.full), content)
         self.put_at, self.last = time.monotonic(), content
         if len(content) == _CHUNK:
-            self.full, self.last, self.put_at = self.full + 1, b"", 0.0
+            self.full, self.last, self.put_at = self.full + 1, b"", -inf
 
 
 class WitnessFiles:

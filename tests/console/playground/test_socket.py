@@ -72,9 +72,9 @@ class Session:
 
 @pytest.fixture(autouse=True)
 def without_a_database(monkeypatch: pytest.MonkeyPatch) -> None:
-    def here(_member: Any, look: Any, *, reads: bool) -> Any:
+    def here(_member: Any, look: Any, *, repeatable: bool) -> Any:
         async def answer(permission: str) -> Any:
-            assert reads
+            assert repeatable
             return look(permission)
 
         return answer

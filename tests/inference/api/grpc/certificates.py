@@ -1,5 +1,6 @@
 """An authority, and certificates that it has signed."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
@@ -62,7 +63,21 @@ class Authority:
             .add_extension(x509.BasicConstraints(ca=authority, path_length=None), critical=True)
             .add_extension(x509.SubjectAlternativeName(names), critical=False)
         )
+        for extension in self._needed_by_strict_clients(key.public_key(), signs=authority):
+            builder = builder.add_extension(extension, critical=False)
         return builder.sign(self._key, SHA256())
+
+    def _needed_by_strict_clients(
+        self, key: ec.EllipticCurvePublicKey, *, signs: bool
+    ) -> Iterator[x509.ExtensionType]:
+        """Yields what Python 3.13 does not go without (VERIFY_X509_STRICT)."""
+        yield x509.SubjectKeyIdentifier.from_public_key(key)
+        yield x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
+        if signs:
+            unused = ("content_commitment", "key_encipherment", "data_encipherment")
+            unused += ("key_agreement", "crl_sign", "encipher_only", "decipher_only")
+            without = dict.fromkeys(unused, False)
+            yield x509.KeyUsage(digital_signature=True, key_cert_sign=True, **without)
 
     def _kept(
         self, name: str, certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey
