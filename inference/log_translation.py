@@ -49,7 +49,7 @@ _PROBLEMS = Wordings(
         gettext_noop("return_s must be a whole number from 1 to %s"),
         gettext_noop("awake must be a whole number, 1 or more"),
         gettext_noop("awake and kept are the same: give awake alone"),
-        gettext_noop("spare must be true or false"),
+        gettext_noop('spare must be true, false or "auto"'),
         gettext_noop("%s is no time zone like Europe/Berlin"),
         gettext_noop("%s must be %s to %s seconds"),
         gettext_noop("model must be 1 to %s printable characters"),

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, time, timedelta
 from enum import StrEnum
-from typing import Any
+from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
 MINUTE = timedelta(minutes=1)
@@ -30,6 +30,7 @@ KEYS = ("condition", "overflow_after_ms", "limits", "window", "lending")
 JOBS = ":jobs"  # ends the name of a queue in which a pool's jobs wait for an engine to be lent
 LONGEST_LENDER = 120 - len(JOBS)  # characters of the name of a pool that lends
 LONGEST_RETURN_S = 600
+AUTO = "auto"
 _AWAKE_BEFORE = "kept"  # the older name of `awake`
 
 
@@ -125,12 +126,13 @@ class Lending:
     """The terms on which a pool lends engines to jobs (inference/lending).
 
     `return_s`: within so many seconds a job gives its GPU back, or is killed. So many engines are
-    always `awake`; with `spare` one more is loaded. Outside of `hours` nothing is lent.
+    always `awake`; with `spare` one more is loaded, with "auto" only while a burst could fill those
+    before it. Outside of `hours` nothing is lent.
     """
 
     return_s: int
     awake: int = 1
-    spare: bool = True
+    spare: bool | Literal["auto"] = True
     hours: PoolWindow | None = None
     zone: ZoneInfo = UTC_ZONE
 
@@ -154,8 +156,8 @@ class Lending:
             raise ValueError(f"return_s must be a whole number from 1 to {LONGEST_RETURN_S}")
         if not _is_int(awake) or not 1 <= awake <= MOST_SLOTS:
             raise ValueError("awake must be a whole number, 1 or more")
-        if not isinstance(spare, bool):
-            raise ValueError("spare must be true or false")
+        if not isinstance(spare, bool) and spare != AUTO:
+            raise ValueError('spare must be true, false or "auto"')
         zone, hours = _zone(fields.get("time_zone", "UTC")), fields.get("hours", "")
         if not isinstance(hours, str):
             raise ValueError('`hours` must be a text like "22:00-06:00"')
@@ -164,7 +166,7 @@ class Lending:
     @property
     def stays_loaded(self) -> int:
         """Returns how many engines are never lent."""
-        return self.awake + self.spare
+        return self.awake + (self.spare is True)
 
     def is_open(self, now: datetime, ahead_s: float = 0.0) -> bool:
         """Returns whether engines may be lent now, and for `ahead_s` more."""

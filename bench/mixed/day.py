@@ -20,16 +20,23 @@ REALTIME = "realtime"
 
 @dataclass(frozen=True, slots=True)
 class MixedDay:
-    """`share`: of all slots' time that real-time requests take on average; `jobs`: GPUs wanted."""
+    """`share`: of all slots' time that real-time requests take on average.
+
+    `jobs`: GPUs that are wanted at any time; 0: as many as there are.
+    """
 
     engines: int = 8
     slots: int = 16
     hours: float = 24.0
     share: float = 0.25
-    jobs: int = 8
+    jobs: int = 0
     seed: int = 7
     rules: Rules = field(default_factory=Rules)
     handover: Handover = field(default_factory=Handover)
+
+    @property
+    def jobs_wanted(self) -> int:
+        return self.jobs or self.engines
 
     def policy(self) -> Policy:
         day = Day(
@@ -92,7 +99,7 @@ async def _fleet(name: str, day: MixedDay, rules: Rules | None, redis_url: str) 
     with closing(VirtualLink(redis_url)) as link, policy.in_force({pool: slots}):
         requests = iter(Arrivals(0, slots, policy, day.seed))
         fleet = MixedPool(
-            link, pool, day.engines, policy.day, requests, rules, day.handover, day.jobs
+            link, pool, day.engines, policy.day, requests, rules, day.handover, day.jobs_wanted
         )
         tally = await fleet.run()
     first = [wait + policy.day.first_token_s for wait in sorted(tally.classes[REALTIME].waits)]

@@ -5,9 +5,13 @@ full, so that nothing waits for it. Two thresholds and Peaks keep it from swingi
 only after the load was low for `hold_s`, and so low that the others are not near being full.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
+
+# Requests that come at random exceed their average by more square roots of it in 2 % of the time.
+BURST = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +26,7 @@ class Rules:
     least: int = 1  # engines that are always awake
     margin: float = 3 / 4
     spare: int = 1  # loaded engines beyond those that the load needs: 1 or 0
+    burst: float = 0.0  # loaded slots beyond the load, in square roots of the load
 
     @property
     def calm(self) -> float:
@@ -66,14 +71,16 @@ def plan(rules: Rules, members: Sequence[Member], demand: int, peak: float | Non
 def loaded(rules: Rules, members: Sequence[Member], load: float) -> int:
     """Returns how many of the first engines need a loaded server.
 
-    They are those that serve the load, a spare (or none), which takes requests within seconds, and
-    any broken ones among them. Servers start by the present load, and stop by its peak.
+    They are those that serve the load and a burst, a spare (or none), which takes requests within
+    seconds, and any broken ones among them. Servers start by the present load, and stop by its
+    peak.
     """
     slots = count = 0
+    burst = load + rules.burst * math.sqrt(load)
     for number, member in enumerate(members, start=1):
         if member.is_broken:
             continue
-        if count >= rules.least and load <= rules.full * slots:
+        if count >= rules.least and load <= rules.full * slots and burst <= slots:
             return number - 1 + rules.spare
         slots, count = slots + member.slots, count + 1
     return len(members)

@@ -21,14 +21,14 @@ from django.core.exceptions import ValidationError
 from django.db import connection, transaction
 from redis import RedisError
 
-from inference.energy.consolidation import Member, Plan, Rules, loaded, plan
+from inference.energy.consolidation import BURST, Member, Plan, Rules, loaded, plan
 from inference.energy.pool_history import PoolHistory
 from inference.engines.health import breaker_override
 from inference.engines.health.breakers import Phase
 from inference.lending import loans
 from inference.lending.engine_choice import Lender
 from inference.models import Engine, Replacement
-from inference.pool_policy import Lending
+from inference.pool_policy import AUTO, Lending
 from inference.queue.client import client
 from inference.queue.occupancy import Occupancy, occupancy
 from tenants.scope import system_scope
@@ -72,7 +72,10 @@ def _is_open(lending: Lending, now: float) -> bool:
 
 def _rules(lending: Lending | None) -> Rules:
     rules = Rules(settings.ENERGY_FULL, settings.ENERGY_HOLD_S)
-    return replace(rules, least=lending.awake, spare=int(lending.spare)) if lending else rules
+    if lending is None:
+        return rules
+    burst = BURST if lending.spare == AUTO else 0.0
+    return replace(rules, least=lending.awake, spare=int(lending.spare is True), burst=burst)
 
 
 def _is_alone() -> bool:

@@ -221,7 +221,7 @@ def test_what_a_policy_may_not_say(client: Client, pools: list[Pool]) -> None:
         ("window", '{"hours": "", "outside": "2"}', "outside 必须是整数"),
         ("lending", '{"awake": 1}', "return_s 必须是 1 到 600 的整数"),
         ("lending", '{"return_s": 9, "awake": 0}', "awake 必须是不小于 1 的整数"),
-        ("lending", '{"return_s": 9, "spare": 2}', "spare 必须是 true 或 false"),
+        ("lending", '{"return_s": 9, "spare": 2}', "spare 必须是 true、false 或 &quot;auto&quot;"),
         ("lending", '{"return_s": 9, "time_zone": "Moon"}', "&#x27;Moon&#x27; 不是"),
         ("lending", '{"return_s": 9, "until": 1}', "不能有 &#x27;until&#x27;"),
     ],

@@ -97,6 +97,17 @@ def test_kept_engines_and_no_spare() -> None:
     assert (fleet.awake, fleet.lent) == (["1", "2"], ["3", "4"])
 
 
+@pytest.mark.parametrize(("running", "lent"), [(1, ["2", "3", "4"]), (2, ["3", "4"])])
+def test_a_spare_only_while_a_burst_could_fill_the_engines_before_it(
+    running: int, lent: list[str]
+) -> None:
+    fleet = a_fleet(lending={**LENDS, "spare": "auto"})
+    fleet.waiting = 9
+    fleet.see(180, running=running)
+    assert fleet.awake == ["1"]
+    assert fleet.lent == lent
+
+
 def test_after_a_rush_nothing_is_lent_for_the_hold_time() -> None:
     fleet = a_fleet()
     fleet.see(120, running=0)

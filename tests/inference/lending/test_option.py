@@ -46,6 +46,13 @@ def test_without_it_a_pool_does_not_lend() -> None:
     assert Lending.of({"return_s": 25}) == Lending(25, awake=1, spare=True)
 
 
+@pytest.mark.parametrize(("spare", "never_lent"), [(True, 3), (False, 2), ("auto", 2)])
+def test_engines_that_are_never_lent(spare: Any, never_lent: int) -> None:
+    lending = Lending.of({"return_s": 25, "awake": 2, "spare": spare})
+    assert lending
+    assert lending.stays_loaded == never_lent
+
+
 def test_its_older_name_for_engines_that_are_awake_still_counts() -> None:
     assert Lending.of({"return_s": 25, "kept": 3}) == Lending.of({"return_s": 25, "awake": 3})
 
@@ -79,3 +86,10 @@ def test_servers_that_stay_loaded_with_and_without_a_spare(
 ) -> None:
     members = [Member(str(number), slots=4) for number in range(4)]
     assert loaded(Rules(full=0.58, spare=spare), members, load) == expected
+
+
+@pytest.mark.parametrize(("load", "expected"), [(0, 1), (1, 1), (2, 2), (4, 2), (9, 4)])
+def test_servers_that_stay_loaded_for_a_burst(load: int, expected: int) -> None:
+    """A load of 2 and twice its root need more than four slots, one of 4 needs eight."""
+    members = [Member(str(number), slots=4) for number in range(4)]
+    assert loaded(Rules(full=0.58, spare=0, burst=2.0), members, load) == expected

@@ -61,8 +61,8 @@ class PoolChange(Shape):
     lending = s.DictField(
         required=False,
         help_text="How the pool lends engines to jobs: `return_s`, the seconds that a job has to "
-        "give a GPU back, how many engines are always `awake` (1), whether one `spare` is loaded, "
-        "and `hours` in `time_zone`. Empty: it lends none.",
+        "give a GPU back, how many engines are always `awake` (1), whether one `spare` is loaded "
+        "(true, false or auto), and `hours` in `time_zone`. Empty: it lends none.",
     )
     EXAMPLE: ClassVar[dict[str, Any]] = {"position": 0}
 
