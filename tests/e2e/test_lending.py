@@ -1,8 +1,5 @@
 """A pool of the bundled engine lends a server to a job, and gets it back under requests."""
 
-import json
-import shlex
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -17,11 +14,12 @@ from bench.servers.processes import all_processes
 from config.environment import PROJECT
 from tests.e2e.ask import HI, eventually
 from tests.e2e.conftest import Platform
+from tests.e2e.jobs import JobTenant
 from tests.e2e.test_faults import kill
 from tests.e2e.test_launched_engines import bundled
+from tests.inference.jobs.scripted_trainer import write_program
 
 pytestmark = [pytest.mark.e2e, pytest.mark.soak, pytest.mark.timeout(1800)]
-TRAINER = PROJECT / "tests/inference/jobs/scripted_trainer.py"
 RETURN_S = 20
 LENT = "small.2"
 STEPS, STEP_S = 1200, 0.1
@@ -31,10 +29,6 @@ class Lending(Platform):
     """Two servers of the bundled model; the second one is lent in quiet moments."""
 
     def __init__(self, folder: Path) -> None:
-        self.diary, program = folder / "diary", folder / "trainer"
-        run = shlex.join([sys.executable, "-S", str(TRAINER)])
-        program.write_text(f'#!/bin/sh\nexec {run} "$3"\n')
-        program.chmod(0o755)
         server = {"launch": {"model": str(bundled())}}
         small = {
             "kind": "llama_cpp",
@@ -46,46 +40,22 @@ class Lending(Platform):
         variables = {
             "DJANGO_SETTINGS_MODULE": "tests.e2e.lending_settings",
             "PYTHONPATH": str(PROJECT),
-            "FOREBAY_TRAINER_PYTHON": str(program),
+            "FOREBAY_TRAINER_PYTHON": str(write_program(folder)),
         }
         super().__init__(folder, {"small": {"pools": {"small": small}}}, variables=variables)
-        scopes = "inference", "management:read", "management:write"
-        options = [word for scope in scopes for word in ("--scope", scope)]
-        self.manage("create_tenant", "lenders", "--requests-per-minute", "0", "--burst", "0")
-        created = self.manage("create_api_key", "lenders", "--name", "jobs", *options, "--json")
-        self.job_key = str(json.loads(created)["api_key"])
+        self.lenders = JobTenant(self, "lenders", folder / "diary")
 
     def engine(self, name: str = LENT) -> dict[str, Any]:
         (row,) = self.rows("select to_jsonb(e) from inference_engine e where name = %s", name)
         engine: dict[str, Any] = row[0]
         return engine
 
-    def call(self, method: str, path: str, **more: Any) -> Any:
-        headers = {"Authorization": f"Bearer {self.job_key}"}
-        answer = httpx.request(method, self.url + path, headers=headers, timeout=60, **more)
-        assert answer.is_success, answer.text
-        return answer.json()
-
     def new_job(self) -> str:
-        file = ("texts.jsonl", b'{"text": "a page"}\n' * 5)
-        upload = self.call("POST", "/v1/files", files={"file": file}, data={"purpose": "fine-tune"})
-        parameters = {
-            "steps": STEPS,
-            "step_s": STEP_S,
-            "save_every": 50,
-            "diary": str(self.diary),
-        }
-        wanted = {"kind": "prepare", "training_file": upload["id"], "parameters": parameters}
-        job = self.call("POST", "/api/v1/tenants/lenders/jobs/", json=wanted)
-        return str(job["id"])
-
-    def job(self, job: str) -> Any:
-        return self.call("GET", f"/api/v1/tenants/lenders/jobs/{job}/")
+        return self.lenders.begin("prepare", steps=STEPS, step_s=STEP_S, save_every=50)
 
     @property
     def steps(self) -> list[int]:
-        lines = self.diary.read_text().splitlines() if self.diary.exists() else []
-        return [int(line.split()[1]) for line in lines if line.startswith("begins")]
+        return self.lenders.steps
 
     def is_lent(self) -> bool:
         row = self.engine()
@@ -160,7 +130,7 @@ def test_a_job_gets_an_idle_engine_and_gives_it_back_under_requests(lending: Len
 
     _its_worker_is_killed(lending)
     _its_supervisor_is_killed(lending)
-    eventually(lambda: lending.job(job)["state"] == "succeeded", 400)
+    eventually(lambda: lending.lenders.job(job)["state"] == "succeeded", 400)
     assert sorted(set(lending.steps)) == list(range(1, STEPS + 1)), "no step is lost"
     _is_billed_once(lending, job)
 
@@ -188,7 +158,7 @@ def _its_supervisor_is_killed(lending: Lending) -> None:
 
 
 def _is_billed_once(lending: Lending, job: str) -> None:
-    shown = lending.job(job)
+    shown = lending.lenders.job(job)
     usage = lending.rows(
         "select t.name, u.pool, u.gpu_ms from inference_usage u "
         "join tenants_tenant t on t.id = u.tenant_id where u.gpu_ms > 0"

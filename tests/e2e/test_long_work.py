@@ -5,8 +5,6 @@
 
 import json
 import os
-import shutil
-import subprocess
 import sys
 import threading
 import time
@@ -20,11 +18,11 @@ import redis
 
 from bench.servers.child import Child
 from config.environment import PROJECT
-from infrastructure import release
 from tests.e2e.ask import Record, chat, eventually
 from tests.e2e.conftest import Mock, Platform, start_mock
 from tests.e2e.test_faults import kill
 from tests.inference.counting import DIARY, GPU_MS, done_again
+from tests.upgrades.next_version import NEXT, write_next_version
 
 SECONDS = float(os.environ.get("FOREBAY_TEST_COUNT_S", "30"))  # of work, without its pauses
 ROUNDS = max(1, int(SECONDS / 360))
@@ -32,7 +30,6 @@ IN_A_HURRY = 10 if SECONDS > 60 else 3  # requests that take its slot, in each r
 STEP_S = 0.15
 STEPS = int(SECONDS / STEP_S)
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600 + 4 * SECONDS)]
-NEXT = "9.9.9"  # a version after this one
 _SAYS_ITS_VERSION = """
 import runpy
 from infrastructure import release
@@ -75,20 +72,8 @@ def platform(engine: Mock, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 @pytest.fixture(scope="module")
 def next_version(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Returns a copy of the code that calls itself a later version."""
     tree = tmp_path_factory.mktemp("next") / "forebay"
-    listed = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
-        cwd=PROJECT,
-        capture_output=True,
-        check=True,
-    ).stdout
-    for name in listed.decode().split("\0"):
-        if name and (PROJECT / name).is_file():
-            (tree / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(PROJECT / name, tree / name)
-    here = tree / "infrastructure" / "release.py"
-    here.write_text(here.read_text().replace(f'"{release.VERSION}"', f'"{NEXT}"', 1))
+    write_next_version(tree)
     return tree
 
 

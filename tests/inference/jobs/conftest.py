@@ -1,25 +1,19 @@
 """Jobs with the scripted trainer, on a runner in the tests' own process."""
 
-import shlex
-import sys
 from pathlib import Path
 
 import pytest
 from pytest_django.fixtures import Settings
 
+from tests.inference.jobs.scripted_trainer import write_program
 from tests.inference.jobs.works import Works
 from tests.inference.running import Bench
-
-SCRIPT = Path(__file__).with_name("scripted_trainer.py")
 
 
 @pytest.fixture
 def trainer(settings: Settings, tmp_path: Path) -> Path:
     """A program in place of the trainer's Python, which runs the scripted trainer."""
-    program = tmp_path / "python"
-    run = shlex.join([sys.executable, "-S", str(SCRIPT)])
-    program.write_text(f'#!/bin/sh\nexec {run} "$3"\n')
-    program.chmod(0o755)
+    program = write_program(tmp_path)
     settings.TRAINER_PYTHON = str(program)
     return program
 
