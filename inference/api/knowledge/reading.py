@@ -101,7 +101,7 @@ def _complete(document: Document) -> None:
 
 def _wait(document: Document, wait: Wait) -> None:
     attempts = max(document.attempts - wait.is_limit, 0)  # without room it was no attempt
-    seconds = min(wait.seconds, LONGEST_WAIT_S)
+    seconds = max(TURN_S, min(wait.seconds, LONGEST_WAIT_S))
     fields = {"due_at": Now() + timedelta(seconds=seconds), "attempts": attempts}
     with tenant_scope(document.tenant_id):
         Document.objects.due_by(document).update(leased_until=None, **fields)
