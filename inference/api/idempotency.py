@@ -28,7 +28,17 @@ TRIES = 3  # more than one only if another request was faster
 
 
 async def submit(call: Call, submission: Submission) -> AnswerStream:
-    """Submit, or replay the answer of the key. Raises like `Call.submit`; Conflict, KeyReused."""
+    """Submit, or replay the answer of the key; then the memory of the body is free.
+
+    Raises like `Call.submit`; Conflict, KeyReused.
+    """
+    try:
+        return await _submit(call, submission)
+    finally:
+        call.release_body()
+
+
+async def _submit(call: Call, submission: Submission) -> AnswerStream:
     caller, claim = submission.caller, submission.claim
     if claim is None:
         return await call.submit(submission)

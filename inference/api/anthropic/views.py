@@ -30,10 +30,7 @@ async def messages(request: Request) -> None:
     streamed = bool(chat.body.get("stream"))
     options = Options.of(request.header_or_none, streamed=streamed, client_body=sent)
     submission = await call.read(caller, chat.body, len(raw), Form.CHAT, options)
-    try:
-        answer = await idempotency.submit(call, submission)
-    finally:
-        call.release_body()
+    answer = await idempotency.submit(call, submission)
     send = delivery.send_events if streamed else delivery.send_message
     await send(request, answer, chat.thoughts)
 

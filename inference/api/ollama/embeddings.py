@@ -45,10 +45,7 @@ async def _embed(
     call, body = request.call, requests.embed(caller, present)
     options = Options.of(request.header_or_none, client_body=present)
     submission = await call.read(caller, body, length, Form.EMBEDDINGS, options)
-    try:
-        answer = await idempotency.submit(call, submission)
-    finally:
-        call.release_body()
+    answer = await idempotency.submit(call, submission)
     timing.recorded()
     frame = await whole(request, answer)
     if frame.kind == Kind.ERROR:

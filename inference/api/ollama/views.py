@@ -108,10 +108,7 @@ async def _answer(
     body, form, shape, is_streamed, shows_thinking, sent = model_request
     options = Options.of(request.header_or_none, streamed=is_streamed, client_body=sent)
     submission = await request.call.read(caller, body, length, form, options)
-    try:
-        answer = await idempotency.submit(request.call, submission)
-    finally:
-        request.call.release_body()
+    answer = await idempotency.submit(request.call, submission)
     timing.recorded()
     writer = LineWriter(shape, timing, shows_thinking=shows_thinking)
     if is_streamed:

@@ -97,7 +97,4 @@ async def _submit(request: Request, form: Form, model: str = "") -> AnswerStream
         body["model"] = model
     options = Options.of(request.header_or_none)
     submission = await call.read(caller, body, len(raw), form, options)
-    try:
-        return await idempotency.submit(call, submission)
-    finally:
-        call.release_body()
+    return await idempotency.submit(call, submission)

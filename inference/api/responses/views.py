@@ -36,7 +36,7 @@ async def create(request: Request) -> None:
     submission = await _submission(request, caller, chat, options)
     if chat.head["store"]:
         submission = structs.replace(submission, stored=_stored(chat, alone=alone))
-    answer = await _submit(request, submission)
+    answer = await idempotency.submit(request.call, submission)
     shape = _shape(answer, chat)
     if alone and not streams:
         return await background.answer(request, answer, shape)
@@ -60,7 +60,8 @@ async def compact(request: Request) -> None:
     chat, present = await _read(request, caller, fields.OF_COMPACTION)
     chat = chat._replace(body=compaction.body_of(chat.body))
     options = Options.of(request.header_or_none, client_body=present)
-    answer = await _submit(request, await _submission(request, caller, chat, options))
+    submission = await _submission(request, caller, chat, options)
+    answer = await idempotency.submit(request.call, submission)
     frame = await whole(request, answer)
     if frame.kind == Kind.ERROR:
         return await delivery.send_error(request, frame)
@@ -100,13 +101,6 @@ async def _submission(
 ) -> Submission:
     with requests.own_names():
         return await request.call.read(caller, chat.body, chat.length, Form.CHAT, options)
-
-
-async def _submit(request: Request, submission: Submission) -> AnswerStream:
-    try:
-        return await idempotency.submit(request.call, submission)
-    finally:
-        request.call.release_body()
 
 
 def _stored(chat: ResponseRequest, *, alone: bool) -> Stored:

@@ -33,10 +33,7 @@ async def _answer(request: Request, form: Form) -> None:
     call, caller, raw = request.call, await caller_of(request), await request.body()
     options = Options.of(request.header_or_none)
     submission = await call.read(caller, parsed(raw), len(raw), form, options)
-    try:
-        answer = await idempotency.submit(call, submission)
-    finally:
-        call.release_body()
+    answer = await idempotency.submit(call, submission)
     if answer.order.stream:
         return await _stream(request, answer)
     return await _end(request, await whole(request, answer))
