@@ -136,8 +136,6 @@ class Rpc:
         except asyncio.CancelledError:
             self.call.context.background.run(_give_up(submitting))
             raise
-        finally:
-            self.call.release_body()
 
     async def write(self, message: Message) -> None:
         """Write a message. Raises RequestTimeout."""
