@@ -78,3 +78,14 @@ async def read_in_scope(
     """Run what only reads, as `in_scope` does, and again also if its end was cut off."""
     transaction = partial(tenant_scope, tenant_id), partial(work, *args, **kwargs)
     return await in_request_thread(transact)(*transaction, repeatable=True)
+
+
+def parsed_id(text: str, prefix: str) -> UUID | None:
+    """Returns the id behind a prefix such as `dec_`; None if it cannot be one."""
+    number = text.removeprefix(prefix)
+    if text == number or len(number) not in (32, 36):
+        return None
+    try:
+        return UUID(hex=number)
+    except ValueError:
+        return None

@@ -7,6 +7,7 @@ from django import forms
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 
+from console.forms import ConsoleForm
 from tenants.models.quota import MOST, Unit
 
 MICRO = 1_000_000
@@ -33,3 +34,16 @@ class AmountField(forms.DecimalField):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**{"min_value": 0, "max_digits": 22, "decimal_places": 6, **kwargs})
         self.widget.attrs["step"] = "any"
+
+
+class CountedForm(ConsoleForm):
+    """Its field `limit` is an amount, and counts in the unit of its field `unit`."""
+
+    def clean(self) -> dict[str, Any]:
+        fields = self.cleaned_data
+        if fields.get("limit") is not None and fields.get("unit"):
+            try:
+                fields["limit"] = to_count(fields["limit"], fields["unit"])
+            except ValidationError as problem:
+                self.add_error("limit", problem)
+        return fields

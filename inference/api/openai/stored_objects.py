@@ -8,6 +8,7 @@ from django.conf import settings
 
 from audit.keys.keyring import Barred
 from audit.trail.truncated_address import network
+from inference.api import ownership
 from inference.batch.file_storage_limit import StorageFull, TooManyFiles
 from inference.batch.file_store import FileOwner
 from inference.engines.fields import FieldRule, Fields, Schema
@@ -38,13 +39,7 @@ def owner_of(caller: Caller, client_ip: str) -> FileOwner:
 
 def parsed_id(text: str, prefix: str) -> UUID:
     """Returns the id; NOBODYS, which nothing has, if it cannot be one."""
-    number = text.removeprefix(prefix)
-    if text == number or len(number) not in (32, 36):
-        return NOBODYS
-    try:
-        return UUID(hex=number)
-    except ValueError:
-        return NOBODYS
+    return ownership.parsed_id(text, prefix) or NOBODYS
 
 
 def storing_error(problem: Barred | StorageFull | TooManyFiles) -> ApiError:

@@ -1,11 +1,18 @@
 """`forebay data-sets`: data sets of a tenant of a running platform, with a key of the tenant."""
 
-from argparse import ArgumentParser, Namespace
+from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
 
 from config.command.operating.api_client import OF_TENANT, ApiClient, Misuse
-from config.command.operating.collection import Collection, size_of, upload, wait
+from config.command.operating.collection import (
+    Collection,
+    add_name,
+    add_tenant,
+    size_of,
+    upload,
+    wait,
+)
 from config.command.operating.program import Columns, Program, Result, fields, outcome, table
 
 FORMATS = ("chats", "texts", "markdown")
@@ -27,29 +34,20 @@ _VERSIONS: Columns = {
 def data_sets(arguments: Sequence[str]) -> int:
     text = "Data sets of a tenant. Rows of a person have a field `person`."
     program = Program("data-sets", text, OF_TENANT)
-    _of_tenant(program.shows("list", _list, "all data sets"))
-    _named(program.shows("show", _show, "the versions of a data set"))
+    add_tenant(program.shows("list", _list, "all data sets"))
+    add_name(program.shows("show", _show, "the versions of a data set"))
     report = program.shows("report", _report, "the report of a version")
-    _named(report)
+    add_name(report)
     report.add_argument("number", type=int)
     uploading = program.acts("upload", _upload, "a file as a new version; makes the data set, too")
-    _named(uploading)
+    add_name(uploading)
     uploading.add_argument("file", type=Path)
     uploading.add_argument("--format", choices=FORMATS, help="by default by the file's name")
     uploading.add_argument("--no-wait", action="store_true", help="do not wait until it is read")
     remove = program.acts("remove", _remove, "a data set, or a version of it")
-    _named(remove)
+    add_name(remove)
     remove.add_argument("--version", type=int, metavar="NUMBER")
     return program.main(arguments)
-
-
-def _of_tenant(parser: ArgumentParser) -> None:
-    parser.add_argument("--tenant", metavar="NAME", help="by default the key's own")
-
-
-def _named(parser: ArgumentParser) -> None:
-    _of_tenant(parser)
-    parser.add_argument("name")
 
 
 # Commands ----------------------------------------------------------------------------------------

@@ -1,11 +1,18 @@
 """`forebay knowledge`: knowledge bases of a tenant of a running platform, with its key."""
 
-from argparse import ArgumentParser, Namespace
+from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
 
 from config.command.operating.api_client import OF_TENANT, ApiClient, Row
-from config.command.operating.collection import Collection, size_of, upload, wait
+from config.command.operating.collection import (
+    Collection,
+    add_name,
+    add_tenant,
+    size_of,
+    upload,
+    wait,
+)
 from config.command.operating.program import Columns, Program, Result, outcome, table
 
 LONGEST_TEXT = 120  # characters of a passage in the table
@@ -33,34 +40,25 @@ _PASSAGES: Columns = {
 def knowledge(arguments: Sequence[str]) -> int:
     text = "Knowledge bases of a tenant: documents that questions are answered from."
     program = Program("knowledge", text, OF_TENANT)
-    _of_tenant(program.shows("list", _list, "all knowledge bases"))
-    _named(program.shows("show", _show, "the documents of a base, and their state"))
+    add_tenant(program.shows("list", _list, "all knowledge bases"))
+    add_name(program.shows("show", _show, "the documents of a base, and their state"))
     search = program.shows("search", _search, "the passages for a question")
-    _named(search)
+    add_name(search)
     search.add_argument("question")
     search.add_argument("--most", type=int, default=5, help="passages (5)")
     create = program.acts("create", _create, "a base of a model that makes embeddings")
-    _named(create)
+    add_name(create)
     create.add_argument("model")
     uploading = program.acts("upload", _upload, "files, each as a document of its name")
-    _named(uploading)
+    add_name(uploading)
     uploading.add_argument("files", nargs="+", type=Path, metavar="FILE")
     uploading.add_argument("--format", choices=FORMATS, help="by default by the file's name")
     uploading.add_argument("--url", default="", help="of the page, which answers link to")
     uploading.add_argument("--no-wait", action="store_true", help="do not wait until it is read")
     remove = program.acts("remove", _remove, "a base, or a document of it")
-    _named(remove)
+    add_name(remove)
     remove.add_argument("--document", metavar="NAME")
     return program.main(arguments)
-
-
-def _of_tenant(parser: ArgumentParser) -> None:
-    parser.add_argument("--tenant", metavar="NAME", help="by default the key's own")
-
-
-def _named(parser: ArgumentParser) -> None:
-    _of_tenant(parser)
-    parser.add_argument("name")
 
 
 # Commands ----------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from console.evaluations.report_lines import Cell
 from inference.decisions.evaluation import plots
 from inference.models import PolicyEvaluation
 
@@ -34,12 +35,6 @@ OUTCOMES: dict[str, Promise] = {
     "blocked": gettext_lazy("Blocked"),
 }
 FORMATS = {"json": "application/json", "html": "text/html"}
-
-
-@dataclass(frozen=True, slots=True)
-class Cell:
-    value: str
-    interval: str
 
 
 @dataclass(frozen=True, slots=True)

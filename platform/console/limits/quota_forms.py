@@ -4,17 +4,16 @@ from typing import Any
 from uuid import UUID
 
 from django import forms
-from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 
 from console.forms import ConsoleForm, MomentField, ReasonField
-from console.quota_amounts import AmountField, to_count
+from console.quota_amounts import AmountField, CountedForm, to_count
 from inference.engines import served
 from tenants.models import Tenant
 from tenants.models.quota import Unit, Window
 
 
-class QuotaForm(ConsoleForm):
+class QuotaForm(CountedForm):
     unit = forms.ChoiceField(label=_("Counts"), choices=Unit.choices)
     window = forms.ChoiceField(label=_("Per"), choices=Window.choices)
     limit = AmountField(
@@ -39,15 +38,6 @@ class QuotaForm(ConsoleForm):
         scope = forms.ChoiceField(label=_("For"), required=False, choices=choices)
         self.fields["scope"] = scope
         self.order_fields(("scope",))
-
-    def clean(self) -> dict[str, Any]:
-        fields = self.cleaned_data
-        if fields.get("limit") is not None and fields.get("unit"):
-            try:
-                fields["limit"] = to_count(fields["limit"], fields["unit"])
-            except ValidationError as problem:
-                self.add_error("limit", problem)
-        return fields
 
     def quota_scope(self, tenant: Tenant) -> dict[str, Any]:
         """Returns the scope for Quota.set. The choices hold rows of the tenant only."""

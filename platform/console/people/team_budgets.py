@@ -1,14 +1,10 @@
 """Budgets of a team: quotas of tokens, cost or requests per day or month, and what is left."""
 
-from typing import Any
-
 from django import forms
-from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 
 from console.authorization import TenantRequest
-from console.forms import ConsoleForm
-from console.quota_amounts import AmountField, to_count
+from console.quota_amounts import AmountField, CountedForm
 from console.quota_lines import QuotaLine, lines
 from tenants.models import Quota, Team
 from tenants.models.quota import Unit, Window
@@ -18,7 +14,7 @@ _UNITS = (Unit.TOKENS, Unit.COST, Unit.REQUESTS)
 _WINDOWS = (Window.MONTH, Window.DAY)
 
 
-class BudgetForm(ConsoleForm):
+class BudgetForm(CountedForm):
     limit = AmountField(
         label=_("At most"), help_text=_("Cost is in the currency of the price list.")
     )
@@ -28,15 +24,6 @@ class BudgetForm(ConsoleForm):
     window = forms.ChoiceField(
         label=_("Per"), choices=[(window.value, window.label) for window in _WINDOWS]
     )
-
-    def clean(self) -> dict[str, Any]:
-        fields = self.cleaned_data
-        if fields.get("limit") is not None and fields.get("unit"):
-            try:
-                fields["limit"] = to_count(fields["limit"], fields["unit"])
-            except ValidationError as problem:
-                self.add_error("limit", problem)
-        return fields
 
     def set(self, team: Team, *, by: str, platform: bool) -> Quota:
         """Set the budget, or change the one of this unit and window.

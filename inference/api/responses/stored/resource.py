@@ -1,7 +1,6 @@
 """Finds a stored response of the caller, and writes it as OpenAI's object."""
 
 from contextlib import suppress
-from uuid import UUID
 
 from inference.api import ownership
 from inference.api.call import Call
@@ -34,20 +33,9 @@ async def own(
 ) -> StoredResponse:
     """Returns the caller's row. Raises the refusal, and records an attempt at another's."""
     rows = StoredResponse.objects.present() if rows is None else rows
-    pk, error = _parsed(response_id), refusal or not_found()
+    pk, error = ownership.parsed_id(response_id, PREFIX), refusal or not_found()
     row: StoredResponse = await ownership.own(call, caller, rows, pk, error, error.code)
     return row
-
-
-def _parsed(text: str) -> UUID | None:
-    """Returns the id; None if it cannot be one."""
-    number = text.removeprefix(PREFIX)
-    if text == number or len(number) not in (32, 36):
-        return None
-    try:
-        return UUID(hex=number)
-    except ValueError:
-        return None
 
 
 async def read(row: StoredResponse, refusal: NotFound | None = None) -> RecordedResponse:

@@ -2,6 +2,7 @@
 
 import base64
 import time
+from argparse import ArgumentParser
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from urllib.parse import quote
@@ -11,6 +12,15 @@ from config.command.operating.program import Result, outcome
 
 PIECE = 700_000  # bytes of a file in one call
 LOOK_EVERY_S = 1.0
+
+
+def add_tenant(parser: ArgumentParser) -> None:
+    parser.add_argument("--tenant", metavar="NAME", help="by default the key's own")
+
+
+def add_name(parser: ArgumentParser) -> None:
+    add_tenant(parser)
+    parser.add_argument("name")
 
 
 def tenant_path(tenant: str, kind: str) -> str:
