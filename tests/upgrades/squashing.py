@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from django.db import connection
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.migrations import Migration
 from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.loader import MigrationLoader
@@ -11,7 +12,7 @@ from django.db.migrations.loader import MigrationLoader
 Key = tuple[str, str]  # app, name
 
 
-def every_step(connected: object = None) -> MigrationLoader:
+def every_step(connected: BaseDatabaseWrapper | None = None) -> MigrationLoader:
     """Returns a loader whose graph has the replaced migrations, whatever has been applied."""
     return MigrationLoader(connected, replace_migrations=False)
 

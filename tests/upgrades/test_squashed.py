@@ -2,7 +2,6 @@
 
 import functools
 import io
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -68,12 +67,9 @@ def _plan(loader: MigrationLoader) -> list[Key]:
 
 # By databases -------------------------------------------------------------------------------------
 # They cost a minute, and change only with the squashed migrations.
-def on_databases(test: Callable[..., None]) -> Callable[..., None]:
-    committing = pytest.mark.django_db(transaction=True)
-    return committing(pytest.mark.soak(pytest.mark.slow(seconds=90)(test)))
-
-
-@on_databases
+@pytest.mark.soak
+@pytest.mark.slow(seconds=90)
+@pytest.mark.django_db(transaction=True)
 def test_a_fresh_database_is_the_one_of_the_replaced_migrations() -> None:
     """The other one has stops at the migrations of the last release and half way."""
     with new_database("test_replaced"):
@@ -85,7 +81,9 @@ def test_a_fresh_database_is_the_one_of_the_replaced_migrations() -> None:
         assert recorded() == set(squashed(every_step()))
 
 
-@on_databases
+@pytest.mark.soak
+@pytest.mark.slow(seconds=90)
+@pytest.mark.django_db(transaction=True)
 def test_a_whole_database_of_an_earlier_version_needs_nothing() -> None:
     with new_database("test_whole"):
         migrate()
@@ -95,7 +93,9 @@ def test_a_whole_database_of_an_earlier_version_needs_nothing() -> None:
         assert recorded() == set(squashed(every_step()))
 
 
-@on_databases
+@pytest.mark.soak
+@pytest.mark.slow(seconds=90)
+@pytest.mark.django_db(transaction=True)
 def test_a_database_of_the_last_release_gets_the_same_tables(tmp_path: Path) -> None:
     old = OldVersion(tmp_path / "old")
     with new_database("test_released"):
