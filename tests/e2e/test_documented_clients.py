@@ -58,6 +58,7 @@ def test_messages(real: Platform) -> None:
     assert refused == "refused: 404 not_found_error model_not_found"
 
 
+@pytest.mark.soak
 @pytest.mark.slow(seconds=60)
 def test_embeddings(vectors: Platform) -> None:
     lines = printed("embeddings.py", vectors, "minilm")
@@ -67,6 +68,7 @@ def test_embeddings(vectors: Platform) -> None:
     assert all(-1 <= score <= 1 for score in scores)
 
 
+@pytest.mark.soak
 @pytest.mark.slow(seconds=60)
 def test_rerank(vectors: Platform) -> None:
     lines = printed("rerank.py", vectors, "reranker")

@@ -1,4 +1,7 @@
-"""Evaluations of the bundled model through a running platform: engine, record, bill and report."""
+"""Evaluations of the bundled model through a running platform: engine, record, bill and report.
+
+tests/inference/evaluation/test_evaluating.py has each kind and each end without a platform.
+"""
 
 import json
 import time
@@ -111,6 +114,7 @@ def test_choices_are_weighed_by_the_engine_and_billed(tenant: Tenant) -> None:
     assert row["percent"] == 100
 
 
+@pytest.mark.soak
 @pytest.mark.slow(seconds=60)
 def test_a_text_is_more_likely_than_its_words_in_disorder(tenant: Tenant) -> None:
     sets = [
@@ -127,6 +131,7 @@ def test_a_text_is_more_likely_than_its_words_in_disorder(tenant: Tenant) -> Non
     )
 
 
+@pytest.mark.soak
 @pytest.mark.slow(seconds=60)
 def test_answers_are_compared_with_those_that_are_right(tenant: Tenant) -> None:
     rows: list[dict[str, Any]] = [
@@ -158,6 +163,7 @@ def test_a_refusal_of_the_engine_or_the_platform_ends_it(tenant: Tenant) -> None
     assert (unknown["state"], unknown["error_code"]) == ("failed", "model_not_found")
 
 
+@pytest.mark.soak
 @pytest.mark.slow(seconds=60)
 def test_a_cancelled_one_ends_its_request_and_is_billed_what_it_took(tenant: Tenant) -> None:
     long = [{"text": f"{TEXT} Number {n}."} for n in range(400)]
