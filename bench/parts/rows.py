@@ -160,8 +160,9 @@ def _kind(manager: str, what: str) -> str:
 def _records(begin: str, end: str) -> str:
     folder = Path(os.environ["FOREBAY_HOME"]) / "postgres" / "pg_wal"
     program = binaries(SystemUser()) / "pg_waldump"
-    command = [program, "-p", folder, "-s", begin, "-e", end]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    command: list[str | Path] = [program, "-p", folder, "-s", begin, "-e", end]
+    ended = subprocess.run(command, check=True, capture_output=True, text=True)
+    return ended.stdout
 
 
 # The section -------------------------------------------------------------------------------------

@@ -115,9 +115,9 @@ class Failing(Servicer):
         context: "grpc.aio.ServicerContext[pb.ChatRequest, pb.ChatResponse]",
     ) -> pb.ChatResponse:
         request = dict(context.invocation_metadata() or ())["idempotency-key"]
-        headers = FINAL if request == "failed" else {}
-        trailing = ("grpc-status-details-bin", b""), *headers.items()
-        await context.abort(grpc.StatusCode.UNAVAILABLE, "failed", trailing)
+        trailing: list[tuple[str, str | bytes]] = [("grpc-status-details-bin", b"")]
+        trailing += FINAL.items() if request == "failed" else ()
+        await context.abort(grpc.StatusCode.UNAVAILABLE, "failed", tuple(trailing))
         raise AssertionError
 
 

@@ -11,6 +11,7 @@ from django.db import connection
 from pytest_django.fixtures import Settings
 
 from audit.keys.keyring import Unreadable
+from inference.api.deferred import Wait
 from inference.api.knowledge import reading
 from inference.api.knowledge.questions import ask_from_thread
 from inference.errors import ApiError, Unavailable
@@ -152,7 +153,7 @@ async def test_waiting_for_a_limit_is_no_attempt(library: Library) -> None:
     document = await library.upload("limits.md", "Some text.")
 
     async def full(*_arguments: Any) -> list[list[float]]:
-        raise reading.Wait(0, is_limit=True)
+        raise Wait(0, is_limit=True)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(reading, "_embedded", full)

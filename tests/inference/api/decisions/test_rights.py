@@ -10,6 +10,7 @@ import pytest
 from channels.db import database_sync_to_async
 from django.db import connections
 
+from inference.api.deferred import Wait
 from inference.api.explanations import driving, making
 from inference.decisions import reviewing
 from inference.models import (
@@ -139,7 +140,7 @@ async def test_a_next_try_pays_for_missing_scores_alone(
 
     async def busy_after_two(*arguments: Any) -> list[float | None]:
         if len(engine.asked) >= before + 2:
-            raise making.Wait(0.0, "rate_limit_exceeded")
+            raise Wait(0.0, "rate_limit_exceeded")
         return await scored(*arguments)
 
     with pytest.MonkeyPatch.context() as patch:
@@ -157,7 +158,7 @@ async def test_an_explanation_that_nobody_can_make_is_given_up(
     decision = await decided(client, input=ABROAD)
 
     async def busy(*arguments: Any) -> list[float | None]:
-        raise making.Wait(0.0, "rate_limit_exceeded")
+        raise Wait(0.0, "rate_limit_exceeded")
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(making, "_scores", busy)

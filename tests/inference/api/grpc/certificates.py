@@ -74,9 +74,9 @@ class Authority:
         yield x509.SubjectKeyIdentifier.from_public_key(key)
         yield x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
         if signs:
-            unused = ("content_commitment", "key_encipherment", "data_encipherment")
-            unused += ("key_agreement", "crl_sign", "encipher_only", "decipher_only")
-            without = dict.fromkeys(unused, False)
+            ciphers = ("key_encipherment", "data_encipherment", "encipher_only", "decipher_only")
+            others = ("content_commitment", "key_agreement", "crl_sign")
+            without = dict.fromkeys((*ciphers, *others), False)
             yield x509.KeyUsage(digital_signature=True, key_cert_sign=True, **without)
 
     def _kept(
