@@ -172,27 +172,27 @@ class UsageReport:
 
     def series(self) -> list[Period]:
         """Returns a point for each hour or day of the span, also without usage."""
-        summed = self._rows().annotate(period=self.span.period).values("period")
+        summed = self.rows().annotate(period=self.span.period).values("period")
         by_period = {row["period"]: UsageFigures.of(row) for row in summed.annotate(**_SUMMED)}
         periods = self.span.periods()
         return [Period(begin, by_period.get(begin, UsageFigures())) for begin, _end in periods]
 
     def totals(self) -> UsageFigures:
-        return UsageFigures.of(self._rows().aggregate(**_SUMMED))
+        return UsageFigures.of(self.rows().aggregate(**_SUMMED))
 
     def groups(self, by: Dimension, sort: str = "requests", most: int = MOST_GROUPS) -> list[Group]:
         """Returns the first `most`, highest first. `sort` is a key of SORTS."""
-        summed = self._rows().values(by.column).annotate(**_SUMMED)
+        summed = self.rows().values(by.column).annotate(**_SUMMED)
         return self._named(by, summed.order_by(SORTS[sort].desc(), by.column)[:most])
 
     def groups_by_period(self, by: Dimension) -> Iterator[tuple[datetime, list[Group]]]:
         """Yields periods, each by a query of its own, so that memory holds one at a time."""
         for begin, end in self.span.periods():
-            rows = self._rows().between(begin, end)
+            rows = self.rows().between(begin, end)
             summed = rows.values(by.column).annotate(**_SUMMED)
             yield begin, self._named(by, summed.order_by(by.column))
 
-    def _rows(self) -> RollupQuerySet:
+    def rows(self) -> RollupQuerySet:
         where = {dimension.column: id_ for dimension, id_ in self.where.items()}
         rows = self.span.rollup.objects.of(self.tenant).between(self.span.since, self.span.until)
         return cast(RollupQuerySet, rows.annotate(adapter_name=_ADAPTER_NAME).filter(**where))

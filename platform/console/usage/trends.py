@@ -4,7 +4,7 @@ It is read from roll-ups (inference/usage/), never from a row per request.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from django.http import HttpResponse
@@ -16,6 +16,7 @@ from console.authorization import ConsoleRequest, twin_pages
 from console.usage.log_links import LogLinks, log_of, log_of_each, log_of_group
 from console.usage.trend_chart import Chart
 from console.usage.usage_filter import RANGES, WEEK
+from inference.usage.comparison import Comparison, compare
 from inference.usage.report import Dimension, Group, Period, UsageFigures, UsageReport
 from inference.usage.time_range import TimeRange
 from tenants.models import Tenant
@@ -64,10 +65,11 @@ def context(tenant: Tenant | None, name: str) -> dict[str, Any]:
     """Returns what the template shows of a span of SPANS."""
     span = RANGES[name][1](tenant.time_zone if tenant else "UTC")
     report = UsageReport(tenant, span, {})
-    trends = _trends(report)
     dimensions: tuple[tuple[Dimension, Promise], ...] = _TABLES
     if tenant is None:
         dimensions = ((Dimension.TENANT, _("Tenants")), _TABLES[0])
+    both = compare(report, [by for by, _label in dimensions], TOP)
+    trends = _trends(report, both)
     return {
         "span": name,
         "trends_url": _url(tenant),
@@ -75,7 +77,10 @@ def context(tenant: Tenant | None, name: str) -> dict[str, Any]:
         "trends": trends,
         "hourly": span.hourly,
         "periods": list(zip(*(trend.chart.columns for trend in trends), strict=True)),
-        "tables": [Table(label, _lines(report, by, trends[0].now)) for by, label in dimensions],
+        "tables": [
+            Table(label, _lines(report, by, both.groups[by], trends[0].now))
+            for by, label in dimensions
+        ],
     }
 
 
@@ -85,20 +90,14 @@ def _url(tenant: Tenant | None) -> str:
     return resolve_url("console:platform_trends")
 
 
-def _before(span: TimeRange) -> TimeRange:
-    """Returns the time of the same length that ends where the span begins."""
-    return replace(span, since=span.since - (span.until - span.since), until=span.since)
-
-
-def _trends(report: UsageReport) -> list[Trend]:
-    log, now = log_of(report), report.series()
-    before = replace(report, span=_before(report.span)).series()
+def _trends(report: UsageReport, both: Comparison) -> list[Trend]:
+    log, now = log_of(report), both.now
     labels = [_label(report.span, period) for period in now]
     links = log_of_each(report, now)
     all_of_it, failed = [link.all for link in links], [link.failed for link in links]
 
     def trend(name: str, label: Promise, figure: Figure, url: str, urls: list[str]) -> Trend:
-        values, earlier = _values(now, figure), _values(before, figure)
+        values, earlier = _values(now, figure), _values(both.before, figure)
         chart = Chart.of(labels, values, earlier, urls)
         return Trend(name, label, sum(values), sum(earlier), url, chart)
 
@@ -122,8 +121,8 @@ def _tokens(figures: UsageFigures) -> int:
     return figures.prompt_tokens + figures.completion_tokens
 
 
-def _lines(report: UsageReport, by: Dimension, requests: int) -> list[Line]:
-    groups, most = report.groups(by, "requests", TOP), max(1, requests)
+def _lines(report: UsageReport, by: Dimension, groups: list[Group], requests: int) -> list[Line]:
+    most = max(1, requests)
     return [
         Line(group, log_of_group(report, by, group), round(group.figures.requests * 100 / most))
         for group in groups
