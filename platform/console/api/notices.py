@@ -6,16 +6,18 @@ from typing import Any
 import django_filters as f
 from django.conf import settings
 from django.db.models import QuerySet
+from django.utils.translation import gettext as _
 from rest_framework import serializers as s
 from rest_framework.response import Response
 
 from console.api.acts import Act, Who, calling, filters, listing, showing
+from console.api.problem import Problem
 from console.api.resource import Resource
 from console.api.strict_input import Row, Shape
 from tenants.models import Notice, NoticeState, NoticeTarget, TargetKind
 from tenants.models.notices.notice_target import LONGEST_NAME, LONGEST_OVERLAP, LONGEST_SECRET
 from tenants.notices.events import EVENTS, Group
-from tenants.notices.trial import send_test
+from tenants.notices.trial import TooManyTests, send_test
 from tenants.roles import Permission as P
 
 _GROUPS = ["quotas", "raises"]
@@ -170,8 +172,18 @@ class NoticeTargets(Resource):
 
     @Act(P.MANAGE_NOTICES, gives=NoticeDeliveryShape)
     def test(self, request: Any, **path: Any) -> Response:
-        """Send a real notice that says it is a test. Its delivery says what came of it."""
-        notice = send_test(self.row(), by=self.actor)
+        """Send a real notice that says it is a test. Its delivery says what came of it.
+
+        One in ten seconds; another is a 429 with `Retry-After`.
+        """
+        try:
+            notice = send_test(self.row(), by=self.actor)
+        except TooManyTests as refused:
+            text = _("A test has just been sent. Send the next one in %(seconds)d s.")
+            headers = {"Retry-After": str(refused.wait_s)}
+            raise Problem(
+                429, "throttled", text % {"seconds": refused.wait_s}, headers=headers
+            ) from None
         return Response(NoticeDeliveryShape(notice).data, status=201)
 
 

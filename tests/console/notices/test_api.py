@@ -5,6 +5,7 @@ from django.test import Client
 
 from tenants.key_scopes import Scope
 from tenants.models import ApiKey, Member, Notice, NoticeState, NoticeTarget, User
+from tenants.notices.trial import send_test
 from tests.console.conftest import SignIn
 
 pytestmark = pytest.mark.django_db
@@ -41,6 +42,23 @@ def test_a_target_is_made_tried_and_removed(api: Client) -> None:
     tag = {"If-Match": api.get(at).headers["ETag"]}
     assert api.delete(at, headers=tag).status_code == 204
     assert not NoticeTarget.objects.exists()
+
+
+def test_one_test_in_ten_seconds_is_sent_to_each_target(api: Client, bob: Member) -> None:
+    first, second = (
+        api.post(
+            f"{AT}notice-targets/", {**BODY, "name": name}, content_type="application/json"
+        ).json()["id"]
+        for name in ("one", "two")
+    )
+    assert api.post(f"{AT}notice-targets/{first}/test/").status_code == 201
+    refused = api.post(f"{AT}notice-targets/{first}/test/")
+    assert refused.status_code == 429
+    assert refused.json()["type"] == "urn:forebay:problem:throttled"
+    assert refused.headers["Retry-After"] == "10"
+    assert api.post(f"{AT}notice-targets/{second}/test/").status_code == 201
+    send_test(NoticeTarget.objects.get(pk=first), by=bob.actor)  # somebody else
+    assert Notice.objects.count() == 3
 
 
 def test_deliveries_are_listed_and_sent_again(api: Client) -> None:
