@@ -15,7 +15,7 @@ from audit.erasure import deletion
 from audit.models import Event
 from audit.retention import legal_hold
 from console import paging
-from console.access import aliases, api_keys, operator_keys
+from console.access import aliases, api_keys, operator_keys, served_models, widget_keys
 from console.actions import pages as actions
 from console.assistants import assistants
 from console.data_sets import pages as data_sets
@@ -26,6 +26,7 @@ from console.jobs import pages as jobs
 from console.knowledge import pages as knowledge
 from console.limits import prices, quotas, reconciliations, refusals
 from console.notices import deliveries as deliveries_of_notices
+from console.notices import targets as notice_targets
 from console.people import members, teams
 from console.privacy import deletions, legal_holds
 from console.prompts import templates
@@ -33,8 +34,10 @@ from console.registry import pages as registry
 from console.serving import adapters
 from console.tables import Table, cell
 from console.tenants import tenant_list
-from inference.models import Contest, ModelAlias
-from tenants.models import ApiKey, Member, Price, Quota, Team, Tenant, User
+from inference.models import Contest, ModelAlias, WidgetKey
+from tenants import model_access
+from tenants.models import ApiKey, Member, Notice, Price, Quota, Team, Tenant, User
+from tenants.models.quota_raise import QuotaRaise
 from tenants.notices.trial import send_test
 from tests.console.conftest import SignIn
 from tests.console.furnished import furnish
@@ -62,7 +65,11 @@ INSIDE: dict[str, Table] = {
     "actions/": actions.ACTIONS,
     "actions/calls/": actions.CALLS,
     "refusals/": refusals.REFUSALS,
+    "notices/": notice_targets.TARGETS,
     "notices/deliveries/": deliveries_of_notices.DELIVERIES,
+    "raises/": quotas.RAISES,
+    "models/": served_models.RESTRICTED,
+    "widget-keys/": widget_keys.WIDGET_KEYS,
     "decisions/reviews/": reviews.REVIEWS,
     "decisions/contests/": contests.CONTESTS,
     "deletions/": deletions.DELETIONS,
@@ -76,6 +83,9 @@ OF_PLATFORM: dict[str, Table] = {
     "reconciliation/": reconciliations.NIGHTS,
     "prices/": prices.PRICES,
     "refusals/": refusals.ALL_REFUSALS,
+    "raises/": quotas.ALL_RAISES,
+    "notices/": notice_targets.TARGETS,
+    "notices/mails/": deliveries_of_notices.MAILS,
     "deletions/": deletions.ALL_DELETIONS,
     "holds/": legal_holds.ALL_HOLDS,
 }
@@ -145,6 +155,8 @@ def _asked_of_people(alice: Member) -> None:
     tenant = alice.tenant
     target, _secret = new_target(tenant, "https://hooks.example.com/")
     send_test(target, by=alice.actor)
+    new_target(None, "https://hooks.example.com/")
+    Notice.objects.create(tenant=tenant, user=alice.user, event="quota.warned", occasion="one")
     Contest.begin(decided(tenant), "It was me", by="key:x")
     deletion.ask(tenant.id, alice.subject_id, by=alice.actor)
     ends = datetime.now(UTC) + timedelta(days=1)
@@ -198,6 +210,53 @@ def test_the_fullest_quotas_stand_above_many(alice: Member, sign_in: SignIn) -> 
     (row,) = client.get(path, {"q": "M3"}).context["table"].rows
     assert row.model == "m3"
     assert rows_of(client, path, q="m3")[1] == ["m3", "Requests", "day", "9"]
+
+
+def test_mails_widget_keys_and_increases_are_found_by_what_is_behind_them(
+    alice: Member, bob: Member, operator: User, sign_in: SignIn
+) -> None:
+    key, _text = ApiKey.issue(alice.tenant, "shop", by="test")
+    for name, host in (("front", "a.example.com"), ("back", "b.example.com")):
+        WidgetKey.create(alice.tenant, name, uuid4(), key, [f"https://{host}"], by="test")
+    for member in (alice, bob):
+        Notice.objects.create(
+            tenant=alice.tenant, user=member.user, event="quota.warned", occasion="one"
+        )
+    quota = Quota.set(alice.tenant, unit="tokens", window="day", limit=9, by="t", model="m3")
+    ends = datetime.now(UTC) + timedelta(days=1)
+    QuotaRaise.ask(quota, 5, "a launch", ends, user=alice.user, by=alice.actor)
+    inside, client = "/console/t/acme/", sign_in(alice)
+    widgets = f"{inside}widget-keys/"
+    assert walked(client, widgets, "name") == ["back", "front"]
+    assert walked(client, widgets, "name", q="A.EXAMPLE") == ["front"]
+    assert rows_of(client, widgets, q="front")[1][:4] == [
+        "front",
+        "",
+        "shop",
+        "https://a.example.com",
+    ]
+    assert rows_of(client, f"{inside}raises/", q="M3")[1][:5] == (
+        ["m3", "Tokens", "day", "5", "a launch"]
+    )
+    assert rows_of(client, f"{inside}raises/", q="nothing")[1:] == []
+    (mail,) = rows_of(sign_in(operator), "/console/notices/mails/", q="bob@")[1:]
+    assert mail[0] == "quota.warned"
+    assert mail[2] == bob.user.email
+
+
+def test_restricted_models_stand_above_the_others_with_their_holders(
+    alice: Member, sign_in: SignIn
+) -> None:
+    team = Team.form(alice.tenant, "research", by="test")
+    for name in ("gone-1", "gone-2"):
+        model_access.restrict(alice.tenant, name, by="test")
+    model_access.grant(alice.tenant.restricted_models.get(name="gone-1"), team, by="test")
+    client, path = sign_in(alice), "/console/t/acme/models/"
+    assert rows_of(client, path)[1][:2] == ["gone-1", "research"]
+    assert walked(client, path, "-name", q="gone") == ["gone-2", "gone-1"]
+    page = client.get(path).content.decode()
+    assert 'href="#model-gone-1"' in page
+    assert 'id="model-gone-1"' in page
 
 
 @pytest.mark.django_db

@@ -16,6 +16,7 @@ from console.authorization import TenantRequest, permitted
 from console.forms import ConsoleForm
 from console.post_only import require_POST
 from console.reported_acts import report_and_leave, saved
+from console.tables import Column, Table
 from inference.engines import engines_of, pools_of, served
 from inference.engines.health import reachability
 from tenants import model_access
@@ -51,9 +52,25 @@ class ServedModelRow:
     form: GrantForm | None
 
 
+def _holder_names(restricted: RestrictedModel) -> str:
+    return ", ".join(holder.name for holder in model_access.holders(restricted))
+
+
+RESTRICTED = Table(
+    "restricted-models",
+    {
+        "name": Column(_("Model"), "name", "name"),
+        "holders": Column(_("Granted to"), _holder_names),
+        "since": Column(_("Restricted since"), "created_at", "created_at"),
+    },
+    order="name",
+    search=("name",),
+)
+
+
 @permitted(Permission.VIEW_TEAMS)
 def models(request: TenantRequest) -> HttpResponse:
-    return _page(request)
+    return RESTRICTED.file(request, request.tenant.restricted_models.all()) or _page(request)
 
 
 @require_POST
@@ -132,7 +149,8 @@ def _page(
     lines = [_line(request, name, restricted.get(name)) for name in _names(restricted)]
     if wrong and form:
         lines = [replace(line, form=form) if line.restricted == wrong else line for line in lines]
-    return render(request, "console/models.html", {"lines": lines})
+    table = RESTRICTED.shown(request, request.tenant.restricted_models.all())
+    return render(request, "console/models.html", {"lines": lines, "table": table})
 
 
 def _names(restricted: dict[str, RestrictedModel]) -> list[str]:

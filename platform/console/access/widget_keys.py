@@ -5,6 +5,7 @@ from uuid import UUID
 
 from django import forms
 from django.conf import settings
+from django.db.models import F, OuterRef, QuerySet, Subquery
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.templatetags.static import static
@@ -15,6 +16,7 @@ from console.authorization import TenantRequest, permitted
 from console.forms import ConsoleForm
 from console.post_only import require_POST
 from console.reported_acts import report_and_leave, saved
+from console.tables import Column, Table
 from console.trail.actors import Actors
 from inference.models import Assistant, WidgetKey
 from inference.models.assistants.widget_key import MOST
@@ -22,6 +24,21 @@ from tenants.models import ApiKey, Tenant
 from tenants.roles import Permission
 
 SCRIPT = "widget/widget.js"
+WIDGET_KEYS = Table(
+    "widget-keys",
+    {
+        "name": Column(gettext_lazy("Name"), "name", "name"),
+        "assistant": Column(gettext_lazy("Assistant"), "assistant_name", "assistant_name"),
+        "api_key": Column(gettext_lazy("API key"), lambda row: row.key_name or "", "key_name"),
+        "origins": Column(
+            gettext_lazy("Origins"), lambda row: " ".join(row.origins), file_only=True
+        ),
+        "created": Column(gettext_lazy("Created"), "created_at", "created_at"),
+        "by": Column(gettext_lazy("Created by"), "created_by", file_only=True),
+    },
+    order="name",
+    search=("name", "assistant_name", "key_name", "origins"),
+)
 
 
 class OriginsForm(ConsoleForm):
@@ -60,6 +77,8 @@ class WidgetKeyForm(OriginsForm):
 
 @permitted(Permission.VIEW_KEYS)
 def widget_keys(request: TenantRequest) -> HttpResponse:
+    if file := WIDGET_KEYS.file(request, _rows(request)):
+        return file
     return _page(request, WidgetKeyForm(None, request.tenant))
 
 
@@ -95,6 +114,14 @@ def revocation(request: TenantRequest, widget_key: UUID) -> HttpResponse:
     return report_and_leave(request, row.revoke, text, "console:widget_keys")
 
 
+def _rows(request: TenantRequest) -> QuerySet[Any]:
+    """Returns the keys with the names of their assistant and API key."""
+    assistants = Assistant.objects.filter(tenant=request.tenant, pk=OuterRef("assistant_id"))
+    return request.tenant.widget_keys.live().annotate(
+        assistant_name=Subquery(assistants.values("name")), key_name=F("api_key__name")
+    )
+
+
 def _row(request: TenantRequest, pk: UUID) -> WidgetKey:
     return get_object_or_404(request.tenant.widget_keys.live().select_related("tenant"), pk=pk)
 
@@ -105,22 +132,20 @@ def _page(
     wrong: WidgetKey | None = None,
     wrong_form: OriginsForm | None = None,
 ) -> HttpResponse:
-    rows = list(request.tenant.widget_keys.live().select_related("api_key").order_by("name"))
-    names = dict(Assistant.objects.filter(tenant=request.tenant).values_list("pk", "name"))
-    actors = Actors.among([row.created_by for row in rows], request.tenant)
+    table = WIDGET_KEYS.shown(request, _rows(request).select_related("api_key"))
+    actors = Actors.among([row.created_by for row in table.rows], request.tenant)
     lines = [
         {
             "key": row,
-            "assistant": names.get(row.assistant_id, ""),
             "by": actors.name(row.created_by),
             "works": bool(row.api_key and not row.api_key.revoked_at and not row.api_key.expired),
             "snippet": snippet(row),
             "origins": "\n".join(row.origins),
             "problem": wrong_form.errors if row == wrong and wrong_form else None,
         }
-        for row in rows
+        for row in table.rows
     ]
-    context = {"lines": lines, "form": form, "most": MOST}
+    context = {"table": table, "lines": lines, "form": form, "most": MOST}
     return render(request, "console/widget_keys.html", context)
 
 

@@ -12,6 +12,7 @@ from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from console.account.reauthentication import recently_proven
 from console.authorization import ConsoleRequest, TenantRequest, operators_only, permitted
@@ -78,10 +79,15 @@ def quotas(request: TenantRequest) -> HttpResponse:
     return render(request, "console/quotas/page.html", context)
 
 
-def _with_scope(rows: QuerySet[Quota]) -> QuerySet[Any]:
-    """Annotates the name of what each quota is for, "" for the whole tenant."""
+def _with_scope(rows: QuerySet[Any], quota: str = "") -> QuerySet[Any]:
+    """Annotates the name of what each quota is for, "" for the whole tenant.
+
+    `quota` is where a row has its quota, such as `quota__`.
+    """
     names = ("api_key__name", "member__user__email", "team__name", "model")
-    return rows.annotate(scope=Coalesce(*names, output_field=CharField()))
+    fields = (f"{quota}{name}" for name in names)
+    named: QuerySet[Any] = rows.annotate(scope=Coalesce(*fields, output_field=CharField()))
+    return named
 
 
 @permitted(Permission.VIEW_LIMITS)
@@ -165,18 +171,44 @@ RELATED = (
 )
 
 
+_RAISE_COLUMNS = {
+    "quota": Column(_("Quota"), lambda asked: _scope(asked), "scope"),
+    "counts": Column(_("Counts"), lambda asked: asked.quota.get_unit_display(), file_only=True),
+    "window": Column(_("Window"), "quota.window", file_only=True),
+    "more": Column(
+        pgettext_lazy("amount", "More"),
+        lambda asked: from_count(asked.amount, asked.quota.unit),
+        "amount",
+        numbers=True,
+    ),
+    "reason": Column(_("Reason"), "reason", "reason"),
+    "by": Column(_("Asked by"), lambda asked: asked.requested_by or "", "requested_at"),
+    "asked": Column(_("Asked for"), "requested_at", file_only=True),
+    "until": Column(_("Until"), "expires_at", "expires_at"),
+    "state": Column(_("State"), lambda asked: asked.get_state_display(), "state"),
+    "decided_by": Column(_("Decided by"), lambda asked: asked.decided_by or "", file_only=True),
+}
+RAISES = Table("raises", _RAISE_COLUMNS, order="-by", search=("scope", "reason"))
+ALL_RAISES = Table(
+    "all-raises",
+    {"tenant": Column(_("Tenant"), "tenant.name", "tenant__name"), **_RAISE_COLUMNS},
+    order="-by",
+    search=("scope", "reason", "tenant__name"),
+)
+
+
 def _raises(request: ConsoleRequest) -> HttpResponse:
     """Render those of the tenant, or of all where there is none in the address."""
     rows = QuotaRaise.objects.of(request.tenant) if request.tenant else QuotaRaise.objects.all()
     rows = rows.select_related(*RELATED)
+    table = RAISES if request.tenant else ALL_RAISES
     waiting = QuotaRaise.objects.waiting().values("pk")
     holding = QuotaRaise.objects.holding().values("pk")
-    context = {
+    shown = {
         "waiting": rows.filter(pk__in=waiting).order_by("requested_at"),
         "holding": rows.filter(pk__in=holding).order_by("expires_at"),
-        "past": rows.exclude(pk__in=waiting).exclude(pk__in=holding).order_by("-requested_at")[:20],
     }
-    return render(request, "console/quotas/raises.html", context)
+    return table.page(request, _with_scope(rows, "quota__"), "console/quotas/raises.html", **shown)
 
 
 raises = permitted(Permission.VIEW_LIMITS)(_raises)

@@ -5,13 +5,13 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db.models import QuerySet
+from django.db.models.functions import Coalesce
 from django.http import HttpResponse
-from django.shortcuts import get_object_or_404, render
+from django.shortcuts import get_object_or_404
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from console.authorization import ConsoleRequest, operators_only, permitted
-from console.paging import page
 from console.post_only import require_POST
 from console.reported_acts import report_and_leave
 from console.tables import Column, Table
@@ -19,20 +19,32 @@ from tenants.models import Notice, NoticeState, NoticeTarget
 from tenants.notices.events import EVENTS
 from tenants.roles import Permission
 
+_EVENT = {
+    "event": Column(gettext_lazy("Event"), "event", "event"),
+    "id": Column(gettext_lazy("Id"), "pk", file_only=True),
+}
+_OUTCOME = {
+    "state": Column(gettext_lazy("State"), lambda row: row.get_state_display(), "state"),
+    "answer": Column(gettext_lazy("Answer"), "status", "status"),
+    "reason": Column(gettext_lazy("Reason"), "reason", file_only=True),
+    "tries": Column(gettext_lazy("Tries"), "attempts", "attempts", numbers=True),
+    "time": Column(gettext_lazy("Time"), "latest_ms", numbers=True),
+    "created": Column(gettext_lazy("Created"), "created_at", "created_at"),
+}
 DELIVERIES = Table(
     "deliveries",
     {
-        "event": Column(gettext_lazy("Event"), "event", "event"),
-        "id": Column(gettext_lazy("Id"), "pk", file_only=True),
+        **_EVENT,
         "target": Column(gettext_lazy("Target"), "target.name", "target__name"),
-        "state": Column(gettext_lazy("State"), lambda row: row.get_state_display(), "state"),
-        "answer": Column(gettext_lazy("Answer"), "status", "status"),
-        "reason": Column(gettext_lazy("Reason"), "reason", file_only=True),
-        "tries": Column(gettext_lazy("Tries"), "attempts", "attempts", numbers=True),
-        "time": Column(gettext_lazy("Time"), "latest_ms", numbers=True),
-        "created": Column(gettext_lazy("Created"), "created_at", "created_at"),
+        **_OUTCOME,
     },
     order="-created",
+)
+MAILS = Table(
+    "mails",
+    {**_EVENT, "to": Column(gettext_lazy("To"), "recipient", "recipient"), **_OUTCOME},
+    order="-created",
+    search=("recipient",),
 )
 
 
@@ -47,9 +59,9 @@ def _list(request: ConsoleRequest) -> HttpResponse:
 def _mails(request: ConsoleRequest) -> HttpResponse:
     """List mails without their texts, and to whom each went."""
     rows = _filtered(request, Notice.objects.by_mail())
-    shown = page(rows, "created_at", request.GET.get("cursor", ""))
-    context = {"page": shown, "mail": settings.MAIL, **_filter_context(request)}
-    return render(request, "console/notices/mails.html", context)
+    rows = rows.annotate(recipient=Coalesce("user__email", "link__email"))
+    shown = {"mail": settings.MAIL, **_filter_context(request)}
+    return MAILS.page(request, rows, "console/notices/mails.html", **shown)
 
 
 def _redelivery(request: ConsoleRequest, notice: UUID) -> HttpResponse:

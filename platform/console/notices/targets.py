@@ -8,23 +8,37 @@ from django.conf import settings
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from django.views.decorators.cache import never_cache
 
 from console.authorization import ConsoleRequest, operators_only, permitted
 from console.notices.forms import EditionForm, NewTargetForm, RotationForm
 from console.post_only import require_POST
 from console.reported_acts import act_and_report, report_and_leave, saved
+from console.tables import Column, Table
 from console.trail.actors import Actors
 from tenants.models import Notice, NoticeTarget, TargetKind
-from tenants.notices.trial import send_test
+from tenants.notices.trial import EVERY_S, TooManyTests, send_test
 from tenants.roles import Permission
 
 RECENT = 10
+TARGETS = Table(
+    "notice-targets",
+    {
+        "name": Column(gettext_lazy("Target"), "name", "name"),
+        "kind": Column(gettext_lazy("Kind"), lambda target: target.get_kind_display(), "kind"),
+        "host": Column(gettext_lazy("Host"), "host", "host"),
+        "enabled": Column(gettext_lazy("On"), "enabled", file_only=True),
+        "changed": Column(gettext_lazy("Changed"), "changed_at", "changed_at"),
+    },
+    order="name",
+    search=("name", "host"),
+)
 
 
 def _list(request: ConsoleRequest) -> HttpResponse:
     rows = NoticeTarget.objects.of(request.tenant)
-    return render(request, "console/notices/targets.html", {"targets": rows, "mail": settings.MAIL})
+    return TARGETS.page(request, rows, "console/notices/targets.html", mail=settings.MAIL)
 
 
 def _addition(request: ConsoleRequest) -> HttpResponse:
@@ -58,7 +72,9 @@ def _rotation(request: ConsoleRequest, target: UUID) -> HttpResponse:
 def _trial(request: ConsoleRequest, target: UUID) -> HttpResponse:
     row = _row(request, target)
     text = _("A test is on its way. Its delivery appears below in some seconds.")
-    act_and_report(request, partial(send_test, row), text)
+    too_many = _("A test has just been sent. Send the next one in %(seconds)d s.")
+    refusals = {TooManyTests: too_many % {"seconds": EVERY_S}}
+    act_and_report(request, partial(send_test, row), text, refusals)
     return _leave(request, "notice_target", target=row.pk)
 
 

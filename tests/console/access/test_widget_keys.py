@@ -38,7 +38,7 @@ def test_a_key_is_made_and_its_line_shown(client: Client, acme: Tenant, key: Api
     assert re.search(rf"/static/widget/widget.js&quot; data-key=&quot;{row.text}&quot;", page)
     assert row.origins == ["https://b.example", ORIGIN]
     assert row.api_key == key
-    assert "shop</dd>" in page
+    assert "shop</td>" in page
 
 
 @pytest.mark.parametrize("origins", ["", "shop.example", "https://shop.example/page", "*"])

@@ -48,6 +48,9 @@ def test_a_target_from_its_secret_to_its_removal(alice: Member, sign_in: SignIn)
     client.post(f"{at}trial/")
     assert Notice.objects.get().event == "notice.test"
     assert "notice.test" in client.get(f"{AT}deliveries/?target={target.pk}").content.decode()
+    again = client.post(f"{at}trial/", follow=True).content.decode()
+    assert "A test has just been sent. Send the next one in 10 s." in again
+    assert Notice.objects.count() == 1
     client.post(f"{at}removal/")
     assert not NoticeTarget.objects.exists()
 
