@@ -49,6 +49,7 @@ _TEXTS: dict[str, Promise] = {
     "restricted": _("Your data is being erased or is restricted: nothing of it is processed."),
     "on_hold": _("A legal hold keeps this conversation: it cannot be deleted before that ends."),
     "too_many_folders": _("You have 100 folders, the most allowed. Delete one first."),
+    "search_busy": _("Another search of yours still runs. Try again in a moment."),
     "sharing_off": _("Your tenant does not allow this kind of sharing, or the chat is temporary."),
     "too_many_shares": _("You share 100 conversations, the most allowed. End one first."),
     "too_long_for_pdf": _(

@@ -13,7 +13,7 @@ export async function fetched(url, query = {}, onStatus = () => {}) {
   }
 }
 
-// Null when there was no answer; with 409 it says why, in `text`.
+// Null when there was no answer; with 409 and 429 it says why, in `text`.
 export async function posted(url, fields) {
   try {
     const response = await fetch(url, {
@@ -21,7 +21,7 @@ export async function posted(url, fields) {
       headers: { "X-CSRFToken": csrf },
       body: new URLSearchParams(fields),
     });
-    if (!response.ok && response.status !== 409) return null;
+    if (!response.ok && ![409, 429].includes(response.status)) return null;
     return response.status === 204 ? true : await response.json();
   } catch {
     return null;

@@ -46,7 +46,7 @@ export class Search extends EventTarget {
     if (!after) this.#results.replaceChildren();
     this.#results.querySelector("[data-more]")?.remove();
     if (page?.hits) this.#draw(page);
-    else this.#note(say("failed"));
+    else this.#note(page?.text ?? say("failed"));
   }
 
   #draw({ hits, next }) {

@@ -17,7 +17,7 @@ from inference.chat.conversations import said_in, title_of
 from inference.chat.listed import listed
 from inference.chat.protocol import Listed
 from inference.models import Conversation, Message
-from infrastructure.postgres.queries import lock
+from infrastructure.postgres.queries import lock_within
 from tenants.models import Member
 
 SHORTEST, LONGEST = 2, 200  # characters of the words
@@ -25,6 +25,7 @@ MOST_HITS = 30
 MOST_TEXTS = 5_000
 MOST_BYTES = 32 * 1024 * 1024
 MOST_S = 2.0
+WAIT_S = 3.0  # for another search of the same person
 AT_ONCE = 25  # conversations whose messages are in memory
 AROUND = 50
 
@@ -53,6 +54,10 @@ class SearchPage:
     next: datetime | None = None
 
 
+class SearchBusy(Exception):
+    """Another search of this person runs for longer than a search may wait."""
+
+
 class Words:
     """The words of a search. All of them must be in one text, in any order and case."""
 
@@ -75,11 +80,15 @@ class Words:
 
 
 def search(member: Member, text: str, before: datetime | None = None) -> SearchPage:
-    """Search titles and messages of all branches, also in the archive. Needs a transaction."""
+    """Search titles and messages of all branches, also in the archive. Needs a transaction.
+
+    One at a time of a person: each keeps a processor busy. Raises SearchBusy.
+    """
     words, page = Words(text), SearchPage()
     if not words.are_enough:
         return page
-    lock(f"chat search:{member.pk}")  # one at a time: each keeps a processor busy
+    if not lock_within(f"chat search:{member.user_id}", WAIT_S):
+        raise SearchBusy
     limit = _Limit()
     for conversation, messages in _texts(member, before):
         if len(page.hits) >= MOST_HITS or limit.is_reached:

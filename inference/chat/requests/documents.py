@@ -23,6 +23,8 @@ from inference.models import Audience, ConversationShare, Rating
 from tenants.models import User
 from tenants.scope import person_scope, tenant_scope
 
+_SEARCH_AGAIN_S = 2
+
 
 @signed_in
 @require_POST
@@ -32,8 +34,13 @@ def search(request: HttpRequest, user: User) -> HttpResponse:
         before = moment(request.POST.get("before", ""))
     except ValueError:
         return HttpResponseBadRequest("`before` must be a time")
-    with as_member(user, request.POST.get("tenant", "")) as member:
-        return as_json(searching.search(member, request.POST.get("words", ""), before))
+    try:
+        with as_member(user, request.POST.get("tenant", "")) as member:
+            return as_json(searching.search(member, request.POST.get("words", ""), before))
+    except searching.SearchBusy:
+        answer = as_json(problem("search_busy", _SEARCH_AGAIN_S), status=429)
+        answer["Retry-After"] = str(_SEARCH_AGAIN_S)
+        return answer
 
 
 @signed_in

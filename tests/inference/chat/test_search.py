@@ -1,8 +1,11 @@
 """Search in one's own conversations: titles and texts, in any script, and nobody else's."""
 
 from datetime import timedelta
+from threading import Event, Thread
 
 import pytest
+from django.db import connection, transaction
+from django.test import Client
 from django.utils import timezone
 
 from audit.keys.keyring import keyring
@@ -97,3 +100,41 @@ def test_nothing_of_the_words_is_stored_beside_the_ciphertext(bob: Member) -> No
     message = write(conversations.start(bob, "mock", "one"), "a needle")
     search(bob, "needle")
     assert all("needle" not in str(value) for value in vars(message).values())
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_search_waits_for_another_of_the_same_person_and_not_for_long(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bob = join(Tenant.open("acme", by="test"), "bob@acme.example")
+    alice = join(bob.tenant, "alice@acme.example")
+    conversations.start(bob, "mock", "Law")
+    monkeypatch.setattr(searching, "WAIT_S", 0.3)
+    began, ends = Event(), Event()
+
+    def holding() -> None:
+        with transaction.atomic():
+            search(bob, "law")
+            began.set()
+            ends.wait(30)
+        connection.close()
+
+    other = Thread(target=holding)
+    other.start()
+    try:
+        assert began.wait(30)
+        with transaction.atomic():
+            search(alice, "law")  # nobody waits for somebody else
+        with pytest.raises(searching.SearchBusy), transaction.atomic():
+            search(bob, "law")
+        client = Client()
+        client.force_login(bob.user, "allauth.account.auth_backends.AuthenticationBackend")
+        answer = client.post("/chat/search/", {"tenant": "acme", "words": "law"})
+        assert answer.status_code == 429
+        assert int(answer["Retry-After"]) > 0
+        assert "search of yours" in answer.json()["text"]
+    finally:
+        ends.set()
+        other.join()
+    answer = client.post("/chat/search/", {"tenant": "acme", "words": "law"})
+    assert [hit["conversation"]["title"] for hit in answer.json()["hits"]] == ["Law"]
