@@ -4,6 +4,7 @@ import json
 import socket
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import openai
 import pytest
@@ -11,6 +12,8 @@ from django.conf import settings
 from django.test import override_settings
 
 from config.http.connection_limit import ConnectionLimit
+from config.pages.handler import bounded
+from config.pages.page_request import Visit
 from tests.config.stub_server import Client, Served, Stub, request_id, serving
 
 pytestmark = pytest.mark.unit
@@ -107,6 +110,26 @@ def test_no_speed_keeps_a_body_open_for_ever(lenient: Served) -> None:
     answer, took = fed(lenient, 1_000_000, 1000)
     assert told(answer) == (408, "request_timeout")
     assert 1.8 < took < 5
+
+
+def test_an_upload_that_drips_is_ended_and_holds_no_turn_of_a_page(
+    lenient: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A body is read before its page has a turn: bytes that come singly keep nobody out."""
+    turns = list[Any]()
+
+    async def run(*arguments: Any) -> None:
+        turns.append(arguments)
+
+    async def pages(scope: Any, receive: Any, send: Any) -> None:
+        await bounded(None, scope, receive, send)
+
+    monkeypatch.setattr(Visit, "run", run)
+    with override_settings(BODY_TIMEOUT_S=1.0), serving(pages) as dripping:
+        answer, took = fed(dripping, 1000, 1)
+    assert told(answer) == (408, "request_timeout")
+    assert 0.9 < took < 4
+    assert not turns
 
 
 def test_drop_by_drop_is_too_slow_as_well(served: Served) -> None:
