@@ -1,11 +1,12 @@
 """Celery's entry points. Beat sends these tasks; the modules that they call do the work."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from celery import shared_task
 
-from audit.checks import catalogue_check, full_verification
+from audit.checks import catalogue_check, full_verification, verified_export
 from audit.erasure import execution, tombstones
 from audit.exports import portability, trail_export
 from audit.keys import rotation
@@ -40,6 +41,7 @@ rotate = _task("audit.rotate", rotation.advance_all)
 make_partitions = _task("audit.partitions", partitions.make)
 check = _task("audit.check", catalogue_check.run)
 verify = _task("audit.verify", full_verification.run)
-export = _task("audit.export", Background("exports", trail_export.work, EXPORTS).wake)
+_make_exports = partial(trail_export.work, verified_export.verified)
+export = _task("audit.export", Background("exports", _make_exports, EXPORTS).wake)
 seal_due = _task("audit.seal", _seal_due)
 tell_witnesses = _task("audit.tell_witnesses", delivery.feed_all)

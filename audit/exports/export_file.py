@@ -49,8 +49,14 @@ def reading(export: Export) -> Iterator[bytes]:
     path = path_of(export)
     if export.state != READY or expired(export) or not path.exists():
         raise FileNotFoundError(path.name)
+    return decrypted(export)
+
+
+def decrypted(export: Export) -> Iterator[bytes]:
+    """Returns the decrypted pieces of a file that is written, whatever its export's state is."""
     assert export.data_key_id
-    return encrypted_file.decrypted(path, keyring.by_id_now(export.data_key_id), _aad(export))
+    cipher = keyring.by_id_now(export.data_key_id)
+    return encrypted_file.decrypted(path_of(export), cipher, _aad(export))
 
 
 def expired(export: Export) -> bool:

@@ -29,7 +29,7 @@ from audit.models import Event, Export
 from audit.retention import data_classes
 from audit.retention.data_classes import EXPORTS, DataClass
 from audit.search.events import Filters, oldest_first, queryset
-from audit.trail.record import act_on
+from audit.trail.record import act, act_on
 from infrastructure.postgres.queries import try_lock
 from infrastructure.postgres.scope import scope
 
@@ -65,11 +65,13 @@ def _erase_older(tenant_id: UUID, before: datetime, spare: frozenset[UUID]) -> i
 
 
 # Requests ----------------------------------------------------------------------------------------
-def ask(tenant_id: UUID, filters: Filters, form: str, *, by: str) -> Export:
-    """Starts an export and records it. Raises ValidationError."""
+def ask(tenant_id: UUID, filters: Filters, form: str, *, by: str, verify: bool = False) -> Export:
+    """Starts an export and records it; with `verify` it is verified too. Raises ValidationError."""
     if form not in FORMS:
         raise ValidationError({"form": _("Choose JSONL or CSV.")})
-    order = {"form": form, **filters_as_json(filters)}
+    if verify and form != JSONL:
+        raise ValidationError({"verify": _("Only JSONL has proofs.")})
+    order = {"form": form, **({"verify": True} if verify else {}), **filters_as_json(filters)}
     with transaction.atomic():
         pending = Export.objects.filter(tenant_id=tenant_id, state=MAKING, kind=KIND)
         if pending.count() >= MOST_MAKING:
@@ -130,22 +132,30 @@ def _act(export: Export, by: str, /, **detail: Any) -> None:
 
 
 # The job -----------------------------------------------------------------------------------------
-def work() -> int:
-    """Makes pending exports one by one, except those that another worker is making."""
+Verify = Callable[[Export], dict[str, Any]]  # the outcome as JSON-compatible values; "ok" is a bool
+
+
+def work(verify: Verify | None = None) -> int:
+    """Makes pending exports one by one, except those that another worker is making.
+
+    `verify` verifies those for which that was asked (checks/verified_export.py).
+    """
     count = 0
     with scope(system=True):
         waiting = list(Export.objects.filter(state=MAKING, kind=KIND).order_by("created_at"))
     for export in waiting:
         with try_lock(f"export:{export.id}") as acquired:
             if acquired and Export.objects.filter(pk=export.pk, state=MAKING).exists():
-                _make(export)
+                _make(export, verify)
                 count += 1
     return count
 
 
-def _make(export: Export) -> None:
+def _make(export: Export, verify: Verify | None) -> None:
     try:
         fields = _write_file(export)
+        if verify and export.asked.get("verify"):
+            fields["asked"] = {**export.asked, "verified": _verified(export, verify)}
     except Exception as problem:
         log.exception("export %s failed", export.id)
         full = isinstance(problem, OSError) and problem.errno == 28
@@ -160,6 +170,16 @@ def _write_file(export: Export) -> dict[str, Any]:
         for piece in _pieces(export):
             file.write(piece)
     return {name: getattr(export, name) for name in ("data_key_id", "bytes", "sha256")}
+
+
+def _verified(export: Export, verify: Verify) -> dict[str, Any]:
+    """Returns the outcome of the verification, which is on record."""
+    outcome = verify(export)
+    detail = {name: outcome[name] for name in ("events", "found")} | {"export": str(export.id)}
+    of: dict[str, Any] = {"tenant_id": export.tenant_id, "subject_id": export.subject_id}
+    with scope(system=True):
+        act(Action.AUDIT_VERIFY, actor=export.actor, success=outcome["ok"], detail=detail, **of)
+    return outcome
 
 
 def _finish(export: Export, **fields: Any) -> None:

@@ -22,11 +22,12 @@ import base64
 import json
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, Protocol
 from uuid import UUID
 
 from cryptography.exceptions import InvalidSignature
@@ -45,6 +46,12 @@ UNREADABLE = (KeyError, ValueError, TypeError, AttributeError, OverflowError, In
 
 class Broken(ValueError):
     """The file is not what it claims to be, so that verification cannot continue."""
+
+
+class Lines(Protocol):
+    """A file by its path, or whatever else can be read line by line, more than once."""
+
+    def open(self, mode: Literal["rb"]) -> AbstractContextManager[Iterable[bytes]]: ...
 
 
 class Result:
@@ -187,7 +194,7 @@ class Keys:
 
 # Exports -----------------------------------------------------------------------------------------
 def verify_export(
-    path: Path, keys: Sequence[bytes] | None = None, witnesses: Sequence[Path] = ()
+    path: Lines, keys: Sequence[bytes] | None = None, witnesses: Sequence[Lines] = ()
 ) -> Result:
     """Verifies an export. `keys`: raw public keys. Raises OSError, and Broken for another file."""
     result = Result()
@@ -203,7 +210,7 @@ def verify_export(
     return result
 
 
-def _ends(path: Path) -> tuple[dict[str, Any], dict[str, Any], str]:
+def _ends(path: Lines) -> tuple[dict[str, Any], dict[str, Any], str]:
     """Returns the first and the last line, and the hash of everything before the last."""
     digest, first, last = sha256(), b"", b""
     with path.open("rb") as file:
@@ -235,7 +242,7 @@ def _own_key(document: dict[str, Any]) -> bytes:
     return key
 
 
-def _records(path: Path) -> Iterator[dict[str, Any]]:
+def _records(path: Lines) -> Iterator[dict[str, Any]]:
     with path.open("rb") as file:
         yield from map(_parsed, file)
 
@@ -506,16 +513,17 @@ def _moment(at_us: int) -> datetime:
     return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=at_us)
 
 
-def _read_witnesses(witnesses: Sequence[Path]) -> dict[int, bytes]:
+def _read_witnesses(witnesses: Sequence[Lines]) -> dict[int, bytes]:
     checkpoints: dict[int, bytes] = {}
     for path in witnesses:
-        for line in path.read_bytes().splitlines():
-            try:
-                checkpoint = json.loads(line)
-                text = checkpoint_text({**checkpoint, "at_us": int(checkpoint["at_us"])})
-                checkpoints.setdefault(int(checkpoint["n"]), text)
-            except (ValueError, KeyError, TypeError):
-                continue  # a line that was cut off; the checkpoint follows once more
+        with path.open("rb") as file:
+            for line in file:
+                try:
+                    checkpoint = json.loads(line)
+                    text = checkpoint_text({**checkpoint, "at_us": int(checkpoint["at_us"])})
+                    checkpoints.setdefault(int(checkpoint["n"]), text)
+                except (ValueError, KeyError, TypeError):
+                    continue  # a line that was cut off; the checkpoint follows once more
     return checkpoints
 
 

@@ -1,31 +1,24 @@
 """The auditor's kit: what verifies exports, receipts and certificates without this platform."""
 
-import base64
-import io
-import zipfile
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, render
-from django.template.loader import render_to_string
-from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from audit.keys import signing
 from audit.models import DeletionRequest
-from audit.offline import forebay_verify
 from audit.witnesses import excerpt
 from console import downloads
 from console.authorization import TenantRequest, permitted
 from console.forms import ConsoleForm, MomentField
 from console.paging import page
 from console.privacy.deletions import certificate_of
+from console.trail.kit_files import kit, public_keys
+from console.trail.last_month import last_month
 from tenants.roles import Permission
 
-VERIFIER = "forebay_verify.py"
 LONGEST = timedelta(days=366)
 
 
@@ -45,11 +38,9 @@ class PeriodForm(ConsoleForm):
 def audit_kit(request: TenantRequest) -> HttpResponse:
     certified = DeletionRequest.objects.filter(tenant_id=request.tenant.id)
     certified = certified.exclude(certificate=None)
-    since, until = last_month()
     context = {
         "keys": public_keys(),
-        "month": since,
-        "period": {"since": _typed(since), "until": _typed(until)},
+        "month": last_month(),
         "witness": excerpt.readable_file() is not None,
         "page": page(certified, "finished_at", request.GET.get("cursor", "")),
         "tenant": request.tenant.name,
@@ -60,14 +51,8 @@ def audit_kit(request: TenantRequest) -> HttpResponse:
 @permitted(Permission.VIEW_AUDIT)
 def audit_kit_file(request: TenantRequest) -> HttpResponse:
     """Return the verifier, the public keys and the guide in one ZIP file."""
-    guide = render_to_string("console/audit/kit.txt", {"tenant": request.tenant.name})
-    content = io.BytesIO()
-    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.write(Path(forebay_verify.__file__), VERIFIER)
-        for key_id, key in public_keys():
-            archive.writestr(f"public-key-{key_id}.txt", f"{key}\n")
-        archive.writestr("README.txt", guide)
-    return downloads.file(content.getvalue(), "forebay-auditors-kit.zip", "application/zip")
+    content = kit(request.tenant.name)
+    return downloads.file(content, "forebay-auditors-kit.zip", "application/zip")
 
 
 @permitted(Permission.VIEW_AUDIT)
@@ -85,19 +70,3 @@ def audit_kit_witness(request: TenantRequest) -> HttpResponse:
 def audit_kit_certificate(request: TenantRequest, deletion: UUID) -> HttpResponse:
     rows = DeletionRequest.objects.filter(tenant_id=request.tenant.id)
     return certificate_of(request, get_object_or_404(rows, pk=deletion))
-
-
-def public_keys() -> list[tuple[str, str]]:
-    """Returns id and text of each public key, the current one first."""
-    return [(name, base64.b64encode(key).decode()) for name, key in signing.trusted().items()]
-
-
-def last_month() -> tuple[datetime, datetime]:
-    """Returns the beginning and the end of the last whole month of UTC."""
-    until = timezone.now().astimezone(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-    return (until - timedelta(days=1)).replace(day=1), until
-
-
-def _typed(moment: datetime) -> str:
-    """Returns a moment as a form sends it, in the reader's time zone."""
-    return timezone.localtime(moment).strftime("%Y-%m-%dT%H:%M")

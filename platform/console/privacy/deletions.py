@@ -38,6 +38,7 @@ from tenants.personal_data.deciders import Decider
 from tenants.personal_data.subject import Subject, parsed
 from tenants.roles import Permission
 
+LONGEST_OWNER = 254  # characters of an address, a name or a pseudonym
 _MOMENTS = ("requested_at", "approved_at", "started_at", "finished_at")
 
 
@@ -54,7 +55,7 @@ class OwnForm(ConsoleForm):
 class AskForm(OwnForm):
     whose = forms.CharField(
         label=gettext_lazy("Whose data"),
-        max_length=254,
+        max_length=LONGEST_OWNER,
         widget=forms.TextInput(
             attrs={"placeholder": gettext_lazy("Email address, key name, reference or pseudonym")}
         ),
@@ -122,7 +123,8 @@ def deletions(request: TenantRequest) -> HttpResponse:
         return cast("HttpResponse", _ask_for(request))
     if file := DELETIONS.file(request, with_names(_rows(request))):
         return file
-    return _list(request, _rows(request), AskForm())
+    whose = request.GET.get("whose", "")[:LONGEST_OWNER]
+    return _list(request, _rows(request), AskForm(initial={"whose": whose}))
 
 
 @operators_only

@@ -12,6 +12,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from audit.checks.verified_export import witness_lines
 from audit.exports import export_file, trail_export
 from audit.keys.keyring import Unreadable
 from audit.models import Export
@@ -21,6 +22,7 @@ from console.authorization import TenantRequest, permitted
 from console.post_only import require_POST
 from console.trail.actors import Actors
 from console.trail.audit_filter import AuditFilter
+from console.trail.kit_files import kit_with
 from tenants.roles import Permission
 
 FORMS = (
@@ -31,7 +33,10 @@ FORMS = (
 
 class ExportForm(AuditFilter):
     form = forms.ChoiceField(label=gettext_lazy("Form"), choices=FORMS, initial=trail_export.JSONL)
-    field_order = ("form",)
+    verify = forms.BooleanField(
+        label=gettext_lazy("Verify it here when it is ready"), required=False
+    )
+    field_order = ("form", "verify")
 
 
 @permitted(Permission.EXPORT_AUDIT)
@@ -41,7 +46,8 @@ def audit_exports(request: TenantRequest) -> HttpResponse:
     if request.method == "POST" and form.is_valid():
         try:
             filters, kind = form.filters(request.tenant), form.cleaned_data["form"]
-            trail_export.ask(request.tenant.id, filters, kind, by=request.actor)
+            verify = form.cleaned_data["verify"]
+            trail_export.ask(request.tenant.id, filters, kind, by=request.actor, verify=verify)
         except ValidationError as problem:
             form.refuse(problem)
         else:
@@ -55,6 +61,7 @@ def audit_exports(request: TenantRequest) -> HttpResponse:
         "lines": [
             (export, actors.name(export.actor), export_file.expired(export)) for export in exports
         ],
+        "hidden": ("form", "up_to", "percent", "verify", "verified"),  # shown beside the filter
         "making": any(export.state == export_file.MAKING for export in exports),
     }
     return render(request, "console/audit/exports.html", context)
@@ -69,8 +76,11 @@ def audit_export_file(request: TenantRequest, audit_export: UUID) -> Any:
         pieces = trail_export.download(export, by=request.actor)
     except (FileNotFoundError, Unreadable):
         raise Http404 from None
-    name = trail_export.file_name(export, request.tenant.name)
-    kind, scope = trail_export.FORMS[export.asked["form"]], downloads.scope_of(request)
+    scope, name = downloads.scope_of(request), trail_export.file_name(export, request.tenant.name)
+    if "kit" in request.POST:
+        zipped = kit_with(request.tenant.name, pieces, witness_lines(export))
+        return downloads.stream(zipped, scope, f"{name}.zip", "application/zip")
+    kind = trail_export.FORMS[export.asked["form"]]
     return downloads.stream(pieces, scope, name, kind, export.bytes)
 
 

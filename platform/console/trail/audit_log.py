@@ -10,6 +10,7 @@ from console.authorization import ConsoleRequest, TenantRequest, operators_only,
 from console.trail.actors import Actors
 from console.trail.audit_filter import AuditFilter
 from console.trail.audit_words import REQUESTS, word_of
+from console.trail.last_month import last_month
 from tenants.roles import Permission
 
 
@@ -47,6 +48,7 @@ def _page(request: ConsoleRequest) -> HttpResponse:
         "page": events,
         "lines": lines,
         "filtered": any(form.cleaned_data.values()) if form.is_valid() else True,
+        "month": last_month() if request.tenant else None,
     }
     return render(request, "console/audit/page.html", context)
 

@@ -20,7 +20,7 @@ def test_a_task_does_not_wait_for_the_export_that_it_begins(
 ) -> None:
     goes_on, released = Event(), list[bool]()
 
-    def make(_export: Export) -> None:
+    def make(_export: Export, _verify: object) -> None:
         released.append(goes_on.wait(5))
 
     monkeypatch.setattr(trail_export, "_make", make)

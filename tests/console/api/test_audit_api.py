@@ -9,6 +9,7 @@ import pytest
 from asgiref.sync import async_to_sync
 from django.utils import timezone
 
+from audit.checks import verified_export
 from audit.exports import export_file, trail_export
 from audit.models import Event, Export, LegalHold
 from audit.proof import seal
@@ -150,6 +151,15 @@ def test_a_key_for_audits_exports(acme: Tenant, with_key: Enter) -> None:
     assert api.delete(path).status_code == 204
     assert not Export.objects.exists()
     assert Event.objects.filter(action="audit:export").count() == 3
+
+
+def test_an_export_is_verified_where_that_is_asked_for(acme: Tenant, auditor: Api) -> None:
+    made = auditor.post(T + "audit-exports/", form="jsonl", verify=True)
+    assert (made.status_code, made.json()["verified"]) == (201, None)
+    trail_export.work(verified_export.verified)
+    verified = auditor.get(f"{T}audit-exports/{made.json()['id']}/").json()["verified"]
+    assert (verified["ok"], verified["findings"]) == (True, [])
+    assert auditor.post(T + "audit-exports/", form="csv", verify=True).status_code == 400
 
 
 def whole(answer: Any) -> bytes:

@@ -110,6 +110,22 @@ def test_a_restriction_is_lifted(dave: Member, erin: Member, sign_in: SignIn) ->
     assert "Ask for deletion" in sign_in(dave).get(OWN).content.decode()
 
 
+def test_the_table_of_members_leads_to_the_question(
+    dave: Member, erin: Member, carol: Member, sign_in: SignIn
+) -> None:
+    client = sign_in(erin)
+    rows = client.get("/console/t/acme/members/").content.decode()
+    form = rows.split(f'name="whose" value="{dave.user.email}"')[0].rpartition("<form")[2]
+    assert f'action="{LIST}"' in form
+    page = client.post(LIST, {"whose": dave.user.email, "mode": "erase"}).content.decode()
+    assert f"Erase the data of {dave.user}?" in page
+    assert not DeletionRequest.objects.exists()
+    assert f'href="{LIST}?whose=dave%40acme.example"' in page
+    options = client.get(LIST, {"whose": dave.user.email}).content.decode()
+    assert f'name="whose" value="{dave.user.email}"' in options
+    assert 'name="whose"' not in sign_in(carol).get("/console/t/acme/members/").content.decode()
+
+
 def test_who_would_be_refused_is_told_so_and_has_no_button(
     alice: Member, erin: Member, sign_in: SignIn
 ) -> None:

@@ -1,6 +1,11 @@
 """The audit trail's pages: events and their proof, texts with a reason, files, days and holds."""
 
-from datetime import timedelta
+import io
+import re
+import subprocess
+import sys
+import zipfile
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -13,12 +18,14 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from audit.checks import verified_export
 from audit.exports import export_file, trail_export
 from audit.keys.keyring import keyring
 from audit.models import Event, Export, LegalHold, Payload
 from audit.proof import seal
 from audit.retention import legal_hold
 from audit.search import texts
+from audit.search.events import Filters
 from audit.trail.record import act
 from tenants.models import Member, Tenant, User
 from tenants.roles import Role
@@ -259,6 +266,58 @@ def test_a_file_is_asked_for_made_taken_and_deleted(acme: Tenant, client: Client
     client.post(f"{page}{export.pk}/drop/")
     assert not Export.objects.exists()
     assert len(words("audit:export")) == 3
+
+
+def test_the_last_month_is_verified_with_one_press(acme: Tenant, client: Client) -> None:
+    page = said(client.get(f"{ACME}audit/"))
+    form = page.split(f'action="{ACME}audit/exports/"')[1].split("</form>")[0]
+    fields = dict(re.findall(r'name="(form|verify|since|until)" value="([^"]+)"', form))
+    answer = client.post(f"{ACME}audit/exports/", fields, follow=True)
+    assert "Being made" in said(answer)
+    export = Export.objects.get()
+    since = datetime.fromisoformat(export.asked["since"])
+    until = datetime.fromisoformat(export.asked["until"])
+    assert (since.day, until.day, since.hour, until.hour) == (1, 1, 0, 0)
+    assert until <= timezone.now() < until + timedelta(days=31)
+    trail_export.work(verified_export.verified)
+    assert "All is as it was sealed" in said(client.get(f"{ACME}audit/exports/"))
+
+
+def test_findings_are_shown(acme: Tenant, client: Client) -> None:
+    outcome = {"ok": False, "events": 2, "checkpoints": 1, "witnessed": 0, "found": 1}
+    trail_export.ask(acme.id, Filters(), "jsonl", by="member:a", verify=True)
+    trail_export.work(lambda export: {**outcome, "findings": ["seal 7 is missing"]})
+    page = said(client.get(f"{ACME}audit/exports/"))
+    assert "1 finding" in page
+    assert "seal 7 is missing" in page
+    assert "The witness knows 0 of them." in page
+
+
+def test_an_export_with_the_verifier_verifies_elsewhere(
+    acme: Tenant, client: Client, tmp_path: Path, settings: Any
+) -> None:
+    witness = tmp_path / "heard.jsonl"
+    witness.write_text('{"n": 1}\n')
+    settings.WITNESSES = [f"file://{witness}"]
+    event(acme, model="llama")
+    seal.seal_round()
+    client.post(f"{ACME}audit/exports/", {"form": "jsonl"})
+    trail_export.work()
+    answer = client.post(f"{ACME}audit/exports/{Export.objects.get().pk}/file/", {"kit": "on"})
+    assert answer.headers["Content-Disposition"].endswith('.jsonl.zip"')
+    with zipfile.ZipFile(io.BytesIO(whole(answer))) as archive:
+        assert archive.testzip() is None
+        archive.extractall(tmp_path / "kit")
+        assert {"README.txt", "audit.jsonl", "witness.jsonl"} <= {*archive.namelist()}
+    key = next((tmp_path / "kit").glob("public-key-*.txt"))
+    command = [sys.executable, "forebay_verify.py", "export", "audit.jsonl"]
+    command += ["--public-key", str(key)]
+    ended = subprocess.run(
+        command, cwd=tmp_path / "kit", capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert "llama" in (tmp_path / "kit" / "audit.jsonl").read_text()
+    assert len(words("audit:export")) == 2
 
 
 def test_a_file_wants_a_fresh_proof(carol: Member, client: Client) -> None:

@@ -31,6 +31,11 @@ class ExportShape(Row):
     problem = s.CharField()
     actor = s.CharField()
     asked = s.DictField(help_text="The filter of the export.")
+    verified = s.DictField(
+        source="asked.verified",
+        default=None,
+        help_text="What its verification says, if that was asked for; `ok` is true or false.",
+    )
     expires_at = s.DateTimeField()
     EXAMPLE = {
         "form": "jsonl",
@@ -38,6 +43,7 @@ class ExportShape(Row):
         "percent": 100,
         "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
         "asked": {"form": "jsonl", "since": "2026-01-01T00:00:00+00:00"},
+        "verified": {"ok": True, "events": 120, "checkpoints": 3, "found": 0, "findings": []},
     }
 
 
@@ -56,12 +62,15 @@ class NewExport(Shape):
     client_ip = s.CharField(max_length=45, required=False)
     since = s.DateTimeField(required=False)
     until = s.DateTimeField(required=False)
+    verify = s.BooleanField(
+        required=False, help_text="Verify it when it is made, as an auditor would. For `jsonl`."
+    )
     EXAMPLE = {"form": "jsonl", "since": "2026-01-01T00:00:00Z", "until": "2026-02-01T00:00:00Z"}
 
 
 class AuditExports(Resource):
     shape = ExportShape
-    volatile = ("state", "percent", "events", "bytes", "sha256", "problem", "asked")
+    volatile = ("state", "percent", "events", "bytes", "sha256", "problem", "asked", "verified")
 
     def rows(self) -> Any:
         return Export.objects.filter(tenant_id=self.url_tenant.id, kind=trail_export.KIND)
@@ -76,8 +85,9 @@ class AuditExports(Resource):
         This is on record. A job makes the file: poll until its state is `ready`.
         """
         fields = self.body()
-        form = fields.pop("form")
-        export = trail_export.ask(self.url_tenant.id, filters_from(fields), form, by=self.actor)
+        form, verify = fields.pop("form"), fields.pop("verify", False)
+        filters = filters_from(fields)
+        export = trail_export.ask(self.url_tenant.id, filters, form, by=self.actor, verify=verify)
         return self.respond(export, 201)
 
     @Act(P.EXPORT_AUDIT)
