@@ -118,6 +118,9 @@ PARTS = {
     "usage": Part("Usage pages", "usage", {"rows": 10_000_000}, {"rows": 500_000}, OWN),
     "pages": Part("Pages", "pages", {"rows": 10_000_000}, {"rows": 300_000}, OWN),
     "rows": Part("Rows of a request", "rows", {"requests": 20_000}, {"requests": 1_000}, OWN),
+    "responsiveness": Part(
+        "Pages in a browser", "responsiveness", timed(20, 60.0), timed(5, 15.0)
+    ),
     "audit": Part("Audit", "audit.load", timed(5, 6.0), timed(1, 3.0), OWN),
     "audit-verify": Part(
         "Verification of the audit trail", "audit.verify",
