@@ -3,17 +3,21 @@
 import errno
 import os
 import sys
+import time
 import traceback
 from importlib import import_module
 from pathlib import Path
 from typing import TextIO
 
-from trainer.events import Events, events_of
+from trainer.events import Events, Silent, events_of
 from trainer.job import Job
 from trainer.kinds import KINDS
 from trainer.order import Order
 from trainer.refusals import EndedElsewhere, Exit, Paused, Refusal
 
+# The end of the first process breaks the sums of the others. Whichever ends first says how the
+# order ended, and only the first process knows why.
+FIRST_ENDS_S = 20.0
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -63,6 +67,8 @@ def _failure(events: Events, error: BaseException) -> Exit:
     last = traceback.extract_tb(error.__traceback__)[-1]
     where = f"{Path(last.filename).name}:{last.lineno}"
     events.error("bug", f"{type(error).__name__} in {where}")
+    if isinstance(events, Silent):
+        time.sleep(FIRST_ENDS_S)
     return Exit.BUG
 
 
