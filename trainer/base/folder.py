@@ -54,6 +54,12 @@ def read_config(base: Path) -> dict[str, Any]:
     return config
 
 
+def is_int8(base: Path) -> bool:
+    """Returns whether its weights are those of trainer/formats/int8.py."""
+    quantisation = read_config(base).get("quantization_config")
+    return bool(quantisation) and quantisation.get("quant_method") == "compressed-tensors"
+
+
 def copy_tokenizer(base: Path, folder: Path) -> None:
     """Copies the tokenizer, the chat template and the licence as they are."""
     for name in TOKENIZER_FILES:

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer, CompressedTensorsConfig
 
 from trainer.refusals import unusable
 
@@ -16,11 +16,13 @@ def open_tokenizer(base: Path) -> Any:
         raise unusable("tokenizer", "The base's tokenizer cannot be read") from error
 
 
-def open_model(base: Path, dtype: Any = None) -> Any:
+def open_model(base: Path, dtype: Any = None, *, eight_bits: bool = False) -> Any:
+    """Opens the weights in 32 bits. `eight_bits`: also those that quantise has made int8."""
+    more = {"quantization_config": CompressedTensorsConfig(dequantize=True)} if eight_bits else {}
     try:
         model = AutoModelForCausalLM.from_pretrained(
             base, dtype=dtype or torch.float32, local_files_only=True, use_safetensors=True,
-            trust_remote_code=False, attn_implementation="sdpa",
+            trust_remote_code=False, attn_implementation="sdpa", **more,
         )  # fmt: skip
     except (MemoryError, torch.OutOfMemoryError):
         raise

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from trainer.base.folder import base_folder
+from trainer.base.folder import base_folder, is_int8
 from trainer.base.opening import open_model, open_tokenizer
 from trainer.job import Job
 from trainer.refusals import bad_data, bad_order
@@ -47,7 +47,7 @@ def run(job: Job) -> dict[str, Any]:
 
 def _reader(job: Job) -> Reader:
     base, parameters = base_folder(job), job.order.parameters
-    model = open_model(base)
+    model = open_model(base, eight_bits=is_int8(base))
     if parameters["adapter"] is not None:
         model = _with_adapter(model, Path(parameters["adapter"]))
     device = "cuda" if torch.cuda.is_available() else "cpu"

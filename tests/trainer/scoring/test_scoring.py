@@ -55,6 +55,20 @@ def test_a_model_that_knows_nothing_has_the_perplexity_of_its_vocabulary(
     assert run.result["figures"]["perplexity"]["value"] == pytest.approx(WORDS, rel=1e-4)
 
 
+def test_a_base_in_int8_is_scored(trainer: WarmTrainer, taught: Path, tmp_path: Path) -> None:
+    made = trainer.run(
+        tmp_path / "made", "quantise", base=str(taught), parameters={"format": "int8"}
+    )
+    tasks = write(
+        tmp_path / "tasks.jsonl",
+        {"prompt": "the leaf is", "choices": ["green", "blue"], "answer": "green"},
+    )
+    run = trainer.run(
+        tmp_path / "scored", "score", base=str(made.output / "model"), data={"train": str(tasks)}
+    )
+    assert run.result["figures"]["accuracy"]["value"] == 1
+
+
 def test_choices_are_ranked_by_their_likelihood(
     trainer: WarmTrainer, taught: Path, tmp_path: Path
 ) -> None:
