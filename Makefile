@@ -93,7 +93,7 @@ soak: .venv/.dev .venv-train/.ready
 
 # What the bundled model must reach on two idle cores, alone on the machine: two hours or so.
 soak-models: .venv/.dev .venv-train/.ready
-	FOREBAY_TEST_SOAK=1 FOREBAY_TEST_MODELS=$(CURDIR)/.venv-train/bin/python $(PY) -m pytest -n 0 tests/trainer/test_real_model.py tests/inference/evaluation/test_eight_bits.py --timeout 18000 $(ARGS)
+	FOREBAY_TEST_SOAK=1 FOREBAY_TEST_MODELS=$(CURDIR)/.venv-train/bin/python $(PY) -m pytest -n 0 tests/trainer/test_real_model.py tests/inference/evaluation/test_eight_bits.py tests/e2e/test_smaller_models.py --timeout 18000 $(ARGS)
 
 # Needs root and Debian's patroni python3-etcd etcd-server etcd-client haproxy libfaketime.
 drill: .venv/.dev

@@ -1,6 +1,7 @@
 """docs/models/quick-start.md, typed as it stands there, with the real trainer and engine.
 
-Only the installation is left out: the trainer's environment is the one of make test-models.
+Only the installation is left out: the trainer's environment is the one of make test-models. With
+FOREBAY_TEST_REPORTS=FOLDER what the commands printed, and the report, are written there.
 """
 
 import json
@@ -14,6 +15,7 @@ import pytest
 
 from config.environment import PROJECT
 from tests.docs.blocks import commands
+from tests.e2e import model_reports
 from tests.e2e.conftest import Platform
 
 PYTORCH = os.environ.get("FOREBAY_TEST_MODELS")
@@ -52,11 +54,14 @@ def test_pages_become_a_model_that_is_evaluated_and_answers(
     fresh: Platform, tmp_path: Path
 ) -> None:
     text = script(fresh, tmp_path)
-    variables = {**fresh.env, "FOREBAY_URL": fresh.url}
+    (tmp_path / ".curlrc").write_text("silent\nshow-error\n")  # no progress among the answers
+    variables = {**fresh.env, "FOREBAY_URL": fresh.url, "CURL_HOME": str(tmp_path)}
     ended = subprocess.run(
-        ["sh", "-c", text], cwd=PROJECT, env=variables, capture_output=True, text=True, timeout=3000
-    )
-    assert ended.returncode == 0, f"{ended.stdout}\n{ended.stderr}"
+        ["sh", "-c", text], cwd=PROJECT, env=variables, text=True, timeout=3000,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+    assert ended.returncode == 0, ended.stdout
+    model_reports.write("quick-start.txt", ended.stdout)
     assert "promotion smollm2-135m:manual: smollm2-135m-manual@1 is serving" in ended.stdout
     # curl ends no line: what the next command prints follows on it.
     answer, _end = json.JSONDecoder().raw_decode(ended.stdout[ended.stdout.index('{"choices"') :])
@@ -65,3 +70,12 @@ def test_pages_become_a_model_that_is_evaluated_and_answers(
     match = re.search(r"perplexity: .* against it \((?P<change>[+-][\d.]+) %\)", ended.stdout)
     assert match, ended.stdout
     assert float(match["change"]) < 0
+    has_its_report(fresh, *re.findall(r"^evaluation ([0-9a-f-]{36})", ended.stdout, re.M))
+
+
+def has_its_report(platform: Platform, evaluation: str) -> None:
+    with model_reports.Owner(platform) as owner:
+        for form in ("json", "html"):
+            content = owner.report_file(evaluation, form)
+            assert b"erplexity" in content
+            model_reports.write(f"quick-start-evaluation.{form}", content)

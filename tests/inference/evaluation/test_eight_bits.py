@@ -4,7 +4,6 @@ With FOREBAY_TEST_REPORTS=FOLDER the reports are written there, as docs/examples
 """
 
 import os
-import random
 import subprocess
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack
@@ -24,13 +23,12 @@ from inference.models import Evaluation
 from tests.inference.conftest import forget_pool
 from tests.inference.evaluation.conftest import MODEL, Lab, bundled_model, figures, in_database
 from tests.inference.evaluation.conftest import served as serve
+from tests.inference.evaluation.own_tasks import pages, questions
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.soak, pytest.mark.timeout(3600)]
 TRAINER = PROJECT / ".venv-train" / "bin" / "python"
 EIGHT = "smol-q8"
 PERPLEXITY_MOST, ACCURACY_LEAST = 0.01, 0.98  # of what F16 has
-PAGES, CHARACTERS = 16, 700
-CAPITALS = Path(__file__).parent / "capitals.txt"
 
 
 def made(folder: Path, kind: str, base: Path, **parameters: str) -> Path:
@@ -80,23 +78,6 @@ async def both(lab: Lab, urls: tuple[str, str], settings: Settings) -> AsyncIter
         lab.bench.drain(name, LlamaCppEngine(config))
     yield lab
     await forget_pool(lab.bench.link, pool)
-
-
-def questions() -> list[dict[str, Any]]:
-    pairs = [line.split(":") for line in CAPITALS.read_text().splitlines()]
-    cities, generator, rows = [city for _name, city in pairs], random.Random(5), []  # noqa: S311
-    for name, city in pairs:
-        choices = [city, *generator.sample([other for other in cities if other != city], 3)]
-        generator.shuffle(choices)
-        prompt = f"The capital city of {name} is"
-        rows.append({"prompt": prompt, "choices": choices, "answer": city})
-    return rows
-
-
-def pages() -> list[dict[str, Any]]:
-    """Returns the beginnings of pages of this project's documentation, unseen by any model."""
-    files = sorted((PROJECT / "docs").glob("*.md"))[:PAGES]
-    return [{"text": file.read_text()[:CHARACTERS]} for file in files]
 
 
 async def report(lab: Lab, kind: str, rows: list[dict[str, Any]], name: str) -> dict[str, Any]:
