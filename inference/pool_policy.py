@@ -122,7 +122,7 @@ def _minutes(text: str) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class Lending:
+class LendingRules:
     """The terms on which a pool lends engines to jobs (inference/lending).
 
     `return_s`: within so many seconds a job gives its GPU back, or is killed. So many engines are
@@ -137,7 +137,7 @@ class Lending:
     zone: ZoneInfo = UTC_ZONE
 
     @classmethod
-    def of(cls, fields: Mapping[str, Any]) -> "Lending | None":
+    def of(cls, fields: Mapping[str, Any]) -> "LendingRules | None":
         """Returns the lending of a pool's fields, None for a pool that does not lend.
 
         Raises ValueError.
@@ -249,7 +249,7 @@ def _check_lending(lending: Any) -> None:
     if not isinstance(lending, Mapping):
         raise BadPolicy("lending", "must be an object")
     try:
-        Lending.of(lending)
+        LendingRules.of(lending)
     except ValueError as problem:
         raise BadPolicy("lending", str(problem)) from None
 

@@ -28,7 +28,7 @@ from inference.engines.health.breakers import Phase
 from inference.lending import loans
 from inference.lending.engine_choice import Lender
 from inference.models import Engine, Replacement
-from inference.pool_policy import AUTO, Lending
+from inference.pool_policy import AUTO, LendingRules
 from inference.queue.client import client
 from inference.queue.occupancy import Occupancy, occupancy
 from tenants.scope import system_scope
@@ -65,12 +65,12 @@ def _rests(members: list[Engine], now: float) -> bool:
     return settings.ENERGY_RESTS or (lending is not None and _is_open(lending, now))
 
 
-def _is_open(lending: Lending, now: float) -> bool:
+def _is_open(lending: LendingRules, now: float) -> bool:
     moment = datetime.fromtimestamp(now, UTC)
     return lending.is_open(moment, lending.return_s + loans.AHEAD_S)
 
 
-def _rules(lending: Lending | None) -> Rules:
+def _rules(lending: LendingRules | None) -> Rules:
     rules = Rules(settings.ENERGY_FULL, settings.ENERGY_HOLD_S)
     if lending is None:
         return rules

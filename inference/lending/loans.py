@@ -12,7 +12,7 @@ from typing import Any
 from inference.lending.engine_choice import Decision, Lender, decide
 from inference.metrics.lending import HAND_BACKS, JOB_S, RETURN_S
 from inference.models import Engine
-from inference.pool_policy import JOBS, Lending, jobs_queue
+from inference.pool_policy import JOBS, LendingRules, jobs_queue
 from inference.queue.client import client
 from inference.queue.occupancy import Occupancy
 from tenants.scope import system_scope
@@ -24,9 +24,9 @@ UNFIT_S = 600
 GRACE_S = 10.0  # beyond the time that a job has to stop
 
 
-def of_pool(members: Sequence[Engine]) -> Lending | None:
+def of_pool(members: Sequence[Engine]) -> LendingRules | None:
     """Returns how the pool of these engines lends; None: not at all."""
-    return Lending.of(members[0].pool.lending) if members else None
+    return LendingRules.of(members[0].pool.lending) if members else None
 
 
 def queue_of(members: Sequence[Engine]) -> str:
@@ -91,7 +91,7 @@ def _is_left(row: Engine, on_loan: Counter[str] | None, now: float) -> bool:
     """Returns whether no job can be on its GPU: none is leased, or it has been killed by now."""
     assert row.returning_since
     since = now - row.returning_since.timestamp()
-    lending = Lending.of(row.pool.lending)
+    lending = LendingRules.of(row.pool.lending)
     if since > (lending.return_s if lending else 0) + GRACE_S + HEARD_S:
         return True
     return on_loan is not None and since > HEARD_S and not on_loan[row.name + JOBS]

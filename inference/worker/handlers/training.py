@@ -24,7 +24,7 @@ from inference.jobs.on_host.stay import Advance, Host, Stay, Wish
 from inference.jobs.on_host.work_folder import MaterialGone
 from inference.model_registry.opening import NoRoom, NotThere
 from inference.models import Job as JobRow
-from inference.pool_policy import Lending
+from inference.pool_policy import LendingRules
 from inference.record.work_units import WorkUnits
 from inference.stream.writer import Writer
 from inference.worker.handlers.stepwise import StepwiseHandler
@@ -139,7 +139,7 @@ class Training(StepwiseHandler):
     @property
     def _host(self) -> Host:
         queue = all_queues().get(self.order.queue)
-        lending = Lending.of(queue.policy.lending) if queue else None
+        lending = LendingRules.of(queue.policy.lending) if queue else None
         return Host(list(self.engine.config.gpus), lending.return_s if lending else None)
 
     # Why it stops --------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from console.reported_acts import act_and_report, report_and_leave, saved
 from console.serving.forms import NewEngineForm, NewPoolForm, PolicyForm
 from console.serving.pool_lines import engine_line, jobs_waiting, pool_lines
 from inference.models import Pool
-from inference.pool_policy import LIMITS, Lending
+from inference.pool_policy import LIMITS, LendingRules
 from inference.queue.limits import kept_free
 
 STEPS = {"up": -1, "down": 1}
@@ -115,7 +115,7 @@ def pool(request: ConsoleRequest, pool: UUID) -> HttpResponse:
     limits = _limit_words(row.limits)
     context = {"pool": row, "form": form, "kept_free": kept_free(row.name), "limits": limits}
     lent = row.engines.filter(lent_since__isnull=False).select_related("pool")
-    lending, engines = Lending.of(row.lending), row.engines.filter(staged=False).count()
+    lending, engines = LendingRules.of(row.lending), row.engines.filter(staged=False).count()
     context |= {"lending": lending, "loans": [engine_line(each) for each in lent]}
     context["lends_none"] = bool(lending and engines <= lending.stays_loaded)
     context["jobs_waiting"] = jobs_waiting(row)

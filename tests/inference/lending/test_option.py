@@ -7,7 +7,7 @@ import pytest
 
 from inference.energy.consolidation import Member, Rules, loaded
 from inference.engine_entries import entries, name_problem
-from inference.pool_policy import BadPolicy, Lending, PoolPolicy, check
+from inference.pool_policy import BadPolicy, LendingRules, PoolPolicy, check
 
 pytestmark = pytest.mark.unit
 
@@ -42,19 +42,21 @@ def test_what_is_wrong_is_named(fields: Any, problem: str) -> None:
 
 
 def test_without_it_a_pool_does_not_lend() -> None:
-    assert Lending.of({}) is None
-    assert Lending.of({"return_s": 25}) == Lending(25, awake=1, spare=True)
+    assert LendingRules.of({}) is None
+    assert LendingRules.of({"return_s": 25}) == LendingRules(25, awake=1, spare=True)
 
 
 @pytest.mark.parametrize(("spare", "never_lent"), [(True, 3), (False, 2), ("auto", 2)])
 def test_engines_that_are_never_lent(spare: Any, never_lent: int) -> None:
-    lending = Lending.of({"return_s": 25, "awake": 2, "spare": spare})
+    lending = LendingRules.of({"return_s": 25, "awake": 2, "spare": spare})
     assert lending
     assert lending.stays_loaded == never_lent
 
 
 def test_its_older_name_for_engines_that_are_awake_still_counts() -> None:
-    assert Lending.of({"return_s": 25, "kept": 3}) == Lending.of({"return_s": 25, "awake": 3})
+    assert LendingRules.of({"return_s": 25, "kept": 3}) == LendingRules.of(
+        {"return_s": 25, "awake": 3}
+    )
 
 
 def test_the_file_has_it_beside_the_pools_other_options() -> None:
@@ -65,7 +67,7 @@ def test_the_file_has_it_beside_the_pools_other_options() -> None:
 
 
 def test_its_hours_are_those_of_its_time_zone_and_hold_long_enough_to_come_back() -> None:
-    night = Lending.of({"return_s": 25, "hours": "22:00-06:00", "time_zone": "Asia/Shanghai"})
+    night = LendingRules.of({"return_s": 25, "hours": "22:00-06:00", "time_zone": "Asia/Shanghai"})
     assert night
     assert night.is_open(at("2026-03-10T14:00"))
     assert not night.is_open(at("2026-03-10T13:59"))
