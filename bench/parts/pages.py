@@ -19,7 +19,6 @@ from django.test.utils import CaptureQueriesContext
 
 from bench.figures import Aim, cell, pair, percentile, table, tell
 from bench.parts import usage
-from bench.servers.without_platform import in_chunks
 from inference.models import Completion
 from inference.usage import rollup
 from tenants.models import Member, User
@@ -39,9 +38,7 @@ _REQUESTS = """
     select completion_id, tenant_id, api_key_id, member_id, model, '/v1/chat/completions', true,
            case when status = 200 then 'done' when status = 499 then 'cancelled' else 'failed' end,
            created_at, created_at + make_interval(secs => duration_ms / 1000.0)
-    from inference_usage
-    where completion_id between lpad(to_hex(%(first)s), 32, '0')::uuid
-        and lpad(to_hex(%(last)s), 32, '0')::uuid"""
+    from inference_usage"""
 
 
 @dataclass(slots=True)
@@ -69,7 +66,7 @@ class PagesReport:
 def measure(rows: int) -> PagesReport:
     owners = [usage.a_tenant(number) for number in range(usage.TENANTS)]
     usage.make(rows)
-    _make_requests(rows)
+    _make_requests()
     while rollup.roll_up():
         pass
     with connection.cursor() as cursor:
@@ -79,7 +76,7 @@ def measure(rows: int) -> PagesReport:
     return PagesReport(rows, usage.TENANTS, usage.DAYS, ROUNDS, efforts)
 
 
-def _make_requests(rows: int) -> None:
+def _make_requests() -> None:
     with connection.cursor() as cursor:
         cursor.execute("alter table inference_completion disable trigger user")
         cursor.execute(_FOREIGN_KEYS)
@@ -89,9 +86,8 @@ def _make_requests(rows: int) -> None:
         indexes = cursor.fetchall()
         for name, _definition in indexes:
             cursor.execute(f'drop index "{name}"')
-        for chunk in in_chunks(rows):
-            cursor.execute(_REQUESTS, chunk)
-            tell(f"{chunk['last']:,} requests made")
+        cursor.execute(_REQUESTS)
+        tell("requests made")
         for _name, definition in indexes:
             cursor.execute(definition)
 
@@ -101,7 +97,7 @@ def _visits(owners: Sequence[Member]) -> Iterator[tuple[str, User, str]]:
     operator = User.objects.create_user("operator@forebay.example", is_operator=True)
     owner, few = _busiest(owners)
     inside = f"/console/t/{owner.tenant.name}/"
-    log, one = f"{inside}requests/", owner.tenant.completions.order_by("created_at").first()
+    log, one = f"{inside}requests/", owner.tenant.completions.order_by("pk").first()
     key = owner.tenant.api_keys.first()
     assert one
     assert key
@@ -129,9 +125,8 @@ def _busiest(owners: Sequence[Member]) -> tuple[Member, Member]:
 
 
 def _middle(owner: Member) -> str:
-    rows = owner.tenant.completions.order_by("-created_at", "-pk")
-    row = rows[rows.count() // 2]
-    return f"{row.created_at.isoformat()}~{row.pk}".replace("+", "%2B")
+    rows = owner.tenant.completions.order_by("-pk")
+    return str(rows[rows.count() // 2].pk)
 
 
 def _effort(name: str, reader: User, url: str) -> Effort:

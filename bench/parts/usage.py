@@ -45,14 +45,14 @@ _MADE = """
         (completion_id, tenant_id, api_key_id, member_id, team_id, model, prompt_tokens,
          completion_tokens, cached_tokens, cost, status, finish_reason, error_code, attempts,
          queue_ms, ttft_ms, duration_ms, created_at)
-    select lpad(to_hex(n), 32, '0')::uuid, s.tenant_id, s.api_key_id, s.member_id, s.team_id,
+    select (lpad(to_hex((extract(epoch from at) * 1000)::bigint), 12, '0') || '70008'
+            || lpad(to_hex(n), 15, '0'))::uuid, s.tenant_id, s.api_key_id, s.member_id, s.team_id,
            'model-' || floor(models * r * r), prompt, completion, prompt / 5,
            prompt + 4 * completion,
            case when fate < 0.98 then 200 when fate < 0.99 then 502 else 499 end,
            case when fate < 0.98 then 'stop' when fate < 0.99 then 'error' else 'cancelled' end,
            case when fate between 0.98 and 0.99 then 'engine_failed' else '' end, 1,
-           (exp(2 + 2 * r) * fate)::int, ttft, ttft + completion * (8 + 25 * r)::int,
-           now() - make_interval(secs => (total - n) * seconds / total)
+           (exp(2 + 2 * r) * fate)::int, ttft, ttft + completion * (8 + 25 * r)::int, at
     from (select n, random() as r, random() as fate, random() as whose,
                  (50 + 3000 * random() ^ 3)::int as prompt,
                  (1 + 600 * random() ^ 2)::int as completion,
@@ -60,6 +60,8 @@ _MADE = """
           from generate_series(%(first)s::bigint, %(last)s) n offset 0) made,
          (select %(total)s::float8 total, %(seconds)s::float8 seconds, %(models)s models,
                  count(*) as subjects from subject) given,
+         lateral (select now() - make_interval(secs => (total - n) * seconds / total) as at
+                  offset 0) t,
          lateral (select * from subject
                   where number = floor(subjects * whose ^ 1.5)::bigint offset 0) s"""
 

@@ -33,7 +33,7 @@ async def draft(context: Context, submission: Submission) -> Order:
     in_pools = context.quotas.prices.in_pools(model, now)
     pool = await _pool_unless_kept(context, submission)
     return Order(
-        id=request_id.new(),
+        id=request_id.new(now),
         tenant_id=caller.tenant_id,
         subject_id=caller.subject_id,
         actor=caller.actor,

@@ -85,7 +85,7 @@ def _order(job: Job, tenant: Tenant, charge: Charge) -> Order:
     klass, now = KINDS[job.kind].klass, time.time()
     body = {"job": job.id.hex, "kind": job.kind, "base": job.base, "seed": job.seed}
     return Order(
-        id=request_id.new(),
+        id=request_id.new(now),
         tenant_id=job.tenant_id,
         subject_id=job.subject_id,
         actor=job.actor,

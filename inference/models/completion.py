@@ -12,6 +12,7 @@ from django.db.models.functions import Greatest
 from django.utils.translation import gettext_lazy as _
 
 from audit.models.xid import Xid
+from inference import request_id
 from tenants.models import ApiKey, Member, Tenant
 
 _ONE_LESS = {"attempts": Greatest(F("attempts") - 1, 0)}
@@ -34,23 +35,27 @@ class CompletionQuerySet(models.QuerySet["Completion"]):
         unrecorded = models.Q(deadline=None, created_at__lt=received)
         return self.open().filter(models.Q(deadline__lt=at) | unrecorded)
 
-    def newest_first(self) -> "CompletionQuerySet":
-        return self.order_by("-created_at")
-
     def of_key(self, api_key_id: uuid.UUID) -> "CompletionQuerySet":
         """Requests with this key, or one that it was rotated from or to; never a chat's."""
         return self.filter(api_key__in=ApiKey.objects.readable_with(api_key_id))
 
 
 class Completion(models.Model):
-    """One request for a completion. Its id is the request id everywhere."""
+    """One request for a completion. Its id is the request id everywhere.
+
+    Ids are in the order of time (inference/request_id.py). An index of `created_at` would cost
+    each request two entries: one when it is received, one when it is settled.
+    """
 
     is_history = True  # keeps its subject's pseudonym: tenants/personal_data/erasure.py
 
-    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-    # Indexes below begin with it.
+    id = models.UUIDField(primary_key=True, default=request_id.new, editable=False)
+    # The unique key of tenant and id (tenants/isolation/composite_keys.py) lists its requests.
     tenant = models.ForeignKey(Tenant, models.PROTECT, related_name="completions", db_index=False)
-    api_key = models.ForeignKey(ApiKey, models.SET_NULL, null=True, related_name="+")
+    # Keys are revoked. `make isolation` alone deletes some, and reads the table for that.
+    api_key = models.ForeignKey(
+        ApiKey, models.SET_NULL, null=True, related_name="+", db_index=False
+    )
     member = models.ForeignKey(Member, models.SET_NULL, null=True, related_name="+", db_index=False)
     model = models.CharField(max_length=120)
     route = models.CharField(max_length=80)
@@ -70,8 +75,6 @@ class Completion(models.Model):
 
     class Meta:
         indexes = [
-            models.Index(fields=["tenant", "-created_at"], name="completion_tenant_created"),
-            models.Index(fields=["-created_at"], name="completion_created"),
             models.Index(
                 "pool",
                 "created_at",

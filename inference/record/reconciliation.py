@@ -16,6 +16,7 @@ from django.utils import timezone
 from audit.actions import Action
 from audit.models import Event
 from audit.trail.record import act
+from inference import request_id
 from tenants.models import Reconciliation, Tenant
 from tenants.quotas import windows
 
@@ -33,7 +34,7 @@ _SUMS = """
                coalesce(sum(u.prompt_tokens + u.completion_tokens), 0) as tokens,
                coalesce(sum(u.cost), 0) as cost, coalesce(sum(u.gpu_ms), 0) as gpu_ms
         from inference_completion c join inference_usage u on u.completion_id = c.id
-        where c.tenant_id = %(tenant)s
+        where c.tenant_id = %(tenant)s and c.id >= %(first)s and c.id < %(last)s
             and c.created_at >= %(starts)s and c.created_at < %(ends)s),
     off as (
         select count(*) as counters
@@ -105,8 +106,10 @@ def _yesterday(tenant: Tenant, now: datetime) -> date:
 
 def _sums(tenant: Tenant, day: date) -> tuple[Any, ...]:
     starts, ends = windows.day_bounds(day, tenant.time_zone)
+    first, last = request_id.bounds(starts, ends)
+    of_tenant: dict[str, Any] = {"tenant": tenant.id, "starts": starts, "ends": ends}
     with connection.cursor() as cursor:
-        cursor.execute(_SUMS, {"tenant": tenant.id, "starts": starts, "ends": ends})
+        cursor.execute(_SUMS, {**of_tenant, "first": first, "last": last})
         row: tuple[Any, ...] = cursor.fetchone()
     return tuple(map(int, row))
 

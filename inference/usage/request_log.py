@@ -1,28 +1,29 @@
 """Search of the rows of requests, newest first, within a bounded time.
 
-The index of a tenant's requests in the order of time serves every page. Filters on other columns
-are applied to windows of rows, which grow until the page is full or PATIENCE_S have passed. Then
-the page reports how far the search went, and its cursor continues from there.
+Ids are in the order of time, so their index serves every page. Filters on other columns are applied
+to windows of rows, which grow until the page is full or PATIENCE_S have passed. Then the page
+reports how far the search went, and its cursor continues from there.
 """
 
 import re
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from django.core.exceptions import ValidationError
 from django.db.models import Q, QuerySet
 
 from audit.search.events import through_indexes
+from inference import request_id
 from inference.models import Completion
 
 PAGE, CHUNK = 50, 1_000  # rows of a page, and of a piece of a file
 WINDOW, LARGEST_WINDOW = 5_000, 80_000
 PATIENCE_S = 1.0
 SHORTEST_ID = 6  # digits of the beginning of an id
+_FIRST, _LAST = datetime(1970, 1, 2, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
 _ID = re.compile(r"(?:(?:chatcmpl|cmpl|resp|msg)_?)?([0-9a-f]{1,32})", re.IGNORECASE)
 
 
@@ -56,12 +57,9 @@ class RequestFilters:
         if self.id:
             bounds = id_range(self.id)
             return Q(pk__range=bounds) if bounds else Q(pk__in=[])
-        conditions = Q()
-        if self.since:
-            conditions &= Q(created_at__gte=self.since)
-        if self.until:
-            conditions &= Q(created_at__lt=self.until)
-        return conditions
+        since, until = self.since or _FIRST, self.until or _LAST
+        first, last = request_id.bounds(since, until)
+        return Q(pk__gte=first, pk__lt=last, created_at__gte=since, created_at__lt=until)
 
     @property
     def others(self) -> Q:
@@ -119,9 +117,9 @@ def page(
     size = size or PAGE
     rows = rows.filter(filters.range)
     if cursor:
-        rows = rows.filter(_older_than(*_position(cursor)))
+        rows = rows.filter(pk__lt=_position(cursor))
     with through_indexes(sort=bool(filters.id)):
-        return _search(rows.order_by("-created_at", "-pk"), filters.others, size)
+        return _search(rows.order_by("-pk"), filters.others, size)
 
 
 def _search(rows: QuerySet[Completion], others: Q, size: int) -> RequestPage:
@@ -130,13 +128,13 @@ def _search(rows: QuerySet[Completion], others: Q, size: int) -> RequestPage:
     until, window, matches = time.monotonic() + PATIENCE_S, WINDOW, list[Completion]()
     while True:
         last = rows.values_list("created_at", "pk")[window - 1 : window].first()
-        part = rows.filter(_not_older_than(*last)) if last else rows
+        part = rows.filter(pk__gte=last[1]) if last else rows
         matches += part.filter(others)[: size + 1 - len(matches)]
         if last is None or len(matches) > size:
             return _cut(matches, size)
         if time.monotonic() > until:
-            return RequestPage(matches, _cursor(*last), last[0])
-        rows, window = rows.filter(_older_than(*last)), min(2 * window, LARGEST_WINDOW)
+            return RequestPage(matches, str(last[1]), last[0])
+        rows, window = rows.filter(pk__lt=last[1]), min(2 * window, LARGEST_WINDOW)
 
 
 def each(rows: QuerySet[Completion], filters: RequestFilters) -> Iterator[list[Completion]]:
@@ -150,29 +148,11 @@ def each(rows: QuerySet[Completion], filters: RequestFilters) -> Iterator[list[C
 
 
 def _cut(matches: list[Completion], size: int) -> RequestPage:
-    last = matches[size - 1] if len(matches) > size else None
-    return RequestPage(matches[:size], _cursor(last.created_at, last.pk) if last else "")
+    return RequestPage(matches[:size], str(matches[size - 1].pk) if len(matches) > size else "")
 
 
-def _older_than(at: datetime, pk: UUID) -> Q:
-    """The bound on the time alone lets PostgreSQL begin in the index."""
-    return Q(created_at__lte=at) & (Q(created_at__lt=at) | Q(created_at=at, pk__lt=pk))
-
-
-def _not_older_than(at: datetime, pk: UUID) -> Q:
-    return Q(created_at__gte=at) & (Q(created_at__gt=at) | Q(created_at=at, pk__gte=pk))
-
-
-def _cursor(at: datetime, pk: UUID) -> str:
-    return f"{at.isoformat()}~{pk}"
-
-
-def _position(cursor: str) -> tuple[datetime, UUID]:
-    at, _tilde, pk = cursor.partition("~")
+def _position(cursor: str) -> UUID:
     try:
-        moment = datetime.fromisoformat(at)
-        if moment.tzinfo is None:
-            raise BadCursor
-        return moment, UUID(pk)
-    except (ValueError, ValidationError):
+        return UUID(cursor)
+    except ValueError:
         raise BadCursor from None

@@ -1,11 +1,11 @@
 """Rows of completions, usage and refusals, as the hot path would have left them."""
 
-import uuid
 from datetime import timedelta
 from typing import Any
 
 from django.utils import timezone
 
+from inference import request_id
 from inference.models import Completion, State, Usage
 from tenants.models import Refusal, Tenant
 
@@ -17,7 +17,7 @@ def completion(
     at = timezone.now() - timedelta(seconds=seconds_ago)
     usage = {name: fields.pop(name) for name in USAGE.keys() | MAY_HAVE if name in fields}
     row = Completion.objects.create(
-        id=uuid.uuid4(),
+        id=fields.pop("id", None) or request_id.new(at.timestamp()),
         tenant=tenant,
         model=fields.pop("model", "smollm2"),
         route="/v1/chat/completions",

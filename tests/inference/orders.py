@@ -7,6 +7,7 @@ from uuid import UUID, uuid4
 import msgspec
 import orjson
 
+from inference import request_id
 from inference.order import Item, Order
 from inference.stream.frames import Frame, Kind
 
@@ -17,7 +18,7 @@ CHAT = b'{"model":"theirs","messages":[{"role":"user","content":"Say something"}
 def an_order(**changes: Any) -> Order:
     """A streamed chat completion of somebody at acme."""
     plain = Order(
-        id=uuid4(),
+        id=request_id.new(changes.get("created_at")),
         tenant_id=uuid4(),
         subject_id=uuid4(),
         actor=f"key:{uuid4()}",

@@ -100,7 +100,7 @@ class RecordPath:
         """Returns the milliseconds until it was received: durable, and its receipt signed."""
         now = time.time()
         order = msgspec.structs.replace(
-            pattern, id=request_id.new(), created_at=now, deadline=now + 60
+            pattern, id=request_id.new(now), created_at=now, deadline=now + 60
         )
         began = perf_counter()
         row = statements.received_row(

@@ -385,7 +385,6 @@ class Objects:
         now = timezone.now()
         same = {"tenant": self._tenant, "model": self._secret, "created_at": now}
         completion = Completion.objects.create(
-            id=uuid4(),
             api_key=self.asked_with,
             route=self._secret,
             stream=True,

@@ -37,7 +37,7 @@ def test_filters_as_on_the_page(acme: Tenant, bob: Member, sign_in: SignIn) -> N
         {"code": "502"},
         {"code": "engine_died"},
         {"key": str(key.pk)},
-        {"id": str(failed.pk)[:10]},
+        {"id": str(failed.pk)[:23]},
     ):
         results = client.get(LOG, query).json()["results"]
         assert [each["id"] for each in results] == [str(failed.pk)]

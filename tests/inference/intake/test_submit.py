@@ -125,6 +125,7 @@ async def test_a_request_is_on_record_and_in_the_queue(
     assert admission.tier == ""
     (completion,) = await on_record()
     assert (completion.id, completion.state) == (order.id, State.OPEN)
+    assert order.id.int >> 80 == int(order.created_at * 1000)  # lists are in the order of ids
     ((item, ciphertext),) = await queue.pop(5, "runner-1")
     assert (item.id, item.weight, item.tenant) == (str(order.id), 4, str(caller.tenant_id))
     assert statements.key_id(ciphertext).version == 4

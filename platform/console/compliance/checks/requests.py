@@ -12,6 +12,7 @@ from django.utils import timezone
 from audit.actions import Action
 from console.compliance.check import CheckOutcome, outcome
 from console.compliance.queries import DAYS, owned, since
+from inference import request_id
 from inference.engines import engines as served_by
 from inference.engines.base import Engine, EngineConfig
 from inference.errors import BadRequest
@@ -32,8 +33,9 @@ _RECORDED = f"""
                and e.action = '{Action.COMPLETION_COMPLETED}' and e.at >= %(from)s))
     from (select id from inference_completion
           where state <> 'open' and created_at >= %(since)s and created_at < %(until)s
+            and id >= %(first)s and id < %(last)s
             and (%(tenant)s::uuid is null or tenant_id = %(tenant)s::uuid)
-          order by created_at desc limit {MOST}) c"""
+          order by id desc limit {MOST}) c"""
 BAD = (
     b"",
     b"{",
@@ -52,10 +54,14 @@ BAD = (
 
 def recorded(tenant: Tenant | None) -> CheckOutcome:
     now = timezone.now()
-    values = {
-        "since": now - timedelta(hours=HOURS),
+    begins, ends = now - timedelta(hours=HOURS), now - timedelta(minutes=1)
+    first, last = request_id.bounds(begins, ends)
+    values: dict[str, Any] = {
+        "since": begins,
         "from": now - timedelta(hours=HOURS + 1),
-        "until": now - timedelta(minutes=1),
+        "until": ends,
+        "first": first,
+        "last": last,
         "tenant": tenant.id if tenant else None,
     }
     with connection.cursor() as cursor:
