@@ -50,8 +50,15 @@ class Completion(models.Model):
     is_history = True  # keeps its subject's pseudonym: tenants/personal_data/erasure.py
 
     id = models.UUIDField(primary_key=True, default=request_id.new, editable=False)
-    # The unique key of tenant and id (tenants/isolation/composite_keys.py) lists its requests.
-    tenant = models.ForeignKey(Tenant, models.PROTECT, related_name="completions", db_index=False)
+    # The unique key of tenant and id (tenants/isolation/composite_keys.py) lists its requests. No
+    # constraint, which would lock the tenant's row for each request: PROTECT keeps the tenant.
+    tenant = models.ForeignKey(
+        Tenant,
+        models.PROTECT,
+        related_name="completions",
+        db_index=False,
+        db_constraint=False,
+    )
     # Keys are revoked. `make isolation` alone deletes some, and reads the table for that.
     api_key = models.ForeignKey(
         ApiKey, models.SET_NULL, null=True, related_name="+", db_index=False
