@@ -4,9 +4,9 @@ Both walls stand by themselves: with the ORM's scoping off, row-level security a
 with row-level security off, scoping alone. With one wall the walk is that of those who may most:
 what they cannot reach, nobody can whom their permissions stop as well. At home they stand for all
 too: what the other roles may there is said by test_permissions.py and test_who_may_what.py. In the
-other tenant the owner and the member stand for the roles between them. What a permission refuses
-before any wall is reached is left to those two files as well. With one wall each day has its third
-of the addresses. `make soak` walks as all everywhere.
+other tenant the owner and the member stand for the roles between them, and a key that may write for
+one that may read. What a permission refuses before any wall is reached is left to those two files
+as well. With one wall each day has its third of the addresses. `make soak` walks as all everywhere.
 """
 
 import logging
@@ -47,7 +47,7 @@ READ = {Scope.MANAGEMENT_READ, Scope.AUDIT_READ}
 MAY_MOST = frozenset({Role.OWNER, *(f"key {scope}" for scope in set(Scope) - READ)})
 EVERYBODY = os.environ.get("FOREBAY_TEST_ONE_WALL") == "everybody"
 STAND_FOR_ALL = frozenset(NAMES) if EVERYBODY else MAY_MOST
-BETWEEN = frozenset({Role.ADMIN, Role.DEVELOPER, Role.AUDITOR})
+BETWEEN = set(Role) - {Role.OWNER, Role.MEMBER} | {f"key {scope}" for scope in READ}
 STRANGERS = frozenset(NAMES) - (frozenset() if EVERYBODY else BETWEEN)
 AWAY = Extent(at_home=False)
 SHARES = 1 if EVERYBODY else 3
