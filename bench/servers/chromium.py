@@ -6,7 +6,7 @@ from playwright.sync_api import Browser, Playwright
 
 PATH = shutil.which("chromium") or shutil.which("google-chrome")
 # There is no sandbox for root, and no graphics card to look for.
-_ARGUMENTS = [
+ARGUMENTS = [
     "--no-sandbox",
     "--disable-gpu",
     # Else each window starts pages of the address bar, for which nobody asked: a third of its CPU.
@@ -16,4 +16,4 @@ _ARGUMENTS = [
 
 
 def launched(playwright: Playwright) -> Browser:
-    return playwright.chromium.launch(executable_path=PATH, args=_ARGUMENTS)
+    return playwright.chromium.launch(executable_path=PATH, args=ARGUMENTS)

@@ -56,8 +56,8 @@ def read_config(base: Path) -> dict[str, Any]:
 
 def is_int8(base: Path) -> bool:
     """Returns whether its weights are those of trainer/formats/int8.py."""
-    quantisation = read_config(base).get("quantization_config")
-    return bool(quantisation) and quantisation.get("quant_method") == "compressed-tensors"
+    quantisation = read_config(base).get("quantization_config") or {}
+    return bool(quantisation.get("quant_method") == "compressed-tensors")
 
 
 def copy_tokenizer(base: Path, folder: Path) -> None:

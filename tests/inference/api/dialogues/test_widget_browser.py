@@ -12,6 +12,7 @@ import pytest
 from playwright.async_api import BrowserContext, Locator, async_playwright, expect
 from playwright.async_api import Page as Tab
 
+from bench.servers.chromium import ARGUMENTS, PATH
 from config.environment import PROJECT
 from inference.api.dialogues import origins
 from inference.api.http.cors import KnownOrigins
@@ -72,9 +73,7 @@ async def shop(desk: Helpdesk, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator
         assistant = await in_database(desk.tenant.assistants.get)()
         create = in_database(WidgetKey.create)
         key = await create(desk.tenant, "shop", assistant.pk, desk.key, [url], by="test")
-        browser = await started.chromium.launch(
-            executable_path=chromium._PATH, args=chromium._ARGUMENTS
-        )
+        browser = await started.chromium.launch(executable_path=PATH, args=ARGUMENTS)
         context = await browser.new_context(locale="en-GB")
         shop = Shop(page, key, forebay, url, context)
         shop.show()
