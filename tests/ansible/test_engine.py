@@ -155,16 +155,15 @@ def test_a_run_that_is_killed_after_any_task_is_made_whole_by_the_next(
 
 def end_after(playbooks: Playbooks, tasks: int, version: dict[str, Any]) -> bool:
     """Kill a run as its task of this number begins; returns whether it ended before that."""
-    process = playbooks.start(PLAYBOOK, **version)
-    assert process.stdout
     begun = 0
-    for line in process.stdout:
-        begun += line.startswith("TASK [")
-        if begun > tasks:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-            return False
-    return process.wait() == 0
+    with playbooks.start(PLAYBOOK, **version) as process:
+        assert process.stdout
+        for line in process.stdout:
+            begun += line.startswith("TASK [")
+            if begun > tasks:
+                os.killpg(process.pid, signal.SIGKILL)
+                break
+    return process.returncode == 0
 
 
 # Git and Docker Compose --------------------------------------------------------------------------
