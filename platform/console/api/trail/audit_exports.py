@@ -34,6 +34,7 @@ class ExportShape(Row):
     verified = s.DictField(
         source="asked.verified",
         default=None,
+        allow_null=True,
         help_text="What its verification says, if that was asked for; `ok` is true or false.",
     )
     expires_at = s.DateTimeField()
