@@ -27,4 +27,6 @@ hostname "$name"
 mkdir -p outside
 pivot_root . outside
 umount -l /outside
+# As systemd-nspawn has it: a service's credentials are mounted by a child of process 1.
+mount --make-rshared /
 exec env -i container=test PATH=/usr/sbin:/usr/bin:/sbin:/bin /lib/systemd/systemd --system --unit=multi-user.target

@@ -4,11 +4,12 @@ from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import psycopg
 from django.db import connection
 
+from inference import request_id
 from inference.models import Usage, UsageDay, UsageHour
 from inference.models.rollup import NOBODY
 from tenants.models import Tenant
@@ -39,7 +40,8 @@ Database = psycopg.Connection[Any]
 
 def use(tenant: Tenant, *, through: Database | None = None, **changes: Any) -> UUID:
     """One request and its usage, through Django's connection or the one that is given."""
-    row = {"completion_id": uuid4(), "tenant_id": tenant.id, **PLAIN, **changes}
+    row = {"tenant_id": tenant.id, **PLAIN, **changes}
+    row.setdefault("completion_id", request_id.new(row["created_at"].timestamp()))
     execute: Callable[..., Any] = through.execute if through else connection.cursor().execute
     execute(
         "insert into inference_completion (id, tenant_id, model, route, stream, state, created_at)"
