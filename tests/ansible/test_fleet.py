@@ -17,6 +17,7 @@ from typing import Any
 import httpx
 import pytest
 
+from bench.servers.forebay import UNLIMITED
 from config.environment import PROJECT
 from tests.ansible.machines import Machine, machines
 from tests.ansible.playbooks import Playbooks
@@ -179,7 +180,8 @@ def platform(fleet: Fleet) -> Fleet:
     secrets = fleet.playbooks.variables["forebay_secrets_folder"]
     fleet.playbooks.succeed("forebay.platform.secrets", forebay_secrets_folder=secrets)
     fleet.playbooks.succeed(SITE)
-    fleet.playbooks.succeed(MANAGE, program_command=["create_tenant", "acme", "--json"])
+    tenant = ["create_tenant", "acme", *UNLIMITED, "--json"]  # its load is to see no refusal
+    fleet.playbooks.succeed(MANAGE, program_command=tenant)
     fleet.key = fleet.manage("create_api_key acme --name load --json")["api_key"]
     key = fleet.front.run(f"{ENVIRONMENT} /opt/forebay/bin/python -", MAKE_KEY.read_text())
     fleet.playbooks.variables["engine_operator_key"] = key.strip()
