@@ -51,7 +51,7 @@ Names = dict[str, tuple[str, str]]
 
 @dataclass(slots=True)
 class Written:
-    """What each relation got for one request: a table, or an index of it."""
+    """The share of one request in what was written to a relation: a table, or an index of it."""
 
     table: str
     name: str
@@ -109,10 +109,10 @@ async def _load(path: RecordPath, patterns: Sequence[Order], at_once: int, reque
 
 
 async def _write(path: RecordPath, patterns: Sequence[Order], at_once: int, requests: int) -> None:
-    left = iter(range(requests))
+    numbers = iter(range(requests))
 
     async def one_after_another() -> None:
-        for number in left:
+        for number in numbers:
             await path.write(patterns[number % len(patterns)])
 
     await asyncio.gather(*(one_after_another() for _ in range(at_once)))
@@ -139,15 +139,19 @@ def _names() -> Names:
 
 def written(records: str, names: Names, requests: int) -> list[Written]:
     """Returns what pg_waldump's `records` say, by relation; `names` are those of files."""
-    bytes_: Counter[tuple[str, str]] = Counter()
+    wal_bytes: Counter[tuple[str, str]] = Counter()
     counts: dict[tuple[str, str], Counter[str]] = {}
     for manager, length, what, node in _RECORD.findall(records):
-        of = names.get(node, ("others", "others"))
-        bytes_[of] += int(length)
-        counts.setdefault(of, Counter())[_kind(manager, what)] += 1
+        relation = names.get(node, ("others", "others"))
+        wal_bytes[relation] += int(length)
+        counts.setdefault(relation, Counter())[_kind(manager, what)] += 1
     return [
-        Written(*of, bytes_[of] / requests, {k: n / requests for k, n in counts[of].items() if k})
-        for of in sorted(counts)
+        Written(
+            *relation,
+            wal_bytes[relation] / requests,
+            {kind: count / requests for kind, count in counts[relation].items() if kind},
+        )
+        for relation in sorted(counts)
     ]
 
 

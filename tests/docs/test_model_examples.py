@@ -34,9 +34,9 @@ def test_the_table_of_eight_bits_has_the_figures_of_its_reports(form: str) -> No
     before, after = figures("f32"), figures(f"f32-{form}")
     share = read(f"quantise-{form}")["job"]["result"]["share"]
     change = after["perplexity"] / before["perplexity"] - 1
-    kept = after["accuracy"] / before["accuracy"]
+    accuracy_share = after["accuracy"] / before["accuracy"]
     row = f"| `{form}` | {share:.1%} | {after['perplexity']:.2f} ({change:+.2%}) "
-    row += f"| {after['accuracy']:.0%} ({kept:.1%}) |"
+    row += f"| {after['accuracy']:.0%} ({accuracy_share:.1%}) |"
     assert row.replace("%", " %") in page("quantise.md")
 
 

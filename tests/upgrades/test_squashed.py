@@ -41,7 +41,7 @@ def test_the_models_are_those_of_the_replaced_migrations() -> None:
 
 @pytest.mark.unit
 def test_from_each_state_between_the_replaced_ones_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where an app has begun, its own steps go on; the squashed one serves untouched apps alone."""
+    """An app that has begun goes on by its own steps; the squashed one is for untouched apps."""
     loader = every_step()
     steps = replaced(loader)
     plan = [key for step in steps for key in loader.graph.forwards_plan(step)]

@@ -27,7 +27,8 @@ def add_piece(view: Any, uploading: Any) -> Response:
     except uploading.WrongPiece as wrong:
         text = _("The next piece is number %d.") % wrong.expected
         raise bad_request({"number": [text]}) from None
-    return view.respond(row)  # type: ignore[no-any-return]
+    response: Response = view.respond(row)
+    return response
 
 
 def _decoded(text: str) -> bytes:

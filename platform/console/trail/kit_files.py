@@ -61,7 +61,7 @@ def _added(
 
 
 class _Outlet(io.RawIOBase):
-    """What a ZIP file is written to, until it is taken. It cannot seek."""
+    """Holds what a ZIP file has written since it was last taken. It cannot seek."""
 
     def __init__(self) -> None:
         self._written = bytearray()
@@ -69,7 +69,7 @@ class _Outlet(io.RawIOBase):
     def writable(self) -> bool:
         return True
 
-    def write(self, data: bytes) -> int:  # type: ignore[override]
+    def write(self, data: bytes) -> int:  # type: ignore[override]  # zipfile writes bytes alone
         self._written += data
         return len(data)
 
