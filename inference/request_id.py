@@ -7,13 +7,13 @@ times is needed: an id has the time at which its request was received.
 
 import os
 import time
-from datetime import datetime, timedelta
+from datetime import datetime
 from uuid import UUID
 
 _VERSION_AND_VARIANT = 7 << 76 | 0b10 << 62
 _RANDOM = (1 << 12) - 1 << 64 | (1 << 62) - 1
 # Versions up to 0.1.0 made the id some time after the request was received.
-_LATE = timedelta(seconds=10)
+_LATE_MS = 10_000
 
 
 def new(at: float | None = None) -> UUID:
@@ -25,8 +25,8 @@ def new(at: float | None = None) -> UUID:
 
 def bounds(since: datetime, until: datetime) -> tuple[UUID, UUID]:
     """Returns two ids between which all requests received between two times are, and few others."""
-    return _least(since), _least(until + _LATE)
+    return _least(since), _least(until, _LATE_MS)
 
 
-def _least(at: datetime) -> UUID:
-    return UUID(int=max(0, int(at.timestamp() * 1000) - 1) << 80)
+def _least(at: datetime, more_ms: int = 0) -> UUID:
+    return UUID(int=max(0, int(at.timestamp() * 1000) - 1 + more_ms) << 80)

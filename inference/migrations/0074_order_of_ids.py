@@ -10,13 +10,13 @@ from django.db import migrations, models
 import inference.request_id
 
 DROP = """
-    do $$ declare found regclass; begin
-        for found in
+    do $$ declare single regclass; begin
+        for single in
             select i.indexrelid from pg_index i
             join pg_attribute a on a.attrelid = i.indrelid and a.attnum = i.indkey[0]
             where i.indrelid = 'inference_completion'::regclass and i.indnatts = 1
               and a.attname = 'api_key_id'
-        loop execute format('drop index %s', found); end loop;
+        loop execute format('drop index %s', single); end loop;
     end $$"""
 RESTORE = """
     create index if not exists inference_completion_api_key_id on inference_completion (api_key_id)"""

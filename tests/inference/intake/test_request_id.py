@@ -32,6 +32,12 @@ def test_requests_received_between_two_times_have_their_ids_between_the_bounds()
     assert last < request_id.new(until.timestamp() + 60)
 
 
+def test_any_two_times_have_bounds() -> None:
+    since, until = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
+    first, last = request_id.bounds(since, until)
+    assert first < request_id.new() < last
+
+
 def test_later_ones_come_after_earlier_ones() -> None:
     earlier = request_id.new()
     time.sleep(0.002)
