@@ -127,7 +127,6 @@ def _interactions(mock: MockEngine, context: BrowserContext, seconds: float) -> 
     assert still, "the answer ended before the measurement"
     measured = page.evaluate(_ACTS)
     page.close()
-    tell(measured)
     return _of(measured, characters / len(" t1000") / lasted)
 
 
