@@ -42,7 +42,7 @@ async def begin(context: Context, evaluation: Evaluation, content: Content) -> N
 
 
 def waiting_time(wait: Wait) -> timedelta:
-    return timedelta(seconds=min(wait.seconds, LONGEST_WAIT_S))
+    return timedelta(seconds=max(deferred.LEAST_WAIT_S, min(wait.seconds, LONGEST_WAIT_S)))
 
 
 async def _submitted(
