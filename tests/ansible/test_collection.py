@@ -94,19 +94,6 @@ def test_no_loop_shows_what_a_silent_task_has_asked() -> None:
             assert not looped, (file.name, task["name"])
 
 
-def test_the_page_of_variables_says_what_the_roles_say() -> None:
-    import importlib.util
-
-    script = PROJECT / "docs" / "write_ansible_variables.py"
-    spec = importlib.util.spec_from_file_location("write_ansible_variables", script)
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    assert set(module.ORDER) == {role.name for role in ROLES}
-    assert module.PAGE.read_text() == module.page(), "python docs/write_ansible_variables.py"
-
-
 def test_its_links_lead_to_the_files_of_deploy() -> None:
     """Nothing is written twice: units, rules, targets and dashboards are everybody's."""
     linked = {
