@@ -102,11 +102,13 @@ def _stored_bytes(rows: QuerySet[JobCheckpoint]) -> int:
 
 
 def _size(folder: Path) -> int:
-    """Returns the bytes of a folder, whose files the trainer may delete meanwhile."""
+    """Returns the bytes of a folder, in which the trainer may rename and delete meanwhile."""
+    # os.walk passes over folders that are gone, where rglob raises.
+    paths = (Path(walked, name) for walked, _folders, names in os.walk(folder) for name in names)
     total = 0
-    for path in folder.rglob("*"):
+    for path in paths:
         with contextlib.suppress(FileNotFoundError):
-            total += path.lstat().st_size if path.is_file() else 0
+            total += path.lstat().st_size
     return total
 
 

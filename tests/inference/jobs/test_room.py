@@ -1,5 +1,10 @@
 """Room for a tenant's checkpoints: those of ended jobs give way, those of others stay."""
 
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
 from pytest_django.fixtures import Settings
 
 from inference.jobs import job_checkpoint_files
@@ -60,3 +65,22 @@ async def test_a_file_that_a_later_checkpoint_has_too_stays(works: Works) -> Non
     used = await in_database(job_checkpoint_files._used)(earlier)
     assert await in_database(job_checkpoint_files._take_files)(earlier, used) == 0
     await in_database(job_checkpoint_files.restore)(job, last.files, works.folder / "restored")
+
+
+def test_a_trainer_that_renames_its_folders_meanwhile_breaks_no_job(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`engine_failed` ended a job whose checkpoint got its name while its bytes were counted."""
+    draft, earlier = tmp_path / "step-000004.part", tmp_path / "step-000002"
+    for folder in (draft, earlier):
+        folder.mkdir()
+        (folder / "weights").write_bytes(b"12345")
+    scandir = os.scandir
+
+    def renamed_before(folder: Path) -> Any:
+        if Path(folder) == draft:
+            draft.rename(tmp_path / "step-000004")
+        return scandir(folder)
+
+    monkeypatch.setattr("os.scandir", renamed_before)
+    assert job_checkpoint_files._size(tmp_path) == 5
