@@ -10,7 +10,6 @@ from typing import Any
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
-from config.backup.wal import position
 from config.backup_settings import RECEIVER
 from config.supervisor.terminal import RunProblem
 
@@ -18,20 +17,7 @@ _IDENTITY = """
     select system_identifier::text, current_setting('server_version'),
            (select setting::bigint from pg_settings where name = 'wal_segment_size')
     from pg_control_system()"""
-_LOOK = """
-    select pg_current_wal_flush_lsn()::text,
-           (select coalesce(wal_status, 'new') from pg_replication_slots where slot_name = %s),
-           (select write_lsn::text from pg_stat_replication r
-            join pg_replication_slots s on s.active_pid = r.pid where slot_name = %s)"""
-
 _KEEP_LOG = "select pg_create_physical_replication_slot('forebay_base', true, true)"
-
-
-@dataclass(frozen=True, slots=True)
-class Look:
-    written: int  # the position up to which the log is on the primary's disk
-    slot_state: str  # "" without a slot, "new", or PostgreSQL's wal_status, "lost" among them
-    received: int | None  # up to which the receiver has said it wrote; None if it is away
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,17 +51,16 @@ class Cluster:
 
         PostgreSQL keeps the log from now on, as pg_basebackup copies it last.
         """
-        with _connect(self.variables) as connection:
+        with self.connection() as connection:
             lock = "select pg_try_advisory_lock(hashtext('forebay base backup'))"
             if connection.execute(lock).fetchone() != (True,):
                 raise RunProblem("a base backup is being made already: wait until it has ended")
             connection.execute(_KEEP_LOG)  # a temporary slot, which ends with the connection
             yield
 
-    def look(self) -> Look:
-        """Returns how far the log is; one connection, since this is asked each second."""
-        written, slot_state, received = _one_row(self.variables, _LOOK, RECEIVER, RECEIVER)
-        return Look(position(written), slot_state or "", position(received) if received else None)
+    def connection(self) -> psycopg.Connection[tuple[Any, ...]]:
+        """Returns a new connection, in autocommit. Raises psycopg.OperationalError."""
+        return _connect(self.variables)
 
     def timeline(self) -> int:
         (timeline,) = _one_row(self.variables, "select timeline_id from pg_control_checkpoint()")

@@ -21,6 +21,7 @@ from config.backup import bases, retention
 from config.backup.backlog import Backlog
 from config.backup.bases import StoredBase
 from config.backup.cluster import Cluster
+from config.backup.log_watch import LogWatch, Look
 from config.backup.receiver import Receiver
 from config.backup.shipping import Shipping
 from config.backup.storage.repository import Repository
@@ -54,6 +55,7 @@ class BackupProcess:
         self._repository, self._wishes = repository, wishes
         self._spool = home / "backup" / "wal"
         self._spool.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._watch = LogWatch(cluster)
         self._receiver = Receiver(cluster, self._spool, synchronous=wishes.synchronous)
         self._shipping = Shipping(repository, cluster, self._spool)
         self._backlog = Backlog()
@@ -75,8 +77,9 @@ class BackupProcess:
                 self._guarded(lambda: self._once(pool))
                 self._progress.write(self._home)
             self._verifications.stop()
-            self._guarded(self._ship)
+            self._guarded(lambda: self._ship(self._watch.look()))
             self._receiver.stop()
+            self._watch.close()
             self._progress.write(self._home)
 
     def _guarded(self, act: Callable[[], object]) -> None:
@@ -90,14 +93,14 @@ class BackupProcess:
             self._progress = self._progress.failed(str(error), time.time())
 
     def _once(self, pool: ThreadPoolExecutor) -> None:
-        look = self._cluster.look()
+        look = self._watch.look()
         if self._has_gap(look.slot_state) or self._fills_the_disk():
             self._begin_anew()
             return
         self._receive()
         self._writing.renew(self._progress, time.time())
         self._notice_older_database(look.written)
-        self._ship()
+        self._ship(look)
         if look.slot_state not in ("", "new"):  # a base needs all the log that follows it
             self._make_bases(pool)
         self._verifications.keep(time.time(), self._progress.base_at)
@@ -152,10 +155,10 @@ class BackupProcess:
         else:
             self._receiver.keep_running()
 
-    def _ship(self) -> None:
+    def _ship(self, look: Look) -> None:
+        """Store the witness files, then the log that was there before them."""
         self._progress = replace(self._progress, witness=self._witness.ship())
-        now, look = time.time(), self._cluster.look()
-        self._backlog.add(now, look.written)
+        self._backlog.add(look.at, look.written)
         self._shipping.ship(look.received)
         if look.received is None:
             return

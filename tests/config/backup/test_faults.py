@@ -1,5 +1,6 @@
 """Backups whose place fails, whose log has a gap, or that somebody tampers with."""
 
+import contextlib
 import os
 import shlex
 import shutil
@@ -18,6 +19,7 @@ from config.backup import bases, recovery
 from config.backup.bases import StoredBase
 from config.backup.feeding import Feeder
 from config.backup.kinds.embedded import Embedded
+from config.backup.log_watch import LogWatch
 from config.backup.restoring import verification
 from config.backup.restoring.restoration import Restoration
 from config.backup.storage.backup_key import BackupKey
@@ -118,7 +120,8 @@ def test_log_that_postgresql_dropped_is_a_gap_until_there_is_a_new_base(
         server.rows("checkpoint")
         server.rows("select pg_switch_wal()")
         server.rows("checkpoint")
-        assert slot.look().slot_state == "lost"
+        with contextlib.closing(LogWatch(slot)) as watch:
+            assert watch.look().slot_state == "lost"
         with slot.only_one_base(), running(server, repository, home, keeps_slot=True):
             eventually(lambda: Progress.read(home).gaps == 1, 30)
             before = Progress.read(home).stored_until
@@ -361,12 +364,13 @@ def test_a_process_whose_place_another_installation_writes_to_stores_nothing(
 def test_a_slot_that_nobody_has_read_from_yet_is_no_gap(shared: Server) -> None:
     """On a busy machine it takes a while until the receiver begins."""
     cluster = shared.cluster()
-    assert cluster.look().slot_state == ""
-    shared.rows("select pg_create_physical_replication_slot(%s)", RECEIVER)
-    try:
-        assert cluster.look().slot_state not in ("", "lost")
-    finally:
-        cluster.drop_slot()
+    with contextlib.closing(LogWatch(cluster)) as watch:
+        assert watch.look().slot_state == ""
+        shared.rows("select pg_create_physical_replication_slot(%s)", RECEIVER)
+        try:
+            assert watch.look().slot_state not in ("", "lost")
+        finally:
+            cluster.drop_slot()
 
 
 def test_a_base_backup_that_takes_long_keeps_the_log_that_it_needs(
