@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from importlib.resources import files
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 from uuid import uuid4
 from zlib import crc32
 
@@ -213,7 +213,8 @@ class Inspector:
         self.found += [f"{self.page.url} {said}" for said in found]
 
     def read_in(self, language: str) -> None:
-        cookie = {"name": "django_language", "value": language, "url": self.page.url}
+        everywhere = urljoin(self.page.url, "/")  # the path of an address bounds its cookie
+        cookie = {"name": "django_language", "value": language, "url": everywhere}
         self.page.context.add_cookies([cookie])  # type: ignore[list-item]
 
 
