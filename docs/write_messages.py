@@ -42,10 +42,14 @@ def _tables() -> Iterator[tuple[str, Iterator[str]]]:
 
 
 def _table(head: str, rows: Iterable[tuple[str, ...]]) -> Iterator[str]:
+    """Names with the same cells share a row."""
     yield head
     yield "|" + "---|" * (head.count("|") - 1)
+    alike = dict[tuple[str, ...], list[str]]()
     for name, *cells in rows:
-        yield f"| `{name}` | {' | '.join(cells)} |"
+        alike.setdefault(tuple(cells), []).append(f"`{name}`")
+    for shared, names in alike.items():
+        yield f"| {', '.join(names)} | {' | '.join(shared)} |"
 
 
 if __name__ == "__main__":

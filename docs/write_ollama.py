@@ -31,32 +31,28 @@ def written() -> tuple[Path, str]:
 
 def _tables() -> Iterator[tuple[str, Iterator[str]]]:
     chat, generate = fields.CHAT, fields.GENERATE
+    options = [(name, option.rule.should, option.effect) for name, option in OPTIONS.items()]
     yield "chat", _table("| field | values | |", _rows(chat))
     own = {name: field for name, field in generate.items() if name not in chat}
-    refused = [(f"`{name}`", "", f"refused: {why}") for name, why in fields.REFUSED.items()]
+    refused = [(name, "", f"refused: {why}") for name, why in fields.REFUSED.items()]
     yield "generate", _table("| field | values | |", [*_rows(own), *refused])
     yield "embed", _table("| field | values | |", _rows(fields.EMBED | fields.EMBEDDINGS))
-    yield "options", _table("| option | values | |", _options())
+    yield "options", _table("| option | values | |", options)
 
 
 def _rows(listed: dict[str, Field]) -> list[tuple[str, str, str]]:
-    return [(f"`{name}`", rule.should, effect) for name, (rule, effect) in listed.items()]
-
-
-def _options() -> Iterator[tuple[str, str, str]]:
-    """Yields a row for all options that are alike."""
-    alike = dict[tuple[str, str], list[str]]()
-    for name, option in OPTIONS.items():
-        alike.setdefault((option.rule.should, option.effect), []).append(f"`{name}`")
-    for (should, effect), names in alike.items():
-        yield ", ".join(names), should, effect
+    return [(name, rule.should, effect) for name, (rule, effect) in listed.items()]
 
 
 def _table(head: str, rows: Iterable[tuple[str, ...]]) -> Iterator[str]:
+    """Names with the same cells share a row."""
     yield head
     yield "|" + "---|" * (head.count("|") - 1)
-    for row in rows:
-        yield f"| {' | '.join(row)} |"
+    alike = dict[tuple[str, ...], list[str]]()
+    for name, *cells in rows:
+        alike.setdefault(tuple(cells), []).append(f"`{name}`")
+    for shared, names in alike.items():
+        yield f"| {', '.join(names)} | {' | '.join(shared)} |"
 
 
 if __name__ == "__main__":

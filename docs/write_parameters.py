@@ -15,15 +15,10 @@ django.setup()
 from inference.engines.base import Engine  # noqa: E402 - after Django is set up
 from inference.engines.fields import (  # noqa: E402
     CHAT,
-    DETOKENIZING,
-    EMBEDDINGS,
     HINTS,
-    RERANKING,
     SERVICE,
     TEXT,
-    TOKENIZING,
     FieldRule,
-    Fields,
 )
 from inference.engines.kind_samples import SERVICE_NAME, samples  # noqa: E402
 
@@ -96,23 +91,9 @@ def _lines() -> Iterator[str]:
     yield "\n## Beyond OpenAI's parameters\n"
     yield "These hold for chats and, where the engine knows them there, for completions.\n"
     yield from _table(dict(_rows(columns, _own(columns.values()), chat=True)))
-    yield "\n## `POST /v1/embeddings`\n"
-    yield from _whole(EMBEDDINGS)
-    yield "\n## `POST /v1/rerank`, `POST /v2/rerank`\n"
-    yield from _whole(RERANKING)
-    yield "\n## `POST /v1/tokenize`\n"
-    yield from _whole(TOKENIZING)
-    yield "\n## `POST /v1/detokenize`\n"
-    yield from _whole(DETOKENIZING)
-    yield ""
-
-
-def _whole(fields: Fields) -> Iterator[str]:
-    """Yields the table of an endpoint whose parameters no kind adds to or refuses."""
-    yield "| parameter | values |"
-    yield "|---|---|"
-    for name in sorted(fields):
-        yield f"| `{name}` | {_escaped(fields[name].should)} |"
+    yield "\nThose of [embeddings](api/embeddings.md#request),"
+    yield "[rankings](api/rerank.md#request) and [tokens](inference-api.md#tokens-of-a-prompt) are"
+    yield "on their own pages.\n"
 
 
 def _columns() -> Iterator[tuple[str, Engine]]:
