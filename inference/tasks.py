@@ -23,7 +23,8 @@ from inference.batch.windows import wake_resting_soon
 from inference.chat.attachments.uploading import delete_abandoned
 from inference.chat.collection import sharing, temporary
 from inference.data_sets import importing
-from inference.decisions import contest_clock, drifting, review_notices
+from inference.decisions import drifting
+from inference.decisions.reviews import contest_clock, review_notices
 from inference.dialogues.handing_over import return_abandoned
 from inference.dialogues.overdue_calls import end_overdue
 from inference.dialogues.resuming import resume_due

@@ -96,9 +96,10 @@ OWN = django_on_own_servers
 PARTS = {
     "memory": Part("Memory", "memory", {"requests": 200_000}, {"requests": 10_000}),
     "start": Part("Start and idle memory", "start", {"rounds": 5}, {"rounds": 2}),
-    "bodies": Part("Long prompts", "big_bodies", timed(3, 4.0), timed(1, 2.0)),
+    "bodies": Part("Long prompts", "bodies.big_bodies", timed(3, 4.0), timed(1, 2.0)),
     "refusals": Part(
-        "Refused bodies", "refusals", {"rounds": 15}, {"rounds": 3}, partial(OWN, database=False)
+        "Refused bodies", "bodies.refusals", {"rounds": 15}, {"rounds": 3},
+        partial(OWN, database=False),
     ),
     "admission": Part(
         "Admission", "admission", timed(5, 6.0), timed(2, 3.0),
@@ -115,11 +116,11 @@ PARTS = {
         "Kept answers: a trace by Zipf's law", "cache_trace",
         {"requests": 10_000, "prompts": 5_000}, {"requests": 1_000, "prompts": 500},
     ),
-    "usage": Part("Usage pages", "usage", {"rows": 10_000_000}, {"rows": 500_000}, OWN),
-    "pages": Part("Pages", "pages", {"rows": 10_000_000}, {"rows": 300_000}, OWN),
+    "usage": Part("Usage pages", "console.usage", {"rows": 10_000_000}, {"rows": 500_000}, OWN),
+    "pages": Part("Pages", "console.pages", {"rows": 10_000_000}, {"rows": 300_000}, OWN),
     "rows": Part("Rows of a request", "rows", {"requests": 20_000}, {"requests": 1_000}, OWN),
     "responsiveness": Part(
-        "Pages in a browser", "responsiveness", timed(20, 60.0), timed(5, 15.0)
+        "Pages in a browser", "console.responsiveness", timed(20, 60.0), timed(5, 15.0)
     ),
     "audit": Part("Audit", "audit.load", timed(5, 6.0), timed(1, 3.0), OWN),
     "audit-verify": Part(
@@ -129,12 +130,13 @@ PARTS = {
     "audit-search": Part(
         "Search in the audit trail", "audit.search", {"rows": 10_000_000}, {"rows": 500_000}, OWN
     ),
-    "fairness": Part("Fair shares", "fairness", timed(1, 60.0), timed(1, 20.0)),
-    "dispatch": Part("Dispatch", "dispatch", timed(3, 5.0), timed(1, 5.0)),
+    "fairness": Part("Fair shares", "queue.fairness", timed(1, 60.0), timed(1, 20.0)),
+    "dispatch": Part("Dispatch", "queue.dispatch", timed(3, 5.0), timed(1, 5.0)),
     "warm": Part(
-        "Warm engines", "warm", {"conversations": 96, "turns": 6}, {"conversations": 24, "turns": 6}
+        "Warm engines", "queue.warm",
+        {"conversations": 96, "turns": 6}, {"conversations": 24, "turns": 6},
     ),
-    "preemption": Part("Preemption", "preemption", timed(1, 12.0), timed(1, 5.0)),
+    "preemption": Part("Preemption", "queue.preemption", timed(1, 12.0), timed(1, 5.0)),
     "small-model": Part(
         "A smaller model", "small_model", {"rounds": 10, "tokens": 128}, {"rounds": 3, "tokens": 32}
     ),

@@ -9,7 +9,7 @@ from audit.keys.keyring import keyring
 from bench.parts.catalogue import MODEL
 from tenants import secret_keys
 from tenants.models import ApiKey, Price, Quota, QuotaCounter, Tenant
-from tenants.models.quota import Unit, Window
+from tenants.models.quotas.quota import Unit, Window
 from tenants.quotas import windows
 
 ROOMY = 10**12

@@ -12,8 +12,8 @@ from django.utils import timezone
 from inference.chat.problems import ChatRefused, amount_text
 from tenants.caller import SESSION
 from tenants.models import Member, Quota, QuotaRaise
-from tenants.models.balance import Balance, balances
-from tenants.models.quota import MOST, Unit
+from tenants.models.quotas.balance import Balance, balances
+from tenants.models.quotas.quota import MOST, Unit
 
 MICRO = 1_000_000  # costs are counted in millionths of the currency
 

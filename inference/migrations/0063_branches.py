@@ -1,7 +1,7 @@
 """Branches of conversations.
 
 Only columns without values: no row is rewritten and no table is read, whatever its size. The order
-of older messages follows from their times (inference/models/message_tree.py), also for messages
+of older messages follows from their times (inference/models/chat/message_tree.py), also for messages
 that processes of an older version write meanwhile, or after a return to it.
 """
 

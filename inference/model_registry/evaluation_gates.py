@@ -1,9 +1,9 @@
-"""The gates of a pool that ask for reports of evaluations (inference/models/evaluation_gate.py)."""
+"""The gates of pools that ask for reports of evaluations: models/evaluations/evaluation_gate.py."""
 
 from collections.abc import Sequence
 
 from inference.models import Engine, ModelVersion, VersionKind
-from inference.models.evaluation_gate import reasons
+from inference.models.evaluations.evaluation_gate import reasons
 
 
 def evaluation_gates(version: ModelVersion, engine: Engine) -> Sequence[str]:

@@ -25,9 +25,7 @@ from inference.models.assistants.webhook_action import WebhookAction
 from inference.models.assistants.widget_key import WidgetKey
 from inference.models.batch import Batch, BatchLine, BatchState, LineState
 from inference.models.chat.attachment import Attachment, AttachmentPiece
-from inference.models.chat.preset import Preset, PresetLevel
-from inference.models.completion import Checkpoint, Completion, State, Usage
-from inference.models.conversation import (
+from inference.models.chat.conversation import (
     Audience,
     Author,
     Conversation,
@@ -36,6 +34,8 @@ from inference.models.conversation import (
     Message,
     Rating,
 )
+from inference.models.chat.preset import Preset, PresetLevel
+from inference.models.completion import Checkpoint, Completion, State, Usage
 from inference.models.data_set import (
     ChunkPart,
     ConversationUse,
@@ -69,8 +69,9 @@ from inference.models.decisions import (
     ReviewCause,
     ReviewState,
 )
-from inference.models.evaluation import Evaluation, EvaluationState
-from inference.models.evaluation_gate import EvaluationGate
+from inference.models.evaluations.evaluation import Evaluation, EvaluationState
+from inference.models.evaluations.evaluation_gate import EvaluationGate
+from inference.models.evaluations.task_set import TaskSet
 from inference.models.file import File, FileChunk, FilePurpose
 from inference.models.idempotency_key import IdempotencyKey
 from inference.models.job import Job, JobKind, JobState
@@ -90,7 +91,6 @@ from inference.models.replacement import Replacement
 from inference.models.rollup import RollupMark, UsageDay, UsageHour
 from inference.models.served import Engine, FromFile, Model, Pool
 from inference.models.stored_response import StoredResponse
-from inference.models.task_set import TaskSet
 
 __all__ = [
     "ActionCall",

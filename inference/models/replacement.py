@@ -22,7 +22,7 @@ from django.utils.translation import gettext_lazy
 
 from audit.actions import Action
 from audit.trail.record import act
-from inference.models.evaluation_gate import reasons
+from inference.models.evaluations.evaluation_gate import reasons
 from inference.models.recorded_refusal import RecordedRefusal
 from inference.models.served import LONGEST_NAME, Engine, Pool
 from tenants.models.model_changes import lock

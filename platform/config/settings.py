@@ -449,7 +449,7 @@ REST_FRAMEWORK = {
     "DEFAULT_PERMISSION_CLASSES": [],  # each Resource says itself who may do what
     "DEFAULT_PARSER_CLASSES": ["console.api.strict_input.JSONParser"],
     "DEFAULT_RENDERER_CLASSES": ["console.api.strict_input.JSONRenderer"],
-    "DEFAULT_SCHEMA_CLASS": "console.api.openapi.ResourceSchema",
+    "DEFAULT_SCHEMA_CLASS": "console.api.document.openapi.ResourceSchema",
     "UNAUTHENTICATED_USER": None,
     "URL_FORMAT_OVERRIDE": None,
 }
@@ -462,7 +462,7 @@ SPECTACULAR_SETTINGS = {
     "SERVE_AUTHENTICATION": [],
     "SCHEMA_PATH_PREFIX": "/api/v1",
     "COMPONENT_SPLIT_REQUEST": True,
-    "POSTPROCESSING_HOOKS": ["console.api.openapi.closed_bodies"],
+    "POSTPROCESSING_HOOKS": ["console.api.document.openapi.closed_bodies"],
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "SWAGGER_UI_SETTINGS": {"persistAuthorization": False, "validatorUrl": None},

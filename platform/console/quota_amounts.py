@@ -8,7 +8,7 @@ from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 
 from console.forms import ConsoleForm
-from tenants.models.quota import MOST, Unit
+from tenants.models.quotas.quota import MOST, Unit
 
 MICRO = 1_000_000
 

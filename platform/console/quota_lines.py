@@ -7,7 +7,7 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from tenants.models import Quota, Tenant
-from tenants.models.balance import Balance, balances
+from tenants.models.quotas.balance import Balance, balances
 
 
 @dataclass(frozen=True, slots=True)

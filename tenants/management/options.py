@@ -9,7 +9,7 @@ from django.core.management.base import CommandError, CommandParser
 from django.utils.dateparse import parse_date, parse_datetime
 
 from tenants.models import ApiKey, Quota, Tenant
-from tenants.models.quota import MOST, Unit, Window
+from tenants.models.quotas.quota import MOST, Unit, Window
 from tenants.models.tier import LIMITS
 from tenants.scope import system_scope
 

@@ -11,7 +11,7 @@ from django.utils import timezone, translation
 from django.utils.translation import gettext as _
 
 from tenants.models import Notice, NoticePreference, User
-from tenants.models.quota import Unit, Window
+from tenants.models.quotas.quota import Unit, Window
 from tenants.notices.events import EVENTS
 
 _MOMENTS = ("at", "expires_at", "due_at", "starts")

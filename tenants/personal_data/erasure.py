@@ -29,7 +29,7 @@ from tenants.models import (
 )
 from tenants.models.api_key import ERASED
 from tenants.models.member import LastOwner
-from tenants.models.quota_raise import RaiseState
+from tenants.models.quotas.quota_raise import RaiseState
 
 BY = "system"
 NOBODY = "erased"

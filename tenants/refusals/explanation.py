@@ -12,8 +12,8 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from tenants.models import ApiKey, Member, Quota, QuotaCounter
-from tenants.models.ledger import Kind, LedgerEntry
-from tenants.models.quota import Window
+from tenants.models.quotas.ledger import Kind, LedgerEntry
+from tenants.models.quotas.quota import Window
 from tenants.models.refusal import Refusal, RefusedBy
 
 MINUTE, DAY = timedelta(minutes=1), timedelta(days=1)

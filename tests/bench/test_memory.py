@@ -3,7 +3,7 @@
 import pytest
 
 from bench.compare.comparison import Row
-from bench.parts.big_bodies import AT_ONCE, LOADS, BodiesReport
+from bench.parts.bodies.big_bodies import AT_ONCE, LOADS, BodiesReport
 from bench.parts.memory import growth
 
 pytestmark = pytest.mark.unit

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bench.parts.refusals import Refusal, RefusalsReport, aims, measure, section
+from bench.parts.bodies.refusals import Refusal, RefusalsReport, aims, measure, section
 
 pytestmark = pytest.mark.unit
 

@@ -7,10 +7,10 @@ import pytest
 from bench.compare.comparison import summary
 from bench.load.generator import Load, LoadReport, Options
 from bench.mock_engine.server import Behaviour, Engine, EngineProtocol
-from bench.parts import dispatch, fairness, preemption
-from bench.parts.dispatch import DIRECT, THROUGH, DispatchReport
-from bench.parts.fairness import FairnessReport, Shared, Waited
-from bench.parts.preemption import LLAMA_CPP, MOCK, PreemptionReport, PreemptionRow
+from bench.parts.queue import dispatch, fairness, preemption
+from bench.parts.queue.dispatch import DIRECT, THROUGH, DispatchReport
+from bench.parts.queue.fairness import FairnessReport, Shared, Waited
+from bench.parts.queue.preemption import LLAMA_CPP, MOCK, PreemptionReport, PreemptionRow
 
 pytestmark = pytest.mark.unit
 

@@ -6,8 +6,8 @@ import orjson
 import pytest
 
 from bench.mock_engine.prompt_cache import PromptCache
-from bench.parts import warm
-from bench.parts.warm import OFF, ON, Replay, Turn, WarmReport
+from bench.parts.queue import warm
+from bench.parts.queue.warm import OFF, ON, Replay, Turn, WarmReport
 
 pytestmark = pytest.mark.unit
 LONG = "word " * 80

@@ -52,7 +52,7 @@ from tenants.models import (
     Team,
 )
 from tenants.models.link import Purpose
-from tenants.models.quota_raise import QuotaRaise
+from tenants.models.quotas.quota_raise import QuotaRaise
 from tenants.operator_scopes import OperatorScope
 from tenants.roles import Role
 from tests.console.asked import completion, refusal

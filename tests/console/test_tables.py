@@ -37,7 +37,7 @@ from console.tenants import tenant_list
 from inference.models import Contest, ModelAlias, WidgetKey
 from tenants import model_access
 from tenants.models import ApiKey, Member, Notice, Price, Quota, Team, Tenant, User
-from tenants.models.quota_raise import QuotaRaise
+from tenants.models.quotas.quota_raise import QuotaRaise
 from tenants.notices.trial import send_test
 from tests.console.conftest import SignIn
 from tests.console.furnished import furnish

@@ -9,7 +9,7 @@ from inference.engines.fields import Schema
 from inference.intake import cache_lookup, idempotency_claim, submission
 from inference.local_only import HEADER as RESIDENCY
 from inference.local_only import LOCAL
-from tenants.models.quota import Unit
+from tenants.models.quotas.quota import Unit
 
 _KEY: Schema = {
     "type": "string",

@@ -9,7 +9,7 @@ from django.utils import timezone
 from inference.api.ownership import in_scope
 from tenants.caller import SESSION, Caller
 from tenants.models import Quota
-from tenants.models.balance import Balance, balances
+from tenants.models.quotas.balance import Balance, balances
 
 _CENT = Decimal("0.01")
 

@@ -5,7 +5,7 @@ from typing import ClassVar, Self
 
 from django.db import models
 
-from inference.models.conversation import Message
+from inference.models.chat.conversation import Message
 from tenants.models import Member, Tenant
 
 

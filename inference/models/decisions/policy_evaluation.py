@@ -22,7 +22,7 @@ from audit.actions import Action
 from audit.keys.keyring import Unreadable, keyring
 from audit.trail.record import act
 from inference.models.decisions.policy_version import LONGEST_ACTOR, DecisionPolicyVersion
-from inference.models.evaluation import UNDER_WAY, EvaluationState
+from inference.models.evaluations.evaluation import UNDER_WAY, EvaluationState
 from infrastructure.postgres import queries
 from tenants.models import ApiKey, Member, Tenant
 

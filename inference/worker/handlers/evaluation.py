@@ -18,7 +18,7 @@ from inference.evaluation import results, side_order
 from inference.evaluation.content import SCORED, Content, Item, Kind
 from inference.evaluation.results import AnswerResult, ChoiceResult, SideResults, TextResult
 from inference.models import TaskSet
-from inference.models.evaluation import note_progress
+from inference.models.evaluations.evaluation import note_progress
 from inference.record.work_units import WorkUnits
 from inference.worker.handlers.stepwise import StepwiseHandler
 from inference.worker.run.run import Run

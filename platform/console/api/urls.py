@@ -20,6 +20,7 @@ from console.api.data_sets.versions import DataSetVersions
 from console.api.decisions.policies import DecisionPolicies
 from console.api.decisions.reviews import Contests, Reviews
 from console.api.decisions.versions import DecisionPolicyVersions
+from console.api.document.schema_pages import Docs, Schema
 from console.api.evaluations.evaluations import Evaluations
 from console.api.evaluations.gates import Gates
 from console.api.evaluations.policies import PolicyEvaluations
@@ -49,7 +50,6 @@ from console.api.privacy.retention import LegalHolds, Retention
 from console.api.prompts.cache import Cache, CacheRules
 from console.api.prompts.templates import Templates, TemplateVersions
 from console.api.resource import Resource
-from console.api.schema_pages import Docs, Schema
 from console.api.serving.adapters import Adapters, Promotions
 from console.api.serving.breakers import Breakers
 from console.api.serving.engines import Engines

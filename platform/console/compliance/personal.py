@@ -528,7 +528,7 @@ MAP: dict[str, dict[Data, str]] = {
         D.NONE: "id tenant version due_at leased_until total data_key_id ciphertext scores report "
         "written failures",
     },
-    # Texts of the tenant under its own key, as prompt templates are: inference/models/task_set.py
+    # Under the tenant's own key, like prompt templates: inference/models/evaluations/task_set.py
     "inference.TaskSet": {
         D.PSEUDONYM: "created_by",
         D.NONE: "id tenant name number kind sha256 items test_items options data_key_id ciphertext "

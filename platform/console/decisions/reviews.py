@@ -28,7 +28,8 @@ from console.forms import ConsoleForm
 from console.post_only import require_POST
 from console.tables import Column, Table
 from console.trail.actors import Actors
-from inference.decisions import explaining, explanation_words, reviewing
+from inference.decisions import explaining, explanation_words
+from inference.decisions.reviews import reviewing
 from inference.models import Decision, DecisionExplanation, Review, ReviewCause, ReviewState
 from inference.models.decisions.decision import Content
 from inference.models.decisions.review import (

@@ -12,7 +12,7 @@ from inference.evaluation import lines
 from inference.evaluation.content import BUCKETS, Content, Kind, Options
 from inference.evaluation.figures import METRICS
 from inference.models import EvaluationGate, Pool, TaskSet
-from inference.models.evaluation_gate import Bound
+from inference.models.evaluations.evaluation_gate import Bound
 from inference.models.prompt_template import LONGEST_NAME
 from tenants.models import Tenant
 

@@ -21,7 +21,7 @@ from inference.jobs.planning.plans import Plan
 from inference.jobs.refusals import JobRefused
 from inference.models import Job, JobKind
 from tenants.models import Tenant
-from tenants.models.quota import Unit
+from tenants.models.quotas.quota import Unit
 from tenants.roles import Permission
 
 

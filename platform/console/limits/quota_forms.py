@@ -10,7 +10,7 @@ from console.forms import ConsoleForm, MomentField, ReasonField
 from console.quota_amounts import AmountField, CountedForm, to_count
 from inference.engines import served
 from tenants.models import Tenant
-from tenants.models.quota import Unit, Window
+from tenants.models.quotas.quota import Unit, Window
 
 
 class QuotaForm(CountedForm):

@@ -24,8 +24,8 @@ from console.quota_lines import QuotaLine, lines, lines_of
 from console.reported_acts import act_and_report, saved
 from console.tables import Column, Table
 from tenants.models import Quota, QuotaRaise
-from tenants.models.quota import SetByPlatform
-from tenants.models.quota_raise import AlreadyDecided, Expired, OperatorsOnly, SamePerson
+from tenants.models.quotas.quota import SetByPlatform
+from tenants.models.quotas.quota_raise import AlreadyDecided, Expired, OperatorsOnly, SamePerson
 from tenants.roles import Permission
 
 _SET_BY_PLATFORM = _("The platform has set this quota: ask for an increase.")

@@ -7,7 +7,7 @@ from console.authorization import TenantRequest
 from console.quota_amounts import AmountField, CountedForm
 from console.quota_lines import QuotaLine, lines
 from tenants.models import Quota, Team
-from tenants.models.quota import Unit, Window
+from tenants.models.quotas.quota import Unit, Window
 from tenants.roles import Permission
 
 _UNITS = (Unit.TOKENS, Unit.COST, Unit.REQUESTS)

@@ -20,7 +20,7 @@ from console.reported_acts import report_and_leave, saved
 from console.tables import Column, Table
 from tenants.model_access import holders
 from tenants.models import Team, Tenant
-from tenants.models.quota import SetByPlatform
+from tenants.models.quotas.quota import SetByPlatform
 from tenants.roles import Permission
 
 

@@ -30,7 +30,7 @@ from console.search.palette import palette
 from console.waiting.counts import waiting_for
 from tenants import secret_keys
 from tenants.models import ApiKey, OperatorKey, Scope, User
-from tenants.models.quota import Unit
+from tenants.models.quotas.quota import Unit
 from tenants.operator_scopes import OperatorScope
 from tenants.roles import Permission
 

@@ -52,7 +52,7 @@ from tenants.models import (
     User,
 )
 from tenants.models.link import Purpose
-from tenants.models.quota_raise import QuotaRaise
+from tenants.models.quotas.quota_raise import QuotaRaise
 from tenants.notices.trial import send_test
 from tenants.roles import Role
 from tests.console.asked import completion, refusal

@@ -13,7 +13,7 @@ from drf_spectacular.generators import SchemaGenerator
 from psycopg.conninfo import make_conninfo
 
 from audit.models import Event
-from console.api import schema_pages
+from console.api.document import schema_pages
 from inference.intake.context import Context
 from tenants import secret_keys
 from tenants.models import ApiKey, Tenant

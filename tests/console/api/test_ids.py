@@ -9,7 +9,7 @@ from django.utils import timezone
 from tenants import model_access
 from tenants.models import Link, Member, Quota, Refusal, Team, Tenant
 from tenants.models.link import Purpose
-from tenants.models.quota_raise import QuotaRaise
+from tenants.models.quotas.quota_raise import QuotaRaise
 from tests.console.api.conftest import Api, Enter, errors, issued
 
 

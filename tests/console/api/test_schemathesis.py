@@ -42,7 +42,7 @@ from inference.templating.variables import Variable
 from tenants import model_access
 from tenants.models import CacheRule, Link, Member, Price, Quota, Refusal, Team, Tenant, User
 from tenants.models.link import Purpose
-from tenants.models.quota_raise import QuotaRaise
+from tenants.models.quotas.quota_raise import QuotaRaise
 from tests.console.api.conftest import API, Enter, issued, operator_key
 from tests.console.evaluations.reported import reported
 from tests.inference.assistants.rows import an_assistant

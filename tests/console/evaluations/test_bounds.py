@@ -9,7 +9,8 @@ import pytest
 from django.core.exceptions import ValidationError
 from django.db import connection
 
-from inference.models import Evaluation, evaluation
+from inference.models import Evaluation
+from inference.models.evaluations import evaluation
 from tenants.models import ApiKey, Tenant
 from tests.console.evaluations.reported import task_set
 

@@ -4,7 +4,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from inference.models.message_tree import MessageTree, Node
+from inference.models.chat.message_tree import MessageTree, Node
 
 pytestmark = pytest.mark.unit
 A, B, C, D, E, F = (uuid4() for _ in range(6))

@@ -5,7 +5,7 @@ from django.utils import translation
 
 from inference.chat.problems import not_admitted
 from inference.intake.errors import NotAdmitted
-from tenants.models.quota import Unit, Window
+from tenants.models.quotas.quota import Unit, Window
 from tenants.models.refusal import RefusedBy
 from tenants.rate_limits.admission import Admission
 

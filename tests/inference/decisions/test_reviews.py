@@ -13,7 +13,7 @@ from django.utils import timezone
 from audit.erasure import deletion, execution, tombstones
 from audit.keys.keyring import Unreadable
 from audit.models import DeletionState, Event
-from inference.decisions import contest_clock, reviewing
+from inference.decisions.reviews import contest_clock, reviewing
 from inference.metrics import decisions as metrics
 from inference.models import (
     Contest,

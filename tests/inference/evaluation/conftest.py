@@ -28,7 +28,8 @@ from inference.engines.kinds.llama_cpp import LlamaCppEngine
 from inference.evaluation import lines
 from inference.evaluation.content import Content, Options
 from inference.intake import enqueue
-from inference.models import Evaluation, TaskSet, Usage, evaluation
+from inference.models import Evaluation, TaskSet, Usage
+from inference.models.evaluations import evaluation
 from tenants.models import ApiKey
 from tests.inference.running import Bench, until
 

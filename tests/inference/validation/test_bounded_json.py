@@ -11,7 +11,15 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from bench.parts.hostile_bodies import COUNTED, LARGEST, calling, chat, filled, read_chats, tokens
+from bench.parts.bodies.hostile_bodies import (
+    COUNTED,
+    LARGEST,
+    calling,
+    chat,
+    filled,
+    read_chats,
+    tokens,
+)
 from inference.batch.input_lines import Malformed, line_request
 from inference.engines.base import EngineConfig
 from inference.engines.kinds.openai import OpenAIEngine
@@ -83,7 +91,7 @@ def test_some_kilobytes_of_gzip_are_such_a_body() -> None:
 
 
 def test_all_that_is_read_and_then_refused_is_refused_soon() -> None:
-    """bench/parts/refusals.py holds 50 ms."""
+    """bench/parts/bodies/refusals.py holds 50 ms."""
     for name, raw in read_chats():
         assert soon(refused, raw), name
     assert soon(refused, tokens(), Form.TEXT)

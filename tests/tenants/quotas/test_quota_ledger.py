@@ -20,7 +20,7 @@ from tenants.models import (
     Tenant,
     User,
 )
-from tenants.models.quota_raise import QuotaRaise
+from tenants.models.quotas.quota_raise import QuotaRaise
 from tenants.quotas import windows
 from tests.people import join
 from tests.tenants.book import Asked, Book

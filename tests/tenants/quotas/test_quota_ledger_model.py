@@ -22,7 +22,7 @@ from hypothesis.stateful import (
 )
 
 from tenants.models import ApiKey, LedgerEntry, Quota, QuotaCounter, Tenant, User
-from tenants.models.quota_raise import QuotaRaise
+from tenants.models.quotas.quota_raise import QuotaRaise
 from tenants.quotas import windows
 from tenants.quotas.windows import ledger_sum, session_sum
 from tests.tenants.book import Asked, Book

@@ -11,9 +11,9 @@ from django.core.management import call_command
 
 from audit.models import Event
 from tenants.models import ApiKey, LedgerEntry, Price, Quota, QuotaRaise, Tenant, User
-from tenants.models.balance import balances
-from tenants.models.quota import MOST_QUOTAS, SetByPlatform
-from tenants.models.quota_raise import (
+from tenants.models.quotas.balance import balances
+from tenants.models.quotas.quota import MOST_QUOTAS, SetByPlatform
+from tenants.models.quotas.quota_raise import (
     AlreadyDecided,
     Expired,
     OperatorsOnly,

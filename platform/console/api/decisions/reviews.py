@@ -18,7 +18,8 @@ from console.api.requester import proof_needed
 from console.api.resource import Resource
 from console.api.strict_input import Row
 from console.decisions.reviews import REFUSALS, UNREADABLE
-from inference.decisions import explaining, explanation_words, reviewing
+from inference.decisions import explaining, explanation_words
+from inference.decisions.reviews import reviewing
 from inference.models import (
     Contest,
     ContestState,

@@ -12,7 +12,7 @@ from console.api.resource import Resource
 from console.api.strict_input import Row, Shape
 from inference.evaluation.figures import METRICS
 from inference.models import EvaluationGate, Pool
-from inference.models.evaluation_gate import Bound
+from inference.models.evaluations.evaluation_gate import Bound
 from inference.models.prompt_template import LONGEST_NAME
 from tenants.operator_scopes import OperatorScope as Scope
 

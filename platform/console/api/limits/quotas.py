@@ -13,9 +13,9 @@ from console.api.problem import Problem, denied
 from console.api.resource import Resource
 from console.api.strict_input import Row, Shape
 from tenants.models import Quota, QuotaNotice
-from tenants.models.balance import Balance
-from tenants.models.quota import MOST, Unit, Window
-from tenants.models.quota_raise import (
+from tenants.models.quotas.balance import Balance
+from tenants.models.quotas.quota import MOST, Unit, Window
+from tenants.models.quotas.quota_raise import (
     AlreadyDecided,
     Expired,
     OperatorsOnly,

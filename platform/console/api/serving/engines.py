@@ -12,7 +12,7 @@ from rest_framework.fields import empty
 from rest_framework.response import Response
 
 from console.api.acts import Act, Who, calling, listing, showing
-from console.api.examples import of_answer
+from console.api.document.examples import of_answer
 from console.api.problem import denied
 from console.api.requester import Requester
 from console.api.serving.models import ByName, DeclaredResource, DeclaredShape, is_name

@@ -12,7 +12,7 @@ from django.db import connections
 
 from inference.api.deferred import Wait
 from inference.api.explanations import driving, making
-from inference.decisions import reviewing
+from inference.decisions.reviews import reviewing
 from inference.models import (
     Completion,
     Contest,

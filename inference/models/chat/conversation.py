@@ -3,7 +3,7 @@ import uuid
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-from inference.models.message_tree import MessageTree, Node
+from inference.models.chat.message_tree import MessageTree, Node
 from tenants.models import Member, Tenant
 
 _SEEN_BY_PERSON = (

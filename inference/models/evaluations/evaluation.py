@@ -14,9 +14,9 @@ from django.utils.translation import gettext_lazy
 from audit.actions import Action
 from audit.trail.record import act
 from inference.evaluation.content import Kind
+from inference.models.evaluations.task_set import TaskSet
 from inference.models.prompt_template import LONGEST_NAME
 from inference.models.served import LONGEST_NAME as LONGEST_MODEL
-from inference.models.task_set import TaskSet
 from infrastructure.postgres import queries
 from tenants.models import ApiKey, Member, Tenant
 

@@ -16,9 +16,9 @@ from django.utils.translation import gettext_lazy as _
 from audit.actions import Action
 from audit.trail.record import act
 from tenants.models.api_key import ApiKey
-from tenants.models.balance import Balance, balances
 from tenants.models.member import Member
 from tenants.models.model_changes import changed, lock
+from tenants.models.quotas.balance import Balance, balances
 from tenants.models.team import Team
 from tenants.models.tenant import Tenant
 from tenants.quotas import windows

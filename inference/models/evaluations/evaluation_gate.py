@@ -19,7 +19,7 @@ from audit.trail.record import act
 from inference.engine_entries import version_besides_adapters
 from inference.evaluation.figures import BETTER, HIGHER, LOWER, METRICS
 from inference.evaluation.report import figure_in
-from inference.models.evaluation import Evaluation, EvaluationState
+from inference.models.evaluations.evaluation import Evaluation, EvaluationState
 from inference.models.prompt_template import LONGEST_NAME
 from inference.models.served import Engine, Pool
 

@@ -18,7 +18,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from bench.figures import Aim, cell, pair, percentile, table, tell
-from bench.parts import usage
+from bench.parts.console import usage
 from inference.models import Completion
 from inference.usage import rollup
 from tenants.models import Member, User

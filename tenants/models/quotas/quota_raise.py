@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy as _
 from audit.actions import Action
 from audit.trail.record import act
 from tenants.models.model_changes import lock
-from tenants.models.quota import MOST, Quota
+from tenants.models.quotas.quota import MOST, Quota
 from tenants.models.tenant import Tenant
 from tenants.models.user import User
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from bench.figures import Aim, cell, median, paragraphs, table, tell
-from bench.parts.hostile_bodies import COUNTED, LARGEST, read_chats, tokens
+from bench.parts.bodies.hostile_bodies import COUNTED, LARGEST, read_chats, tokens
 from inference.api.http.request import unpacked
 from inference.engines.base import EngineConfig
 from inference.engines.kinds.openai import OpenAIEngine
@@ -20,9 +20,9 @@ from inference.validation.requests import Form, checked
 LIMIT_MS = 50.0
 METHOD = f"""\
 Processor time of one thread, the median over the rounds, for bodies of up to {LARGEST:,} bytes
-(bench/parts/hostile_bodies.py): parsed and checked as a web process does it on its event loop, for
-a model with a context of a million tokens, so that none is refused by its length. "Compressed"
-has the unpacking in it."""
+(bench/parts/bodies/hostile_bodies.py): parsed and checked as a web process does it on its event
+loop, for a model with a context of a million tokens, so that none is refused by its length.
+"Compressed" has the unpacking in it."""
 ENGINE = OpenAIEngine(
     EngineConfig("smol", "openai", "http://127.0.0.1:9/v1", "smol", context_length=1_000_000)
 )

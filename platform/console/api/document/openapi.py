@@ -11,7 +11,7 @@ from rest_framework import serializers
 
 from console.api import cursor, idempotency
 from console.api.acts import Need, Who
-from console.api.examples import of_answer, of_body
+from console.api.document.examples import of_answer, of_body
 from console.api.problem import MEDIA_TYPE
 from console.api.resource import Resource
 from tenants.operator_scopes import OperatorScope
