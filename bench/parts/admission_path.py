@@ -20,8 +20,8 @@ from inference.intake.submission import Arrival, read
 from inference.intake.submit import submit
 from inference.order import Order
 from inference.queue.fair_queue import FairQueue
-from inference.record import statements
-from inference.record.statements import Outcome
+from inference.record import sql_statements
+from inference.record.outcome import Outcome
 from inference.validation.requests import Form
 from tenants.caller import Caller
 from tenants.rate_limits.admission import Admission, Ask
@@ -113,8 +113,8 @@ class BarePath(Path):
     async def open(self) -> None:
         context, dsn = self.context, settings.DATABASE_URL
         await asyncio.gather(context.commits.received.close(), context.commits.settled.close())
-        received = statements.RECEIVED.replace("tenants_reserve", "bench_no_reserve")
-        settled = statements.SETTLED.replace("tenants_settle", "bench_no_settle")
+        received = sql_statements.RECEIVED.replace("tenants_reserve", "bench_no_reserve")
+        settled = sql_statements.SETTLED.replace("tenants_settle", "bench_no_settle")
         context.commits.received = GroupCommit(dsn, received, patience_s=settings.FAILOVER_WAIT_S)
         context.commits.settled = GroupCommit(dsn, settled, patience_s=30)
         context.cancellation = Cancellation(

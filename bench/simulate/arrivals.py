@@ -8,7 +8,7 @@ from itertools import accumulate
 from random import Random
 
 from bench.simulate.policy import Curve, Load, Policy
-from inference.record.statements import Outcome
+from inference.record.outcome import Outcome
 
 SPREAD = 0.8  # sigma of the lengths' logarithm
 LONGEST = 4  # times the mean: max_tokens

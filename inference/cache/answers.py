@@ -12,7 +12,7 @@ import msgspec
 
 from audit.keys.keyring import Cipher, Unreadable, keyring
 from inference.order import Order
-from inference.record.statements import Outcome
+from inference.record.outcome import Outcome
 
 LARGEST = 256 * 1024  # bytes of an answer
 ENDS = ("stop", "length", "tool_calls")  # an answer with another one is not cached

@@ -14,7 +14,7 @@ from django.conf import settings
 from audit.keys.keyring import Cipher
 from inference.cache import answers
 from inference.order import Order
-from inference.record.statements import Outcome
+from inference.record.outcome import Outcome
 from infrastructure.redis.link import RedisGone, RedisLink, Script
 
 FIRST_MOST, FIRST_BYTES = 1_000, 32 * 1024 * 1024

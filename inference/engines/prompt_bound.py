@@ -12,7 +12,7 @@ The bound holds for these reasons (docs/engines.md):
 4. The template's own words are counted by the engine (`Template`), declared, or guessed: more than
    in any known template.
 
-If it does not hold after all, the settlement reports it (record/statements.py).
+If it does not hold after all, the settlement reports it (record/request_rows.py).
 """
 
 import asyncio

@@ -12,7 +12,7 @@ from inference.intake.recording import OnRecord
 from inference.models import Completion, State, Usage
 from inference.order import Order
 from inference.queue.expected_wait import Place
-from inference.record import statements
+from inference.record import request_rows
 from inference.stream import frames
 from inference.stream.frames import Frame, Kind, error_frame
 from inference.stream.reader_buffer import ReaderBuffer
@@ -59,7 +59,7 @@ class AnswerStream:
     @property
     def receipt(self) -> bytes:
         """Proves later that the record is unchanged (docs/audit.md)."""
-        return bytes(statements.receipt(self.order, self.on_record.payload_sha256))
+        return bytes(request_rows.receipt(self.order, self.on_record.payload_sha256))
 
     async def frames(self) -> AsyncGenerator[Frame | None]:
         """Yields frames up to the final one; None after LOOK_AROUND_S of silence.
@@ -171,7 +171,7 @@ def _as_recorded(
         )
     try:
         cipher = keyring.by_id_now(response.data_key_id)
-        body = cipher.decrypt(bytes(response.ciphertext), statements.aad(order, "response"))
+        body = cipher.decrypt(bytes(response.ciphertext), request_rows.aad(order, "response"))
     except Unreadable:
         return error_frame(last + 1, 502, "stream_lost", "the answer has been erased")
     served_by = frames.upstream(completion.queue)

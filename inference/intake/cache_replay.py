@@ -17,8 +17,9 @@ from inference.intake.cache_lookup import CacheHit
 from inference.intake.context import Context
 from inference.order import Order
 from inference.record import limit_usage
+from inference.record.outcome import Outcome
+from inference.record.request_rows import settled_row
 from inference.record.settle import settle
-from inference.record.statements import Outcome, settled_row
 from inference.stream.frames import Frame, Kind, upstream
 from tenants.quotas.charge import KeptCharge
 from tenants.rate_limits.held_slots import release

@@ -17,7 +17,8 @@ from inference.log_context import about
 from inference.order import Order
 from inference.queue.fair_queue import FairQueue
 from inference.record import limit_usage, parked
-from inference.record.statements import Outcome, settled_row
+from inference.record.outcome import Outcome
+from inference.record.request_rows import settled_row
 from infrastructure.redis.link import RedisGone, RedisLink
 from tenants.rate_limits.held_slots import release
 

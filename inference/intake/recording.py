@@ -20,7 +20,8 @@ from inference.intake.idempotency_claim import Claim
 from inference.intake.refusals import out_of_quota
 from inference.order import Order
 from inference.record import commits
-from inference.record.statements import Outcome, encrypted_order, received_row
+from inference.record.outcome import Outcome
+from inference.record.request_rows import encrypted_order, received_row
 from tenants.quotas.ledger_answer import Verdict, verdict
 
 KEY_PATIENCE_S = 3.0

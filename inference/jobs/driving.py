@@ -23,7 +23,7 @@ from inference.models.completion import State
 from inference.models.job import PLATFORM, UNDER_WAY, WrongState
 from inference.queue import fair_queue
 from inference.record import settle_unrun
-from inference.record.statements import Outcome
+from inference.record.outcome import Outcome
 
 log = logging.getLogger(__name__)
 Validate = Callable[[Job], bool]  # returns whether it is over

@@ -22,7 +22,7 @@ from inference.order import Order
 from inference.pool_policy import jobs_queue
 from inference.queue import fair_queue
 from inference.queue.pool_workers import wake_up
-from inference.record import statements
+from inference.record import request_rows, sql_statements
 from inference.record.recorded_requests import recorded_order
 from tenants.models import Price, Tenant, TierPolicy
 from tenants.quotas.charge import Charge
@@ -44,7 +44,7 @@ def begin(job: Job) -> QuotaWithoutRoom | None:
     gpu_ms = settings.JOB_ORDER_GPU_S * 1000
     while True:
         order = _order(job, tenant, Charge(gpu_ms=gpu_ms, gpu_price=price, **_payers(job)))
-        ciphertext = statements.encrypted_order(order, cipher)
+        ciphertext = request_rows.encrypted_order(order, cipher)
         refusal = _recorded(order, ciphertext, tenant.time_zone)
         if refusal is None:
             break
@@ -109,9 +109,9 @@ def _order(job: Job, tenant: Tenant, charge: Charge) -> Order:
 
 
 def _recorded(order: Order, ciphertext: bytes, time_zone: str) -> QuotaWithoutRoom | None:
-    row = statements.received_row(order, ciphertext, time_zone)
+    row = request_rows.received_row(order, ciphertext, time_zone)
     with connection.cursor() as cursor:
-        cursor.execute(statements.RECEIVED, [orjson.dumps([row]).decode()])
+        cursor.execute(sql_statements.RECEIVED, [orjson.dumps([row]).decode()])
         answers = cursor.fetchall()
     answer = answers[0][1] if answers else None
     return verdict(orjson.loads(answer) if isinstance(answer, str) else answer).out_of

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from inference.metrics.labels import CLASS, MODEL, POOL, TENANT, tenant
 from inference.models import JobKind
 from inference.order import Order
-from inference.record.statements import Outcome
+from inference.record.outcome import Outcome
 from infrastructure.metrics import Counter, Histogram, Label
 
 _WORK = MODEL, POOL, CLASS

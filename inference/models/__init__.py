@@ -35,7 +35,7 @@ from inference.models.chat.conversation import (
     Rating,
 )
 from inference.models.chat.preset import Preset, PresetLevel
-from inference.models.completion import Checkpoint, Completion, State, Usage
+from inference.models.completion import Completion, State, Usage
 from inference.models.data_set import (
     ChunkPart,
     ConversationUse,
@@ -89,6 +89,7 @@ from inference.models.model_version import (
 from inference.models.prompt_template import PromptTemplate, PromptTemplateVersion
 from inference.models.replacement import Replacement
 from inference.models.rollup import RollupMark, UsageDay, UsageHour
+from inference.models.run_checkpoint import Checkpoint
 from inference.models.served import Engine, FromFile, Model, Pool
 from inference.models.stored_response import StoredResponse
 

@@ -25,8 +25,8 @@ class StoredResponse(models.Model):
     """A response that its key can retrieve (OpenAI's Responses). Its id is its completion's.
 
     It has no text: that is the record's (inference/stored_responses/record.py). It is written in
-    the commit that receives the completion (record/statements.py). A deleted row stays until its
-    retention ends, so that a repeated deletion succeeds.
+    the commit that receives the completion (record/sql_statements.py). A deleted row stays until
+    its retention ends, so that a repeated deletion succeeds.
     """
 
     is_history = True  # keeps its subject's pseudonym: tenants/personal_data/erasure.py

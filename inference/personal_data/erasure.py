@@ -30,7 +30,7 @@ from inference.models import (
     Preset,
     Usage,
 )
-from inference.models.completion import CheckpointQuerySet
+from inference.models.run_checkpoint import CheckpointQuerySet
 from inference.personal_data import (
     action_calls,
     data_sets,
@@ -45,7 +45,7 @@ from inference.personal_data import (
 from inference.queue import fair_queue
 from inference.queue.client import client
 from inference.record import settle_unrun
-from inference.record.statements import Outcome
+from inference.record.outcome import Outcome
 from inference.stream import frames
 from inference.stream.writer import KEPT_S
 

@@ -15,8 +15,8 @@ from inference.order import Item, Order
 from inference.queue.client import client
 from inference.queue.fair_queue import CANCEL, TENANT_LINES, prefix, run_blocking
 from inference.record import settle_unrun
+from inference.record.outcome import Outcome
 from inference.record.recorded_requests import recorded_order
-from inference.record.statements import Outcome
 from inference.stream import frames
 from inference.stream.writer import CHANNEL_EXPIRES_S
 

@@ -15,9 +15,9 @@ from django.conf import settings
 
 from audit.trail.commit_queue import Row
 from audit.trail.group_commit import GroupCommit
-from inference.record import statements
+from inference.record import sql_statements
 from inference.record.decided import DECIDED
-from inference.record.statements import RECEIVED, RECEIVED_WITH_TEXTS, SETTLED
+from inference.record.sql_statements import RECEIVED, RECEIVED_WITH_TEXTS, SETTLED
 from infrastructure.postgres.resilient_connection import Connection
 
 _INPUT = "with asked as (select %s::jsonb as rows),"
@@ -124,16 +124,16 @@ class Commits:
         }
         commit = partial(GroupCommit, dsn)
         self.received = commit(
-            statements.RECEIVED,
-            with_texts=statements.RECEIVED_WITH_TEXTS,
+            sql_statements.RECEIVED,
+            with_texts=sql_statements.RECEIVED_WITH_TEXTS,
             what="received",
             **recording,
         )
         self.claimed = commit(CLAIMED, with_texts=CLAIMED_WITH_TEXTS, what="claimed", **recording)
-        self.settled = commit(statements.SETTLED, patience_s=SETTLE_PATIENCE_S, what="settled")
+        self.settled = commit(sql_statements.SETTLED, patience_s=SETTLE_PATIENCE_S, what="settled")
         self.recorded_and_settled = RecordedAndSettled(
             dsn,
-            statements.RECEIVED,
+            sql_statements.RECEIVED,
             doubt_s=SETTLE_PATIENCE_S,
             what="answered_at_once",
             **recording,

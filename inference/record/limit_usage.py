@@ -4,7 +4,7 @@ import math
 
 from inference import classes
 from inference.order import Order
-from inference.record.statements import Outcome
+from inference.record.outcome import Outcome
 from tenants.rate_limits.held_slots import UNKNOWN, HeldSlot
 
 GRACE_S = 60  # after its deadline the sweeper has closed it

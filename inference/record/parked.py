@@ -2,7 +2,7 @@
 
 It is in Redis beside the request's events (stream/frames.py), until the request has ended or its
 deadline is over. If Redis loses its data, the request begins anew, and counts anew. Long work has
-it in its checkpoint instead (models/completion.py).
+it in its checkpoint instead (models/run_checkpoint.py).
 """
 
 from typing import Any
@@ -15,7 +15,7 @@ from inference import classes
 from inference.models import Checkpoint
 from inference.order import Order
 from inference.queue.client import client
-from inference.record.statements import Outcome
+from inference.record.outcome import Outcome
 from inference.record.work_units import total_units
 from inference.stream import frames
 from infrastructure.redis.link import RedisLink

@@ -12,7 +12,7 @@ from django.db import DatabaseError
 from audit.keys.keyring import Unreadable, keyring
 from audit.models import Payload
 from inference.order import Order, unpacked
-from inference.record import statements
+from inference.record import request_rows
 from infrastructure.postgres.resilient_connection import Connection, ResilientConnection
 
 log = logging.getLogger(__name__)
@@ -30,7 +30,7 @@ class EncryptedRequests:
         self._connection, self._turn = ResilientConnection(dsn), asyncio.Lock()
 
     async def read(self, request_id: UUID) -> bytes:
-        """Returns key id and ciphertext (`statements.encrypted_order`).
+        """Returns key id and ciphertext (`request_rows.encrypted_order`).
 
         Raises Unreadable if it is erased, DatabaseError.
         """
@@ -61,7 +61,7 @@ def recorded_answer(order: Order) -> bytes | None:
     with suppress(Unreadable):
         if payload:
             cipher = keyring.by_id_now(payload.data_key_id)
-            return cipher.decrypt(bytes(payload.ciphertext), statements.aad(order, "response"))
+            return cipher.decrypt(bytes(payload.ciphertext), request_rows.aad(order, "response"))
     return None
 
 
@@ -70,7 +70,7 @@ def recorded_order(completion_id: UUID) -> tuple[bytes, Order] | None:
     payload = Payload.objects.filter(request_id=completion_id, field="request").first()
     if payload is None:
         return None
-    aad = statements.request_aad(payload.tenant_id.bytes, completion_id.bytes)
+    aad = request_rows.request_aad(payload.tenant_id.bytes, completion_id.bytes)
     try:
         text = keyring.by_id_now(payload.data_key_id).decrypt(bytes(payload.ciphertext), aad)
         return payload.data_key_id.bytes + bytes(payload.ciphertext), unpacked(text)

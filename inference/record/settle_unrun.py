@@ -15,9 +15,9 @@ from inference.models import Completion
 from inference.order import Order
 from inference.queue import fair_queue
 from inference.queue.client import client
-from inference.record import limit_usage, parked, statements
+from inference.record import limit_usage, parked, request_rows, sql_statements
+from inference.record.outcome import Outcome
 from inference.record.recorded_requests import recorded_order
-from inference.record.statements import Outcome
 from tenants.quotas.charge import Charge
 from tenants.rate_limits.held_slots import RELEASE, release_arguments
 
@@ -83,10 +83,10 @@ def _close(completion: Completion, order: Order, outcome: Outcome, cipher: Ciphe
     before = parked.taken_now(order)
     if before != parked.NEVER:
         outcome = before.ended(outcome)
-    row = statements.settled_row(order, outcome, cipher, time.time())
+    row = request_rows.settled_row(order, outcome, cipher, time.time())
     row["klass"] = completion.klass  # an operator may have lowered it
     with connection.cursor() as cursor:
-        cursor.execute(statements.SETTLED, [orjson.dumps([row]).decode()])
+        cursor.execute(sql_statements.SETTLED, [orjson.dumps([row]).decode()])
     fair_queue.run_blocking(fair_queue.END_LEASE, order.queue, str(order.item), 0)
     used = limit_usage.used(outcome) or 0
     keys, args = release_arguments(

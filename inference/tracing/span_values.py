@@ -14,7 +14,7 @@ from inference.tracing.spans import Span, Value
 if TYPE_CHECKING:
     from inference.engines.base import EngineConfig
     from inference.metrics.requests import Counted
-    from inference.record.statements import Outcome
+    from inference.record.outcome import Outcome
 
 EVERYBODY = frozenset({"all"})
 CANCELLED = 499

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 from inference.engines.base import EnginePaused, WorkerLost
 from inference.queue import engine_window
-from inference.record.statements import Outcome
+from inference.record.outcome import Outcome
 from inference.worker.run.run import Run
 from infrastructure.redis.link import TROUBLE, RedisFull, RedisGone, RedisLink
 

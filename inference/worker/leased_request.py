@@ -24,9 +24,10 @@ from inference.metrics import work
 from inference.models import Checkpoint, Completion, Usage
 from inference.order import Item, Order, unpacked
 from inference.queue import prefix_hashes
-from inference.record import limit_usage, statements
+from inference.record import limit_usage, request_rows
+from inference.record.outcome import Outcome
 from inference.record.parked import NEVER, forget, read
-from inference.record.statements import Outcome, key_id
+from inference.record.request_rows import key_id
 from inference.stream import frames
 from inference.stream.frames import unseen
 from inference.tracing import span_values, spans
@@ -93,7 +94,7 @@ class LeasedRequest:
             recorded = self._parts.connections.recorded
             self._ciphertext = await self._patiently(recorded.read, UUID(item.id))
         cipher = await self._patiently(keyring.by_id, key_id(self._ciphertext))
-        aad = statements.request_aad(_uuid_bytes(item.tenant), _uuid_bytes(item.id))
+        aad = request_rows.request_aad(_uuid_bytes(item.tenant), _uuid_bytes(item.id))
         return cipher, unpacked(cipher.decrypt(self._ciphertext[16:], aad))
 
     def _adopted(self, order: Order) -> Order:

@@ -9,7 +9,7 @@ from inference.cache.levels import SecondLevel
 from inference.engines.base import Engine
 from inference.engines.transport.session import EngineSession
 from inference.queue.fair_queue import FairQueue
-from inference.record import statements
+from inference.record import sql_statements
 from inference.record.recorded_requests import EncryptedRequests
 from inference.stream.writer import Writer
 from inference.worker.energy_meter import EnergyMeter
@@ -37,7 +37,7 @@ class Connections:
         self.answers = SecondLevel(redis)
         self.commits = GroupCommit(
             settings.DATABASE_URL,
-            statements.SETTLED,
+            sql_statements.SETTLED,
             patience_s=SETTLE_PATIENCE_S,
             what="settled",
         )

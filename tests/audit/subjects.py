@@ -18,8 +18,8 @@ from inference.chat.conversations import message_aad
 from inference.models import Author, Completion, Conversation, Message, StoredResponse
 from inference.order import Order, Stored, unpacked
 from inference.queue.client import client
-from inference.record import statements
-from inference.record.statements import Outcome
+from inference.record import request_rows, sql_statements
+from inference.record.outcome import Outcome
 from inference.stream import frames
 from tenants.models import ApiKey, IdempotentRequest, Member, Refusal, Tenant, User
 from tenants.models.refusal import RefusedBy
@@ -112,13 +112,15 @@ def asked(
     )
     cipher = keyring.of_subject_now(*subject.who)
     _write(
-        statements.RECEIVED,
-        statements.received_row(order, statements.encrypted_order(order, cipher)),
+        sql_statements.RECEIVED,
+        request_rows.received_row(order, request_rows.encrypted_order(order, cipher)),
     )
     if over:
         text = f"an answer to {subject.word}"
         outcome = Outcome(text=text, response=text.encode(), upstream=upstream)
-        _write(statements.SETTLED, statements.settled_row(order, outcome, cipher, time.time()))
+        _write(
+            sql_statements.SETTLED, request_rows.settled_row(order, outcome, cipher, time.time())
+        )
         _keep_events(order, text)
     return order
 
@@ -191,4 +193,4 @@ def untouched(subject: Subject) -> bool:
 
 
 def _place(payload: Payload) -> bytes:
-    return statements.request_aad(payload.tenant_id.bytes, payload.request_id.bytes)
+    return request_rows.request_aad(payload.tenant_id.bytes, payload.request_id.bytes)

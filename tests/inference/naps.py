@@ -16,7 +16,7 @@ from inference.classes import WorkClass
 from inference.engines.base import EngineFailed
 from inference.engines.transport.session import EngineSession
 from inference.order import Order
-from inference.record.statements import Outcome
+from inference.record.outcome import Outcome
 from inference.stream.frames import Frame, Kind
 from inference.stream.writer import Writer
 from inference.worker import handlers

@@ -14,7 +14,7 @@ from inference.engines.base import Engine
 from inference.models import Completion, Usage
 from inference.order import Order
 from inference.queue.fair_queue import SWEEP, FairQueue, prefix, sweep_arguments
-from inference.record import statements
+from inference.record import request_rows
 from inference.stream import frames
 from inference.stream.frames import Frame
 from inference.worker.runner import Runner
@@ -54,7 +54,7 @@ class Bench:
         await in_database(self._record)(order)
         cipher = await keyring.of_subject(order.tenant_id, order.subject_id)
         self.wanted_a_wake_up = await self.queue.enqueue(
-            order.item, statements.encrypted_order(order, cipher)
+            order.item, request_rows.encrypted_order(order, cipher)
         )
         return order
 

@@ -16,7 +16,7 @@ from audit.trail.group_commit import GroupCommit
 from inference.engines.base import Engine, EngineConfig, Turn, read_on
 from inference.engines.transport.session import EngineSession
 from inference.order import Order
-from inference.record.statements import Outcome
+from inference.record.outcome import Outcome
 from inference.stream.frames import Frame, Kind
 from inference.stream.writer import Writer
 from inference.worker.handlers.generation import Generation

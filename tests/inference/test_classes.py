@@ -28,7 +28,7 @@ from inference.models import Completion, State, Usage
 from inference.order import Order
 from inference.personal_data import erasure
 from inference.queue.fair_queue import prefix
-from inference.record import limit_usage, statements
+from inference.record import limit_usage, request_rows, sql_statements
 from inference.stream import frames
 from inference.stream.frames import Kind
 from inference.validation.requests import Form
@@ -57,15 +57,15 @@ async def submit(bench: Bench, order: Order) -> Order:
     """As intake does it: admitted, on record, queued."""
     await reacquire(bench.link, limit_usage.slot(order), limit_usage.hold_s(order))
     cipher = await keyring.of_subject(order.tenant_id, order.subject_id)
-    ciphertext = statements.encrypted_order(order, cipher)
-    await in_database(_receive)(statements.received_row(order, ciphertext))
+    ciphertext = request_rows.encrypted_order(order, cipher)
+    await in_database(_receive)(request_rows.received_row(order, ciphertext))
     await bench.queue.enqueue(order.item, ciphertext)
     return order
 
 
 def _receive(row: dict[str, Any]) -> None:
     with connection.cursor() as cursor:
-        cursor.execute(statements.RECEIVED, [orjson.dumps([row]).decode()])
+        cursor.execute(sql_statements.RECEIVED, [orjson.dumps([row]).decode()])
 
 
 async def nap(bench: Bench, naps: int = 3, **changes: Any) -> Order:
@@ -122,7 +122,7 @@ async def test_both_run_beside_each_other_and_the_books_are_exact(bench: Bench) 
 
 def _response(order: Order) -> bytes:
     payload = Payload.objects.get(request_id=order.id, field="response")
-    place = statements.aad(order, "response")
+    place = request_rows.aad(order, "response")
     return keyring.by_id_now(payload.data_key_id).decrypt(bytes(payload.ciphertext), place)
 
 

@@ -14,8 +14,8 @@ from audit.trail.group_commit import GroupCommit
 from bench.parts.catalogue import MODEL
 from inference import request_id
 from inference.order import Order
-from inference.record import statements
-from inference.record.statements import Outcome
+from inference.record import request_rows, sql_statements
+from inference.record.outcome import Outcome
 from tenants.models import ApiKey
 from tenants.quotas.charge import Charge
 
@@ -89,8 +89,10 @@ class RecordPath:
 
     def __init__(self) -> None:
         dsn = settings.DATABASE_URL
-        self._received = GroupCommit(dsn, statements.RECEIVED, patience_s=settings.FAILOVER_WAIT_S)
-        self._settled = GroupCommit(dsn, statements.SETTLED, patience_s=SETTLE_PATIENCE_S)
+        self._received = GroupCommit(
+            dsn, sql_statements.RECEIVED, patience_s=settings.FAILOVER_WAIT_S
+        )
+        self._settled = GroupCommit(dsn, sql_statements.SETTLED, patience_s=SETTLE_PATIENCE_S)
 
     async def close(self) -> None:
         await self._received.close()
@@ -103,14 +105,14 @@ class RecordPath:
             pattern, id=request_id.new(now), created_at=now, deadline=now + 60
         )
         began = perf_counter()
-        row = statements.received_row(
-            order, statements.encrypted_order(order, await self._cipher(order))
+        row = request_rows.received_row(
+            order, request_rows.encrypted_order(order, await self._cipher(order))
         )
         await self._received.write(row)
-        bytes(statements.receipt(order, row["payload_sha256"]))
+        bytes(request_rows.receipt(order, row["payload_sha256"]))
         record_ms = (perf_counter() - began) * 1000
         cipher = await self._cipher(order)
-        await self._settled.write(statements.settled_row(order, OUTCOME, cipher, time.time()))
+        await self._settled.write(request_rows.settled_row(order, OUTCOME, cipher, time.time()))
         return record_ms
 
     async def _cipher(self, order: Order) -> Cipher:

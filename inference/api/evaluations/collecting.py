@@ -13,7 +13,7 @@ from inference.evaluation.results import SideResults
 from inference.models import Completion, Evaluation, State, Usage
 from inference.queue.fair_queue import CANCEL, run_blocking
 from inference.record import settle_unrun
-from inference.record.statements import Outcome
+from inference.record.outcome import Outcome
 
 CANCELLED = Outcome(
     state="cancelled", status=499, finish_reason="cancelled", error_code="cancelled"

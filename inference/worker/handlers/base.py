@@ -12,8 +12,8 @@ from inference.engines import Pool
 from inference.engines.base import EngineFailed
 from inference.engines.transport.session import EngineSession
 from inference.order import Order
+from inference.record.outcome import Outcome
 from inference.record.parked import Parked
-from inference.record.statements import Outcome
 from inference.stream.frames import Frame
 from inference.stream.writer import Writer
 from inference.worker.run.run import Run

@@ -28,7 +28,7 @@ from inference.engines.base import (
 from inference.engines.choices import questions
 from inference.engines.transport.session import EngineSession
 from inference.metrics.work import Gaps
-from inference.record.statements import Outcome
+from inference.record.outcome import Outcome
 from inference.stream.frames import Frame, Kind
 from inference.stream.writer import Pace, Writer
 from inference.tracing import span_values

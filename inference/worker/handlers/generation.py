@@ -26,8 +26,8 @@ from inference.engines.transport.session import EngineSession
 from inference.metrics.work import Gaps
 from inference.order import Order
 from inference.reasoning import Said, as_one_text
+from inference.record.outcome import Outcome
 from inference.record.parked import MOST_TIMES, Parked
-from inference.record.statements import Outcome
 from inference.stream.frames import Frame, Kind
 from inference.stream.writer import Pace, Writer
 from inference.tracing import attributes, span_values

@@ -6,8 +6,8 @@ import msgspec
 
 from inference.engines.base import EngineFailed
 from inference.engines.transport.session import EngineSession
+from inference.record.outcome import Outcome
 from inference.record.parked import Parked
-from inference.record.statements import Outcome
 from inference.record.work_units import WorkUnits
 from inference.stream.frames import Frame, Kind
 from inference.stream.writer import Writer

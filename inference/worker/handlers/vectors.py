@@ -12,8 +12,8 @@ from inference.engines import inputs
 from inference.engines.base import LONGEST_ANSWER, EngineFailed
 from inference.engines.transport.session import EngineSession
 from inference.order import EMBED, Order
+from inference.record.outcome import Outcome
 from inference.record.parked import MOST_TIMES
-from inference.record.statements import Outcome
 from inference.stream.frames import Frame, Kind
 from inference.stream.writer import Writer
 from inference.tracing import span_values

@@ -23,8 +23,8 @@ from inference.queue import fair_queue
 from inference.queue.client import client
 from inference.queue_control.cancelling import tell_end
 from inference.record import settle_unrun
+from inference.record.outcome import Outcome
 from inference.record.recorded_requests import recorded_order
-from inference.record.statements import Outcome
 from inference.worker.recovery.restoring import YOUNG, enqueue_again
 
 log = logging.getLogger(__name__)

@@ -25,8 +25,8 @@ from inference.queue import fair_queue
 from inference.queue.pool_workers import asleep, wake, workers_of
 from inference.queue_control.lowering import mend_lowered
 from inference.record import settle_unrun
+from inference.record.outcome import Outcome
 from inference.record.recorded_requests import recorded_order
-from inference.record.statements import Outcome
 from inference.worker.recovery.moving import move_all
 from inference.worker.recovery.restoring import YOUNG, restore
 from tenants.models import Scope

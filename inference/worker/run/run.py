@@ -33,9 +33,10 @@ from inference.errors import Cancelled
 from inference.local_only import local_only_reason
 from inference.metrics import work
 from inference.order import Item, Order
+from inference.record.outcome import Outcome
 from inference.record.parked import Parked
+from inference.record.request_rows import milliseconds, settled_row
 from inference.record.settle import settle
-from inference.record.statements import Outcome, milliseconds, settled_row
 from inference.record.work_units import WorkUnits
 from inference.stream.frames import Frame, Kind
 from inference.stream.writer import Writer

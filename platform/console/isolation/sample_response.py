@@ -11,7 +11,7 @@ from audit.models import Payload
 from inference.batch.file_store import FileOwner
 from inference.models import StoredResponse
 from inference.order import Order, Stored, packed
-from inference.record import statements
+from inference.record import request_rows
 
 _HEAD = {"tools": [], "reasoning": {"effort": None, "summary": None}}
 
@@ -27,7 +27,7 @@ def of_completion(completion_id: UUID, owner: FileOwner, secret: str) -> UUID:
             request_id=completion_id,
             field=field,
             data_key_id=cipher.key_id,
-            ciphertext=cipher.encrypt(text, statements.aad(order, field)),
+            ciphertext=cipher.encrypt(text, request_rows.aad(order, field)),
         )
     return StoredResponse.objects.create(
         id=completion_id,

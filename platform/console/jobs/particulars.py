@@ -25,7 +25,7 @@ MOST = 50  # events, checkpoints, problems
 MOST_FIGURES = 40
 
 
-class Checkpoint(NamedTuple):
+class CheckpointEntry(NamedTuple):
     row: JobCheckpoint
     version: ModelVersion | None  # that was made of it
 
@@ -105,11 +105,11 @@ class Particulars:
         return list(_figures(self._job.result or {}))[:MOST_FIGURES]
 
     @cached_property
-    def checkpoints(self) -> list[Checkpoint]:
+    def checkpoints(self) -> list[CheckpointEntry]:
         rows = JobCheckpoint.objects.filter(job=self._job).order_by("-step")[:MOST]
         own = ModelVersion.objects.of(self._tenant.pk).present().filter(made_by_job=self._job.pk)
         made = {version.name.rpartition("-step-")[2]: version for version in own}
-        return [Checkpoint(row, made.get(str(row.step))) for row in rows]
+        return [CheckpointEntry(row, made.get(str(row.step))) for row in rows]
 
     @property
     def events(self) -> list[tuple[JobEvent, str]]:

@@ -19,7 +19,7 @@ from audit.models import DataKey
 from inference.chat import conversations
 from inference.chat.conversations import message_aad, said_in, title_of
 from inference.models import Author, Conversation, Message
-from inference.record import statements
+from inference.record import request_rows
 from tenants.models import Tenant, User
 from tenants.roles import Role
 from tests.inference.orders import an_order
@@ -137,7 +137,7 @@ def test_payloads_do_not_change_places() -> None:
     for order in (an_order(), an_order(), an_order()):
         cipher = Keyring().of_subject_now(order.tenant_id, order.subject_id)
         for field in FIELDS:
-            place = statements.aad(order, field.decode())
+            place = request_rows.aad(order, field.decode())
             found[place] = cipher.key_id, cipher.encrypt(b"a text", place)
     ring = Keyring()
     for (place, _), (other, (key_id, ciphertext)) in product(found.items(), found.items()):

@@ -13,8 +13,8 @@ from audit.proof.seal import seal_round
 from config.drills import recorded
 from config.drills.consistency import Mark, Recorded
 from inference.order import Order
-from inference.record import statements
-from inference.record.statements import Outcome
+from inference.record import request_rows, sql_statements
+from inference.record.outcome import Outcome
 from tenants.models import Quota, Tenant
 from tenants.quotas.charge import Charge
 from tests.inference.orders import an_order
@@ -40,8 +40,8 @@ def received(tenant: Tenant) -> Order:
     charge = Charge(prompt_tokens=100, completion_tokens=100, prompt_price=1, completion_price=3)
     order = an_order(tenant_id=tenant.id, created_at=datetime.now(UTC).timestamp(), charge=charge)
     cipher = keyring.of_subject_now(order.tenant_id, order.subject_id)
-    encrypted = statements.encrypted_order(order, cipher)
-    write(statements.RECEIVED, statements.received_row(order, encrypted, tenant.time_zone))
+    encrypted = request_rows.encrypted_order(order, cipher)
+    write(sql_statements.RECEIVED, request_rows.received_row(order, encrypted, tenant.time_zone))
     return order
 
 
@@ -49,7 +49,7 @@ def completed(tenant: Tenant, **outcome: Any) -> str:
     order = received(tenant)
     fields = {"prompt_tokens": 3, "completion_tokens": 4, **outcome}
     at = order.created_at + 1
-    write(statements.SETTLED, statements.settled_row(order, Outcome(**fields), None, at))
+    write(sql_statements.SETTLED, request_rows.settled_row(order, Outcome(**fields), None, at))
     return str(order.id)
 
 

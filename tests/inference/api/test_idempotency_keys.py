@@ -30,9 +30,9 @@ from inference.intake.idempotency_claim import Claim
 from inference.intake.submission import Submission
 from inference.models import Completion, IdempotencyKey, State, Usage
 from inference.models.idempotency_key import KEPT
-from inference.record import statements
+from inference.record import request_rows, sql_statements
+from inference.record.outcome import Outcome
 from inference.record.recorded_requests import recorded_order
-from inference.record.statements import Outcome
 from inference.stream.frames import Kind
 from inference.tasks import forget_keys
 from tenants.caller import Caller, QuotaRef
@@ -278,9 +278,9 @@ def _settle(response: bytes) -> None:
     assert found
     cipher = keys.keyring.of_subject_now(found[1].tenant_id, found[1].subject_id)
     outcome = Outcome(response=response)
-    row = statements.settled_row(found[1], outcome, cipher, time.time())
+    row = request_rows.settled_row(found[1], outcome, cipher, time.time())
     with connection.cursor() as cursor:
-        cursor.execute(statements.SETTLED, [orjson.dumps([row]).decode()])
+        cursor.execute(sql_statements.SETTLED, [orjson.dumps([row]).decode()])
 
 
 async def test_a_database_that_is_away_is_no_mistake_of_ours(

@@ -9,7 +9,7 @@ from channels.db import database_sync_to_async
 
 from audit.keys.keyring import keyring
 from inference.cache.answers import LARGEST, CachedAnswer, cacheable, encrypted, opened
-from inference.record.statements import Outcome
+from inference.record.outcome import Outcome
 from tenants.models import Tenant
 from tests.inference.orders import an_order
 

@@ -19,7 +19,7 @@ from inference.engines.kinds.sglang import SglangEngine
 from inference.engines.transport.session import EngineSession
 from inference.errors import BadRequest
 from inference.order import Order
-from inference.record.statements import Outcome
+from inference.record.outcome import Outcome
 from inference.validation import requests
 from tests.inference.engines.served import Served, an_engine
 from tests.inference.orders import an_order

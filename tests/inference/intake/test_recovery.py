@@ -15,8 +15,8 @@ from audit.models import Payload
 from inference.intake.answer_stream import OVERTIME_S, recover
 from inference.intake.context import Context
 from inference.order import Order
-from inference.record import statements
-from inference.record.statements import Outcome
+from inference.record import request_rows, sql_statements
+from inference.record.outcome import Outcome
 from inference.stream.frames import Frame, Kind
 from inference.stream.reader_buffer import ReaderBuffer
 from inference.stream.writer import Writer
@@ -43,14 +43,14 @@ class Waiting:
     async def order(self, **changes: Any) -> Order:
         order = an_order(tenant_id=self.acme.id, **changes)
         cipher = await keyring.of_subject(order.tenant_id, order.subject_id)
-        ciphertext = statements.encrypted_order(order, cipher)
-        await self._run(statements.RECEIVED, statements.received_row(order, ciphertext))
+        ciphertext = request_rows.encrypted_order(order, cipher)
+        await self._run(sql_statements.RECEIVED, request_rows.received_row(order, ciphertext))
         return order
 
     async def settle(self, order: Order, **outcome: Any) -> None:
         cipher = await keyring.of_subject(order.tenant_id, order.subject_id)
-        row = statements.settled_row(order, Outcome(**outcome), cipher, time.time())
-        await self._run(statements.SETTLED, row)
+        row = request_rows.settled_row(order, Outcome(**outcome), cipher, time.time())
+        await self._run(sql_statements.SETTLED, row)
 
     async def _run(self, statement: str, row: Any) -> None:
         async with await psycopg.AsyncConnection.connect(self.dsn, autocommit=True) as database:

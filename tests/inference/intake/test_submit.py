@@ -23,7 +23,7 @@ from inference.intake.context import Context
 from inference.intake.errors import NotAdmitted, OutOfService
 from inference.models import Completion, State, Usage
 from inference.queue.fair_queue import FairQueue, Joined
-from inference.record import statements
+from inference.record import request_rows
 from inference.stream.frames import Kind
 from inference.stream.writer import Writer
 from infrastructure.redis.link import RedisLink
@@ -128,7 +128,7 @@ async def test_a_request_is_on_record_and_in_the_queue(
     assert order.id.int >> 80 == int(order.created_at * 1000)  # lists are in the order of ids
     ((item, ciphertext),) = await queue.pop(5, "runner-1")
     assert (item.id, item.weight, item.tenant) == (str(order.id), 4, str(caller.tenant_id))
-    assert statements.key_id(ciphertext).version == 4
+    assert request_rows.key_id(ciphertext).version == 4
     assert order.body not in ciphertext
     assert order.body_form == f"openai {order.model}"
     assert await busy(link, caller) == 1

@@ -10,8 +10,7 @@ from pytest_django.fixtures import Settings
 
 from inference.jobs import job_checkpoint_files
 from inference.jobs.on_host import stay
-from inference.models import Completion, Job, JobCheckpoint, JobEvent, JobMetric
-from inference.models.completion import Checkpoint
+from inference.models import Checkpoint, Completion, Job, JobCheckpoint, JobEvent, JobMetric
 from inference.worker.recovery import restoring
 from infrastructure.objects.place import StoreError
 from tenants.models import Quota

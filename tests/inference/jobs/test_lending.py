@@ -10,8 +10,7 @@ import pytest
 from inference import engines
 from inference.engine_entries import EngineEntry
 from inference.lending import loans
-from inference.models import Completion, Engine, Job, Model, Pool, Usage
-from inference.models.completion import Checkpoint
+from inference.models import Checkpoint, Completion, Engine, Job, Model, Pool, Usage
 from inference.pool_policy import PoolPolicy, jobs_queue
 from inference.queue.pool_workers import queue_of
 from inference.worker.recovery import moving

@@ -16,6 +16,7 @@ from inference.metrics import work
 from inference.model_registry import opening
 from inference.model_registry.importing import import_all
 from inference.models import (
+    Checkpoint,
     Completion,
     Job,
     JobCheckpoint,
@@ -26,7 +27,6 @@ from inference.models import (
     VersionKind,
     VersionState,
 )
-from inference.models.completion import Checkpoint
 from inference.personal_data.jobs import exported
 from tenants.models import LedgerEntry, Price
 from tests.inference.jobs.works import LINES, Works, in_database, rows

@@ -17,7 +17,7 @@ from inference import engines, request_id
 from inference.order import Item, Order
 from inference.queue.client import client
 from inference.queue.fair_queue import FairQueue, prefix
-from inference.record import statements
+from inference.record import request_rows, sql_statements
 from infrastructure.redis.link import RedisLink
 from tenants.models import Tenant
 from tests.inference.orders import an_order
@@ -54,10 +54,10 @@ def waits(acme: Tenant, pool: str) -> Waits:
             tenant_id=tenant.id, model=MODEL, created_at=received, **{**plain, **changes}
         )
         cipher = keyring.of_subject_now(order.tenant_id, order.subject_id)
-        ciphertext = statements.encrypted_order(order, cipher)
+        ciphertext = request_rows.encrypted_order(order, cipher)
         with connection.cursor() as cursor:
-            row = statements.received_row(order, ciphertext)
-            cursor.execute(statements.RECEIVED, [orjson.dumps([row]).decode()])
+            row = request_rows.received_row(order, ciphertext)
+            cursor.execute(sql_statements.RECEIVED, [orjson.dumps([row]).decode()])
         in_queue(pool, lambda queue: queue.enqueue(order.item, ciphertext))
         return order
 

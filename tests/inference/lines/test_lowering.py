@@ -14,7 +14,7 @@ from inference.queue.fair_queue import prefix
 from inference.queue_control import cancelling, lowering
 from inference.queue_control.lowering import lower
 from inference.record import settle_unrun
-from inference.record.statements import Outcome
+from inference.record.outcome import Outcome
 from inference.worker.recovery.sweeper import sweep_all
 from tenants.models import Tenant
 from tests.inference.lines.conftest import Waits, in_queue, lost, popped

@@ -26,7 +26,7 @@ from inference.intake.route import open_to, route
 from inference.models import Completion, State, Usage
 from inference.order import Order
 from inference.queue.fair_queue import FairQueue, prefix
-from inference.record import statements
+from inference.record import request_rows, sql_statements
 from inference.worker import runner
 from inference.worker.handlers import patient_asking
 from inference.worker.recovery import restoring
@@ -57,15 +57,15 @@ class TwoPools(Bench):
         """On record and in the first pool's queue, as intake does it."""
         order = an_order(tenant_id=self.acme.id, model=self.pool, pool=self.pool, **changes)
         cipher = await keyring.of_subject(order.tenant_id, order.subject_id)
-        ciphertext = statements.encrypted_order(order, cipher)
+        ciphertext = request_rows.encrypted_order(order, cipher)
         await in_database(self._on_record)(order, ciphertext)
         await self.queue.enqueue(order.item, ciphertext)
         return order
 
     def _on_record(self, order: Order, ciphertext: bytes) -> None:
         with connection.cursor() as cursor:
-            row = statements.received_row(order, ciphertext)
-            cursor.execute(statements.RECEIVED, [orjson.dumps([row]).decode()])
+            row = request_rows.received_row(order, ciphertext)
+            cursor.execute(sql_statements.RECEIVED, [orjson.dumps([row]).decode()])
 
     def start_second(self, engine: ScriptedEngine) -> Runner:
         return self.drain(self.second, engine)

@@ -10,7 +10,7 @@ from audit.keys.keyring import keyring
 from audit.models import Event, Payload
 from audit.trail.group_commit import GroupCommit
 from inference.order import Order, unpacked
-from inference.record import statements
+from inference.record import request_rows, sql_statements
 from tenants.models import Tenant
 from tests.inference.orders import an_order
 
@@ -20,7 +20,7 @@ async def test_large_and_small_ones_of_a_tenant_are_what_was_asked(
     dsn: str, acme: Tenant, lengths: tuple[int, ...]
 ) -> None:
     store = GroupCommit(
-        dsn, statements.RECEIVED, patience_s=10, with_texts=statements.RECEIVED_WITH_TEXTS
+        dsn, sql_statements.RECEIVED, patience_s=10, with_texts=sql_statements.RECEIVED_WITH_TEXTS
     )
     orders = [an_order(tenant_id=acme.id, body=b"x" * length) for length in lengths]
     await asyncio.gather(*[_write(store, order) for order in orders])
@@ -31,7 +31,7 @@ async def test_large_and_small_ones_of_a_tenant_are_what_was_asked(
 
 async def _write(store: GroupCommit, order: Order) -> None:
     cipher = await keyring.of_subject(order.tenant_id, order.subject_id)
-    await store.write(statements.received_row(order, statements.encrypted_order(order, cipher)))
+    await store.write(request_rows.received_row(order, request_rows.encrypted_order(order, cipher)))
 
 
 def _on_record(order: Order) -> Order:
@@ -40,4 +40,4 @@ def _on_record(order: Order) -> Order:
     assert event.payload_sha256
     assert bytes(event.payload_sha256) == sha256(payload.ciphertext).digest()
     cipher = keyring.by_id_now(payload.data_key_id)
-    return unpacked(cipher.decrypt(bytes(payload.ciphertext), statements.aad(order, "request")))
+    return unpacked(cipher.decrypt(bytes(payload.ciphertext), request_rows.aad(order, "request")))

@@ -26,8 +26,8 @@ from inference.engines.base import EngineConfig
 from inference.engines.kinds.openai import OpenAIEngine
 from inference.models import Author, Completion, Conversation, Message, State, Usage
 from inference.order import Order, unpacked
-from inference.record import statements
-from inference.record.statements import Outcome
+from inference.record import request_rows, sql_statements
+from inference.record.outcome import Outcome
 from tenants.models import ApiKey, LedgerEntry, Member, Tenant
 from tenants.quotas.charge import Charge
 from tests.inference.orders import an_order
@@ -60,11 +60,11 @@ def run(database: psycopg.Connection[Any], statement: str, *rows: Row) -> None:
 
 def received(order: Order, key: ApiKey | None = None) -> Row:
     order = msgspec.structs.replace(order, charge=Charge(api_key_id=key.id if key else None))
-    return statements.received_row(order, statements.encrypted_order(order, cipher_of(order)))
+    return request_rows.received_row(order, request_rows.encrypted_order(order, cipher_of(order)))
 
 
 def settled(order: Order, **outcome: Any) -> Row:
-    return statements.settled_row(order, Outcome(**outcome), cipher_of(order), time.time())
+    return request_rows.settled_row(order, Outcome(**outcome), cipher_of(order), time.time())
 
 
 ANSWER: dict[str, Any] = {
@@ -82,7 +82,7 @@ ANSWER: dict[str, Any] = {
 def test_a_received_request_is_on_record(
     database: psycopg.Connection[Any], order: Order, key: ApiKey
 ) -> None:
-    run(database, statements.RECEIVED, received(order, key))
+    run(database, sql_statements.RECEIVED, received(order, key))
     completion = Completion.objects.get()
     assert (completion.id, completion.tenant_id, completion.api_key_id) == (
         order.id,
@@ -110,8 +110,8 @@ def test_received_again_it_is_on_record_once(
 ) -> None:
     """A group is sent again where nobody can tell whether it was committed."""
     row = received(order, key)
-    run(database, statements.RECEIVED, row)
-    run(database, statements.RECEIVED, row)
+    run(database, sql_statements.RECEIVED, row)
+    run(database, sql_statements.RECEIVED, row)
     assert Completion.objects.count() == LedgerEntry.objects.count() == 1
     assert Event.objects.filter(request_id=order.id).count() == Payload.objects.count() == 1
 
@@ -119,10 +119,10 @@ def test_received_again_it_is_on_record_once(
 def test_the_request_can_be_opened_from_the_record(
     database: psycopg.Connection[Any], order: Order
 ) -> None:
-    run(database, statements.RECEIVED, received(order))
+    run(database, sql_statements.RECEIVED, received(order))
     payload = Payload.objects.get(request_id=order.id)
     assert order.body not in bytes(payload.ciphertext)
-    place = statements.request_aad(order.tenant_id.bytes, order.id.bytes)
+    place = request_rows.request_aad(order.tenant_id.bytes, order.id.bytes)
     opened = keyring.by_id_now(payload.data_key_id).decrypt(bytes(payload.ciphertext), place)
     assert unpacked(opened) == order
 
@@ -144,10 +144,10 @@ def test_an_answer_that_takes_more_than_was_set_aside_is_an_alert(
     beyond: bool,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    run(database, statements.RECEIVED, received(order))
+    run(database, sql_statements.RECEIVED, received(order))
     row = settled(msgspec.structs.replace(order, charge=aside), **ANSWER)
-    run(database, statements.SETTLED, row)
-    run(database, statements.SETTLED, row)  # counted once
+    run(database, sql_statements.SETTLED, row)
+    run(database, sql_statements.SETTLED, row)  # counted once
     assert ("ALERT quota:overrun" in caplog.text) is beyond
     alerts = list(Event.objects.filter(action="quota:overrun"))
     assert len(alerts) == beyond
@@ -162,8 +162,8 @@ def test_an_answer_that_takes_more_than_was_set_aside_is_an_alert(
 
 
 def test_a_settled_request_is_on_record(database: psycopg.Connection[Any], order: Order) -> None:
-    run(database, statements.RECEIVED, received(order))
-    run(database, statements.SETTLED, settled(order, **ANSWER))
+    run(database, sql_statements.RECEIVED, received(order))
+    run(database, sql_statements.SETTLED, settled(order, **ANSWER))
     completion = Completion.objects.get()
     assert completion.state == State.DONE
     assert completion.settled_at
@@ -183,7 +183,7 @@ def test_a_settled_request_is_on_record(database: psycopg.Connection[Any], order
     assert (done.success, done.status, done.response_length) == (True, 200, 5)
     assert (done.tokens_in, done.tokens_out) == (12, 34)
     payload = Payload.objects.get(request_id=order.id, field="response")
-    place = statements.aad(order, "response")
+    place = request_rows.aad(order, "response")
     opened = keyring.by_id_now(payload.data_key_id).decrypt(bytes(payload.ciphertext), place)
     assert opened == b'{"choices":[]}'
 
@@ -191,22 +191,22 @@ def test_a_settled_request_is_on_record(database: psycopg.Connection[Any], order
 def test_texts_cannot_be_exchanged_on_the_record(
     database: psycopg.Connection[Any], order: Order
 ) -> None:
-    run(database, statements.RECEIVED, received(order))
-    run(database, statements.SETTLED, settled(order, **ANSWER))
+    run(database, sql_statements.RECEIVED, received(order))
+    run(database, sql_statements.SETTLED, settled(order, **ANSWER))
     request, response = Payload.objects.order_by("field")
     from audit.keys.keyring import Unreadable
 
     for payload, field in ((request, "response"), (response, "request")):
         with pytest.raises(Unreadable):
-            cipher_of(order).decrypt(bytes(payload.ciphertext), statements.aad(order, field))
+            cipher_of(order).decrypt(bytes(payload.ciphertext), request_rows.aad(order, field))
 
 
 def test_a_failure_is_no_success(database: psycopg.Connection[Any], order: Order) -> None:
-    run(database, statements.RECEIVED, received(order))
+    run(database, sql_statements.RECEIVED, received(order))
     failed = settled(
         order, state="failed", status=502, finish_reason="error", error_code="engine_failed"
     )
-    run(database, statements.SETTLED, failed)
+    run(database, sql_statements.SETTLED, failed)
     done = Event.objects.get(action="completion:completed")
     assert (done.success, done.status, done.error_code) == (False, 502, "engine_failed")
     usage = Usage.objects.get()
@@ -228,10 +228,10 @@ def test_the_second_of_two_settlements_writes_nothing(
     database: psycopg.Connection[Any], order: Order
 ) -> None:
     for _ in range(2):
-        run(database, statements.RECEIVED, received(order))
-    run(database, statements.SETTLED, settled(order, **ANSWER))
+        run(database, sql_statements.RECEIVED, received(order))
+    run(database, sql_statements.SETTLED, settled(order, **ANSWER))
     late = settled(order, state="failed", status=500, error_code="worker_lost", text="Other")
-    run(database, statements.SETTLED, late)
+    run(database, sql_statements.SETTLED, late)
     assert count() == (1, 2, 2, 1)
     assert Completion.objects.get().state == State.DONE
     assert Usage.objects.get().completion_tokens == 34
@@ -247,11 +247,11 @@ def test_of_two_settlements_in_one_group_the_first_is_on_record(
 ) -> None:
     """As when a runner was cut off, and got its own request back before it could settle it."""
     others = [an_order(tenant_id=acme.id, subject_id=order.subject_id) for _ in range(20)]
-    run(database, statements.RECEIVED, *map(received, [order, *others]))
+    run(database, sql_statements.RECEIVED, *map(received, [order, *others]))
     rows = [settled(order, **ANSWER), settled(order, response=b"half", text="Other", **FAILED)]
     first, second = rows if answered_first else rows[::-1]
     between = [settled(each) for each in others]
-    run(database, statements.SETTLED, first, *between[:10], second, *between[10:])
+    run(database, sql_statements.SETTLED, first, *between[:10], second, *between[10:])
     of_it = Event.objects.filter(request_id=order.id, action="completion:completed")
     (usage,) = Usage.objects.filter(completion_id=order.id)
     (payload,) = Payload.objects.filter(request_id=order.id, field="response")
@@ -266,7 +266,7 @@ def test_of_two_settlements_in_one_group_the_first_is_on_record(
 
 def test_settled_at_once_from_several_connections_it_is_one(dsn: str, order: Order) -> None:
     with psycopg.connect(dsn, autocommit=True) as connection:
-        run(connection, statements.RECEIVED, received(order))
+        run(connection, sql_statements.RECEIVED, received(order))
     rows = [settled(order, attempts=n, completion_tokens=n, response=b"%d" % n) for n in range(6)]
     together, problems = threading.Barrier(len(rows)), list[BaseException]()
 
@@ -274,7 +274,7 @@ def test_settled_at_once_from_several_connections_it_is_one(dsn: str, order: Ord
         try:
             with psycopg.connect(dsn, autocommit=True) as connection:
                 together.wait(10)
-                run(connection, statements.SETTLED, row)
+                run(connection, sql_statements.SETTLED, row)
         except BaseException as problem:
             problems.append(problem)
 
@@ -288,7 +288,9 @@ def test_settled_at_once_from_several_connections_it_is_one(dsn: str, order: Ord
     winner = Usage.objects.get().completion_tokens
     assert Event.objects.get(action="completion:completed").tokens_out == winner
     payload = Payload.objects.get(field="response")
-    opened = cipher_of(order).decrypt(bytes(payload.ciphertext), statements.aad(order, "response"))
+    opened = cipher_of(order).decrypt(
+        bytes(payload.ciphertext), request_rows.aad(order, "response")
+    )
     assert opened == b"%d" % winner
 
 
@@ -296,10 +298,10 @@ def test_many_rows_in_one_statement(
     database: psycopg.Connection[Any], acme: Tenant, key: ApiKey
 ) -> None:
     orders = [an_order(tenant_id=acme.id, subject_id=key.subject_id) for _ in range(50)]
-    run(database, statements.RECEIVED, *[received(order, key) for order in orders])
-    run(database, statements.SETTLED, *[settled(order, **ANSWER) for order in orders])
+    run(database, sql_statements.RECEIVED, *[received(order, key) for order in orders])
+    run(database, sql_statements.SETTLED, *[settled(order, **ANSWER) for order in orders])
     assert count() == (50, 100, 100, 50)
-    run(database, statements.SETTLED, *[settled(order, **ANSWER) for order in orders])
+    run(database, sql_statements.SETTLED, *[settled(order, **ANSWER) for order in orders])
     assert count() == (50, 100, 100, 50)
 
 
@@ -331,13 +333,13 @@ def test_a_chats_answer_arrives_with_its_settlement(
 ) -> None:
     order = an_order(tenant_id=acme.id, subject_id=alice.subject_id, keeps_text=True, reply_to="")
     message = an_answer_to_come(order, alice)
-    run(database, statements.RECEIVED, received(order))
-    run(database, statements.SETTLED, settled(order, **ANSWER))
-    run(database, statements.SETTLED, settled(order, text="Something else"))
+    run(database, sql_statements.RECEIVED, received(order))
+    run(database, sql_statements.SETTLED, settled(order, **ANSWER))
+    run(database, sql_statements.SETTLED, settled(order, text="Something else"))
     message.refresh_from_db()
     assert message.finish_reason == "stop"
     assert message.ciphertext
-    opened = cipher_of(order).decrypt(bytes(message.ciphertext), statements.message_aad(order))
+    opened = cipher_of(order).decrypt(bytes(message.ciphertext), request_rows.message_aad(order))
     assert opened == b"Hello"
 
 
@@ -352,7 +354,7 @@ def test_a_request_nobody_received_cannot_be_settled(
     database: psycopg.Connection[Any], order: Order
 ) -> None:
     with pytest.raises(psycopg.errors.ForeignKeyViolation):
-        run(database, statements.SETTLED, settled(order, **ANSWER))
+        run(database, sql_statements.SETTLED, settled(order, **ANSWER))
     assert not Event.objects.filter(request_id=order.id).exists()
 
 
@@ -373,11 +375,11 @@ def test_a_receipt_names_what_was_recorded(
     database: psycopg.Connection[Any], order: Order, key: ApiKey
 ) -> None:
     order = msgspec.structs.replace(order, charge=Charge(api_key_id=key.id))
-    row = statements.received_row(order, statements.encrypted_order(order, cipher_of(order)))
-    run(database, statements.RECEIVED, row)
+    row = request_rows.received_row(order, request_rows.encrypted_order(order, cipher_of(order)))
+    run(database, sql_statements.RECEIVED, row)
     statement = f"select {LINE} from audit_event where request_id = %s"
     (line,) = database.execute(statement, [order.id]).fetchone() or ("",)
-    receipt = statements.receipt(order, row["payload_sha256"])
+    receipt = request_rows.receipt(order, row["payload_sha256"])
     assert (receipt.request_id, receipt.leaf) == (order.id, merkle.leaf(line.encode()))
     assert signing.is_ours(receipt.text, receipt.signature, receipts.PURPOSE)
 
@@ -385,9 +387,9 @@ def test_a_receipt_names_what_was_recorded(
 def test_the_record_names_key_upstream_and_ciphertexts(
     database: psycopg.Connection[Any], order: Order, key: ApiKey
 ) -> None:
-    run(database, statements.RECEIVED, received(order, key))
+    run(database, sql_statements.RECEIVED, received(order, key))
     order = msgspec.structs.replace(order, charge=Charge(api_key_id=key.id))
-    run(database, statements.SETTLED, settled(order, upstream="openai api.example", **ANSWER))
+    run(database, sql_statements.SETTLED, settled(order, upstream="openai api.example", **ANSWER))
     asked, answered = Event.objects.filter(request_id=order.id).order_by("id")
     assert (asked.upstream, answered.upstream) == ("", "openai api.example")
     assert asked.api_key_id == answered.api_key_id == key.id

@@ -18,8 +18,8 @@ from inference.engines.base import Engine, EngineConfig
 from inference.intake.limits import cost_bound
 from inference.models import Usage
 from inference.order import Order
-from inference.record import reconciliation, statements
-from inference.record.statements import Outcome
+from inference.record import reconciliation, request_rows, sql_statements
+from inference.record.outcome import Outcome
 from tenants.models import LedgerEntry, Quota, Tenant
 from tenants.quotas.charge import Prices
 from tests.inference.orders import an_order
@@ -100,8 +100,8 @@ def received(tenant: Tenant, at: dict[str, Prices], routed: str) -> Order | None
     who = {"tenant_id": tenant.id, "subject_id": tenant.id}  # one key for all of them
     order = an_order(**who, charge=charge, pool=routed)
     cipher = keyring.of_subject_now(order.tenant_id, order.subject_id)
-    row = statements.received_row(order, statements.encrypted_order(order, cipher))
-    ((_, told),) = _written(statements.RECEIVED, row)
+    row = request_rows.received_row(order, request_rows.encrypted_order(order, cipher))
+    ((_, told),) = _written(sql_statements.RECEIVED, row)
     return None if orjson.loads(told)["refused"] else order
 
 
@@ -110,9 +110,9 @@ def settle(order: Order, asked: Asked) -> None:
         prompt_tokens=asked.prompt, cached_tokens=asked.cached, completion_tokens=asked.answer
     )
     order = msgspec.structs.replace(order, pool=asked.served)
-    row = statements.settled_row(order, outcome, None, order.created_at + 1)
+    row = request_rows.settled_row(order, outcome, None, order.created_at + 1)
     assert row["beyond"] is None
-    _written(statements.SETTLED, row)
+    _written(sql_statements.SETTLED, row)
 
 
 def _written(statement: str, row: Any) -> list[Any]:

@@ -13,8 +13,8 @@ from audit.keys.keyring import keyring
 from audit.models import Event
 from inference.models import Usage
 from inference.order import Order
-from inference.record import reconciliation, statements
-from inference.record.statements import Outcome
+from inference.record import reconciliation, request_rows, sql_statements
+from inference.record.outcome import Outcome
 from tenants.models import LedgerEntry, Quota, QuotaCounter, Reconciliation, Tenant
 from tenants.quotas.charge import Charge
 from tests.inference.orders import an_order
@@ -41,16 +41,16 @@ def received(tenant: Tenant, at: datetime = NOON) -> Order:
     charge = Charge(prompt_tokens=100, completion_tokens=100, prompt_price=1, completion_price=3)
     order = an_order(tenant_id=tenant.id, created_at=at.timestamp(), charge=charge)
     cipher = keyring.of_subject_now(order.tenant_id, order.subject_id)
-    row = statements.received_row(
-        order, statements.encrypted_order(order, cipher), tenant.time_zone
+    row = request_rows.received_row(
+        order, request_rows.encrypted_order(order, cipher), tenant.time_zone
     )
-    write(statements.RECEIVED, row)
+    write(sql_statements.RECEIVED, row)
     return order
 
 
 def settle(order: Order, after_s: float = 1, **outcome: Any) -> None:
     at = order.created_at + after_s
-    write(statements.SETTLED, statements.settled_row(order, Outcome(**outcome), None, at))
+    write(sql_statements.SETTLED, request_rows.settled_row(order, Outcome(**outcome), None, at))
 
 
 def a_day(tenant: Tenant) -> None:

@@ -13,9 +13,9 @@ from audit.trail.commit_queue import Row
 from audit.trail.group_commit import GroupCommit
 from inference.models import Completion, Usage
 from inference.order import Order
-from inference.record import statements
+from inference.record import request_rows, sql_statements
+from inference.record.outcome import Outcome
 from inference.record.settle import settle
-from inference.record.statements import Outcome
 from tenants.models import Tenant
 from tests.audit.weak_line import WeakLine, through, weak_line_to_database
 from tests.inference.orders import an_order
@@ -45,13 +45,13 @@ async def line(dsn: str) -> AsyncIterator[WeakLine]:
 
 @pytest.fixture
 async def commits(dsn: str, line: WeakLine) -> AsyncIterator[GroupCommit]:
-    commits = GroupCommit(through(line, dsn), statements.SETTLED, patience_s=20)
+    commits = GroupCommit(through(line, dsn), sql_statements.SETTLED, patience_s=20)
     yield commits
     await commits.close()
 
 
 def an_end(order: Order, **outcome: Any) -> Row:
-    return statements.settled_row(order, Outcome(**outcome), None, time.time())
+    return request_rows.settled_row(order, Outcome(**outcome), None, time.time())
 
 
 async def test_who_comes_second_is_told(commits: GroupCommit, order: Order) -> None:

@@ -11,8 +11,8 @@ from django.db import connection
 from audit.keys.keyring import keyring
 from inference.models import StoredResponse
 from inference.order import Order, Stored
-from inference.record import statements
-from inference.record.statements import Outcome
+from inference.record import request_rows, sql_statements
+from inference.record.outcome import Outcome
 from tenants.models import ApiKey
 from tenants.quotas.charge import Charge
 from tests.inference.orders import an_order
@@ -36,11 +36,11 @@ def a_response(
     """Returns a response of the key, stored `age` ago."""
     order = _order(key)
     cipher = keyring.of_subject_now(key.tenant_id, key.subject_id)
-    received = statements.received_row(order, statements.encrypted_order(order, cipher))
-    _execute(statements.RECEIVED, received)
+    received = request_rows.received_row(order, request_rows.encrypted_order(order, cipher))
+    _execute(sql_statements.RECEIVED, received)
     if over:
         end = Outcome(**{"response": orjson.dumps(ANSWER), **outcome})
-        _execute(statements.SETTLED, statements.settled_row(order, end, cipher, time.time()))
+        _execute(sql_statements.SETTLED, request_rows.settled_row(order, end, cipher, time.time()))
     row = StoredResponse.objects.get(pk=order.id)
     row.created_at -= age
     row.save(update_fields=["created_at"])

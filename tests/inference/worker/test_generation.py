@@ -12,7 +12,7 @@ import pytest
 from inference.codec import events as sse
 from inference.engines.base import EngineFailed
 from inference.reasoning import Said, unpacked
-from inference.record.statements import aad, message_aad
+from inference.record.request_rows import aad, message_aad
 from inference.stream.frames import Kind
 from inference.worker import token_counts
 from tests.inference.orders import an_order, chunk, event, usage

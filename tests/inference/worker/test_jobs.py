@@ -21,9 +21,9 @@ from inference.models import Checkpoint, Completion, Usage
 from inference.order import Order
 from inference.queue.fair_queue import prefix
 from inference.queue.queues import FairQueues
-from inference.record import settle_unrun, statements
+from inference.record import request_rows, settle_unrun, sql_statements
+from inference.record.outcome import Outcome
 from inference.record.parked import Parked
-from inference.record.statements import Outcome
 from inference.record.work_units import WorkUnits
 from inference.worker import handlers
 from inference.worker.leased_request import LeasedRequest
@@ -54,15 +54,15 @@ def registered(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def submit(bench: Bench, order: Order) -> Order:
     cipher = await keyring.of_subject(order.tenant_id, order.subject_id)
-    ciphertext = statements.encrypted_order(order, cipher)
-    await in_database(_receive)(statements.received_row(order, ciphertext))
+    ciphertext = request_rows.encrypted_order(order, cipher)
+    await in_database(_receive)(request_rows.received_row(order, ciphertext))
     await bench.queue.enqueue(order.item, ciphertext)
     return order
 
 
 def _receive(row: dict[str, Any]) -> None:
     with connection.cursor() as cursor:
-        cursor.execute(statements.RECEIVED, [orjson.dumps([row]).decode()])
+        cursor.execute(sql_statements.RECEIVED, [orjson.dumps([row]).decode()])
 
 
 async def count(bench: Bench, steps: int, **changes: Any) -> Order:
@@ -283,7 +283,7 @@ async def test_a_request_that_postgresql_has_lost_holds_no_slot(bench: Bench) ->
     own = {"tenant_id": bench.acme.id, "model": bench.pool}
     order = a_count(9, **own)
     cipher = await keyring.of_subject(order.tenant_id, order.subject_id)
-    await bench.queue.enqueue(order.item, statements.encrypted_order(order, cipher))
+    await bench.queue.enqueue(order.item, request_rows.encrypted_order(order, cipher))
     bench.start(ScriptedEngine())
     await until(lambda: _gone_from(bench))
     assert Counting.lines == []
@@ -389,7 +389,7 @@ async def test_cancelled_by_a_web_process_while_it_waits_it_costs_what_it_took(
     bench: Bench, dsn: str
 ) -> None:
     order, _ = await a_kept_one(bench)
-    commits = GroupCommit(dsn, statements.SETTLED, patience_s=10)
+    commits = GroupCommit(dsn, sql_statements.SETTLED, patience_s=10)
     cancellation = Cancellation(bench.link, FairQueues(bench.link), commits, Background())
     cancellation.cancel(order)
     await counted_once(order, 2, status=499, preemptions=1)

@@ -19,7 +19,7 @@ from inference.models import Completion, Engine, Model, Pool, Usage
 from inference.order import Item, Order
 from inference.queue.client import client
 from inference.queue.fair_queue import FairQueue, prefix
-from inference.record import statements
+from inference.record import request_rows, sql_statements
 from inference.stream import frames
 from inference.worker.recovery.sweeper import sweep_all
 from infrastructure.redis.link import RedisLink
@@ -62,10 +62,10 @@ def waiting(acme: Tenant, **changes: Any) -> Order:
     changes = {"deadline": deadline, "reply_to": "", "pool": OLD, **changes}
     order = an_order(tenant_id=acme.id, model=MODEL, created_at=received, **changes)
     cipher = keyring.of_subject_now(order.tenant_id, order.subject_id)
-    ciphertext = statements.encrypted_order(order, cipher)
+    ciphertext = request_rows.encrypted_order(order, cipher)
     with connection.cursor() as cursor:
-        row = statements.received_row(order, ciphertext)
-        cursor.execute(statements.RECEIVED, [orjson.dumps([row]).decode()])
+        row = request_rows.received_row(order, ciphertext)
+        cursor.execute(sql_statements.RECEIVED, [orjson.dumps([row]).decode()])
     in_queue(OLD, lambda queue: queue.enqueue(order.item, ciphertext))
     return order
 

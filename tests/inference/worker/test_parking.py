@@ -24,7 +24,7 @@ from inference.models import Completion, Usage
 from inference.order import Order
 from inference.queue.client import client
 from inference.queue.fair_queue import TAKE_OUT, prefix
-from inference.record import settle_unrun, statements
+from inference.record import request_rows, settle_unrun, sql_statements
 from inference.record.parked import MOST_TIMES, Parked
 from inference.stream import frames
 from inference.stream.frames import Frame, Kind
@@ -42,7 +42,7 @@ BATCH = {"klass": "batch", "stream": False, "reply_to": "web-1", "body": CHAT}
 
 @pytest.fixture
 async def settlement(dsn: str) -> AsyncIterator[GroupCommit]:
-    commits = GroupCommit(dsn, statements.SETTLED, patience_s=10)
+    commits = GroupCommit(dsn, sql_statements.SETTLED, patience_s=10)
     yield commits
     await commits.close()
 
@@ -446,7 +446,7 @@ async def again(bench: Bench, order: Order, pool: str) -> None:
     await in_database(Completion.objects.filter(pk=order.id).update)(pool=pool)
     cipher = await keyring.of_subject(order.tenant_id, order.subject_id)
     item = msgspec.structs.replace(order.item, attempt=2)
-    await bench.queue.of(pool).enqueue(item, statements.encrypted_order(order, cipher))
+    await bench.queue.of(pool).enqueue(item, request_rows.encrypted_order(order, cipher))
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -594,6 +594,6 @@ async def test_an_erasure_takes_a_parked_request_and_what_it_had_said(
 def _receive(order: Order) -> None:
     """Record the request as a web process does, with the event that names its person."""
     cipher = keyring.of_subject_now(order.tenant_id, order.subject_id)
-    row = statements.received_row(order, statements.encrypted_order(order, cipher))
+    row = request_rows.received_row(order, request_rows.encrypted_order(order, cipher))
     with connection.cursor() as cursor:
-        cursor.execute(statements.RECEIVED, [orjson.dumps([row]).decode()])
+        cursor.execute(sql_statements.RECEIVED, [orjson.dumps([row]).decode()])

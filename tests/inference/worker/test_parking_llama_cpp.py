@@ -20,8 +20,8 @@ from inference.engines.base import EngineConfig, Turn, read_on
 from inference.engines.kinds.llama_cpp import LlamaCppEngine
 from inference.engines.transport.session import EngineSession
 from inference.order import Order
+from inference.record.outcome import Outcome
 from inference.record.parked import MOST_TIMES
-from inference.record.statements import Outcome
 from inference.worker.run.run import Run
 from tests.e2e.test_embedded_engine import PLAIN
 from tests.inference.orders import an_order

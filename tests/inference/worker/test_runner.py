@@ -22,8 +22,8 @@ from inference.models import Completion
 from inference.order import Order
 from inference.queue import fair_queue
 from inference.queue.fair_queue import FairQueue, prefix
-from inference.record import limit_usage, statements
-from inference.record.statements import Outcome
+from inference.record import limit_usage, request_rows, sql_statements
+from inference.record.outcome import Outcome
 from inference.stream import frames
 from inference.stream.frames import Kind
 from inference.worker import leased_request
@@ -73,7 +73,7 @@ async def test_a_large_request_is_read_from_the_record_and_not_carried_by_redis(
     large = CHAT[:-1] + b',"user":"%b"}' % (b"x" * 100_000)
     (order,) = await bench.submit(1, body=large)
     key = keyring.of_subject(order.tenant_id, order.subject_id)
-    ciphertext = statements.encrypted_order(order, await key)
+    ciphertext = request_rows.encrypted_order(order, await key)
     await in_database(_put_on_record)(order, ciphertext)
     assert await bench.link.call("HGET", f"{prefix(bench.pool)}:orders", str(order.id)) == b""
     engine = ScriptedEngine(QUICK)
@@ -88,7 +88,7 @@ def _put_on_record(order: Order, ciphertext: bytes) -> None:
         cursor.execute(
             "insert into audit_payload (at, tenant_id, request_id, field, data_key_id, ciphertext)"
             " values (now(), %s, %s, 'request', %s, %s)",
-            [order.tenant_id, order.id, statements.key_id(ciphertext), ciphertext[16:]],
+            [order.tenant_id, order.id, request_rows.key_id(ciphertext), ciphertext[16:]],
         )
 
 
@@ -435,7 +435,7 @@ async def test_one_that_was_settled_already_is_not_run_again(bench: Bench) -> No
     (order,) = await bench.submit(1)
     ((item, ciphertext),) = await bench.queue.pop(1, "dead")
     cipher = await keyring.of_subject(order.tenant_id, order.subject_id)
-    row = statements.settled_row(order, Outcome(completion_tokens=9), cipher, time.time())
+    row = request_rows.settled_row(order, Outcome(completion_tokens=9), cipher, time.time())
     await in_database(_write)(row)
     await bench.link.call("ZADD", f"{prefix(bench.pool)}:leases", 1, str(item))
     assert await bench.sweep() == 1
@@ -453,7 +453,7 @@ async def test_one_that_its_web_process_gave_up_is_not_run(bench: Bench) -> None
     (order,) = await bench.submit(1, created_at=time.time() - GIVEN_UP_S - 1)
     cipher = await keyring.of_subject(order.tenant_id, order.subject_id)
     given_up = Outcome(state="failed", status=503, finish_reason="error", error_code="not_queued")
-    row = statements.settled_row(order, given_up, cipher, time.time())
+    row = request_rows.settled_row(order, given_up, cipher, time.time())
     await in_database(_write)(row)
     engine = ScriptedEngine(QUICK)
     bench.start(engine)
@@ -466,7 +466,7 @@ async def test_one_that_its_web_process_gave_up_is_not_run(bench: Bench) -> None
 
 def _write(row: Row) -> None:
     with connection.cursor() as cursor:
-        cursor.execute(statements.SETTLED, [orjson.dumps([row]).decode()])
+        cursor.execute(sql_statements.SETTLED, [orjson.dumps([row]).decode()])
 
 
 # BUG (reported): it failed at once, and each failure cost an attempt: after four, `worker_lost`.

@@ -23,8 +23,8 @@ from inference.order import Item, Order, packed
 from inference.queue.client import client
 from inference.queue.fair_queue import FairQueue, prefix
 from inference.queue.pool_workers import PoolWorker
-from inference.record import limit_usage, settle_unrun, statements
-from inference.record.statements import Outcome
+from inference.record import limit_usage, request_rows, settle_unrun, sql_statements
+from inference.record.outcome import Outcome
 from inference.worker.recovery import restoring, sweeper
 from infrastructure.redis.link import RedisLink
 from tenants.models import ApiKey, Tenant
@@ -61,14 +61,14 @@ def on_record(acme: Tenant, *, age_s: float = 5, **changes: Any) -> Order:
     changes = {"deadline": received + configured.REQUEST_DEADLINE_S, "reply_to": "", **changes}
     order = an_order(tenant_id=acme.id, model=POOL, created_at=received, **changes)
     cipher = keyring.of_subject_now(order.tenant_id, order.subject_id)
-    ciphertext = statements.encrypted_order(order, cipher)
-    write(statements.RECEIVED, statements.received_row(order, ciphertext))
+    ciphertext = request_rows.encrypted_order(order, cipher)
+    write(sql_statements.RECEIVED, request_rows.received_row(order, ciphertext))
     return order
 
 
 def settle(order: Order) -> None:
     cipher = keyring.of_subject_now(order.tenant_id, order.subject_id)
-    write(statements.SETTLED, statements.settled_row(order, Outcome(), cipher, time.time()))
+    write(sql_statements.SETTLED, request_rows.settled_row(order, Outcome(), cipher, time.time()))
 
 
 def the_epoch_is_old() -> None:
@@ -95,7 +95,7 @@ def popped(n: int = 10) -> list[tuple[Item, bytes]]:
 
 
 def enqueue(order: Order) -> None:
-    ciphertext = statements.encrypted_order(
+    ciphertext = request_rows.encrypted_order(
         order, keyring.of_subject_now(order.tenant_id, order.subject_id)
     )
     with_queue(lambda queue: queue.enqueue(order.item, ciphertext))
@@ -112,8 +112,8 @@ def test_a_request_that_the_queue_has_lost_comes_back(acme: Tenant, wake_ups: li
     sweeper.sweep_all()
     ((item, ciphertext),) = popped()
     assert (item.id, item.attempt, item.tenant) == (str(order.id), 2, str(acme.id))
-    place = statements.request_aad(order.tenant_id.bytes, order.id.bytes)
-    opened = keyring.by_id_now(statements.key_id(ciphertext)).decrypt(ciphertext[16:], place)
+    place = request_rows.request_aad(order.tenant_id.bytes, order.id.bytes)
+    opened = keyring.by_id_now(request_rows.key_id(ciphertext)).decrypt(ciphertext[16:], place)
     assert packed(order) == opened
     assert wake_ups == [POOL]
 
@@ -204,7 +204,7 @@ def test_one_whose_text_was_erased_does_not_come_back(acme: Tenant) -> None:
 def test_one_that_cannot_be_read_does_not_stop_the_others(acme: Tenant) -> None:
     odd, good = on_record(acme, age_s=9), on_record(acme)
     cipher = keyring.of_subject_now(odd.tenant_id, odd.subject_id)
-    place = statements.request_aad(odd.tenant_id.bytes, odd.id.bytes)
+    place = request_rows.request_aad(odd.tenant_id.bytes, odd.id.bytes)
     ciphertext = cipher.encrypt(b"\x93from another version", place)
     with unguarded():
         Payload.objects.filter(request_id=odd.id).update(ciphertext=ciphertext)

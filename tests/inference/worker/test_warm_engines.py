@@ -11,7 +11,7 @@ from inference.engines.base import EngineAway
 from inference.metrics.work import WARM
 from inference.queue import prefix_hashes
 from inference.queue.fair_queue import prefix
-from inference.record import statements
+from inference.record import request_rows
 from inference.worker import runner
 from tests.inference.orders import an_order, chunk, usage
 from tests.inference.queue.warm_fleet import in_force
@@ -50,7 +50,7 @@ class TwoEngines:
         order = an_order(tenant_id=bench.acme.id, model=bench.pool, body=body)
         await in_database(bench._record)(order)
         cipher = await keyring.of_subject(order.tenant_id, order.subject_id)
-        ciphertext = statements.encrypted_order(order, cipher)
+        ciphertext = request_rows.encrypted_order(order, cipher)
         await bench.queue.join(order.item, ciphertext, prefix_hashes.of_order(order, order.klass))
         await bench.settled(len(self.messages))
         asked = [e for e, n in zip(self.engines, before, strict=True) if len(e.asked) > n]

@@ -9,7 +9,7 @@ from django.db import connection
 from audit.keys.keyring import keyring
 from inference.models import Usage
 from inference.order import Order
-from inference.record import statements
+from inference.record import request_rows, sql_statements
 from tests.inference.orders import an_order
 from tests.inference.running import Bench
 
@@ -23,15 +23,15 @@ class Pools(Bench):
     async def put(self, pool: str, **changes: Any) -> Order:
         order = an_order(tenant_id=self.acme.id, model=self.pool, pool=pool, **changes)
         cipher = await keyring.of_subject(order.tenant_id, order.subject_id)
-        ciphertext = statements.encrypted_order(order, cipher)
+        ciphertext = request_rows.encrypted_order(order, cipher)
         await in_database(self._on_record)(order, ciphertext)
         await self.queue.of(pool).enqueue(order.item, ciphertext)
         return order
 
     def _on_record(self, order: Order, ciphertext: bytes) -> None:
         with connection.cursor() as cursor:
-            row = statements.received_row(order, ciphertext)
-            cursor.execute(statements.RECEIVED, [orjson.dumps([row]).decode()])
+            row = request_rows.received_row(order, ciphertext)
+            cursor.execute(sql_statements.RECEIVED, [orjson.dumps([row]).decode()])
 
     async def served(self, pool: str, times: int) -> list[Usage]:
         """So many requests, one after the other."""
