@@ -7,9 +7,10 @@ WORKERS ?= 3
 PYTEST := $(PY) -m pytest -n $(WORKERS) --dist loadscope --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help run drill test coverage check check-types check-rest bench bench-check stubs screenshots manage servers postgres isolation soak soak-models mutants test-vllm test-models test-ansible image
+.PHONY: help run drill test coverage check check-types check-rest bench bench-check stubs screenshots manage where servers postgres isolation soak soak-models mutants test-vllm test-models test-ansible image
 
 help:
+	@echo "make where W='...'      the modules about it, for example W='second factor'"
 	@echo 'make run                start Forebay on http://localhost:8000 (Ctrl-C stops it)'
 	@echo "make manage ARGS='...'  a management command on the running Forebay, for example"
 	@echo "                        make manage ARGS='create_tenant acme --json'"
@@ -45,6 +46,12 @@ run: .venv/.base
 
 manage: .venv/.base
 	@exec $(PY) manage.py $(ARGS)
+
+# What the tables of architecture and contributing, and the first line of each module, say of W.
+where:
+	@grep -hiE -- "$(W)" docs/architecture.md CONTRIBUTING.md | cut -c 1-300 || true
+	@grep -rE --include='*.py' '^"""..' audit bench deploy inference infrastructure platform tenants trainer \
+		| grep -iE -- "$(W)" | sort || true
 
 # For backups and restores of the embedded PostgreSQL: docs/deployment-database.md.
 servers: .venv/.base

@@ -4,8 +4,6 @@ JSONL with proofs is for machines and verifies offline (export_format.py); CSV i
 proves nothing.
 """
 
-import csv
-import io
 import json
 import logging
 import time
@@ -30,6 +28,7 @@ from audit.retention import data_classes
 from audit.retention.data_classes import EXPORTS, DataClass
 from audit.search.events import Filters, oldest_first, queryset
 from audit.trail.record import act, act_on
+from infrastructure.csv_cells import csv_lines, no_formula
 from infrastructure.postgres.queries import try_lock
 from infrastructure.postgres.scope import scope
 
@@ -40,7 +39,6 @@ FORMS = {JSONL: "application/x-ndjson", CSV: "text/csv; charset=utf-8"}
 MOST_MAKING = 3  # of one tenant at once
 MOST_ROWS = 5_000_000
 PROGRESS_EVERY_S = 1.0
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 _COLUMNS = """id at action actor subject_id request_id client_net route model upstream success
     status error_code response_length processing_ms tokens_in tokens_out detail"""
 COLUMNS = tuple(_COLUMNS.split())
@@ -232,9 +230,10 @@ def _jsonl(export: Export, filters: Filters, events: Iterable[list[Event]]) -> I
 
 def _csv(events: Iterable[list[Event]]) -> Iterator[bytes]:
     """Yields CSV behind a byte order mark, without which Excel misreads UTF-8."""
-    yield b"\xef\xbb\xbf" + _lines([list(COLUMNS)])
+    yield b"\xef\xbb\xbf" + csv_lines([COLUMNS]).encode()
     for chunk in events:
-        yield _lines([[cell(_value(event, name)) for name in COLUMNS] for event in chunk])
+        lines = csv_lines([cell(_value(event, name)) for name in COLUMNS] for event in chunk)
+        yield lines.encode()
 
 
 def _value(event: Event, name: str) -> Any:
@@ -244,13 +243,6 @@ def _value(event: Event, name: str) -> Any:
     return json.dumps(value, ensure_ascii=False) if name == "detail" else value
 
 
-def cell(value: Any) -> Any:
-    """Prefixes ' to text that a spreadsheet would run as a formula (OWASP, CSV Injection)."""
+def cell(value: Any) -> str:
     text = "" if value is None else str(value)
-    return "'" + text if text.startswith(_FORMULA) and not isinstance(value, int) else text
-
-
-def _lines(rows: list[list[Any]]) -> bytes:
-    text = io.StringIO()
-    csv.writer(text).writerows(rows)
-    return text.getvalue().encode()
+    return text if isinstance(value, int) else no_formula(text)

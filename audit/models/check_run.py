@@ -1,3 +1,5 @@
+"""Runs of checks of the platform, with their findings."""
+
 import time
 from datetime import datetime
 from typing import Any

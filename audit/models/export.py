@@ -1,3 +1,5 @@
+"""Files made for a person, until they expire."""
+
 import uuid
 
 from django.db import models

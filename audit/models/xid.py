@@ -1,3 +1,5 @@
+"""The id of the current transaction."""
+
 from django.db import models
 
 

@@ -1,3 +1,5 @@
+"""Batches: a file of requests that run when there is room, line by line."""
+
 import uuid
 from datetime import datetime, timedelta
 from typing import Any, ClassVar

@@ -1,3 +1,5 @@
+"""Files that clients uploaded, in encrypted pieces."""
+
 import uuid
 from datetime import timedelta
 from typing import ClassVar

@@ -1,3 +1,5 @@
+"""Keys of requests to `/v1` that may be sent twice."""
+
 from datetime import timedelta
 from typing import ClassVar
 

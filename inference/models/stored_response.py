@@ -1,3 +1,5 @@
+"""Responses that their key can retrieve later."""
+
 import uuid
 from typing import ClassVar
 

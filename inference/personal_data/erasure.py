@@ -1,7 +1,7 @@
-"""Erasers of a person's data in `inference`, by the person's pseudonym in the audit trail.
+"""Erases a person's requests and chats, with the files of both, by the pseudonym in the trail.
 
-They erase open requests, stored events, cached answers, conversations, files and batches, and
-notify the recipients of the person's texts.
+It erases open requests, stored events, cached answers, conversations, their files, and batches, and
+notifies the recipients of the person's texts.
 """
 
 import time

@@ -1,4 +1,4 @@
-"""The fair queue of one pool: it picks the next request (pop.lua), and runs none twice.
+"""The fair queue of one pool: it leases the next request (pop.lua), and runs none twice.
 
 Redis has order and leases. PostgreSQL is the source of truth, from which the sweeper repairs Redis.
 Every method raises RedisGone if Redis is unavailable.

@@ -1,20 +1,16 @@
 """Exports usage as CSV or JSON: one row for each group in each hour or day, streamed.
 
-Cells that a spreadsheet would run as a formula get a leading ' (OWASP, CSV Injection). CSV begins
-with a byte order mark, without which Excel does not recognise UTF-8.
+CSV begins with a byte order mark, without which Excel does not recognise UTF-8.
 """
 
-import csv
-import io
 from collections.abc import Iterator
-from typing import Any
 
 import orjson
 
 from inference.usage.report import LATENCIES, SUMS, Dimension, UsageFigures, UsageReport
+from infrastructure.csv_cells import csv_lines, no_formula
 
 FORMATS = {"csv": "text/csv; charset=utf-8", "json": "application/json"}
-FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 _MICRO = 1_000_000
 
 Row = dict[str, str | int | float | None]
@@ -64,15 +60,9 @@ def _csv(pieces: Iterator[list[Row]], by: Dimension) -> Iterator[bytes]:
     return file_of_pieces(pieces, columns, "csv")
 
 
-def _lines(rows: list[list[Any]]) -> bytes:
-    text = io.StringIO()
-    csv.writer(text).writerows(rows)
-    return text.getvalue().encode()
-
-
 def _cell(value: str | float | None) -> str | int | float | None:
-    if isinstance(value, str) and value.startswith(FORMULA):
-        return "'" + value
+    if isinstance(value, str):
+        return no_formula(value)
     if isinstance(value, float):
         return f"{value:.6f}".rstrip("0").rstrip(".")  # never 1e-06
     return value
@@ -91,9 +81,9 @@ def file_of_pieces(pieces: Iterator[list[Row]], columns: list[str], form: str) -
     if form == "json":
         yield from _json([{c: row[c] for c in columns} for row in rows] for rows in pieces if rows)
         return
-    yield b"\xef\xbb\xbf" + _lines([columns])
+    yield b"\xef\xbb\xbf" + csv_lines([columns]).encode()
     for rows in pieces:
-        yield _lines([[_cell(row[column]) for column in columns] for row in rows])
+        yield csv_lines([_cell(row[column]) for column in columns] for row in rows).encode()
 
 
 def file_of(rows: list[Row], form: str) -> bytes:
@@ -101,4 +91,4 @@ def file_of(rows: list[Row], form: str) -> bytes:
     if form == "json":
         return b"".join(_json(iter([rows] if rows else [])))
     lines = [[_cell(value) for value in row.values()] for row in rows]
-    return b"\xef\xbb\xbf" + _lines([list(rows[0])] if rows else []) + _lines(lines)
+    return b"\xef\xbb\xbf" + csv_lines([*rows[:1], *lines]).encode()

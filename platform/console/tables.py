@@ -1,8 +1,6 @@
 """Tables of pages: searched, sorted, paged by keyset, and exported as CSV, each by its columns."""
 
-import csv
-import io
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import reduce
@@ -19,7 +17,7 @@ from audit.trail.record import act
 from console import downloads
 from console.authorization import ConsoleRequest
 from console.paging import Page, sorted_page
-from inference.usage.export import FORMULA
+from infrastructure.csv_cells import csv_lines, no_formula
 
 MOST_EXPORTED = 50_000  # rows of a file
 LONGEST_SEARCH = 100  # characters
@@ -114,7 +112,7 @@ class Table:
         tenant_id = request.tenant.id if request.tenant else None
         detail = {"table": self.name, "rows": len(lines) - 1}
         act(Action.TABLE_EXPORT, actor=request.actor, tenant_id=tenant_id, detail=detail)
-        text, kind = "\ufeff" + csv_text(lines), "text/csv; charset=utf-8"
+        text, kind = "\ufeff" + csv_lines(lines, "\n"), "text/csv; charset=utf-8"
         return downloads.file(text, f"forebay-{self.name}.csv", kind)
 
     def page(
@@ -166,11 +164,4 @@ def cell(value: Any) -> Any:
         return value.astimezone(UTC).isoformat(timespec="seconds")
     if isinstance(value, bool | int | float):
         return value
-    text = str(value)
-    return f"'{text}" if text.startswith(FORMULA) else text
-
-
-def csv_text(rows: Iterable[Iterable[Any]]) -> str:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
-    return text.getvalue()
+    return no_formula(str(value))

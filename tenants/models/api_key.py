@@ -1,3 +1,5 @@
+"""API keys of a tenant: issued, shown once, changed, rotated, revoked."""
+
 import uuid
 from collections.abc import Mapping
 from copy import copy

@@ -1,3 +1,5 @@
+"""Answers of the management API that are kept for an `Idempotency-Key`."""
+
 from datetime import timedelta
 from typing import ClassVar
 

@@ -1,3 +1,5 @@
+"""One-time links that expire: invitations, new passwords, the first operator."""
+
 import hmac
 import secrets
 import uuid

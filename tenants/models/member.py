@@ -1,3 +1,5 @@
+"""Members: a person in a tenant, with one role there."""
+
 import uuid
 from typing import ClassVar
 

@@ -1,3 +1,5 @@
+"""Keys with which programs operate the platform."""
+
 import uuid
 from datetime import datetime, timedelta
 from typing import Any, ClassVar

@@ -1,3 +1,5 @@
+"""Prices of tokens and of GPU time, each from a moment on."""
+
 from decimal import Decimal
 from typing import Any, ClassVar
 

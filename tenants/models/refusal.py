@@ -1,3 +1,5 @@
+"""Refused requests, summed by caller and minute."""
+
 import uuid
 
 from django.db import models

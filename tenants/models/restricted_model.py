@@ -1,3 +1,5 @@
+"""Models that only some teams and keys of a tenant may use."""
+
 from django.contrib.auth.models import Group
 from django.db import models
 from django.utils.translation import gettext_lazy as _

@@ -1,3 +1,5 @@
+"""Teams of a tenant, and their members."""
+
 import uuid
 from typing import Any
 

@@ -1,3 +1,5 @@
+"""Tenants: opened, changed, suspended, resumed and closed."""
+
 import uuid
 from functools import cache
 from typing import Any, ClassVar

@@ -1,3 +1,5 @@
+"""Rate limits: those of a tier, and those that a tenant or a key has of its own."""
+
 from typing import Any, ClassVar, Self
 
 from django.core.validators import MaxValueValidator, MinValueValidator

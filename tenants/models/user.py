@@ -1,3 +1,5 @@
+"""People who sign in, their former passwords, and the lock of their texts."""
+
 from typing import Any, ClassVar
 
 from django.apps import apps

@@ -1,3 +1,5 @@
+"""A notice that a target cannot be reached."""
+
 from django.utils import timezone
 
 from tenants.models import Notice

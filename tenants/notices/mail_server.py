@@ -1,3 +1,5 @@
+"""The mail server: SMTP with this platform's own TLS authorities."""
+
 import ssl
 from typing import Any
 

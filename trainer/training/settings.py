@@ -1,4 +1,4 @@
-"""How a loop trains: the parameters of an order that all kinds of training share."""
+"""How a loop trains: epochs, batches, the schedule of its learning rate, when it saves."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""A circuit breaker for each engine, shared by all processes through Redis.
+"""A circuit breaker for each engine: after failures it is left alone, by all processes (Redis).
 
 Five failures in a row open it; if they are all of one tenant, only an engine that has not answered
 another tenant lately. An open breaker lets no request through for 30 seconds. Then one is let

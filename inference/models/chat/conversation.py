@@ -1,3 +1,5 @@
+"""Conversations of the chat: folders, messages, ratings, shares."""
+
 import uuid
 
 from django.db import models

@@ -1,3 +1,5 @@
+"""Forms of targets of notices, and of what a person wants by mail."""
+
 from datetime import timedelta
 from typing import Any
 

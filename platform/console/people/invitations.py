@@ -17,7 +17,8 @@ from console.forms import ConsoleForm
 from console.people.candidates import Candidate, check
 from console.people.invitation_lists import COLUMNS, decoded, entries
 from console.people.members import days_field, role_field, roles_to_give
-from console.tables import cell, csv_text
+from console.tables import cell
+from infrastructure.csv_cells import csv_lines
 from tenants.models import Link, Team
 from tenants.models.link import Purpose
 from tenants.notices.links import mail_link
@@ -118,7 +119,7 @@ def _invite(request: TenantRequest, people: list[Candidate], days: int) -> dict[
     with transaction.atomic():
         invited = [_invited(request, candidate, days) for candidate in people]
     rows = [map(cell, (one.email, one.role, one.team or "", one.link)) for one in invited]
-    file = csv_text([(*COLUMNS, "link"), *rows])
+    file = csv_lines([(*COLUMNS, "link"), *rows], "\n")
     mailed = all(one.mailed for one in invited)
     return {"invited": invited, "days": days, "csv": file, "mailed": mailed}
 
@@ -141,7 +142,7 @@ def _invited(request: TenantRequest, candidate: Candidate, days: int) -> Invited
 def _written(people: list[Candidate]) -> str:
     """Returns the list of the preview, each person with their role and team."""
     rows = [(one.entry.email, one.role, one.team or "") for one in people]
-    return csv_text([COLUMNS, *rows])
+    return csv_lines([COLUMNS, *rows], "\n")
 
 
 def _page(request: TenantRequest, form: ListForm | None, **shown: Any) -> HttpResponse:

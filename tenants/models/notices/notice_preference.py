@@ -1,3 +1,5 @@
+"""What a person wants by mail, and in which language."""
+
 from typing import ClassVar
 
 from django.contrib.postgres.fields import ArrayField

@@ -1,3 +1,5 @@
+"""Requests for a higher quota, and the decisions about them."""
+
 import uuid
 from datetime import datetime, timedelta
 from typing import ClassVar

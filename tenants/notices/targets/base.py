@@ -1,3 +1,5 @@
+"""What a kind of target of notices says of itself."""
+
 from datetime import datetime
 
 import orjson
