@@ -44,8 +44,16 @@ CHECKS = [
     checks.response_schema_conformance,
     checks.negative_data_rejection,
 ]
-# Parameters of the other front end at the path are not read, nor options without a prompt.
-LENIENT = {"list_models", "ollama_chat", "ollama_generate", "ollama_embed", "ollama_embed_one"}
+# Parameters of the other front end at the path are not read, nor options without a prompt, nor is
+# null in a field that Ollama does not have.
+LENIENT = {
+    "list_models",
+    "ollama_chat",
+    "ollama_generate",
+    "ollama_embed",
+    "ollama_embed_one",
+    "ollama_show",
+}
 # The engine's own answers, of which the document has the fields that all engines have.
 ENGINES = {"ChatCompletion", "Completion"}
 FILE: dict[str, Any] = {"files": {"file": ("in", b"{}")}, "data": {"purpose": "batch"}}
@@ -125,7 +133,8 @@ def aimed(text: bytes, places: dict[str, str]) -> dict[str, Any]:
                     parameter["schema"] = {"enum": [places[parameter["name"]]]}
     for properties in _properties(document):
         for name in places.keys() & properties.keys() - {"id"}:
-            properties[name] = {"enum": [places[name]]}
+            absent = [None] if "null" in properties[name].get("type", ()) else []
+            properties[name] = {"enum": [places[name], *absent]}
     return document
 
 
@@ -207,9 +216,13 @@ def _tried(
 
 
 def _vanishes(case: Any) -> bool:
-    """Returns whether what is wrong is not sent: in a form, a field with an empty list."""
+    """Returns whether what is wrong is not sent.
+
+    In a form, a field with an empty list; in a path, a dot, which clients take for its folder.
+    """
     is_form = (case.media_type or "").startswith("multipart/")
-    return is_form and isinstance(case.body, dict) and [] in case.body.values()
+    is_empty = is_form and isinstance(case.body, dict) and [] in case.body.values()
+    return is_empty or not {".", ".."}.isdisjoint(map(str, case.path_parameters.values()))
 
 
 def check_fields(answer: httpx.Response, operation: Any, document: dict[str, Any]) -> None:
