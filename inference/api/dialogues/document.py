@@ -28,7 +28,6 @@ from inference.engines.fields import Schema
 
 _TAG, _ID = "Dialogues", "The id of a dialogue."
 _STREAM: Schema = {
-    "type": "string",
     "description": "Server-sent events: `message`, `delta`, `status`, `error`, and `end` at last.",
 }
 LAST_EVENT = header(

@@ -31,7 +31,7 @@ from inference.api.responses.stored.input_items import DEFAULT, MOST
 from inference.engines.fields import Schema
 
 _TAG, _ID = "Responses", "The id of a response."
-_STREAM: Schema = {"type": "string", "description": "Server-sent events; the last is `[DONE]`."}
+_STREAM: Schema = {"description": "Server-sent events; the last is `[DONE]`."}
 # What a response repeats of its request, with what holds where that said nothing.
 _OF_THE_REQUEST: dict[str, Schema] = {
     "background": BOOLEAN,
