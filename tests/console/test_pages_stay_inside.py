@@ -12,8 +12,21 @@ from tests.console.furnished import IN_PLATFORM, furnish
 from tests.console.page_sources import INLINE, LOADS, STATIC, is_file
 
 
+@pytest.fixture(scope="module")
+def visited() -> list[str]:
+    """Pages as the first test that looks at them has seen them."""
+    return []
+
+
 @pytest.fixture
-def pages(alice: Member, operator: User, sign_in: SignIn) -> list[str]:
+def pages(request: pytest.FixtureRequest, visited: list[str]) -> list[str]:
+    if not visited:
+        people = (request.getfixturevalue(name) for name in ("alice", "operator", "sign_in"))
+        visited.extend(_visit(*people))
+    return visited
+
+
+def _visit(alice: Member, operator: User, sign_in: SignIn) -> list[str]:
     parts = ["/console/t/acme/live/", "/console/t/acme/shares/", "/account/"]
     client, operators = sign_in(alice), sign_in(operator)
     inside = [client.get(url) for url in (*furnish(alice), *parts)]
