@@ -150,6 +150,7 @@ def _migrate(folder: Path) -> None:
     servers.start()
     try:
         servers.add_pgvector()
+        servers.shorten_logins()
         import django
 
         django.setup()

@@ -5,8 +5,9 @@ import threading
 from pathlib import Path
 
 import psycopg
+from psycopg import sql
 
-from config.supervisor.embedded.postgres import SETTINGS, Postgres
+from config.supervisor.embedded.postgres import ROLE, SETTINGS, Postgres
 from config.supervisor.embedded.valkey import Valkey
 from config.supervisor.home import Home
 from config.supervisor.keeper import Keeper
@@ -24,7 +25,13 @@ class ForgetfulPostgres(Postgres):
 
     has_port = True  # for tests that stand between it and who asks
 
-    settings = {**SETTINGS, "fsync": "off", "full_page_writes": "off", "autovacuum": "off"}
+    settings = {
+        **SETTINGS,
+        "fsync": "off",
+        "full_page_writes": "off",
+        "autovacuum": "off",
+        "scram_iterations": "1",  # of passwords that are set from now on
+    }
 
 
 class ValkeyAtAPort(Valkey):
@@ -62,6 +69,15 @@ class Servers:
         url = self._postgres.administrators_url
         with psycopg.connect(url, dbname="template1", autocommit=True) as connection:
             connection.execute("create extension if not exists vector")
+
+    def shorten_logins(self) -> None:
+        """Set passwords again: 4096 rounds for each session are a twentieth of a run's CPU."""
+        roles = {ROLE: "database.password", "postgres": "postgres.password"}
+        with psycopg.connect(self._postgres.administrators_url, autocommit=True) as connection:
+            for role, secret in roles.items():
+                password = sql.Literal(self.home.password(secret))
+                change = sql.SQL("alter role {} password {}").format(sql.Identifier(role), password)
+                connection.execute(change)
 
     def stop(self) -> None:
         if self._thread.is_alive():
