@@ -119,6 +119,7 @@ PARTS = {
     "usage": Part("Usage pages", "console.usage", {"rows": 10_000_000}, {"rows": 500_000}, OWN),
     "pages": Part("Pages", "console.pages", {"rows": 10_000_000}, {"rows": 300_000}, OWN),
     "rows": Part("Rows of a request", "rows", {"requests": 20_000}, {"requests": 1_000}, OWN),
+    "wakeups": Part("Wake-ups of a request", "wakeups", {"seconds": 20.0}, {"seconds": 5.0}),
     "responsiveness": Part(
         "Pages in a browser", "console.responsiveness", timed(20, 60.0), timed(5, 15.0)
     ),

@@ -91,17 +91,22 @@ def memory_mb(process: Process) -> float:
     return int(kilobytes) * 1024 / 1_000_000
 
 
-def use_by_role(root: int, of: Callable[[str], str | None] = role) -> dict[str, Use]:
+def by_role(root: int, of: Callable[[str], str | None] = role) -> dict[str, list[Process]]:
     """A process whose command tells nothing belongs to the role of its parent."""
-    uses: dict[str, Use] = defaultdict(Use)
+    members: dict[str, list[Process]] = defaultdict(list)
     roles: dict[int, str] = {}
     for process in tree(root):
         name = of(process.command) or roles.get(process.parent, "supervisor")
         roles[process.pid] = name
-        use = uses[name]
-        use.cpu_ms += process.cpu_ms
-        use.memory_mb += memory_mb(process)
-    return dict(uses)
+        members[name].append(process)
+    return dict(members)
+
+
+def use_by_role(root: int, of: Callable[[str], str | None] = role) -> dict[str, Use]:
+    return {
+        name: Use(sum(one.cpu_ms for one in members), sum(map(memory_mb, members)))
+        for name, members in by_role(root, of).items()
+    }
 
 
 def cpu_ms_since(before: Mapping[str, Use], now: Mapping[str, Use]) -> dict[str, float]:
