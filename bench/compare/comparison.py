@@ -17,6 +17,7 @@ from bench.servers.targets import MockEngine, Target, send
 TOKENS = 64
 METRICS: tuple[str, ...] = ("rps", "tokens_per_s", "p50_ms", "p99_ms", "max_ms")
 METRICS += ("ttft_p50_ms", "ttft_p99_ms", "gap_p99_ms", "engine_p50_ms", "engine_p99_ms")
+METRICS += ("generator_cpu_ms",)
 
 
 @dataclass(frozen=True, slots=True)

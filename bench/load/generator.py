@@ -14,7 +14,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, fields
-from time import perf_counter
+from time import perf_counter, process_time
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -70,8 +70,9 @@ class Options:
 class LoadReport:
     """Milliseconds, and counts per second of the measured window. `all` counts warm-up too.
 
-    Requests whose client hung up count in `hung_up` alone. Not for the generator to know: `cpu_ms`
-    of each request, by the target's roles, and how long requests took to reach the engine.
+    Requests whose client hung up count in `hung_up` alone. `generator_cpu_ms` is what the generator
+    itself took of a request. Not for it to know: `cpu_ms` of each request, by the target's roles,
+    and how long requests took to reach the engine.
     """
 
     all: int = 0
@@ -89,6 +90,7 @@ class LoadReport:
     gap_p99_ms: float | None = None
     engine_p50_ms: float | None = None
     engine_p99_ms: float | None = None
+    generator_cpu_ms: float | None = None
     cpu_ms: dict[str, float] = field(default_factory=dict)
 
 
@@ -183,6 +185,7 @@ class Load:
     async def run(self) -> LoadReport:
         options = self.options
         self.idle = [await self.connect() for _ in range(min(options.concurrency or 16, AT_HAND))]
+        cpu_before = process_time()
         begin = perf_counter() + options.warmup + options.spread
         self.window = (begin, begin + options.seconds)
         if options.rate:
@@ -193,7 +196,9 @@ class Load:
         await self.drain()
         for client in self.idle:
             client.close()
-        return report(self.outcomes, self.window, options)
+        result = report(self.outcomes, self.window, options)
+        result.generator_cpu_ms = (process_time() - cpu_before) * 1000 / max(len(self.outcomes), 1)
+        return result
 
     async def closed_loop(self) -> None:
         for _ in range(self.options.concurrency):
