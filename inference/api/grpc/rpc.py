@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Mapping
 from contextlib import suppress
 from math import inf
 from typing import Any, NoReturn
@@ -28,23 +29,30 @@ from tenants.rate_limits.client_address import seen
 Wire = Any  # grpc.aio.ServicerContext of this message type or that
 
 
-def values(wire: Wire, name: str) -> list[str]:
-    return [value for key, value in wire.invocation_metadata() or () if key == name]
+def received_headers(wire: Wire) -> dict[str, str]:
+    """Returns the call's metadata as headers: values of the same name are joined.
 
-
-def header(wire: Wire, name: str) -> str:
-    """Returns all values of that name in the metadata, joined like a header."""
-    return ",".join(values(wire, name))
+    Read it once for a call: gRPC copies all of it at each reading.
+    """
+    headers: dict[str, str] = {}
+    for name, value in wire.invocation_metadata() or ():
+        headers[name] = f"{headers[name]},{value}" if name in headers else value
+    return headers
 
 
 def address(wire: Wire) -> str:
-    """Returns the client's address.
+    """Returns the client's address."""
+    return address_by(received_headers(wire), wire)
+
+
+def address_by(headers: Mapping[str, str], wire: Wire) -> str:
+    """Returns the client's address, as the peer or, for a named proxy, the headers have it.
 
     The peer is `ipv4:203.0.113.7:5000` or `ipv6:[2001:db8::7]:5000`, or a socket file.
     """
     kind, _, rest = unquote(wire.peer()).partition(":")
     peer = rest.rpartition(":")[0].strip("[]") if kind in ("ipv4", "ipv6") else ""
-    return seen(peer, header(wire, "x-forwarded-for"), settings.GRPC_PROXIES)
+    return seen(peer, headers.get("x-forwarded-for", ""), settings.GRPC_PROXIES)
 
 
 async def message(wire: Wire, memory: BodyMemory, largest: int) -> Any:
@@ -80,17 +88,17 @@ Metadata = tuple[tuple[str, str | bytes], ...]
 
 class Rpc:
     def __init__(self, context: Context, wire: Wire, route: str) -> None:
-        self._wire = wire
-        self.call = Call(context, route, address(wire), "grpc")
-        self.call.span = spans.front(route, lambda name: header(wire, name))
+        self._wire, self._received = wire, received_headers(wire)
+        self.call = Call(context, route, address_by(self._received, wire), "grpc")
+        self.call.span = spans.front(route, lambda name: self._received.get(name, ""))
         self._code = grpc.StatusCode.CANCELLED  # until another code is set
 
     @property
     def key(self) -> str:
-        scheme, _, key = header(self._wire, "authorization").partition(" ")
+        scheme, _, key = self._received.get("authorization", "").partition(" ")
         if scheme.lower() == "bearer":
             return key.strip()
-        return header(self._wire, "x-api-key") or header(self._wire, "api-key")
+        return self._received.get("x-api-key") or self._received.get("api-key", "")
 
     @property
     def time_left_s(self) -> float:
@@ -100,8 +108,7 @@ class Rpc:
 
     def header(self, name: str) -> str | None:
         """Returns the metadata of an HTTP header's name; None if there are none."""
-        lines = values(self._wire, name.lower())
-        return ",".join(lines) if lines else None
+        return self._received.get(name.lower())
 
     async def authenticate(self) -> Caller:
         """Identify the caller. Raises the errors that `refuse` explains."""

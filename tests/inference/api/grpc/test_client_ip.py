@@ -1,8 +1,11 @@
 """Whose call it is: the peer, or whom named proxies name."""
 
+from typing import Any, cast
+
 import pytest
 from pytest_django.fixtures import Settings
 
+from inference.intake.submission import Options
 from tenants.rate_limits.proxies import Proxies
 from tests.inference.api.grpc.wire import rpc
 
@@ -51,3 +54,12 @@ def test_what_is_told_of_a_header() -> None:
     assert call.header("x-forebay-residency") == ""
     assert call.header("Idempotency-Key") == "a"
     assert call.header("x-other") is None
+
+
+def test_metadata_is_copied_once_for_a_call() -> None:
+    call = rpc(
+        "ipv4:127.0.0.1:9", ("authorization", "Bearer sk-fb-1"), ("x-forebay-class", "batch")
+    )
+    assert call.key == "sk-fb-1"
+    assert Options.of(call.header).requested_class == "batch"
+    assert cast("Any", call)._wire.readings == 1

@@ -9,6 +9,7 @@ from inference.intake.context import Context
 class Wire:
     def __init__(self, peer: str, *metadata: tuple[str, str]) -> None:
         self._peer, self._metadata = peer, metadata
+        self.readings = 0
 
     def add_done_callback(self, callback: Any) -> None:
         self.end = callback
@@ -17,6 +18,7 @@ class Wire:
         return self._peer
 
     def invocation_metadata(self) -> tuple[tuple[str, str], ...]:
+        self.readings += 1
         return self._metadata
 
 
