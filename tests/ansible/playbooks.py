@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import signal
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -84,6 +85,15 @@ class Playbooks:
             text=True,
             start_new_session=True,
         )
+
+    def kill_at(self, playbook: str, task: str, **variables: Any) -> None:
+        """Kill a run as this task begins, or let it end where it does not come so far."""
+        with self.start(playbook, **variables) as process:
+            assert process.stdout
+            for line in process.stdout:
+                if line.startswith("TASK [") and task in line:
+                    os.killpg(process.pid, signal.SIGKILL)
+                    break
 
     def run(self, playbook: str, *options: str, **variables: Any) -> Ended:
         process = self.start(playbook, *options, **variables)

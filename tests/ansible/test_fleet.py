@@ -6,7 +6,6 @@ The tests stand in the order of an operator's day, and each leaves the fleet as 
 import json
 import os
 import re
-import signal
 import subprocess
 import sys
 import time
@@ -289,22 +288,11 @@ def test_a_run_that_is_killed_is_made_whole_by_the_next_under_load(platform: Fle
     with Load(platform.url, platform.key, clients=4) as load:
         eventually(lambda: load.count("whole") > 10, 60)
         for task in ("Drain it", "Switch to it", "Ask it a test prompt", "Resume it"):
-            kill_at(platform, task, version)
+            platform.playbooks.kill_at(MODEL, task, **version)
         platform.playbooks.succeed(MODEL, **version)
     assert {how for _, how in load.ended} == {"whole"}
     assert platform.states() == {"gpu-1": "ready", "gpu-2": "ready"}
     assert platform.playbooks.succeed(MODEL, **version).changed == []
-
-
-def kill_at(fleet: Fleet, task: str, version: dict[str, Any]) -> None:
-    """Kill a run as this task begins, or let it end where it does not come so far."""
-    process = fleet.playbooks.start(MODEL, **version)
-    assert process.stdout
-    for line in process.stdout:
-        if line.startswith("TASK [") and task in line:
-            os.killpg(process.pid, signal.SIGKILL)
-            break
-    process.wait()
 
 
 def test_a_run_of_somebody_else_is_refused_while_it_lasts(platform: Fleet) -> None:
@@ -338,13 +326,7 @@ def test_a_host_that_is_away_is_named_and_the_others_are_done(platform: Fleet) -
 def test_the_site_is_made_whole_after_it_was_killed(platform: Fleet) -> None:
     """Killed behind a changed configuration, before the processes that read it start anew."""
     platform.playbooks.variables["program_settings"]["FOREBAY_LOG_FORMAT"] = "json"
-    process = platform.playbooks.start(SITE)
-    assert process.stdout
-    for line in process.stdout:
-        if line.startswith("TASK [") and "Copy the units" in line:
-            os.killpg(process.pid, signal.SIGKILL)
-            break
-    process.wait()
+    platform.playbooks.kill_at(SITE, "Copy the units")
     before = platform.front.run("systemctl show -p ExecMainStartTimestamp forebay-web@1")
     platform.playbooks.succeed(SITE)
     after = platform.front.run("systemctl show -p ExecMainStartTimestamp forebay-web@1")
