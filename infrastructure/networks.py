@@ -61,14 +61,14 @@ def url_refusal_reason(url: str, *, hosted: bool) -> str:
     A name that is not known yet passes: the connection is checked once more.
     """
     host = urlsplit(url).hostname or ""
-    addresses = [host] if _is_literal(host) else _resolved(host)
+    addresses = [host] if is_literal(host) else _resolved(host)
     reasons = (refusal_reason(address, hosted=hosted) for address in addresses)
     return next(filter(None, reasons), "")
 
 
 async def connectable(host: str, port: int, *, hosted: bool) -> list[str]:
     """Returns the allowed addresses of a host. Raises AddressRefused, OSError."""
-    addresses = [host] if _is_literal(host) else await _resolve(host, port)
+    addresses = [host] if is_literal(host) else await _resolve(host, port)
     reasons = {address: refusal_reason(address, hosted=hosted) for address in addresses}
     if allowed := [address for address, reason in reasons.items() if not reason]:
         return allowed
@@ -97,7 +97,7 @@ def real_address(text: str) -> Address:
     return address.ipv4_mapped or address.sixtofour or address
 
 
-def _is_literal(host: str) -> bool:
+def is_literal(host: str) -> bool:
     try:
         ip_address(host)
     except ValueError:

@@ -134,28 +134,20 @@ def read(
     if options.prompt:
         body = options.prompt.put_into(body)
         length = len(orjson.dumps(body))
-    if (options.streamed or body.get("stream")) and classes.of(klass).checkpoints:
-        raise BadRequest("long work has no stream; ask for it without `stream`", param="stream")
-    engine, adapter = _target(bound_caller, body, form)
-    if adapter and form.task:
-        raise BadRequest("an adapter answers chats and completions alone", param="model")
-    body = checked(body, length, form, engine)
-    if body.get("moderation"):
-        _check_moderated(engine)
+    body, engine, adapter = _checked(bound_caller, body, length, form, options, klass)
     claim = _claim(original, arrival, options, klass)  # hashes the body: after the checks
     if options.streamed:
         body |= {"stream": True, "stream_options": {"include_usage": True}}
     session = sessions.of(caller, options.session, (options.client_body or {}) | body)
     affinity = options.affinity or (session.hex if session else "")
     includes_usage = bool((body.get("stream_options") or {}).get("include_usage"))
-    chat = form is Form.CHAT
     several = ONE if form.task else _several(body, engine, klass)
     prepared, estimate, reserve = _prepared(body, length, form, caller, engine, several)
     return Submission(
         caller=bound_caller,
         engine=engine,
         body=orjson.dumps(prepared),
-        chat=chat,
+        chat=form is Form.CHAT,
         route=arrival.route,
         stream=bool(body.get("stream")),
         estimate=estimate,
@@ -166,21 +158,50 @@ def read(
         address_counted_at=arrival.address_counted_at,
         time_limit_s=inf if claim else options.time_limit_s,
         claim=claim,
-        cache=cache_lookup.cache_preference(
-            bound_caller,
-            engine.config.name,
-            prepared,
-            options.cache,
-            chat=chat,
-            adapter=adapter,
-            task=form.task,
-        ),
+        cache=_cache_preference(bound_caller, engine, prepared, form, adapter, options),
         adapter=adapter,
         reserve=reserve,
         task=form.task,
         several=several,
         session=session,
         prefixes=_prefixes(caller, engine, prepared, form, klass, adapter, affinity),
+    )
+
+
+def _checked(
+    caller: Caller, body: Body, length: int, form: Form, options: Options, klass: str
+) -> tuple[Body, Engine, OrderAdapter | None]:
+    """Returns the body after all checks, and what answers it.
+
+    Raises NoSuchModel, BadRequest, Unavailable.
+    """
+    if (options.streamed or body.get("stream")) and classes.of(klass).checkpoints:
+        raise BadRequest("long work has no stream; ask for it without `stream`", param="stream")
+    engine, adapter = _target(caller, body, form)
+    if adapter and form.task:
+        raise BadRequest("an adapter answers chats and completions alone", param="model")
+    body = checked(body, length, form, engine)
+    if body.get("moderation"):
+        _check_moderated(engine)
+    return body, engine, adapter
+
+
+def _cache_preference(
+    caller: Caller,
+    engine: Engine,
+    prepared: Body,
+    form: Form,
+    adapter: OrderAdapter | None,
+    options: Options,
+) -> cache_lookup.CachePreference | None:
+    return cache_lookup.cache_preference(
+        caller,
+        engine.config.name,
+        prepared,
+        options.cache,
+        chat=form is Form.CHAT,
+        adapter=adapter,
+        task=form.task,
     )
 
 

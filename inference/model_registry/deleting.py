@@ -4,7 +4,6 @@ A file leaves the store once no version of its owner has it. Both are decided un
 (`lock_registry`), under which new versions claim their files.
 """
 
-from collections.abc import Callable
 from functools import partial
 
 from django.core.exceptions import ValidationError
@@ -17,14 +16,6 @@ from inference.model_registry.registering import scope_of
 from inference.model_registry.storage import store
 from inference.models import AdapterPromotion, ModelFile, ModelVersion
 from inference.models.model_version import lock_registry
-
-Use = Callable[[ModelVersion], str]  # returns who uses the version, for people; "" for nobody
-_uses: list[Use] = []
-
-
-def register_use(use: Use) -> None:
-    """Register a reason that keeps a version from being deleted."""
-    _uses.append(use)
 
 
 def delete(version: ModelVersion, *, by: str) -> None:
@@ -50,8 +41,7 @@ def user(version: ModelVersion) -> str:
     """Returns an engine or another user of the version; "" if nobody uses it."""
     adapters = AdapterPromotion.objects.wanted().filter(version=version)
     names = (row.adapter.model for row in adapters.select_related("adapter")[:1])
-    others = (use(version) for use in _uses)
-    return next(filter(None, (*version.engine_names, *names, *others)), "")
+    return next(iter((*version.engine_names, *names)), "")
 
 
 def remove_files(version: ModelVersion) -> None:

@@ -1,7 +1,7 @@
 """Registers a folder as a version of a model: check, row, files into the store, signature.
 
 The rows come before the files, so that whoever deletes files of the same content sees that they are
-wanted. A process that dies leaves a version that is importing; `deleting.give_up` ends it.
+wanted. A process that dies leaves a version that is importing; `tidying.give_up` ends it.
 """
 
 from collections.abc import Sequence

@@ -8,7 +8,7 @@ metadata service.
 
 import socket
 from collections.abc import Callable
-from ipaddress import ip_address, ip_network
+from ipaddress import ip_network
 from urllib.parse import urlsplit
 
 from django.conf import settings
@@ -16,7 +16,7 @@ from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 
 from infrastructure import networks
-from infrastructure.networks import AddressInfo, AddressRefused
+from infrastructure.networks import AddressInfo, AddressRefused, is_literal
 from infrastructure.url_form import url_problem
 
 LONGEST = 500
@@ -40,7 +40,7 @@ def check(url: str) -> None:
     if parts.scheme != _SECURE and not _is_named(host):
         text = _("The URL must begin with https://. Plain http is for hosts of this machine in %s.")
         raise ValidationError({"url": text % "FOREBAY_ACTION_HOSTS"})
-    if _is_literal(host) and (reason := refusal_reason(host, named=_is_named(host))):
+    if is_literal(host) and (reason := refusal_reason(host, named=_is_named(host))):
         raise ValidationError({"url": reason})
 
 
@@ -80,13 +80,5 @@ def _is_name(host: str) -> bool:
     try:
         host.encode("idna")
     except UnicodeError:
-        return False
-    return True
-
-
-def _is_literal(host: str) -> bool:
-    try:
-        ip_address(host)
-    except ValueError:
         return False
     return True

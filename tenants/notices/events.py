@@ -242,7 +242,3 @@ EVENTS: dict[str, Words] = {
         "notices",
     ),
 }
-
-
-def in_group(group: str) -> list[str]:
-    return [name for name, words in EVENTS.items() if words.group == group]

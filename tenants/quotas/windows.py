@@ -116,16 +116,6 @@ def ledger_sum(quota_id: UUID, starts: datetime, ends: datetime) -> tuple[int, i
     return used, reserved
 
 
-def session_sum(quota_id: UUID, session: UUID) -> tuple[int, int]:
-    """Returns (used, reserved) of a session."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "select used, reserved from tenants_session_sum(%s, %s)", [quota_id, session]
-        )
-        used, reserved = cursor.fetchone()
-    return used, reserved
-
-
 _IDLE = """
     select c.id from tenants_quotacounter c
     where c.tenant_id = %s and c.session is not null and c.reserved = 0 and not exists (

@@ -7,6 +7,7 @@ from uuid import UUID, uuid4
 
 import orjson
 import psycopg
+from django.db import connection
 
 from tenants.models import ApiKey, Member, Tenant
 from tenants.quotas import windows
@@ -99,3 +100,13 @@ class Book:
     def _run(self, function: str, rows: list[Any]) -> list[tuple[Any, ...]]:
         text = orjson.dumps(rows).decode()
         return self.connection.execute(f"select * from {function}(%s::jsonb)", [text]).fetchall()
+
+
+def session_sum(quota_id: UUID, session: UUID) -> tuple[int, int]:
+    """Returns (used, reserved) of a session."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "select used, reserved from tenants_session_sum(%s, %s)", [quota_id, session]
+        )
+        used, reserved = cursor.fetchone()
+    return used, reserved

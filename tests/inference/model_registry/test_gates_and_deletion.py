@@ -188,14 +188,6 @@ def test_what_serves_stays(base: ModelVersion, engine: Engine) -> None:
     assert base.state == VersionState.READY
 
 
-def test_others_say_that_they_use_a_version(
-    base: ModelVersion, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(deleting, "_uses", [lambda version: "an adapter"])
-    with pytest.raises(ValidationError, match="It is in use: an adapter"):
-        deleting.delete(base, by=BY)
-
-
 def test_a_hold_of_the_tenant_keeps_its_versions(of_acme: ModelVersion, acme: Tenant) -> None:
     ends = timezone.now() + timedelta(hours=1)
     legal_hold.request(acme.pk, by=BY, reason="court", expires_at=ends, subject_id=uuid4())

@@ -24,8 +24,8 @@ from hypothesis.stateful import (
 from tenants.models import ApiKey, LedgerEntry, Quota, QuotaCounter, Tenant, User
 from tenants.models.quotas.quota_raise import QuotaRaise
 from tenants.quotas import windows
-from tenants.quotas.windows import ledger_sum, session_sum
-from tests.tenants.book import Asked, Book
+from tenants.quotas.windows import ledger_sum
+from tests.tenants.book import Asked, Book, session_sum
 
 EXAMPLES = int(os.environ.get("FOREBAY_TEST_LEDGERS", "15"))
 AMOUNTS = st.integers(0, 60)

@@ -13,10 +13,10 @@ import pytest
 
 from tenants.models import ApiKey, LedgerEntry, Quota, QuotaCounter, Tenant
 from tenants.quotas import windows
-from tenants.quotas.windows import ledger_sum, session_sum
+from tenants.quotas.windows import ledger_sum
 from tests.audit.sealed import superuser
 from tests.e2e.ask import eventually
-from tests.tenants.book import Asked, Book
+from tests.tenants.book import Asked, Book, session_sum
 
 WRITERS = 8
 
