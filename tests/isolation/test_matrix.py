@@ -164,6 +164,7 @@ async def test_without_both_walls_it_leaks(
     pages = [page for page in expected.PAGES if page.path.endswith(("/requests/", "/members/"))]
     monkeypatch.setattr("console.isolation.crawler.PAGES", pages)
     monkeypatch.setattr("console.isolation.crawler.API", ())
+    monkeypatch.setattr("console.isolation.crawler.V1", ())
     with unscoped():
         found = await _prove()
     assert found.leaks
@@ -173,6 +174,7 @@ async def test_without_both_walls_it_leaks(
 async def test_nothing_stays_behind(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("console.isolation.crawler.PAGES", expected.PAGES[:1])
     monkeypatch.setattr("console.isolation.crawler.API", expected.API[:5])
+    monkeypatch.setattr("console.isolation.crawler.V1", expected.V1[:5])
     await _prove()
     assert await database_sync_to_async(_left)() == 0
 
