@@ -18,6 +18,7 @@ from psycopg.conninfo import make_conninfo
 from pytest_django import DjangoDbBlocker
 from redis import Redis
 
+from audit.erasure import tombstones
 from config.celery import app as celery_app
 from inference import engines
 from tenants.models import Tenant
@@ -60,6 +61,12 @@ def pytest_configure() -> None:
 def _serve_what_the_settings_name(setting: str, **_signal: object) -> None:
     if setting == "ENGINES":
         engines.forget()
+
+
+@pytest.fixture(autouse=True)
+def no_tombstones_of_others() -> None:
+    """Tests of erasure that ran before in this process have written some: no platform starts."""
+    tombstones.path().unlink(missing_ok=True)
 
 
 @pytest.fixture(autouse=True)

@@ -6,8 +6,6 @@ from django.conf import settings
 from django.db import connection
 from psycopg.conninfo import make_conninfo
 
-from audit.erasure import tombstones
-
 
 @pytest.fixture
 def dsn(transactional_db: None) -> str:
@@ -21,9 +19,3 @@ def look(dsn: str) -> Iterator[psycopg.Connection]:
     """A connection of the test's own: it sees what others have committed."""
     with psycopg.connect(dsn, autocommit=True) as own:
         yield own
-
-
-@pytest.fixture(autouse=True)
-def no_tombstones_of_others() -> None:
-    """Tests of deletion that ran before in this process have written some."""
-    tombstones.path().unlink(missing_ok=True)
