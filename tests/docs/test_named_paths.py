@@ -74,7 +74,7 @@ def _has(file: Path, word: str | None) -> bool:
 def test_a_path_that_is_gone_is_noticed() -> None:
     assert list(missing("| a price | `tenants/quotas/prices.py` |")) == ["tenants/quotas/prices.py"]
     assert list(missing("`audit/trail/`: `record.py`, `gone.py`")) == ["gone.py"]
-    assert list(missing("`record/sql_statements.py: GONE`")) == ["record/statements.py: GONE"]
+    assert list(missing("`record/sql_statements.py: GONE`")) == ["record/sql_statements.py: GONE"]
     assert list(missing("`intake/submit.py`, and `record/sql_statements.py: RECEIVED`")) == []
     assert list(missing("| `audit/` | |\n|---|---|\n| `trail/` | |\n| `gone/` | |")) == ["gone/"]
 
