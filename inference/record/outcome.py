@@ -1,4 +1,4 @@
-"""What came of a request, as its settlement records it."""
+"""The outcome of a request, as its settlement records it."""
 
 import msgspec
 

@@ -91,4 +91,5 @@ def file_of(rows: list[Row], form: str) -> bytes:
     if form == "json":
         return b"".join(_json(iter([rows] if rows else [])))
     lines = [[_cell(value) for value in row.values()] for row in rows]
-    return b"\xef\xbb\xbf" + csv_lines([*rows[:1], *lines]).encode()
+    names = [list(row) for row in rows[:1]]
+    return b"\xef\xbb\xbf" + csv_lines([*names, *lines]).encode()

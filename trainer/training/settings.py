@@ -1,4 +1,4 @@
-"""How a loop trains: epochs, batches, the schedule of its learning rate, when it saves."""
+"""Settings of a training loop: epochs, batches, learning rate, when it saves."""
 
 from dataclasses import dataclass
 

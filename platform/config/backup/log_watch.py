@@ -1,7 +1,7 @@
-"""How far the write-ahead log is, asked each second over one connection.
+"""Watches the write-ahead log over one connection.
 
-A connection of its own for each look costs PostgreSQL a process and a password's hash: more CPU
-than the log itself.
+A connection for each look, one a second, costs PostgreSQL a process and a password's hash: more
+CPU than the log itself.
 """
 
 import time

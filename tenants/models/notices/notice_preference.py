@@ -1,4 +1,4 @@
-"""What a person wants by mail, and in which language."""
+"""A person's wishes for mail, and their language."""
 
 from typing import ClassVar
 

@@ -1,4 +1,4 @@
-"""What a kind of target of notices says of itself."""
+"""The base of all kinds of notice targets."""
 
 from datetime import datetime
 

@@ -24,7 +24,7 @@ in_database = database_sync_to_async
 
 @pytest.fixture
 def built(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
-    """How often the schema was built. What is built is small: test_schema.py has the whole."""
+    """Counts how often the schema is built: a small one, since test_schema.py has the whole."""
     schema_pages._built.cache_clear()
     times = list[Any]()
 
