@@ -50,7 +50,7 @@ manage: .venv/.base
 # What the tables of architecture and contributing, and the first line of each module, say of W.
 where:
 	@grep -hiE -- "$(W)" docs/architecture.md CONTRIBUTING.md | cut -c 1-300 || true
-	@grep -rE --include='*.py' '^"""..' audit bench deploy inference infrastructure platform tenants trainer \
+	@grep -rE --include='*.py' --exclude-dir='.*' '^"""..' audit bench deploy inference infrastructure platform tenants trainer \
 		| grep -iE -- "$(W)" | sort || true
 
 # For backups and restores of the embedded PostgreSQL: docs/deployment-database.md.

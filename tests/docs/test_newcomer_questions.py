@@ -42,6 +42,6 @@ def test_the_file_with_the_answer_is_found_in_one_search(question: dict[str, Any
 
 if __name__ == "__main__":
     for each in QUESTIONS:
-        found = lines_about(each["where"])
-        hits = len(list(naming(each["file"], found)))
-        print(f"{hits} of {len(found):2} lines name it: {each['asks']}")
+        lines = lines_about(each["where"])
+        hits = len(list(naming(each["file"], lines)))
+        print(f"{hits} of {len(lines):2} lines name it: {each['asks']}")
