@@ -20,6 +20,7 @@ from tests.config.metrics.table import documented
 from tests.e2e.ask import eventually
 from tests.e2e.conftest import METRICS_TOKEN, Mock, Platform
 from tests.e2e.front_ends import FRONT_ENDS
+from tests.frozen import frozen
 
 pytestmark = pytest.mark.e2e
 BODY = {"model": "mock", "messages": [{"role": "user", "content": "canary-in-a-prompt"}]}
@@ -175,13 +176,10 @@ OTHERS = ("web", "grpc", "jobs")
 def test_one_that_hangs_keeps_no_other_from_answering(staged: Platform) -> None:
     (hangs,) = staged.pids("worker")
     address, _labels = targets(staged)["worker"]
-    os.kill(hangs, signal.SIGSTOP)
-    try:
+    with frozen(hangs):
         with pytest.raises(OSError, match="timed out"):
             scrape(address, within_s=0.5)
         assert all(is_up(staged, role) for role in OTHERS)
-    finally:
-        os.kill(hangs, signal.SIGCONT)
     eventually(lambda: is_up(staged, "worker"))
 
 

@@ -6,7 +6,6 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from uuid import uuid4
 
 import httpx
@@ -17,6 +16,7 @@ from tests.e2e.ask import Record, body, chat, client, eventually
 from tests.e2e.conftest import Mock, Platform, start_mock
 from tests.e2e.test_faults import settled_exactly_once
 from tests.e2e.test_limits import look
+from tests.frozen import frozen
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 RATE, BURST = 60, 20
@@ -57,19 +57,6 @@ def limited_key(platform: Platform) -> str:
     return str(made["api_key"])
 
 
-@contextmanager
-def frozen(platform: Platform) -> Iterator[None]:
-    pids = platform.pids("valkey")
-    assert pids
-    for pid in pids:
-        os.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        for pid in pids:
-            os.kill(pid, signal.SIGCONT)
-
-
 class Rush:
     """Clients of one key that ask without pause; who was let in is counted."""
 
@@ -108,7 +95,7 @@ class Rush:
 
 
 def stop_and_go(platform: Platform) -> None:
-    with frozen(platform):
+    with frozen(*platform.pids("valkey")):
         time.sleep(3)
 
 
@@ -143,7 +130,7 @@ def test_in_a_burst_the_bound_holds(healthy: Platform, hurt: Callable[[Platform]
 @pytest.mark.slow(seconds=15)
 def test_a_frozen_redis_does_not_hold_a_client_for_ever(healthy: Platform, engine: Mock) -> None:
     before = engine.state()["requests"]
-    with frozen(healthy):
+    with frozen(*healthy.pids("valkey")):
         began = time.monotonic()
         answer = chat(healthy, max_tokens=1)
         took = time.monotonic() - began
@@ -169,7 +156,7 @@ def test_a_frozen_redis_does_not_hold_a_client_for_ever(healthy: Platform, engin
 def test_a_short_freeze_only_delays(healthy: Platform) -> None:
     answers: list[httpx.Response] = []
     asking = threading.Thread(target=lambda: answers.append(chat(healthy, max_tokens=1)))
-    with frozen(healthy):
+    with frozen(*healthy.pids("valkey")):
         asking.start()
         time.sleep(2)
     asking.join(60)
