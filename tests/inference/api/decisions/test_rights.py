@@ -13,6 +13,7 @@ from django.db import connections
 from inference.api.deferred import Wait
 from inference.api.explanations import driving, making
 from inference.decisions.reviews import reviewing
+from inference.intake.context import Context
 from inference.models import (
     Completion,
     Contest,
@@ -185,9 +186,51 @@ async def test_a_review_gets_its_explanation_by_itself(
     assert row.state == ExplanationState.READY
 
 
-def _make_all() -> None:
+async def test_explanations_that_come_later_share_a_context_and_few_are_made_at_once(
+    promote: Promote,
+    client: httpx.AsyncClient,
+    engine: EngineServer,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    await promote(neutral=NEUTRAL)
+    engine.beside = likely_abroad
+    opened, at_once, most = [], 0, 0
+    open_one, make_one = Context.open, driving._make_one
+
+    async def opening() -> Context:
+        opened.append(await open_one())
+        return opened[-1]
+
+    async def counted(*arguments: Any) -> None:
+        nonlocal at_once, most
+        at_once += 1
+        most = max(most, at_once)
+        await make_one(*arguments)
+        at_once -= 1
+
+    monkeypatch.setattr(Context, "open", opening)
+    monkeypatch.setattr(driving, "_make_one", counted)
+    monkeypatch.setattr(driving, "POLL_S", 0.05)
+    for _ in range(5):
+        await decided(client, input=ABROAD)
+    making_all = asyncio.create_task(asyncio.to_thread(_make_all, linger_s=3))
+    await _until_ready(5)
+    await decided(client, input=ABROAD)
+    await _until_ready(6)
+    await making_all
+    assert (len(opened), most) == (1, driving.LANES)
+
+
+async def _until_ready(count: int) -> None:
+    ready = DecisionExplanation.objects.filter(state=ExplanationState.READY)
+    async with asyncio.timeout(30):
+        while await in_database(ready.count)() < count:
+            await asyncio.sleep(0.05)
+
+
+def _make_all(linger_s: float = 0) -> None:
     try:
-        driving.make_all()
+        driving.make_all(linger_s)
     finally:
         connections.close_all()
 
