@@ -44,7 +44,8 @@ async def _submit(call: Call, submission: Submission) -> AnswerStream:
         return await call.submit(submission)
     for _ in range(TRIES):
         with in_service():
-            claim_or_completion = await _look_up(caller, claim)
+            new = await call.context.key_lookup.new(caller, claim)
+            claim_or_completion = new or await _look_up(caller, claim)
             if isinstance(claim_or_completion, Completion):
                 return await _replayed(call, caller, claim_or_completion)
         try:

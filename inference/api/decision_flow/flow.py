@@ -62,7 +62,7 @@ async def _decide(
     call: Call, caller: Caller, request: DecisionRequest, policy: Serving, claim: Claim | None
 ) -> Decided:
     clock = Clock(request.began, policy.champion.spec.deadline_ms, request.time_limit_s)
-    claim, earlier_one, subject = await clock.in_time(_beginning(caller, request, claim))
+    claim, earlier_one, subject = await clock.in_time(_beginning(call, caller, request, claim))
     if earlier_one:
         return await _replayed(call, caller, earlier_one)
     assert subject
@@ -89,13 +89,15 @@ async def _decide(
 
 
 async def _beginning(
-    caller: Caller, request: DecisionRequest, claim: Claim | None
+    call: Call, caller: Caller, request: DecisionRequest, claim: Claim | None
 ) -> tuple[Claim | None, Decision | None, Subject | None]:
     """Returns the claim with its owner, and the decision that its key has, else the person."""
     tenant_id, reference = caller.tenant_id, request.person
     if claim is None:
         return None, None, await people.of(tenant_id, reference)
     if subject := people.known(tenant_id, reference):
+        if new := await call.context.key_lookup.new(caller, claim):
+            return new, None, subject
         claim, decision = await earlier.look_up(caller, claim)
         return claim, decision, subject
     claim, decision, subject = await earlier.with_person(caller, claim, reference)

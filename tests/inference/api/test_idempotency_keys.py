@@ -286,6 +286,9 @@ def _settle(response: bytes) -> None:
 async def test_a_database_that_is_away_is_no_mistake_of_ours(
     contexts: tuple[Context, Context], caller: Caller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    claim = await ready(caller)
+    await submitting.submit(contexts[0], submission(caller, claim))
+
     def away(_: Caller) -> UUID:
         raise OperationalError("the connection is lost")
 

@@ -11,6 +11,7 @@ from channels.db import database_sync_to_async
 from audit.models import Event
 from audit.trail.group_commit import StoreUnavailable
 from inference.api.decision_flow import clock
+from inference.decisions import current_version
 from inference.intake.context import Context
 from inference.models import Completion, Decision, DecisionPolicy
 from tests.inference.api.decisions.asking import INPUT, decide
@@ -88,6 +89,23 @@ async def test_a_fallback_is_kept_for_its_key(
     engine.goes_on.set()
     assert first["fallback"] == "engine_late"
     assert (await decide(client, key=KEY)).json() == first
+
+
+async def test_a_key_whose_decision_asked_no_model_asks_none_later(
+    policy: DecisionPolicy,
+    client: httpx.AsyncClient,
+    engine: EngineServer,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    await decide(client)  # its person is known afterwards, and so looked up no more
+    with monkeypatch.context() as patch:
+        patch.setattr(current_version, "has_changed", lambda *_: True)
+        first = (await decide(client, key=KEY)).json()
+    assert first["fallback"] == "model_changed"
+    before = len(engine.asked)
+    again = await decide(client, key=KEY)
+    assert (again.json(), again.headers["x-forebay-replayed"]) == (first, "true")
+    assert len(engine.asked) == before
 
 
 async def test_a_policy_that_changed_keeps_what_it_had_decided(
