@@ -40,7 +40,8 @@ METHOD = f"""\
 due. The engine alone gets the same prompt as a chat with log-probabilities. *{AGAIN}*: {KNOWN} in
 turns, after a first decision about each; *keyed*: with an `Idempotency-Key` of its own each;
 *{NEW}*: nobody was seen before, so each decision makes a person and a key. The mock answers after
-{DELAY_MS} ms; llama.cpp is the embedded one with the bundled model. Medians of rounds, in ms."""
+{DELAY_MS} ms with a score that depends on the prompt: 3 of 100 payments go to review, and are
+explained. llama.cpp is the embedded one with the bundled model. Medians of rounds, in ms."""
 
 
 @dataclass(slots=True)

@@ -26,7 +26,7 @@ SPEC: dict[str, Any] = {
     "input_schema": {"type": "object", "properties": INPUTS, "required": [*INPUTS]},
     "template": "You judge card payments. Fraud is rare.\n\nAmount: {{amount}}\n"
     "Merchant: {{merchant}}\nAbroad: {{abroad}}\n\nIs it fraud? Answer yes or no.",
-    "thresholds": {"review": 0.3, "block": 0.8},
+    "thresholds": {"review": 0.95, "block": 0.98},
     "fallback": {"kind": "outcome", "outcome": "review"},
 }
 DEADLINE_MS = 2_000
