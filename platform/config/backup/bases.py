@@ -12,7 +12,7 @@ from config.backup.cluster import Cluster
 from config.backup.kind import Base
 from config.backup.storage.repository import Repository
 from config.backup.storage.sealed import Source, Target, Unreadable
-from config.backup.wal import Segment, position
+from config.backup.write_ahead_log.positions import Segment, position
 from config.supervisor.terminal import RunProblem
 from infrastructure.release import VERSION
 

@@ -12,7 +12,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 from config.backup.stored_log import StoredLog
-from config.backup.wal import SEGMENT, Segment
+from config.backup.write_ahead_log.positions import SEGMENT, Segment
 
 _AHEAD = 4  # segments are opened before they are asked for
 _SCRIPT = """\

@@ -18,17 +18,17 @@ from pathlib import Path
 import psycopg
 
 from config.backup import bases, retention
-from config.backup.backlog import Backlog
 from config.backup.bases import StoredBase
 from config.backup.cluster import Cluster
-from config.backup.log_watch import LogWatch, Look
-from config.backup.receiver import Receiver
-from config.backup.shipping import Shipping
 from config.backup.storage.repository import Repository
 from config.backup.storage.sealed import Unreadable
 from config.backup.storage.writer import Writing
 from config.backup.verification_schedule import VerificationSchedule
 from config.backup.witness_files import WitnessFiles
+from config.backup.write_ahead_log.backlog import Backlog
+from config.backup.write_ahead_log.log_watch import LogWatch, Look
+from config.backup.write_ahead_log.receiver import Receiver
+from config.backup.write_ahead_log.shipping import Shipping
 from config.backup_settings import Wishes
 from config.supervisor.home import Home
 from config.supervisor.terminal import RunProblem

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from config.backup.bases import StoredBase
-from config.backup.shipping import contiguous
 from config.backup.storage.repository import Repository
-from config.backup.wal import HISTORY, SEGMENT, Piece, Segment, position
+from config.backup.write_ahead_log.positions import HISTORY, SEGMENT, Piece, Segment, position
+from config.backup.write_ahead_log.shipping import contiguous
 
 
 @dataclass(slots=True)

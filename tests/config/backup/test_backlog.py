@@ -1,6 +1,6 @@
 import pytest
 
-from config.backup.backlog import Backlog
+from config.backup.write_ahead_log.backlog import Backlog
 
 pytestmark = pytest.mark.unit
 

@@ -19,7 +19,6 @@ from config.backup import bases, recovery
 from config.backup.bases import StoredBase
 from config.backup.feeding import Feeder
 from config.backup.kinds.embedded import Embedded
-from config.backup.log_watch import LogWatch
 from config.backup.restoring import verification
 from config.backup.restoring.restoration import Restoration
 from config.backup.storage.backup_key import BackupKey
@@ -27,6 +26,7 @@ from config.backup.storage.repository import Repository, open_store
 from config.backup.storage.sealed import Source
 from config.backup.storage.writer import Writing
 from config.backup.stored_log import StoredLog
+from config.backup.write_ahead_log.log_watch import LogWatch
 from config.backup_settings import RECEIVER
 from config.supervisor.home import Home
 from config.supervisor.terminal import RunProblem
@@ -408,7 +408,9 @@ class SlowSource:
 def test_a_receiver_that_ends_is_named_as_the_reason(
     shared: Server, repository: Repository, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("config.backup.receiver.Receiver._words", ["--no-such-option"])
+    monkeypatch.setattr(
+        "config.backup.write_ahead_log.receiver.Receiver._words", ["--no-such-option"]
+    )
     with running(shared, repository, home):
         failure = eventually(lambda: Progress.read(home).failure, 30)
     assert "pg_receivewal ended with 1: FOREBAY_HOME/logs/backup.log says why" in failure

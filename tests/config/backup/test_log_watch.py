@@ -2,7 +2,7 @@
 
 from contextlib import closing
 
-from config.backup.log_watch import LogWatch
+from config.backup.write_ahead_log.log_watch import LogWatch
 from tests.config.backup.conftest import Server
 
 _OTHERS = "select pid from pg_stat_activity where usename = 'postgres' and pid <> pg_backend_pid()"

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from config.backup.shipping import Shipping
 from config.backup.storage.backup_key import BackupKey
 from config.backup.storage.repository import Repository, open_store
+from config.backup.write_ahead_log.shipping import Shipping
 
 pytestmark = pytest.mark.unit
 MEGABYTE = 1 << 20

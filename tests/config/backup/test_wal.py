@@ -2,8 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from config.backup.shipping import contiguous
-from config.backup.wal import Piece, Segment, position
+from config.backup.write_ahead_log.positions import Piece, Segment, position
+from config.backup.write_ahead_log.shipping import contiguous
 
 pytestmark = pytest.mark.unit
 SIZES = st.sampled_from([1 << 20, 1 << 24, 1 << 30])

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from config.backup.cluster import Cluster
 from config.backup.storage.repository import Repository
-from config.backup.wal import HISTORY, SEGMENT, Piece, Segment
+from config.backup.write_ahead_log.positions import HISTORY, SEGMENT, Piece, Segment
 
 _PARTIAL = ".partial"
 _MOST_PIECES = 60  # of a segment; then one takes their place

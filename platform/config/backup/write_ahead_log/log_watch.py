@@ -11,7 +11,7 @@ from typing import Any
 import psycopg
 
 from config.backup.cluster import Cluster
-from config.backup.wal import position
+from config.backup.write_ahead_log.positions import position
 from config.backup_settings import RECEIVER
 
 _LOOK = """

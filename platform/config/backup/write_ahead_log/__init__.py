@@ -1,0 +1,1 @@
+"""The write-ahead log: watched, received and shipped to the store."""
