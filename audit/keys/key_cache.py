@@ -36,6 +36,10 @@ class KeyCache:
         self.epoch = 0  # rows read before the last check must not enter the cache
         self._lock = Lock()
 
+    @property
+    def is_fresh(self) -> bool:
+        return monotonic() < self.fresh_until
+
     def newest_of(self, owner: Owner) -> Cipher | None:
         self.used = now = monotonic()
         return self.newest.get(owner) if now < self.fresh_until else None

@@ -48,6 +48,27 @@ class Keyring:
         """Returns the subject's newest key if it is in memory, without a query."""
         return self._cache.newest_of((tenant_id, subject_id))
 
+    @property
+    def epoch(self) -> int | None:
+        """Returns what `opened` needs, taken before its row is read; None if memory is stale."""
+        return self._cache.epoch if self._cache.is_fresh else None
+
+    def has(self, key_id: UUID) -> bool:
+        return self._cache.get(key_id) is not None
+
+    def opened(self, row: DataKey, epoch: int, *, is_newest: bool) -> Cipher | None:
+        """Returns the key of a row; None if the key above it is not in memory.
+
+        `row`: of a subject, read since `epoch`, with the knowledge that nothing bars the subject.
+        """
+        parent = self._cache.get(row.wrapped_by)
+        if parent is None:
+            return None
+        cipher = Cipher(row.id, AESGCM(parent.decrypt(bytes(row.wrapped), aad(row))))
+        owner = (row.tenant_id, row.subject_id) if is_newest else None
+        self._cache.add(cipher, owner, epoch)
+        return cipher
+
     async def of_subject(self, tenant_id: UUID, subject_id: UUID) -> Cipher:
         cached = self.cached(tenant_id, subject_id)
         return cached or await database_sync_to_async(self.of_subject_now)(tenant_id, subject_id)

@@ -17,6 +17,7 @@ from inference.errors import Conflict, KeyReused
 from inference.intake.answer_stream import AnswerStream
 from inference.intake.errors import KeyTaken
 from inference.intake.idempotency_claim import HEADER, Claim
+from inference.intake.key_lookup import claimed_if_new
 from inference.intake.submission import Submission
 from inference.models import Completion, IdempotencyKey, State, StoredResponse, Usage
 from tenants.caller import Caller
@@ -44,7 +45,7 @@ async def _submit(call: Call, submission: Submission) -> AnswerStream:
         return await call.submit(submission)
     for _ in range(TRIES):
         with in_service():
-            new = await call.context.key_lookup.new(caller, claim)
+            new = await claimed_if_new(call.context.lookups, caller, claim)
             claim_or_completion = new or await _look_up(caller, claim)
             if isinstance(claim_or_completion, Completion):
                 return await _replayed(call, caller, claim_or_completion)

@@ -18,7 +18,6 @@ from inference.intake.access.revocation import Revocation
 from inference.intake.background import Background
 from inference.intake.cache_lookup import KeptAnswers
 from inference.intake.cancellation import Cancellation
-from inference.intake.key_lookup import KeyLookup
 from inference.intake.limits.concurrency import ConcurrencyLimit
 from inference.intake.prompt_templates import PromptTemplates
 from inference.queue.queues import FairQueues
@@ -26,6 +25,7 @@ from inference.record import limit_usage
 from inference.record.commits import Commits
 from inference.registry import slot_report
 from inference.stream.frame_reader import FrameReader
+from infrastructure.postgres.lookups import Lookups
 from infrastructure.postgres.resilient_connection import ResilientConnection
 from infrastructure.redis.cluster_link import link_to
 from tenants.authentication.authenticator import Authenticator
@@ -49,7 +49,7 @@ class Context:
         self.prompt_templates = PromptTemplates(self.authenticator.changes)
         self.frame_reader = FrameReader(settings.REDIS_URL, secrets.token_hex(6))
         self.refusals = RefusalRecorder(dsn)
-        self.commits, self.key_lookup = Commits(dsn), KeyLookup(dsn)
+        self.commits, self.lookups = Commits(dsn), Lookups(dsn)
         self.kept_answers = KeptAnswers(self.redis)
         self.queues = FairQueues(self.redis)  # by pool
         self.background = Background()
@@ -92,7 +92,7 @@ class Context:
         await self.queues.close()
         self.kept_answers.close()
         await self.commits.close()
-        await self.key_lookup.close()
+        await self.lookups.close()
         await self.authenticator.close()
         await self.database.close()
         self.redis.close()

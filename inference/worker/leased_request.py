@@ -14,7 +14,8 @@ from channels.db import database_sync_to_async
 from django.db import DatabaseError
 from msgspec.structs import replace
 
-from audit.keys.keyring import Cipher, Unreadable, keyring
+from audit.keys import stored_keys
+from audit.keys.keyring import Cipher, Unreadable
 from audit.keys.master_keys.errors import MasterKeyUnavailable
 from inference import classes
 from inference.codec.events import split
@@ -93,7 +94,8 @@ class LeasedRequest:
         if not self._ciphertext:  # too large for the queue
             recorded = self._parts.connections.recorded
             self._ciphertext = await self._patiently(recorded.read, UUID(item.id))
-        cipher = await self._patiently(keyring.by_id, key_id(self._ciphertext))
+        lookups = self._parts.connections.lookups
+        cipher = await self._patiently(stored_keys.by_id, lookups, key_id(self._ciphertext))
         aad = request_rows.request_aad(_uuid_bytes(item.tenant), _uuid_bytes(item.id))
         return cipher, unpacked(cipher.decrypt(self._ciphertext[16:], aad))
 

@@ -19,6 +19,7 @@ from inference.worker.guard import Guard
 from inference.worker.held_requests import HeldRequests
 from inference.worker.preemption import Preemption
 from inference.worker.work_reports import WorkReports
+from infrastructure.postgres.lookups import Lookups
 from infrastructure.redis.cluster_link import link_to
 from infrastructure.redis.link import RedisLink
 
@@ -42,11 +43,13 @@ class Connections:
             what="settled",
         )
         self.recorded = EncryptedRequests(settings.DATABASE_URL)
+        self.lookups = Lookups(settings.DATABASE_URL)
 
     async def close(self) -> None:
         await self.writer.drained()
         await self.commits.close()
         await self.recorded.close()
+        await self.lookups.close()
         self.redis.close()
         self._notes.close()
 

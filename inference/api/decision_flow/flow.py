@@ -17,6 +17,7 @@ from inference.decisions.serving import Serving, serving
 from inference.errors import Conflict, NotFound
 from inference.intake.errors import OutOfService
 from inference.intake.idempotency_claim import Claim
+from inference.intake.key_lookup import claimed_if_new
 from inference.metrics import decided as metrics
 from inference.models import Decision
 from inference.models.decisions.decision import Content
@@ -92,11 +93,11 @@ async def _beginning(
     call: Call, caller: Caller, request: DecisionRequest, claim: Claim | None
 ) -> tuple[Claim | None, Decision | None, Subject | None]:
     """Returns the claim with its owner, and the decision that its key has, else the person."""
-    tenant_id, reference = caller.tenant_id, request.person
+    tenant_id, reference, lookups = caller.tenant_id, request.person, call.context.lookups
     if claim is None:
-        return None, None, await people.of(tenant_id, reference)
-    if subject := people.known(tenant_id, reference):
-        if new := await call.context.key_lookup.new(caller, claim):
+        return None, None, await people.of(lookups, tenant_id, reference)
+    if subject := await people.known_or_stored(lookups, tenant_id, reference):
+        if new := await claimed_if_new(lookups, caller, claim):
             return new, None, subject
         claim, decision = await earlier.look_up(caller, claim)
         return claim, decision, subject

@@ -1,16 +1,25 @@
 """Whom a decision is about: under whose key its texts are, and what follows a restriction."""
 
+from collections.abc import AsyncIterator
 from typing import Any
+from uuid import uuid4
 
 import httpx
 import pytest
 from channels.db import database_sync_to_async
+from django.conf import settings
+from django.db import connection
+from django.utils import timezone
+from psycopg.conninfo import make_conninfo
 
 from audit.keys import keyring as keys
 from audit.keys.keyring import keyring
-from inference.api.decision_flow.people import People
+from audit.models import Tombstone
+from inference.api.decision_flow.people import People, Subject
+from inference.errors import BadRequest, Conflict
 from inference.models import Completion, Decision, DecisionPolicy
 from inference.personal_data import decisions
+from infrastructure.postgres.lookups import Lookups
 from tenants.models import Person, Tenant
 from tenants.scope import tenant_scope
 from tests.inference.api.decisions.asking import PATH, decide, decided
@@ -52,9 +61,32 @@ async def test_an_erasure_takes_the_person_and_the_texts_and_leaves_figures(
     assert "reasons" not in shown
 
 
-async def test_a_known_person_costs_no_query(acme: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+async def lookups(transactional_db: None) -> AsyncIterator[Lookups]:
+    name = connection.settings_dict["NAME"]
+    dsn = make_conninfo(settings.DATABASE_URL, dbname=name, **settings.SEES_ALL)
+    lookups = Lookups(dsn)
+    yield lookups
+    await lookups.close()
+
+
+class Threads:
+    """Counts the look-ups in a thread, which cost ten times as much."""
+
+    def __init__(self, people: People, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.read, self.count = people._read, 0
+        monkeypatch.setattr(people, "_read", self.counted)
+
+    async def counted(self, *arguments: Any) -> Subject:
+        self.count += 1
+        return await self.read(*arguments)
+
+
+async def test_a_known_person_costs_no_query(
+    acme: Tenant, lookups: Lookups, monkeypatch: pytest.MonkeyPatch
+) -> None:
     people = People()
-    first = await people.of(acme.pk, "customer-9")
+    first = await people.of(lookups, acme.pk, "customer-9")
 
     def known() -> Person | None:
         with tenant_scope(acme.pk):
@@ -63,12 +95,47 @@ async def test_a_known_person_costs_no_query(acme: Tenant, monkeypatch: pytest.M
     person = await in_database(known)()
     assert person
     assert first.id == person.pk
-
-    async def fails(*_: Any) -> Any:
-        raise AssertionError("asked again")
-
-    monkeypatch.setattr(people, "_read", fails)
-    assert await people.of(acme.pk, "customer-9") == first
+    threads = Threads(people, monkeypatch)
+    monkeypatch.setattr(Lookups, "ask", fails)
+    assert await people.of(lookups, acme.pk, "customer-9") == first
+    assert threads.count == 0
     keyring.forget(first.cipher.key_id)  # as after an erasure
     with pytest.raises(AssertionError):
-        await people.of(acme.pk, "customer-9")
+        await people.of(lookups, acme.pk, "customer-9")
+
+
+async def fails(*_: Any) -> Any:
+    raise AssertionError("asked again")
+
+
+async def test_a_person_who_is_stored_costs_one_small_query(
+    acme: Tenant, globex: Tenant, lookups: Lookups, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = await People().of(lookups, acme.pk, "customer-9")
+    keyring.forget(first.cipher.key_id)  # so that a process looks as one that has just begun
+    people = People()
+    threads = Threads(people, monkeypatch)
+    again = await people.of(lookups, acme.pk, " customer-9 ")
+    assert (again.id, again.cipher.key_id) == (first.id, first.cipher.key_id)
+    text = first.cipher.encrypt(b"a payment", b"here")
+    assert again.cipher.decrypt(text, b"here") == b"a payment"
+    assert keyring.cached(acme.pk, first.id) == again.cipher
+    assert threads.count == 0
+    stranger = await people.of(lookups, globex.pk, "customer-9")
+    assert stranger.id != first.id
+    with pytest.raises(BadRequest):
+        await people.of(lookups, acme.pk, "")
+
+
+async def test_a_stored_person_who_is_barred_is_refused(acme: Tenant, lookups: Lookups) -> None:
+    person = await People().of(lookups, acme.pk, "customer-9")
+    keyring.forget(person.cipher.key_id)
+
+    def bar() -> None:
+        ids = {"tenant_id": acme.pk, "subject_id": person.id, "request_id": uuid4()}
+        Tombstone.objects.create(**ids, at=timezone.now(), signature=b"s")
+
+    await in_database(bar)()
+    with pytest.raises(Conflict):
+        await People().of(lookups, acme.pk, "customer-9")
+    assert keyring.cached(acme.pk, person.id) is None

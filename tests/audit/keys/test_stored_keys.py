@@ -1,0 +1,106 @@
+"""A key that is not in memory opens after one small query, if nothing bars its subject."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from channels.db import database_sync_to_async
+from django.db import DatabaseError
+from django.utils import timezone
+from pytest_django.fixtures import Settings
+
+from audit.keys import stored_keys
+from audit.keys.keyring import Barred, Cipher, Keyring, Unreadable, destroy, keyring
+from audit.models import Tombstone
+from infrastructure.postgres.lookups import Lookups
+
+in_database = database_sync_to_async
+acme, alice = uuid4(), uuid4()
+
+
+@pytest.fixture
+async def lookups(dsn: str) -> AsyncIterator[Lookups]:
+    lookups = Lookups(dsn)
+    yield lookups
+    await lookups.close()
+
+
+@pytest.fixture
+async def cipher(dsn: str) -> Cipher:
+    """Alice's key, which another process has made: this one has the key above it alone."""
+    cipher = await in_database(Keyring().of_subject_now)(acme, alice)
+    await in_database(keyring.of_subject_now)(acme, None)
+    assert not keyring.has(cipher.key_id)
+    return cipher
+
+
+@pytest.fixture
+def in_threads(monkeypatch: pytest.MonkeyPatch) -> list[UUID]:
+    """Collects the keys that the ORM reads in a thread."""
+    read, by_id = list[UUID](), Keyring.by_id_now
+
+    def counted(self: Keyring, key_id: UUID) -> Cipher:
+        read.append(key_id)
+        return by_id(self, key_id)
+
+    monkeypatch.setattr(Keyring, "by_id_now", counted)
+    return read
+
+
+async def test_it_opens_what_the_other_process_sealed(
+    lookups: Lookups, cipher: Cipher, in_threads: list[UUID]
+) -> None:
+    text = cipher.encrypt(b"a prompt", b"here")
+    opened = await stored_keys.by_id(lookups, cipher.key_id)
+    assert opened.decrypt(text, b"here") == b"a prompt"
+    assert await stored_keys.by_id(lookups, cipher.key_id) is opened  # from memory
+    assert in_threads == []
+
+
+async def test_it_needs_the_key_above_it(
+    lookups: Lookups, cipher: Cipher, in_threads: list[UUID]
+) -> None:
+    keyring.close()
+    text = cipher.encrypt(b"a prompt", b"here")
+    opened = await stored_keys.by_id(lookups, cipher.key_id)
+    assert opened.decrypt(text, b"here") == b"a prompt"
+    assert in_threads[0] == cipher.key_id
+
+
+async def test_a_destroyed_key_opens_nothing(lookups: Lookups, cipher: Cipher) -> None:
+    await in_database(destroy)(acme, alice)
+    with pytest.raises(Unreadable):
+        await stored_keys.by_id(lookups, cipher.key_id)
+
+
+async def test_a_barred_subject_has_no_key(lookups: Lookups, cipher: Cipher) -> None:
+    ids = {"tenant_id": acme, "subject_id": alice, "request_id": uuid4()}
+    await in_database(Tombstone.objects.create)(**ids, at=timezone.now(), signature=b"s")
+    with pytest.raises(Barred):
+        await stored_keys.by_id(lookups, cipher.key_id)
+    assert not keyring.has(cipher.key_id)
+
+
+async def test_what_is_destroyed_after_it_was_read_does_not_stay_in_memory(
+    lookups: Lookups, cipher: Cipher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ask = Lookups.ask
+
+    async def late(*arguments: Any) -> Any:
+        row = await ask(*arguments)
+        await in_database(destroy)(acme, alice)
+        return row
+
+    monkeypatch.setattr(Lookups, "ask", late)
+    await stored_keys.by_id(lookups, cipher.key_id)
+    assert not keyring.has(cipher.key_id)
+
+
+async def test_a_database_that_is_away_is_told_as_one(
+    lookups: Lookups, cipher: Cipher, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.FAILOVER_WAIT_S = 0
+    monkeypatch.setattr(lookups._connection, "_dsn", "postgres://127.0.0.1:9/none")
+    with pytest.raises(DatabaseError):
+        await stored_keys.by_id(lookups, cipher.key_id)
