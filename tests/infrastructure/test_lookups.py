@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import psycopg
 import pytest
@@ -27,9 +28,9 @@ def queries(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Collects the queries as they are sent."""
     sent, execute = list[str](), psycopg.AsyncConnection.execute
 
-    async def counted(self: Connection, query: str, *arguments: object, **options: bool) -> object:
+    async def counted(self: Connection, query: str, *arguments: Any, **options: Any) -> Any:
         sent.append(query)
-        return await execute(self, query, *arguments, **options)  # type: ignore[arg-type]
+        return await execute(self, query, *arguments, **options)
 
     monkeypatch.setattr(psycopg.AsyncConnection, "execute", counted)
     return sent
