@@ -6,9 +6,11 @@ each round, would take the processors away from decisions in bursts.
 """
 
 import asyncio
-from collections.abc import Iterator
+import logging
+from collections import deque
 
 from channels.db import database_sync_to_async
+from django.db import DatabaseError
 from django.utils import timezone
 
 from inference.api.deferred import Refused, Wait, caller_of
@@ -16,8 +18,9 @@ from inference.api.explanations.making import make
 from inference.intake.context import Context
 from inference.models import DecisionExplanation
 
+log = logging.getLogger(__name__)
 READ_AHEAD = 20
-LANES = 2  # explanations made at the same time
+LANES = 4  # explanations made at the same time
 LINGER_S = 30.0  # with an open context, after the last explanation
 POLL_S = 1.0
 CLASS = "batch"  # decisions themselves go first
@@ -37,37 +40,66 @@ def _due() -> list[DecisionExplanation]:
 
 
 async def _make_all(rows: list[DecisionExplanation], linger_s: float) -> None:
-    read, time = database_sync_to_async(_due), asyncio.get_running_loop().time
-    async with Context.opened() as context:
-        until = time() + linger_s
+    async with Context.opened() as context, asyncio.TaskGroup() as lanes:
+        maker = Maker(context, rows, linger_s)
+        for _ in range(LANES):
+            lanes.create_task(maker.run_lane())
+
+
+class Maker:
+    """Lanes that share the rows that they have read, and what they know of busy models."""
+
+    def __init__(self, context: Context, rows: list[DecisionExplanation], linger_s: float) -> None:
+        self._context, self._rows, self._linger_s = context, deque(rows), linger_s
+        self._time = asyncio.get_running_loop().time
+        self._until, self._making = self._time() + linger_s, 0
+        self._reading = asyncio.Lock()
+        self._busy_until: dict[str, float] = {}  # by model
+
+    async def run_lane(self) -> None:
+        while row := await self._next():
+            self._making += 1
+            try:
+                await self._make_in_time(row)
+            finally:
+                self._making -= 1
+                self._until = self._time() + self._linger_s
+
+    async def _next(self) -> DecisionExplanation | None:
+        """Returns a leased row; None when nothing has come for a while."""
         while True:
-            if rows:
-                await _make(context, rows)
-                until = time() + linger_s
-            if time() >= until:
-                return
-            await asyncio.sleep(POLL_S)
-            rows = await read()
+            if self._rows:
+                row = self._rows.popleft()
+                if await database_sync_to_async(row.lease)():
+                    return row
+            elif self._time() >= self._until and not self._making:
+                return None
+            else:
+                await self._read()
 
+    async def _read(self) -> None:
+        async with self._reading:
+            if not self._rows:
+                await asyncio.sleep(POLL_S)
+                self._rows.extend(await database_sync_to_async(_due)())
 
-async def _make(context: Context, rows: list[DecisionExplanation]) -> None:
-    waiting = iter(rows)
-    await asyncio.gather(*(_run_lane(context, waiting) for _ in range(LANES)))
-
-
-async def _run_lane(context: Context, waiting: Iterator[DecisionExplanation]) -> None:
-    for row in waiting:
-        if await database_sync_to_async(row.lease)():
-            await _make_in_time(context, row)
-
-
-async def _make_in_time(context: Context, row: DecisionExplanation) -> None:
-    """Make an explanation; if its engine is too busy, cancel that and look again later."""
-    try:
-        async with asyncio.timeout(PATIENCE_S):
-            await _make_one(context, row)
-    except TimeoutError:
-        await database_sync_to_async(row.wait)(BUSY_S)
+    async def _make_in_time(self, row: DecisionExplanation) -> None:
+        """Make an explanation, or look again later: if its engine is too busy, or it fails."""
+        model = row.decision.version.model
+        if self._busy_until.get(model, 0.0) > self._time():  # others must not wait behind it
+            await database_sync_to_async(row.wait)(BUSY_S)
+            return
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                await _make_one(self._context, row)
+        except TimeoutError:
+            self._busy_until[model] = self._time() + BUSY_S
+            await database_sync_to_async(row.wait)(BUSY_S)
+        except DatabaseError:
+            raise
+        except Exception:  # one that cannot be made must not end the others
+            log.exception("cannot explain decision %s", row.pk)
+            await database_sync_to_async(row.wait)(BUSY_S)
 
 
 async def _make_one(context: Context, row: DecisionExplanation) -> None:

@@ -45,12 +45,13 @@ async def make(
     """
     try:
         explanation = await _explained(context, caller, row, klass)
+        await _in_scope(caller, row.succeed, explaining.packed(explanation))
     except Refused as refused:
         await _in_scope(caller, row.fail, refused.code)
     except Wait as wait:
         await _in_scope(caller, row.wait, wait.seconds)
-    else:
-        await _in_scope(caller, row.succeed, explaining.packed(explanation))
+    except Unreadable:  # its person has been erased meanwhile
+        await _in_scope(caller, row.fail, UNREADABLE)
 
 
 async def _explained(

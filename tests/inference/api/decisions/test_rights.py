@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -9,7 +10,9 @@ import httpx
 import pytest
 from channels.db import database_sync_to_async
 from django.db import connections
+from django.utils import timezone
 
+from audit.keys.keyring import Unreadable
 from inference.api.deferred import Wait
 from inference.api.explanations import driving, making
 from inference.decisions.reviews import reviewing
@@ -219,6 +222,63 @@ async def test_explanations_that_come_later_share_a_context_and_few_are_made_at_
     await _until_ready(6)
     await making_all
     assert (len(opened), most) == (1, driving.LANES)
+
+
+async def test_one_that_cannot_be_made_and_a_busy_model_hold_up_no_other(
+    promote: Promote,
+    client: httpx.AsyncClient,
+    engine: EngineServer,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    await promote(neutral=NEUTRAL)
+    engine.beside = likely_abroad
+    make_one, asked = driving._make_one, list[Any]()
+
+    async def odd(context: Context, row: DecisionExplanation) -> None:
+        asked.append(row.pk)
+        if len(asked) == 1:
+            raise LookupError("an answer without choices")
+        if len(asked) == 2:
+            await asyncio.sleep(60)
+        await make_one(context, row)
+
+    monkeypatch.setattr(driving, "_make_one", odd)
+    monkeypatch.setattr(driving, "LANES", 1)
+    monkeypatch.setattr(driving, "PATIENCE_S", 0.2)
+    for _ in range(4):
+        await decided(client, input=ABROAD)
+    await asyncio.to_thread(_make_all)
+    assert len(asked) == 2  # the others of the busy model wait without a try
+    rows = await in_database(lambda: list(DecisionExplanation.objects.all()))()
+    assert {row.state for row in rows} == {ExplanationState.MAKING}
+    assert all(row.due_at > timezone.now() + timedelta(seconds=30) for row in rows)
+
+    def be_due() -> None:
+        DecisionExplanation.objects.update(due_at=timezone.now())
+
+    await in_database(be_due)()
+    monkeypatch.setattr(driving, "PATIENCE_S", 60)
+    await asyncio.to_thread(_make_all)
+    await _until_ready(4)
+
+
+async def test_a_person_who_is_erased_meanwhile_gets_no_explanation(
+    promote: Promote,
+    client: httpx.AsyncClient,
+    engine: EngineServer,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    await promote(neutral=NEUTRAL)
+    engine.beside = likely_abroad
+
+    def erased(*_: Any) -> None:
+        raise Unreadable("the key has been destroyed")
+
+    decision = await decided(client, input=ABROAD)
+    with monkeypatch.context() as patch:
+        patch.setattr(DecisionExplanation, "succeed", erased)
+        explanation = await explained(client, decision)
+    assert (explanation["state"], explanation["problem"]) == ("failed", "input_erased")
 
 
 async def _until_ready(count: int) -> None:
