@@ -4,7 +4,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 STOPPED_WITHIN_S = 20.0
@@ -26,8 +26,11 @@ def frozen(*pids: int) -> Iterator[None]:
 
 
 def _is_stopped(pid: int) -> bool:
-    states = [
-        (task / "stat").read_text().rpartition(")")[2].split()[0]
-        for task in Path(f"/proc/{pid}/task").iterdir()
-    ]
-    return set(states) == {"T"}
+    return {_state(task) for task in Path(f"/proc/{pid}/task").iterdir()} <= {"T", ""}
+
+
+def _state(task: Path) -> str:
+    """Returns the state of a thread, "" if it has ended."""
+    with suppress(FileNotFoundError, ProcessLookupError):
+        return (task / "stat").read_text().rpartition(")")[2].split()[0]
+    return ""

@@ -48,14 +48,18 @@ class KeyCache:
         self.used = now = monotonic()
         return self.by_id.get(key_id) if now < self.fresh_until else None
 
-    def add(self, cipher: Cipher, owner: Owner | None, epoch: int) -> None:
-        """Adds a key. `owner` is set if the key is that owner's newest."""
+    def add(self, cipher: Cipher, owner: Owner | None, epoch: int) -> bool:
+        """Adds a key, unless its row was read before the last check; returns whether it did.
+
+        `owner` is set if the key is that owner's newest.
+        """
         with self._lock:
             if epoch != self.epoch:
-                return
+                return False
             _put(self.by_id, cipher.key_id, cipher, self._size)
             if owner:
                 _put(self.newest, owner, cipher, self._size)
+            return True
 
     def forget(self, key_id: UUID) -> None:
         with self._lock:

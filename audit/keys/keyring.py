@@ -57,7 +57,8 @@ class Keyring:
         return self._cache.get(key_id) is not None
 
     def opened(self, row: DataKey, epoch: int, *, is_newest: bool) -> Cipher | None:
-        """Returns the key of a row; None if the key above it is not in memory.
+        """Returns the key of a row; None if the key above it is not in memory, or if any key was
+        destroyed or barred since `epoch`.
 
         `row`: of a subject, read since `epoch`, with the knowledge that nothing bars the subject.
         """
@@ -66,8 +67,7 @@ class Keyring:
             return None
         cipher = Cipher(row.id, AESGCM(parent.decrypt(bytes(row.wrapped), aad(row))))
         owner = (row.tenant_id, row.subject_id) if is_newest else None
-        self._cache.add(cipher, owner, epoch)
-        return cipher
+        return cipher if self._cache.add(cipher, owner, epoch) else None
 
     async def of_subject(self, tenant_id: UUID, subject_id: UUID) -> Cipher:
         cached = self.cached(tenant_id, subject_id)

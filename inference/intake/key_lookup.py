@@ -19,7 +19,7 @@ _LOOK_UP = """
     with asked as (
         select * from unnest(%s::uuid[], %s::uuid[], %s::uuid[], %s::bytea[])
                  with ordinality as a(tenant_id, api_key_id, subject_id, key, place)),
-    owned as (
+    owned as materialized (
         select a.*, coalesce(
             (select k.id from tenants_apikey k
              where k.id = newest.id or k.replaced_by_id = newest.id

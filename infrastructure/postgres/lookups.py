@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from itertools import chain
 from typing import Any, NamedTuple
 
-from infrastructure.postgres.resilient_connection import Connection, ResilientConnection
+from infrastructure.postgres.resilient_connection import BROKEN, Connection, ResilientConnection
 
 GROUP = 200  # questions of one query
 Answer = tuple[Any, ...]
@@ -26,6 +26,7 @@ class Lookups:
         self._waiting: dict[str, list[_Waiting]] = {}  # by statement
         self._asked: list[_Waiting] = []
         self._asking: asyncio.Task[None] | None = None
+        self._is_closed = False
 
     async def ask(self, statement: str, question: Sequence[Any]) -> Answer:
         """Returns the statement's answer. Raises psycopg.Error, OSError.
@@ -33,6 +34,8 @@ class Lookups:
         The statement takes an array for each value of the questions, and returns a row for each
         question, in their order.
         """
+        if self._is_closed:
+            raise ConnectionError("these look-ups have been closed")
         entry = _Waiting(question, asyncio.get_running_loop().create_future())
         self._waiting.setdefault(statement, []).append(entry)
         if self._asking is None:
@@ -40,10 +43,11 @@ class Lookups:
         return await entry.done
 
     async def close(self) -> None:
+        self._is_closed = True
         if self._asking:
             self._asking.cancel()
             await asyncio.gather(self._asking, return_exceptions=True)
-        for entry in chain(self._asked, *self._waiting.values()):
+        for entry in self._all():
             entry.done.cancel()
         await self._connection.close()
 
@@ -59,10 +63,12 @@ class Lookups:
         finally:
             self._asking = None
 
-    async def _answer(self, statement: str, entries: list[_Waiting]) -> None:
-        columns = [list(values) for values in zip(*(e.question for e in entries), strict=True)]
+    def _all(self) -> list[_Waiting]:
+        return [*chain(self._asked, *self._waiting.values())]
 
+    async def _answer(self, statement: str, entries: list[_Waiting]) -> None:
         async def query(connection: Connection) -> list[Answer]:
+            columns = [list(values) for values in zip(*(e.question for e in entries), strict=True)]
             cursor = await connection.execute(statement, columns, prepare=True)
             return await cursor.fetchall()
 
@@ -73,6 +79,7 @@ class Lookups:
                     entry.done.set_result(answer)
         except Exception as problem:  # the next ones must be tried whatever it is
             await self._connection.close()
-            for entry in entries:
+            # Where the server is away, those that wait have waited as long as the first ones.
+            for entry in self._all() if isinstance(problem, BROKEN) else entries:
                 if not entry.done.done():
                     entry.done.set_exception(problem)

@@ -83,6 +83,9 @@ async def test_a_server_that_is_away_is_asked_again(
         for _ in range(2):
             with pytest.raises(psycopg.OperationalError):
                 await lookups.ask(DOUBLE, (1,))
+        asked = [lookups.ask(DOUBLE, (n,)) for n in range(GROUP + 1)]
+        answers = await asyncio.gather(*asked, lookups.ask(INVERSE, (1,)), return_exceptions=True)
+        assert len(set(map(id, answers))) == 1  # one failure for all of them
     assert await lookups.ask(DOUBLE, (1,)) == (2,)
 
 
@@ -101,3 +104,12 @@ async def test_nobody_waits_for_one_that_is_closed(monkeypatch: pytest.MonkeyPat
     async with asyncio.timeout(5):
         answers = await asyncio.gather(*waiting, return_exceptions=True)
     assert {type(each) for each in answers} == {asyncio.CancelledError}
+    with pytest.raises(ConnectionError):
+        await lookups.ask(DOUBLE, (1,))
+
+
+async def test_a_question_of_another_length_fails(lookups: Lookups) -> None:
+    asked = [lookups.ask(DOUBLE, question) for question in ((1,), (1, 2))]
+    answers = await asyncio.gather(*asked, lookups.ask(INVERSE, (5,)), return_exceptions=True)
+    assert [type(each) for each in answers[:2]] == [ValueError] * 2
+    assert answers[2] == (20,)

@@ -7,7 +7,7 @@ erased or restricted person within a second, and then the database is asked.
 import asyncio
 from collections import OrderedDict
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import NamedTuple
 from uuid import UUID
 
@@ -108,8 +108,9 @@ async def _stored(lookups: Lookups, tenant_id: UUID, reference: str) -> Subject 
         raise OutOfService(str(problem)) from None
     if person_id is None:
         return None
-    row = stored_keys.row_of(tenant_id, person_id, *key)
-    cipher = keyring.opened(row, epoch, is_newest=True)
+    row, cipher = stored_keys.row_of(tenant_id, person_id, *key), None
+    with suppress(Unreadable):  # the long way says so, once it has looked for the request's key
+        cipher = keyring.opened(row, epoch, is_newest=True)
     return Subject(person_id, cipher) if cipher else None
 
 

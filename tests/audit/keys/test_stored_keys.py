@@ -12,7 +12,7 @@ from pytest_django.fixtures import Settings
 
 from audit.keys import stored_keys
 from audit.keys.keyring import Barred, Cipher, Keyring, Unreadable, destroy, keyring
-from audit.models import Tombstone
+from audit.models import DataKey, Tombstone
 from infrastructure.postgres.lookups import Lookups
 
 in_database = database_sync_to_async
@@ -61,11 +61,20 @@ async def test_it_opens_what_the_other_process_sealed(
 async def test_it_needs_the_key_above_it(
     lookups: Lookups, cipher: Cipher, in_threads: list[UUID]
 ) -> None:
-    keyring.close()
+    above = (await in_database(DataKey.objects.get)(tenant_id=acme, subject_id=None)).pk
+    keyring.forget(above)
+    assert keyring.epoch is not None
     text = cipher.encrypt(b"a prompt", b"here")
     opened = await stored_keys.by_id(lookups, cipher.key_id)
     assert opened.decrypt(text, b"here") == b"a prompt"
     assert in_threads[0] == cipher.key_id
+
+
+async def test_a_damaged_key_opens_nothing(lookups: Lookups, cipher: Cipher) -> None:
+    rows = DataKey.objects.filter(pk=cipher.key_id)
+    await in_database(rows.update)(wrapped=bytes(60))
+    with pytest.raises(Unreadable):
+        await stored_keys.by_id(lookups, cipher.key_id)
 
 
 async def test_a_destroyed_key_opens_nothing(lookups: Lookups, cipher: Cipher) -> None:
@@ -82,7 +91,7 @@ async def test_a_barred_subject_has_no_key(lookups: Lookups, cipher: Cipher) -> 
     assert not keyring.has(cipher.key_id)
 
 
-async def test_what_is_destroyed_after_it_was_read_does_not_stay_in_memory(
+async def test_what_is_destroyed_after_it_was_read_opens_nothing(
     lookups: Lookups, cipher: Cipher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ask = Lookups.ask
@@ -93,7 +102,8 @@ async def test_what_is_destroyed_after_it_was_read_does_not_stay_in_memory(
         return row
 
     monkeypatch.setattr(Lookups, "ask", late)
-    await stored_keys.by_id(lookups, cipher.key_id)
+    with pytest.raises(Unreadable):
+        await stored_keys.by_id(lookups, cipher.key_id)
     assert not keyring.has(cipher.key_id)
 
 

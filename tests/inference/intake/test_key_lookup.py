@@ -1,5 +1,6 @@
 """An `Idempotency-Key` is new until a request of its tenant and owner has used it."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
@@ -15,6 +16,7 @@ from inference.intake.errors import OutOfService
 from inference.intake.idempotency_claim import Claim
 from inference.intake.key_lookup import claimed_if_new
 from inference.models import IdempotencyKey
+from inference.models.idempotency_key import KEPT
 from infrastructure.postgres.lookups import Lookups
 from tenants.caller import Caller
 from tenants.models import ApiKey, Tenant
@@ -76,6 +78,21 @@ async def test_a_person_without_a_key_owns_theirs(lookups: Lookups, acme: Tenant
     new = await claimed_if_new(lookups, person, claim())
     assert new
     assert new.owner == person.subject_id
+
+
+async def test_persons_and_keys_are_looked_up_together(lookups: Lookups, acme: Tenant) -> None:
+    alice = speaking((await issued(acme))[0])
+    person = replace(alice, api_key_id=None)
+    claims = await asyncio.gather(*(claimed_if_new(lookups, c, claim()) for c in (alice, person)))
+    assert [each and each.owner for each in claims] == [alice.api_key_id, person.subject_id]
+
+
+async def test_an_expired_key_is_left_to_the_long_look_up(lookups: Lookups, acme: Tenant) -> None:
+    alice = speaking((await issued(acme))[0])
+    assert alice.api_key_id
+    await use(alice, alice.api_key_id, claim())
+    await in_database(IdempotencyKey.objects.update)(created_at=timezone.now() - 2 * KEPT)
+    assert await claimed_if_new(lookups, alice, claim()) is None
 
 
 async def test_a_database_that_is_away_refuses(

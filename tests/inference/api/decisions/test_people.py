@@ -15,6 +15,7 @@ from psycopg.conninfo import make_conninfo
 from audit.keys import keyring as keys
 from audit.keys.keyring import keyring
 from audit.models import Tombstone
+from inference.api.decision_flow import people as module
 from inference.api.decision_flow.people import People, Subject
 from inference.errors import BadRequest, Conflict
 from inference.models import Completion, Decision, DecisionPolicy
@@ -123,6 +124,12 @@ async def test_a_person_who_is_stored_costs_one_small_query(
     assert threads.count == 0
     stranger = await people.of(lookups, globex.pk, "customer-9")
     assert stranger.id != first.id
+    # Their digests differ by the tenants' secrets; the query looks at the tenant all the same.
+    digest = await in_database(lambda: Person.objects.get(pk=first.id).digest)()
+    await in_database(Person.objects.filter(pk=stranger.id).update)(digest=digest)
+    here = await lookups.ask(module._STORED, (acme.pk, bytes(digest)))
+    there = await lookups.ask(module._STORED, (globex.pk, bytes(digest)))
+    assert (here[0], there[0]) == (first.id, stranger.id)
     with pytest.raises(BadRequest):
         await people.of(lookups, acme.pk, "")
 
