@@ -15,7 +15,7 @@ from inference.api.assistants.driver import build_due
 from inference.api.batch.driver import driver
 from inference.api.evaluations import policies as policy_evaluations
 from inference.api.evaluations.driver import drive_all as drive_evaluations
-from inference.api.explanations.driving import make_all
+from inference.api.explanations import driving as explaining
 from inference.api.knowledge.driver import drive as drive_knowledge
 from inference.api.policy_trials.driver import drive_all as drive_trials
 from inference.batch.file_store import forget_abandoned, forget_expired
@@ -49,7 +49,7 @@ from infrastructure.background import Background
 _adapters = Background("adapters", load_all)
 _assistants = Background("assistants", build_due)
 _dialogues = Background("dialogues", resume_due)
-_explanations = Background("explanations", make_all)
+_explanations = Background("explanations", explaining.make_all)
 _data_sets = Background("data-sets", importing.import_due, importing.AT_ONCE)
 _knowledge = Background("knowledge", drive_knowledge)
 _policy_evaluations = Background("policy-evaluations", policy_evaluations.drive_due)
@@ -245,3 +245,4 @@ def _stop_taking_work(**_: object) -> None:
     for loop, runners in list(_live):
         loop.call_soon_threadsafe(runners.stop)
     driver.stop()
+    explaining.stop()

@@ -7,6 +7,7 @@ each round, would take the processors away from decisions in bursts.
 
 import asyncio
 import logging
+import threading
 from collections import deque
 
 from channels.db import database_sync_to_async
@@ -26,12 +27,18 @@ POLL_S = 1.0
 CLASS = "batch"  # decisions themselves go first
 BUSY_S = 60.0
 PATIENCE_S = 90.0  # with engines that are busy; shorter than a lease
+_ending = threading.Event()
 
 
 def make_all(linger_s: float = LINGER_S) -> None:
     """Make what is due, and what becomes due soon after. Two of these at once do no harm."""
     if rows := _due():
         asyncio.run(_make_all(rows, linger_s))
+
+
+def stop() -> None:
+    """Let nobody begin another one: this process ends."""
+    _ending.set()
 
 
 def _due() -> list[DecisionExplanation]:
@@ -66,8 +73,8 @@ class Maker:
                 self._until = self._time() + self._linger_s
 
     async def _next(self) -> DecisionExplanation | None:
-        """Returns a leased row; None when nothing has come for a while."""
-        while True:
+        """Returns a leased row; None when nothing has come for a while, or the process ends."""
+        while not _ending.is_set():
             if self._rows:
                 row = self._rows.popleft()
                 if await database_sync_to_async(row.lease)():
@@ -76,6 +83,7 @@ class Maker:
                 return None
             else:
                 await self._read()
+        return None
 
     async def _read(self) -> None:
         async with self._reading:

@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+import threading
 from datetime import timedelta
 from typing import Any
 from uuid import uuid4
@@ -260,6 +261,26 @@ async def test_one_that_cannot_be_made_and_a_busy_model_hold_up_no_other(
     monkeypatch.setattr(driving, "PATIENCE_S", 60)
     await asyncio.to_thread(_make_all)
     await _until_ready(4)
+
+
+async def test_a_process_that_ends_begins_no_other(
+    promote: Promote,
+    client: httpx.AsyncClient,
+    engine: EngineServer,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    await promote(neutral=NEUTRAL)
+    engine.beside = likely_abroad
+    monkeypatch.setattr(driving, "_ending", threading.Event())
+    await decided(client, input=ABROAD)
+    making_all = asyncio.create_task(asyncio.to_thread(_make_all, linger_s=60))
+    await _until_ready(1)
+    driving.stop()
+    await asyncio.wait_for(making_all, 20)
+    await decided(client, input=ABROAD)
+    await asyncio.to_thread(_make_all, linger_s=60)
+    waiting = DecisionExplanation.objects.filter(state=ExplanationState.MAKING)
+    assert await in_database(waiting.count)() == 1
 
 
 async def test_a_person_who_is_erased_meanwhile_gets_no_explanation(
