@@ -1,5 +1,6 @@
 """The answer to a submission, as it arrives. A front end writes nothing else onto its wire."""
 
+import asyncio
 import time
 from collections.abc import AsyncGenerator
 
@@ -24,6 +25,9 @@ from tenants.scope import tenant_scope
 
 OVERTIME_S = 5.0
 LOOK_AROUND_S = 3.0  # silence after which the answer may be lost
+# A worker sends a stream's end once it has heard of the commit. Where PostgreSQL's primary changes
+# in between, the record is there seconds before.
+LOST_AFTER_S = 10.0
 
 
 class ReaderGone(Exception):
@@ -128,13 +132,24 @@ async def recover(context: Context, order: Order, buffer: ReaderBuffer) -> None:
         await _from_history(context, order, buffer)
     if not buffer.finished:
         frame = await in_request_thread(_recorded)(order, buffer.last)
-        if frame:
+        if frame and not (_is_lost(order, frame) and _may_come(buffer)):
             buffer.put(frame)
     if not buffer.finished and time.time() > order.deadline + OVERTIME_S:
         buffer.put(
             error_frame(buffer.last + 1, 504, "deadline_exceeded", "the answer took too long")
         )
         context.cancellation.cancel(order)
+
+
+def _is_lost(order: Order, frame: Frame) -> bool:
+    return order.stream and frame.kind == Kind.ERROR and b'"stream_lost"' in frame.body
+
+
+def _may_come(buffer: ReaderBuffer) -> bool:
+    """Returns whether the end of a stream that is on record may still be on its way."""
+    now = asyncio.get_running_loop().time()
+    buffer.ended_at = buffer.ended_at or now
+    return now < buffer.ended_at + LOST_AFTER_S
 
 
 async def _from_history(context: Context, order: Order, buffer: ReaderBuffer) -> None:

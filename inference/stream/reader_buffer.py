@@ -25,6 +25,7 @@ class ReaderBuffer:
         self.attempt = 0
         self.finished = False
         self.hung_up = False  # the client has gone
+        self.ended_at = 0.0  # when its record was first seen to have ended, by the loop's clock
         self._backlog = backlog or Backlog()
         self._delivered = 0  # number of the last event that the reader has
         self._frames: deque[Frame] = deque()

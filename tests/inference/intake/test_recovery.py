@@ -12,6 +12,7 @@ from django.db.models import QuerySet
 
 from audit.keys.keyring import keyring
 from audit.models import Payload
+from inference.intake import answer_stream
 from inference.intake.answer_stream import OVERTIME_S, recover
 from inference.intake.context import Context
 from inference.order import Order
@@ -108,7 +109,24 @@ async def test_a_failure_is_told_as_one(waiting: Waiting) -> None:
     assert (frame.kind, code(frame)) == (Kind.ERROR, "aborted")
 
 
-async def test_a_stream_whose_events_are_gone_is_lost(waiting: Waiting) -> None:
+async def test_the_end_of_a_stream_may_come_after_its_record(
+    waiting: Waiting, link: RedisLink
+) -> None:
+    order, out = await waiting.order(), Writer(link)
+    waiting.buffer.put(a_frame(1, 2, of=order.id))
+    await waiting.settle(order, response=b"Hello", text="Hello")
+    await waiting.found(order)
+    assert not waiting.buffer.finished
+    out.put(order, a_frame(3, 4, of=order.id, kind=Kind.END))
+    await out.drained()
+    *_, frame = await waiting.found(order)
+    assert (frame.kind, waiting.buffer.finished) == (Kind.END, True)
+
+
+async def test_a_stream_whose_events_are_gone_is_lost(
+    waiting: Waiting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(answer_stream, "LOST_AFTER_S", 0)
     order = await waiting.order()
     waiting.buffer.put(a_frame(1, 2, of=order.id))
     await waiting.settle(order, response=b"Hello", text="Hello")
@@ -137,7 +155,10 @@ async def test_long_after_its_deadline_it_is_given_up(waiting: Waiting) -> None:
     assert waiting.cancelled == [order]
 
 
-async def test_without_redis_the_record_is_still_asked(waiting: Waiting, new_link: NewLink) -> None:
+async def test_without_redis_the_record_is_still_asked(
+    waiting: Waiting, new_link: NewLink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(answer_stream, "LOST_AFTER_S", 0)
     order = await waiting.order()
     await waiting.settle(order, response=b"Hello", text="Hello")
     waiting.context.redis = new_link("redis://127.0.0.1:1")
