@@ -9,6 +9,7 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
+from django.db import OperationalError
 
 from inference.api.batch import lines, submitting
 from inference.api.batch.in_flight import InFlight, Shares
@@ -30,6 +31,7 @@ from inference.tracing.spans import front_step
 
 log = logging.getLogger(__name__)
 LONG_S = 20.0  # the batch rests during a longer pause
+AWAY_S = 1.0  # until a line is tried again for which PostgreSQL was away
 OK, CANCELLED = 200, 499
 
 
@@ -201,6 +203,9 @@ class BatchWork:
             self._source.put_back(line)
         except submitting.LineRefused as refused:
             self._progress.end(line, None, refused.status, refused.body)
+        except OperationalError as problem:  # PostgreSQL is away, or its primary changes
+            log.warning("line %d of %s waits: %s", line.number, self._batch.public_id, problem)
+            self._source.put_back(line, AWAY_S)
         except Exception:
             log.exception("line %d of batch %s", line.number, self._batch.public_id)
             self._progress.end(line, None, 500, submitting.internal_error())

@@ -13,6 +13,7 @@ from uuid import UUID
 import orjson
 import pytest
 from channels.db import database_sync_to_async
+from django.db import OperationalError
 from django.db.models import F, Sum
 from django.utils import timezone
 from pytest_django.fixtures import Settings
@@ -65,6 +66,24 @@ async def test_each_line_is_answered(shop: Shop, echo: Echo) -> None:
         said = row["response"]["body"]["choices"][0]["message"]["content"]
         assert said == f"say {number}"
     assert sorted(echo.said) == sorted(f"say {n}" for n in range(10))
+
+
+async def test_a_line_waits_for_a_postgresql_whose_primary_changes(
+    shop: Shop, echo: Echo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read, cut_off = FileReader.read, list[str]()
+
+    def cut(self: FileReader, offset: int, length: int) -> bytes:
+        if not cut_off:
+            cut_off.append("once")
+            raise OperationalError("server closed the connection unexpectedly")
+        return read(self, offset, length)
+
+    monkeypatch.setattr(FileReader, "read", cut)
+    ended = await shop.done(await shop.begin([line(n) for n in range(3)]))
+    assert cut_off
+    assert ended["request_counts"] == {"total": 3, "completed": 3, "failed": 0}
+    assert sorted(echo.said) == sorted(f"say {n}" for n in range(3))
 
 
 async def test_it_is_on_record(shop: Shop) -> None:
