@@ -38,6 +38,7 @@ NEEDED = ("etcd", "etcdctl", "patroni", "haproxy")
 PACKAGES = "patroni python3-etcd etcd-server etcd-client haproxy libfaketime"
 FAKETIME = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1")
 DISK_BYTES = 1_200_000_000
+STOPS_WITHIN_S = 60  # Patroni, which waits for its PostgreSQL
 # Small machines: all the memory and connections of an idle platform, no more.
 SMALL = {"shared_buffers": "32MB", "min_wal_size": "64MB", "max_wal_size": "256MB"}
 START_S = 400
@@ -174,6 +175,14 @@ class Cluster:
     def kill(self, name: str, program: str) -> None:
         self.send_signal(name, program, signal.SIGKILL)
         self.children[name, program].process.wait(10)
+
+    def end_patroni(self, name: str) -> None:
+        """Stop it as systemd does; it stops its PostgreSQL."""
+        for pid in self.pids_of(name, "postgresql"):
+            words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+            if any(word.endswith(b"/patroni") for word in words[:2]):
+                os.kill(pid, signal.SIGTERM)
+        self.children[name, "postgresql"].process.wait(STOPS_WITHIN_S)
 
     def stop(self) -> None:
         for child in self.children.values():
