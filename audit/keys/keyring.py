@@ -53,8 +53,9 @@ class Keyring:
         """Returns what `opened` needs, taken before its row is read; None if memory is stale."""
         return self._cache.epoch if self._cache.is_fresh else None
 
-    def has(self, key_id: UUID) -> bool:
-        return self._cache.get(key_id) is not None
+    def cached_by_id(self, key_id: UUID) -> Cipher | None:
+        """Returns the key if it is in memory, without a query."""
+        return self._cache.get(key_id)
 
     def opened(self, row: DataKey, epoch: int, *, is_newest: bool) -> Cipher | None:
         """Returns the key of a row; None if the key above it is not in memory, or if any key was

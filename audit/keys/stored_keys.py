@@ -29,8 +29,10 @@ _BY_ID = """
 
 async def by_id(lookups: Lookups, key_id: UUID) -> Cipher:
     """Returns what `Keyring.by_id` does. Raises as it does."""
+    if cached := keyring.cached_by_id(key_id):
+        return cached
     epoch = keyring.epoch
-    if epoch is None or keyring.has(key_id):
+    if epoch is None:
         return await keyring.by_id(key_id)
     try:
         tenant_id, subject_id, *wrapped = await lookups.ask(_BY_ID, (key_id,))

@@ -16,7 +16,7 @@ from tenants.caller import Caller
 # The owner of a key is the oldest of the API keys that were rotated into each other, as for
 # inference/api/idempotency.py; a person who is signed in owns theirs.
 _LOOK_UP = """
-    with asked as (
+    with questions as (
         select * from unnest(%s::uuid[], %s::uuid[], %s::uuid[], %s::bytea[])
                  with ordinality as a(tenant_id, api_key_id, subject_id, key, place)),
     owned as materialized (
@@ -25,7 +25,7 @@ _LOOK_UP = """
              where k.id = newest.id or k.replaced_by_id = newest.id
              order by k.created_at, k.id limit 1),
             a.api_key_id, a.subject_id) as owner
-        from asked a left join lateral (
+        from questions a left join lateral (
             select coalesce(replaced_by_id, id) as id from tenants_apikey where id = a.api_key_id
         ) newest on true)
     select owner, exists (select from inference_idempotencykey i

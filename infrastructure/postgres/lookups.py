@@ -24,7 +24,7 @@ class Lookups:
         # The statistics of a new table would mislead the planner.
         self._connection = ResilientConnection(dsn, first=("set enable_seqscan to off",))
         self._waiting: dict[str, list[_Waiting]] = {}  # by statement
-        self._asked: list[_Waiting] = []
+        self._current: list[_Waiting] = []
         self._asking: asyncio.Task[None] | None = None
         self._is_closed = False
 
@@ -55,16 +55,16 @@ class Lookups:
         try:
             while self._waiting:
                 statement, entries = next(iter(self._waiting.items()))
-                self._asked, later = entries[:GROUP], entries[GROUP:]
+                self._current, later = entries[:GROUP], entries[GROUP:]
                 del self._waiting[statement]
                 if later:
                     self._waiting[statement] = later  # behind the other statements
-                await self._answer(statement, [e for e in self._asked if not e.done.done()])
+                await self._answer(statement, [e for e in self._current if not e.done.done()])
         finally:
             self._asking = None
 
     def _all(self) -> list[_Waiting]:
-        return [*chain(self._asked, *self._waiting.values())]
+        return [*chain(self._current, *self._waiting.values())]
 
     async def _answer(self, statement: str, entries: list[_Waiting]) -> None:
         async def query(connection: Connection) -> list[Answer]:

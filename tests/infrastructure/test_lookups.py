@@ -54,8 +54,8 @@ async def test_each_gets_its_answer_and_one_query_answers_many(
 async def test_a_failure_is_that_of_all_who_asked_with_it_and_of_no_other(
     lookups: Lookups,
 ) -> None:
-    asked = [lookups.ask(INVERSE, (n,)) for n in (1, 0)]
-    answers = await asyncio.gather(*asked, lookups.ask(DOUBLE, (1,)), return_exceptions=True)
+    questions = [lookups.ask(INVERSE, (n,)) for n in (1, 0)]
+    answers = await asyncio.gather(*questions, lookups.ask(DOUBLE, (1,)), return_exceptions=True)
     assert [type(each) for each in answers[:2]] == [psycopg.errors.DivisionByZero] * 2
     assert answers[2] == (2,)
     assert await lookups.ask(INVERSE, (5,)) == (20,)
@@ -83,8 +83,10 @@ async def test_a_server_that_is_away_is_asked_again(
         for _ in range(2):
             with pytest.raises(psycopg.OperationalError):
                 await lookups.ask(DOUBLE, (1,))
-        asked = [lookups.ask(DOUBLE, (n,)) for n in range(GROUP + 1)]
-        answers = await asyncio.gather(*asked, lookups.ask(INVERSE, (1,)), return_exceptions=True)
+        questions = [lookups.ask(DOUBLE, (n,)) for n in range(GROUP + 1)]
+        answers = await asyncio.gather(
+            *questions, lookups.ask(INVERSE, (1,)), return_exceptions=True
+        )
         assert len(set(map(id, answers))) == 1  # one failure for all of them
     assert await lookups.ask(DOUBLE, (1,)) == (2,)
 
@@ -109,7 +111,7 @@ async def test_nobody_waits_for_one_that_is_closed(monkeypatch: pytest.MonkeyPat
 
 
 async def test_a_question_of_another_length_fails(lookups: Lookups) -> None:
-    asked = [lookups.ask(DOUBLE, question) for question in ((1,), (1, 2))]
-    answers = await asyncio.gather(*asked, lookups.ask(INVERSE, (5,)), return_exceptions=True)
+    questions = [lookups.ask(DOUBLE, question) for question in ((1,), (1, 2))]
+    answers = await asyncio.gather(*questions, lookups.ask(INVERSE, (5,)), return_exceptions=True)
     assert [type(each) for each in answers[:2]] == [ValueError] * 2
     assert answers[2] == (20,)

@@ -31,7 +31,7 @@ async def cipher(dsn: str) -> Cipher:
     """Alice's key, which another process has made: this one has the key above it alone."""
     cipher = await in_database(Keyring().of_subject_now)(acme, alice)
     await in_database(keyring.of_subject_now)(acme, None)
-    assert not keyring.has(cipher.key_id)
+    assert keyring.cached_by_id(cipher.key_id) is None
     return cipher
 
 
@@ -88,7 +88,7 @@ async def test_a_barred_subject_has_no_key(lookups: Lookups, cipher: Cipher) -> 
     await in_database(Tombstone.objects.create)(**ids, at=timezone.now(), signature=b"s")
     with pytest.raises(Barred):
         await stored_keys.by_id(lookups, cipher.key_id)
-    assert not keyring.has(cipher.key_id)
+    assert keyring.cached_by_id(cipher.key_id) is None
 
 
 async def test_what_is_destroyed_after_it_was_read_opens_nothing(
@@ -104,7 +104,7 @@ async def test_what_is_destroyed_after_it_was_read_opens_nothing(
     monkeypatch.setattr(Lookups, "ask", late)
     with pytest.raises(Unreadable):
         await stored_keys.by_id(lookups, cipher.key_id)
-    assert not keyring.has(cipher.key_id)
+    assert keyring.cached_by_id(cipher.key_id) is None
 
 
 async def test_a_database_that_is_away_is_told_as_one(

@@ -64,6 +64,13 @@ def _logprobs(p: float) -> dict[str, float]:
     return {"yes": math.log(p), "no": math.log(1 - p)}
 
 
+@pytest.fixture
+async def explainable(promote: Promote, engine: EngineServer) -> None:
+    """A policy with neutral values, and a model for which only payments abroad are odd."""
+    await promote(neutral=NEUTRAL)
+    engine.beside = likely_abroad
+
+
 async def explained(client: httpx.AsyncClient, decision: dict[str, Any], **query: str) -> Any:
     answer = await client.get(f"{PATH}/{decision['id']}/explanation", params=query)
     assert answer.status_code == 200, answer.text
@@ -71,10 +78,8 @@ async def explained(client: httpx.AsyncClient, decision: dict[str, Any], **query
 
 
 async def test_an_explanation_names_what_moved_the_score_and_is_made_once(
-    promote: Promote, client: httpx.AsyncClient, engine: EngineServer
+    explainable: None, client: httpx.AsyncClient, engine: EngineServer
 ) -> None:
-    await promote(neutral=NEUTRAL)
-    engine.beside = likely_abroad
     decision = await decided(client, input=ABROAD)
     explanation = await explained(client, decision, language="en")
     assert (explanation["state"], explanation["score"], explanation["not_examined"]) == (
@@ -119,10 +124,8 @@ async def test_without_neutral_values_nothing_is_claimed(
 
 
 async def test_an_explanation_that_failed_is_made_when_asked_again(
-    promote: Promote, client: httpx.AsyncClient, engine: EngineServer
+    explainable: None, client: httpx.AsyncClient, engine: EngineServer
 ) -> None:
-    await promote(neutral=NEUTRAL)
-    engine.beside = likely_abroad
     decision = await decided(client, input=ABROAD)
     engine.beside = lambda body: {**answer_of(body, 0.5), "choices": _without_logprobs(body)}
     explanation = await explained(client, decision)
@@ -136,10 +139,8 @@ async def test_an_explanation_that_failed_is_made_when_asked_again(
 
 
 async def test_a_next_try_pays_for_missing_scores_alone(
-    promote: Promote, client: httpx.AsyncClient, engine: EngineServer
+    explainable: None, client: httpx.AsyncClient, engine: EngineServer
 ) -> None:
-    await promote(neutral=NEUTRAL)
-    engine.beside = likely_abroad
     decision = await decided(client, input=ABROAD)
     before, scored = len(engine.asked), making._scores
 
@@ -156,10 +157,8 @@ async def test_a_next_try_pays_for_missing_scores_alone(
 
 
 async def test_an_explanation_that_nobody_can_make_is_given_up(
-    promote: Promote, client: httpx.AsyncClient, engine: EngineServer
+    explainable: None, client: httpx.AsyncClient
 ) -> None:
-    await promote(neutral=NEUTRAL)
-    engine.beside = likely_abroad
     decision = await decided(client, input=ABROAD)
 
     async def busy(*arguments: Any) -> list[float | None]:
@@ -179,10 +178,8 @@ def _without_logprobs(body: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 async def test_a_review_gets_its_explanation_by_itself(
-    promote: Promote, client: httpx.AsyncClient, engine: EngineServer
+    explainable: None, client: httpx.AsyncClient
 ) -> None:
-    await promote(neutral=NEUTRAL)
-    engine.beside = likely_abroad
     decision = await decided(client, input=ABROAD)
     assert decision["outcome"] == "review"
     await asyncio.to_thread(_make_all)
@@ -191,13 +188,10 @@ async def test_a_review_gets_its_explanation_by_itself(
 
 
 async def test_explanations_that_come_later_share_a_context_and_few_are_made_at_once(
-    promote: Promote,
+    explainable: None,
     client: httpx.AsyncClient,
-    engine: EngineServer,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    await promote(neutral=NEUTRAL)
-    engine.beside = likely_abroad
     opened, at_once, most = [], 0, 0
     open_one, make_one = Context.open, driving._make_one
 
@@ -226,20 +220,17 @@ async def test_explanations_that_come_later_share_a_context_and_few_are_made_at_
 
 
 async def test_one_that_cannot_be_made_and_a_busy_model_hold_up_no_other(
-    promote: Promote,
+    explainable: None,
     client: httpx.AsyncClient,
-    engine: EngineServer,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    await promote(neutral=NEUTRAL)
-    engine.beside = likely_abroad
-    make_one, asked = driving._make_one, list[Any]()
+    make_one, rows_tried = driving._make_one, list[Any]()
 
     async def odd(context: Context, row: DecisionExplanation) -> None:
-        asked.append(row.pk)
-        if len(asked) == 1:
+        rows_tried.append(row.pk)
+        if len(rows_tried) == 1:
             raise LookupError("an answer without choices")
-        if len(asked) == 2:
+        if len(rows_tried) == 2:
             await asyncio.sleep(60)
         await make_one(context, row)
 
@@ -249,7 +240,7 @@ async def test_one_that_cannot_be_made_and_a_busy_model_hold_up_no_other(
     for _ in range(4):
         await decided(client, input=ABROAD)
     await asyncio.to_thread(_make_all)
-    assert len(asked) == 2  # the others of the busy model wait without a try
+    assert len(rows_tried) == 2  # the others of the busy model wait without a try
     rows = await in_database(lambda: list(DecisionExplanation.objects.all()))()
     assert {row.state for row in rows} == {ExplanationState.MAKING}
     assert all(row.due_at > timezone.now() + timedelta(seconds=30) for row in rows)
@@ -264,13 +255,10 @@ async def test_one_that_cannot_be_made_and_a_busy_model_hold_up_no_other(
 
 
 async def test_a_process_that_ends_begins_no_other(
-    promote: Promote,
+    explainable: None,
     client: httpx.AsyncClient,
-    engine: EngineServer,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    await promote(neutral=NEUTRAL)
-    engine.beside = likely_abroad
     monkeypatch.setattr(driving, "_ending", threading.Event())
     await decided(client, input=ABROAD)
     making_all = asyncio.create_task(asyncio.to_thread(_make_all, linger_s=60))
@@ -284,13 +272,10 @@ async def test_a_process_that_ends_begins_no_other(
 
 
 async def test_a_person_who_is_erased_meanwhile_gets_no_explanation(
-    promote: Promote,
+    explainable: None,
     client: httpx.AsyncClient,
-    engine: EngineServer,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    await promote(neutral=NEUTRAL)
-    engine.beside = likely_abroad
 
     def erased(*_: Any) -> None:
         raise Unreadable("the key has been destroyed")
