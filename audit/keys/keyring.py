@@ -8,6 +8,7 @@ new keys; older ones still decrypt. Destroying a subject's keys makes all its te
 import os
 from collections.abc import Callable
 from contextlib import nullcontext
+from functools import partial
 from hashlib import sha256
 from typing import Any
 from uuid import UUID, uuid4
@@ -22,6 +23,7 @@ from audit.keys.key_cache import KeyCache, KeyWatch
 from audit.keys.master_keys import MasterKeys
 from audit.models import DataKey
 from infrastructure.postgres.queries import rows, value
+from infrastructure.postgres.repeated_transaction import transact
 from infrastructure.postgres.scope import is_narrow, scope
 
 __all__ = ["Barred", "Cipher", "Keyring", "Unreadable", "destroy", "keyring"]
@@ -79,13 +81,11 @@ class Keyring:
         owner = (tenant_id, subject_id)
         if known := self._known(lambda: self._cache.newest_of(owner)):
             return known
-        epoch = self._cache.epoch
-        with scope(tenant=str(tenant_id)):
-            row = newest(tenant_id, subject_id) or self._new(tenant_id, subject_id)
-        return self._remember(row, epoch, is_newest=True)
+        in_tenant = partial(scope, tenant=str(tenant_id))
+        return transact(in_tenant, partial(self.of_subject_in_scope, *owner), repeatable=True)
 
     def of_subject_in_scope(
-        self, tenant_id: UUID, subject_id: UUID, *, is_new: bool = False
+        self, tenant_id: UUID, subject_id: UUID | None, *, is_new: bool = False
     ) -> Cipher:
         """Returns what `of_subject_now` does, in the open scope of the tenant: fewer statements.
 
@@ -107,8 +107,8 @@ class Keyring:
             return known
         epoch = self._cache.epoch
         # Keeps an open tenant's scope, else sees all: a wrapped key alone decrypts nothing.
-        with nullcontext() if is_narrow() else scope(system=True):
-            row = DataKey.objects.filter(pk=key_id).first()
+        sees = nullcontext if is_narrow() else partial(scope, system=True)
+        row = transact(sees, DataKey.objects.filter(pk=key_id).first, repeatable=True)
         if row is None:
             raise Unreadable("the key has been destroyed")
         return self._remember(row, epoch, is_newest=False)

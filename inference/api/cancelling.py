@@ -22,7 +22,9 @@ async def cancel(call: Call, caller: Caller, request_id: str) -> bool:
     completion = await ownership.own(call, caller, requests, pk, refusal, "request_not_found")
     if completion.state != State.OPEN:
         return False
-    if record := await ownership.in_scope(caller.tenant_id, recorded_order, completion.pk):
+    if record := await ownership.repeatable_in_scope(
+        caller.tenant_id, recorded_order, completion.pk
+    ):
         insisting = call.context.cancellation.insist(record[1], partial(still_open, completion))
         call.context.background.run(insisting)
     return True

@@ -11,7 +11,7 @@ from uuid import UUID
 import msgspec
 
 from inference.api.call import TEMPLATE, Call
-from inference.api.ownership import read_in_scope, readable
+from inference.api.ownership import readable, repeatable_in_scope
 from inference.api.replay import Replay, answer_gone, in_service, replay_of
 from inference.errors import Conflict, KeyReused
 from inference.intake.answer_stream import AnswerStream
@@ -73,7 +73,7 @@ async def _replayed(call: Call, caller: Caller, completion: Completion) -> Repla
 
 
 async def _look_up(caller: Caller, claim: Claim) -> Claim | Completion:
-    return await read_in_scope(caller.tenant_id, _claim_or_completion, caller, claim)
+    return await repeatable_in_scope(caller.tenant_id, _claim_or_completion, caller, claim)
 
 
 def _claim_or_completion(caller: Caller, claim: Claim) -> Claim | Completion:

@@ -55,7 +55,7 @@ async def own(
     call: Call, caller: Caller, rows: QuerySet[Row], pk: UUID | None, refusal: NotFound, code: str
 ) -> Row:
     """Returns the caller's row. Raises the refusal, and records the attempt with this code."""
-    row: Row | None = await read_in_scope(caller.tenant_id, _first, caller, rows, pk)
+    row: Row | None = await repeatable_in_scope(caller.tenant_id, _first, caller, rows, pk)
     if row is None:
         call.denied(404, code)
         raise refusal
@@ -72,10 +72,13 @@ async def in_scope(tenant_id: UUID, work: Callable[P, T], *args: P.args, **kwarg
     return await in_request_thread(transact)(*transaction)
 
 
-async def read_in_scope(
+async def repeatable_in_scope(
     tenant_id: UUID, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs
 ) -> T:
-    """Run what only reads, as `in_scope` does, and again also if its end was cut off."""
+    """Run it as `in_scope` does, and again also if its commit was cut off.
+
+    It only reads, or finds what it has stored.
+    """
     transaction = partial(tenant_scope, tenant_id), partial(work, *args, **kwargs)
     return await in_request_thread(transact)(*transaction, repeatable=True)
 

@@ -10,7 +10,7 @@ from django.db import DatabaseError
 from audit.keys.master_keys.errors import MasterKeyUnavailable
 from inference.api import stream_resumption
 from inference.api.call import Call
-from inference.api.ownership import read_in_scope
+from inference.api.ownership import repeatable_in_scope
 from inference.codec import pieces
 from inference.errors import Conflict, error_body
 from inference.intake.access.revocation import refusal
@@ -124,12 +124,12 @@ class Replay(AnswerStream):
         if self._last:
             what = f"the rest of this answer was lost on its way; send it again with its {HEADER}"
             return _error(self._last + 1, 502, "stream_lost", what)
-        return await read_in_scope(self.order.tenant_id, _recorded, self.order)
+        return await repeatable_in_scope(self.order.tenant_id, _recorded, self.order)
 
 
 async def replay_of(call: Call, caller: Caller, completion: Completion) -> Replay:
     """Returns the replay. Raises Conflict if its text has been erased."""
-    record = await read_in_scope(completion.tenant_id, recorded_order, completion.pk)
+    record = await repeatable_in_scope(completion.tenant_id, recorded_order, completion.pk)
     if record is None:
         raise answer_gone("its text has been erased")
     ciphertext, order = record

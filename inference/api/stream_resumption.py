@@ -9,7 +9,7 @@ from django.db.models import Exists, OuterRef
 
 from inference.api import ownership
 from inference.api.call import Call
-from inference.api.ownership import read_in_scope
+from inference.api.ownership import repeatable_in_scope
 from inference.errors import Cancelled, NotFound, Unavailable, error_body
 from inference.intake.access.revocation import refusal
 from inference.intake.limits.concurrency import EVERYBODY
@@ -138,4 +138,4 @@ async def still_open(completion: Completion) -> bool:
 async def _state(completion: Completion) -> str | None:
     """Returns its present state; None if it has been erased."""
     states = Completion.objects.filter(pk=completion.pk).values_list("state", flat=True)
-    return await read_in_scope(completion.tenant_id, states.first)
+    return await repeatable_in_scope(completion.tenant_id, states.first)

@@ -1,5 +1,7 @@
 """Acts of people and programs on batches, each recorded in the same transaction."""
 
+from uuid import UUID, uuid4
+
 import orjson
 from django.conf import settings
 from django.db.models.functions import Now
@@ -26,11 +28,17 @@ def create(
     endpoint: str,
     metadata: dict[str, str] | None = None,
     output_expires_after_s: int | None = None,
+    pk: UUID | None = None,
 ) -> Batch:
     """Create a batch in the owner's scope. A driver picks it up.
 
+    With a `pk` it can be done again after a commit that was cut off: it returns the batch that has
+    it.
+
     Raises FileGone, TooMany, StorageFull, Barred.
     """
+    if pk and (batch := Batch.objects.filter(pk=pk).first()):
+        return batch
     if not file_store.lock_if_whole(file):
         raise FileGone
     under_way = Batch.objects.filter(tenant_id=owner.tenant_id).under_way()
@@ -39,6 +47,7 @@ def create(
     file_storage_limit.check(owner.tenant_id)
     cipher = keyring.of_subject_now(owner.tenant_id, owner.subject_id)
     batch = Batch(
+        pk=pk or uuid4(),
         tenant_id=owner.tenant_id,
         api_key_id=owner.api_key_id,
         subject_id=owner.subject_id,

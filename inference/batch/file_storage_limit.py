@@ -32,10 +32,13 @@ class FileGone(Exception):
     """The file was deleted while it was being written: an erased person, or a closed tenant."""
 
 
-def check_number(tenant_id: UUID) -> None:
-    """Check the number of files in the tenant's scope: many may be empty. Raises TooManyFiles."""
-    there = File.objects.filter(tenant_id=tenant_id).order_by()
-    if there[: settings.TENANT_FILES_MOST].count() >= settings.TENANT_FILES_MOST:
+def check_number(file: File) -> None:
+    """Check the number of other files in the tenant's scope: many may be empty.
+
+    Raises TooManyFiles.
+    """
+    others = File.objects.filter(tenant_id=file.tenant_id).exclude(pk=file.pk).order_by()
+    if others[: settings.TENANT_FILES_MOST].count() >= settings.TENANT_FILES_MOST:
         raise TooManyFiles
 
 

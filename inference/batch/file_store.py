@@ -1,13 +1,15 @@
 """Stores files in encrypted pieces, written as they arrive and read on demand.
 
 Memory holds one piece at a time. Each piece has a transaction of its own: one that lasted as long
-as an upload would keep the audit trail's sealer waiting.
+as an upload would keep the audit trail's sealer waiting. Each is done again when its commit is cut
+off, as by a planned switch-over: a row that is there already is not stored twice.
 """
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
@@ -21,7 +23,10 @@ from inference.batch import file_storage_limit
 from inference.batch.encryption import chunk_aad, cipher_of, name_aad
 from inference.batch.file_storage_limit import FileGone
 from inference.models import Batch, File, FileChunk, FilePurpose, Job
+from infrastructure.postgres.repeated_transaction import transact
 from tenants.scope import tenant_scope
+
+T = TypeVar("T")
 
 PIECE = 1024 * 1024  # bytes of the content in each chunk but the last
 ABANDONED = timedelta(hours=2)  # after its first byte; by then its writer has died
@@ -52,6 +57,12 @@ def new_file(owner: FileOwner, cipher: Cipher, name: str, **fields: Any) -> File
     return file
 
 
+def insert_once(file: File) -> None:
+    """Insert the row unless it is there."""
+    if not File.objects.filter(pk=file.pk).exists():
+        file.save(force_insert=True)
+
+
 class FileWriter:
     """Writes a file that is invisible before `finish`. Raises Barred for an erased person.
 
@@ -75,11 +86,7 @@ class FileWriter:
         self.file = new_file(owner, self._cipher, name, purpose=purpose, part_of=part_of)
         self._piece, self._number, self._room = bytearray(), 0, 0
         try:
-            with tenant_scope(owner.tenant_id):
-                if is_limited:
-                    file_storage_limit.check_number(owner.tenant_id)
-                self.file.save(force_insert=True)
-                self._reserve(1)
+            self._room = self._transact(self._begin)
         except IntegrityError:  # a part of an upload that is gone
             raise FileGone from None
 
@@ -100,30 +107,48 @@ class FileWriter:
         file's creation. Raises StorageFull, FileGone.
         """
         self._store_rest()
-        file, owner = self.file, self._owner
+        file = self.file
         file.whole = True
         file.purpose = purpose or file.purpose
         if expires_after_s is not None:
             file.expires_at = file.created_at + timedelta(seconds=expires_after_s)
-        with tenant_scope(owner.tenant_id):
-            fields = ("size", "whole", "expires_at", "purpose")
-            values = {name: getattr(file, name) for name in fields}
-            if not File.objects.filter(pk=file.pk).update(**values):
-                raise FileGone
-            on_record(Action.FILE_CREATE, file, owner.actor, owner.client_net)
+        self._transact(self._complete)
         return file
 
     def finish_part(self) -> File:
         """Finish a part of an upload, which is no file by itself. Raises StorageFull, FileGone."""
         self._store_rest()
-        with tenant_scope(self._owner.tenant_id):
-            if not File.objects.filter(pk=self.file.pk).update(size=self.file.size):
-                raise FileGone
+        self._transact(self._save_size)
         return self.file
 
+    def is_finished(self) -> bool:
+        """Returns whether the file is readable, in the tenant's scope."""
+        return File.objects.whole().filter(pk=self.file.pk).exists()
+
     def discard(self) -> None:
-        with tenant_scope(self._owner.tenant_id):
-            File.objects.filter(pk=self.file.pk).delete()
+        self._transact(File.objects.filter(pk=self.file.pk).delete)
+
+    def _transact(self, work: Callable[[], T]) -> T:
+        return transact(partial(tenant_scope, self._owner.tenant_id), work, repeatable=True)
+
+    def _begin(self) -> int:
+        if self._is_limited:
+            file_storage_limit.check_number(self.file)
+        insert_once(self.file)
+        return self._reserved(1)
+
+    def _complete(self) -> None:
+        fields = ("size", "whole", "expires_at", "purpose")
+        values = {name: getattr(self.file, name) for name in fields}
+        if File.objects.filter(pk=self.file.pk, whole=False).update(**values):
+            by = self._owner.actor, self._owner.client_net
+            on_record(Action.FILE_CREATE, self.file, *by)
+        elif not self.is_finished():
+            raise FileGone
+
+    def _save_size(self) -> None:
+        if not File.objects.filter(pk=self.file.pk).update(size=self.file.size):
+            raise FileGone
 
     def _store_rest(self) -> None:
         if self._piece:
@@ -135,17 +160,23 @@ class FileWriter:
         ciphertext = self._cipher.encrypt(piece, chunk_aad(self.file, self._number))
         chunk = FileChunk(tenant_id=self._owner.tenant_id, file=self.file)
         chunk.number, chunk.ciphertext = self._number, ciphertext
+        size = self._number * PIECE + len(piece)
         try:
-            with tenant_scope(self._owner.tenant_id):
-                self._reserve(self._number * PIECE + len(piece))
-                chunk.save(force_insert=True)
+            self._room = self._transact(partial(self._save_chunk, chunk, size))
         except IntegrityError:  # its file is gone
             raise FileGone from None
         self._number += 1
 
-    def _reserve(self, size: int) -> None:
-        if self._is_limited and size > self._room:
-            self._room = file_storage_limit.reserve(self.file, size)
+    def _save_chunk(self, chunk: FileChunk, size: int) -> int:
+        room = self._reserved(size)
+        FileChunk.objects.bulk_create([chunk], ignore_conflicts=True)
+        return room
+
+    def _reserved(self, size: int) -> int:
+        """Returns the bytes that are reserved now: `size` at least."""
+        if not self._is_limited or size <= self._room:
+            return self._room
+        return file_storage_limit.reserve(self.file, size)
 
 
 class FileReader:
@@ -179,8 +210,9 @@ class FileReader:
         return self._piece
 
     def _decrypted(self, number: int) -> bytes:
-        with tenant_scope(self._file.tenant_id):
-            chunk = FileChunk.objects.get(file=self._file, number=number)
+        in_tenant = partial(tenant_scope, self._file.tenant_id)
+        look = partial(FileChunk.objects.get, file=self._file, number=number)
+        chunk = transact(in_tenant, look, repeatable=True)
         return self._cipher.decrypt(bytes(chunk.ciphertext), chunk_aad(self._file, number))
 
 

@@ -4,6 +4,7 @@ A part is stored like a file, but is invisible; the assembled whole is a file of
 that is never completed is deleted like a file whose writer died.
 """
 
+from functools import partial
 from hashlib import md5
 from uuid import UUID
 
@@ -11,8 +12,9 @@ from audit.keys.keyring import keyring
 from inference.batch import file_storage_limit
 from inference.batch.encryption import name_of
 from inference.batch.file_storage_limit import FileGone
-from inference.batch.file_store import FileOwner, FileReader, FileWriter, new_file
+from inference.batch.file_store import FileOwner, FileReader, FileWriter, insert_once, new_file
 from inference.models import File, FileChunk, FilePurpose
+from infrastructure.postgres.repeated_transaction import transact
 from tenants.scope import tenant_scope
 
 
@@ -43,10 +45,14 @@ def begin(
     cipher = keyring.of_subject_now(owner.tenant_id, owner.subject_id)
     fields = {"declared_size": size, "expires_after_s": expires_after_s}
     upload = new_file(owner, cipher, name, purpose=purpose, **fields)
-    with tenant_scope(owner.tenant_id):
-        file_storage_limit.check_number(owner.tenant_id)
-        upload.save(force_insert=True)
+    in_tenant = partial(tenant_scope, owner.tenant_id)
+    transact(in_tenant, partial(_store, upload), repeatable=True)
     return upload
+
+
+def _store(upload: File) -> None:
+    file_storage_limit.check_number(upload)
+    insert_once(upload)
 
 
 def complete(upload: File, part_ids: list[UUID], owner: FileOwner, checksum: str = "") -> File:
@@ -54,7 +60,8 @@ def complete(upload: File, part_ids: list[UUID], owner: FileOwner, checksum: str
 
     Raises NoSuchPart, OtherSize, OtherContent, FileGone, Barred, Unreadable.
     """
-    parts = _parts(upload, part_ids)
+    in_tenant = partial(tenant_scope, owner.tenant_id)
+    parts = transact(in_tenant, partial(_parts, upload, part_ids), repeatable=True)
     if (actual_size := sum(part.size for part in parts)) != upload.declared_size:
         raise OtherSize(actual_size)
     writer = FileWriter(owner, FilePurpose(upload.purpose), name_of(upload))
@@ -62,14 +69,19 @@ def complete(upload: File, part_ids: list[UUID], owner: FileOwner, checksum: str
         digest = _copied(parts, writer)
         if checksum and digest != checksum.lower():
             raise OtherContent
-        with tenant_scope(owner.tenant_id):
-            file = writer.finish(upload.expires_after_s)
-            if not cancel(upload):  # somebody else has completed it, or cancelled
-                raise FileGone
+        transact(in_tenant, partial(_finish, writer, upload), repeatable=True)
     except BaseException:
         writer.discard()
         raise
-    return file
+    return writer.file
+
+
+def _finish(writer: FileWriter, upload: File) -> None:
+    if writer.is_finished():  # by a commit that was cut off
+        return
+    writer.finish(upload.expires_after_s)
+    if not cancel(upload):  # somebody else has completed it, or cancelled
+        raise FileGone
 
 
 def cancel(upload: File) -> bool:
@@ -79,11 +91,9 @@ def cancel(upload: File) -> bool:
 
 
 def _parts(upload: File, ids: list[UUID]) -> list[File]:
-    with tenant_scope(upload.tenant_id):
-        parts = {part.pk: part for part in File.objects.filter(part_of=upload, pk__in=ids)}
-        is_there = File.objects.pending().filter(pk=upload.pk).exists()
+    parts = {part.pk: part for part in File.objects.filter(part_of=upload, pk__in=ids)}
     if len(parts) != len(ids):
-        raise NoSuchPart if is_there else FileGone
+        raise NoSuchPart if File.objects.pending().filter(pk=upload.pk).exists() else FileGone
     return [parts[pk] for pk in ids]
 
 

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import psycopg
 from django.conf import settings
-from django.db import OperationalError
+from django.db import OperationalError, connection
 
 T = TypeVar("T")
 PAUSE_S = 0.1
@@ -30,10 +30,14 @@ def transact(
 
     Nothing stays of a transaction that was cut off before its commit. One that was cut off in its
     commit may have happened: it is done again only if it is `repeatable`, as what reads is, or what
-    finds what it has stored.
+    finds what it has stored. A part of an open transaction is done once: the whole begins again, or
+    nothing does.
 
     Raises django.db.OperationalError after FAILOVER_WAIT_S.
     """
+    if connection.in_atomic_block:
+        with scope():
+            return work()
     deadline = time.monotonic() + settings.FAILOVER_WAIT_S
     while True:
         commits = False

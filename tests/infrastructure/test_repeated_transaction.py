@@ -79,6 +79,13 @@ def test_a_commit_in_doubt_of_what_is_repeatable_is() -> None:
     assert ends == []
 
 
+def test_a_part_of_an_open_transaction_is_done_once() -> None:
+    work = Work(failures=9)
+    with pytest.raises(OperationalError), system_scope():
+        transact(system_scope, work, repeatable=True)
+    assert work.tries == 1
+
+
 def test_a_statement_that_the_server_refused_is_not_repeated() -> None:
     tries = []
 

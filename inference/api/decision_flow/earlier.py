@@ -10,7 +10,7 @@ from dataclasses import replace
 from inference.api import idempotency
 from inference.api.decision_flow.people import Subject, refusals, subject_of
 from inference.api.decision_flow.requests import ROUTE, DecisionRequest
-from inference.api.ownership import in_scope, readable
+from inference.api.ownership import readable, repeatable_in_scope
 from inference.api.replay import answer_gone, in_service
 from inference.errors import KeyReused
 from inference.intake.idempotency_claim import HEADER, Claim
@@ -35,7 +35,7 @@ async def look_up(caller: Caller, claim: Claim) -> tuple[Claim, Decision | None]
     Raises KeyReused, Conflict, OutOfService.
     """
     with in_service():
-        return await in_scope(caller.tenant_id, _look_up, caller, claim)
+        return await repeatable_in_scope(caller.tenant_id, _look_up, caller, claim)
 
 
 async def with_person(
@@ -46,7 +46,7 @@ async def with_person(
     One transaction does both. Raises as `look_up` and `people.of` do.
     """
     with in_service(), refusals():
-        return await in_scope(caller.tenant_id, _with_person, caller, claim, reference)
+        return await repeatable_in_scope(caller.tenant_id, _with_person, caller, claim, reference)
 
 
 def _with_person(

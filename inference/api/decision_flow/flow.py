@@ -12,7 +12,7 @@ from inference.api.decision_flow.people import Subject, people
 from inference.api.decision_flow.recording import Matter, record
 from inference.api.decision_flow.requests import DecisionRequest
 from inference.api.idempotency import REPLAYED
-from inference.api.ownership import in_scope
+from inference.api.ownership import repeatable_in_scope
 from inference.decisions.serving import Serving, serving
 from inference.errors import Conflict, NotFound
 from inference.intake.errors import OutOfService
@@ -125,5 +125,5 @@ async def _replayed(call: Call, caller: Caller, decision: Decision) -> Decided:
     if not call.at_admission:
         await call.add_limit_headers(caller)
     call.headers.append(REPLAYED)
-    content = await in_scope(decision.tenant_id, answers.content_of, decision)
+    content = await repeatable_in_scope(decision.tenant_id, answers.content_of, decision)
     return Decided(decision, content)

@@ -18,7 +18,7 @@ from django.db import DatabaseError
 from audit.keys import stored_keys
 from audit.keys.keyring import Barred, Cipher, Unreadable, keyring
 from audit.keys.master_keys.errors import MasterKeyUnavailable
-from inference.api.ownership import in_scope
+from inference.api.ownership import repeatable_in_scope
 from inference.errors import BadRequest, Conflict
 from inference.intake.access.revocation import RESTRICTED
 from inference.intake.errors import OutOfService
@@ -94,7 +94,7 @@ class People:
 
     async def _read(self, tenant_id: UUID, reference: str) -> Subject:
         with refusals():
-            return await in_scope(tenant_id, subject_of, tenant_id, reference)
+            return await repeatable_in_scope(tenant_id, subject_of, tenant_id, reference)
 
 
 async def _stored(lookups: Lookups, tenant_id: UUID, reference: str) -> Subject | None:

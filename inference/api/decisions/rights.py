@@ -11,7 +11,7 @@ from inference.api.decisions.own import own_decision
 from inference.api.explanations.making import make
 from inference.api.http.callers import address_counted_caller, counted_caller
 from inference.api.http.request import Request
-from inference.api.ownership import in_scope
+from inference.api.ownership import in_scope, repeatable_in_scope
 from inference.decisions import explaining, explanation_words
 from inference.decisions.explaining import Effect, Explanation
 from inference.errors import BadRequest, Conflict, NotFound, must_be
@@ -46,7 +46,7 @@ async def contest_state(request: Request, decision_id: str) -> None:
     """Answer the latest contest of a decision, with what the person is told."""
     caller = await address_counted_caller(request)
     decision = await own_decision(request, caller, decision_id)
-    latest = await in_scope(caller.tenant_id, partial(_latest, decision))
+    latest = await repeatable_in_scope(caller.tenant_id, partial(_latest, decision))
     if latest is None:
         raise NotFound("this decision has not been contested", code="contest_not_found")
     await request.answer_json(latest)
@@ -112,7 +112,7 @@ async def explanation(request: Request, decision_id: str) -> None:
     row, mine = await in_scope(caller.tenant_id, partial(_order, decision))
     if mine:
         await make(request.call.context, caller, row)
-    answer = await in_scope(caller.tenant_id, partial(_explained, row, language))
+    answer = await repeatable_in_scope(caller.tenant_id, partial(_explained, row, language))
     await request.answer_json(answer)
 
 

@@ -11,7 +11,7 @@ from inference.api.decisions.own import own_decision
 from inference.api.http import lists
 from inference.api.http.callers import address_counted_caller, caller_of, counted_caller
 from inference.api.http.request import Request
-from inference.api.ownership import in_scope
+from inference.api.ownership import in_scope, repeatable_in_scope
 from inference.errors import BadRequest, must_be
 from inference.intake.submission import Options
 from inference.models import Decision
@@ -48,7 +48,7 @@ async def create(request: Request) -> None:
 async def retrieve(request: Request, decision_id: str) -> None:
     """Answer a decision with its input, while that can be read."""
     decision = await own_decision(request, await address_counted_caller(request), decision_id)
-    content = await in_scope(decision.tenant_id, answers.content_of, decision)
+    content = await repeatable_in_scope(decision.tenant_id, answers.content_of, decision)
     fields = answers.of(decision, content)
     await request.answer_json(fields | {"input": content.input if content else None})
 
@@ -62,7 +62,7 @@ async def listed(request: Request) -> None:
             raise must_be(POLICY, "the name of a decision policy")
         rows = rows.filter(policy_name=policy)
     work = partial(lists.listed, caller, rows, answers.of, page, BOUNDS)
-    await request.answer_json(await in_scope(caller.tenant_id, work))
+    await request.answer_json(await repeatable_in_scope(caller.tenant_id, work))
 
 
 async def outcome(request: Request, decision_id: str) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 from django.conf import settings
 from django.utils import timezone
 
-from inference.api.ownership import in_scope
+from inference.api.ownership import repeatable_in_scope
 from tenants.caller import SESSION, Caller
 from tenants.models import Quota
 from tenants.models.quotas.balance import Balance, balances
@@ -22,7 +22,7 @@ async def balance_of(caller: Caller) -> dict[str, Any]:
     """
     of_cost = [quota for quota in caller.quotas if quota.unit == "cost" and not quota.model]
     ids = [quota.id for quota in of_cost if quota.window != SESSION]
-    tightest = await in_scope(caller.tenant_id, _tightest, caller, ids) if ids else None
+    tightest = await repeatable_in_scope(caller.tenant_id, _tightest, caller, ids) if ids else None
     if tightest is None:
         return {"is_available": True, "balance_infos": []}
     granted = min(tightest.raised, tightest.remaining)

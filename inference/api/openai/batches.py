@@ -2,6 +2,7 @@
 
 from functools import partial
 from typing import Any
+from uuid import UUID, uuid4
 
 from django.conf import settings
 
@@ -11,7 +12,7 @@ from inference.api.http import lists
 from inference.api.http.callers import address_counted_caller, counted_caller
 from inference.api.http.request import Request
 from inference.api.openai import files, stored_objects
-from inference.api.ownership import in_scope, own
+from inference.api.ownership import own, repeatable_in_scope
 from inference.batch import actions
 from inference.batch.encryption import known_metadata
 from inference.batch.file_storage_limit import FileGone, StorageFull
@@ -47,28 +48,28 @@ async def create(request: Request) -> None:
     if file.purpose != FilePurpose.BATCH:
         raise BadRequest("the file's purpose must be batch", param="input_file_id")
     owner = stored_objects.owner_of(caller, request.call.client_ip)
-    batch = await in_scope(caller.tenant_id, _create, owner, file, body, expires_after_s)
-    await request.answer_json(batch)
+    create = partial(_create, owner, file, body, expires_after_s, uuid4())
+    await request.answer_json(await repeatable_in_scope(caller.tenant_id, create))
 
 
 async def listed(request: Request) -> None:
     caller = await address_counted_caller(request, Scope.BATCH)
     rows, page = Batch.objects.all(), lists.query(request)
     listing = partial(lists.listed, caller, rows, _as_openai, page, BOUNDS)
-    await request.answer_json(await in_scope(caller.tenant_id, listing))
+    await request.answer_json(await repeatable_in_scope(caller.tenant_id, listing))
 
 
 async def retrieve(request: Request, batch_id: str) -> None:
     caller = await address_counted_caller(request, Scope.BATCH)
     batch = await _own(request, caller, batch_id)
-    await request.answer_json(await in_scope(caller.tenant_id, _as_openai, batch))
+    await request.answer_json(await repeatable_in_scope(caller.tenant_id, _as_openai, batch))
 
 
 async def cancel(request: Request, batch_id: str) -> None:
     caller = await address_counted_caller(request, Scope.BATCH)
     batch = await _own(request, caller, batch_id)
     by = caller.actor, network(request.call.client_ip)
-    await request.answer_json(await in_scope(caller.tenant_id, _cancel, batch, *by))
+    await request.answer_json(await repeatable_in_scope(caller.tenant_id, _cancel, batch, *by))
 
 
 async def _own(request: Request, caller: Caller, batch_id: str) -> Batch:
@@ -78,11 +79,11 @@ async def _own(request: Request, caller: Caller, batch_id: str) -> Batch:
 
 
 def _create(
-    owner: FileOwner, file: File, body: dict[str, Any], expires_after_s: int | None
+    owner: FileOwner, file: File, body: dict[str, Any], expires_after_s: int | None, pk: UUID
 ) -> dict[str, Any]:
     endpoint, metadata = body["endpoint"], body.get("metadata")
     try:
-        return _as_openai(actions.create(owner, file, endpoint, metadata, expires_after_s))
+        return _as_openai(actions.create(owner, file, endpoint, metadata, expires_after_s, pk))
     except FileGone:
         raise files.no_such_file("input_file_id") from None
     except actions.TooMany:

@@ -13,7 +13,7 @@ from inference.api.http import lists
 from inference.api.http.callers import address_counted_caller, counted_caller
 from inference.api.http.request import Request
 from inference.api.openai import stored_objects, uploads
-from inference.api.ownership import in_scope, own
+from inference.api.ownership import in_scope, own, repeatable_in_scope
 from inference.batch.encryption import known_name
 from inference.batch.file_store import FileReader, is_in_use, lock_if_whole, on_record
 from inference.errors import Conflict, NotFound, must_be
@@ -39,7 +39,7 @@ BYTES = [(b"content-type", b"application/octet-stream")]
 async def create(request: Request) -> None:
     caller = await counted_caller(request, Scope.BATCH)
     file = await uploads.take(request, caller)
-    await request.answer_json(await in_scope(caller.tenant_id, as_openai, file))
+    await request.answer_json(await repeatable_in_scope(caller.tenant_id, as_openai, file))
 
 
 async def listed(request: Request) -> None:
@@ -50,20 +50,20 @@ async def listed(request: Request) -> None:
             raise must_be("purpose", f"one of {', '.join(PURPOSES)}")
         rows = rows.filter(purpose=purpose)
     listing = partial(lists.listed, caller, rows, as_openai, page, BOUNDS)
-    await request.answer_json(await in_scope(caller.tenant_id, listing))
+    await request.answer_json(await repeatable_in_scope(caller.tenant_id, listing))
 
 
 async def retrieve(request: Request, file_id: str) -> None:
     caller = await address_counted_caller(request, Scope.BATCH)
     file = await own_file(request.call, caller, file_id)
-    await request.answer_json(await in_scope(caller.tenant_id, as_openai, file))
+    await request.answer_json(await repeatable_in_scope(caller.tenant_id, as_openai, file))
 
 
 async def content(request: Request, file_id: str) -> None:
     caller = await address_counted_caller(request, Scope.BATCH)
     file = await own_file(request.call, caller, file_id)
     by = caller.actor, network(request.call.client_ip)
-    pieces = await in_scope(caller.tenant_id, _opened, file, *by)
+    pieces = await repeatable_in_scope(caller.tenant_id, _opened, file, *by)
     await request.start(200, [*BYTES, (b"content-length", b"%d" % file.size)])
     for number in range(pieces.count):
         await request.write(await database_sync_to_async(pieces.piece)(number))
@@ -90,7 +90,7 @@ def no_such_file(param: str | None = None) -> NotFound:
 
 
 def _opened(file: File, by: str, client_net: str | None) -> FileReader:
-    """Returns a reader. The access is recorded before the first byte."""
+    """Returns a reader. The access is recorded before the first byte, each attempt once."""
     try:
         pieces = FileReader(file)
     except Unreadable:

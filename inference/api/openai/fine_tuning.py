@@ -11,7 +11,7 @@ from inference.api.http.callers import address_counted_caller, counted_caller
 from inference.api.http.request import Request
 from inference.api.openai import files, fine_tuning_shapes, stored_objects
 from inference.api.openai.fine_tuning_fields import checked, hyperparameters, trainer_parameters
-from inference.api.ownership import in_scope, own
+from inference.api.ownership import in_scope, own, repeatable_in_scope
 from inference.errors import (
     ApiError,
     BadRequest,
@@ -60,13 +60,15 @@ async def listed(request: Request) -> None:
     caller = await address_counted_caller(request, SCOPE)
     page = lists.query(request)
     listing = partial(lists.listed, caller, _jobs(), fine_tuning_shapes.job, page, BOUNDS)
-    await request.answer_json(await in_scope(caller.tenant_id, listing))
+    await request.answer_json(await repeatable_in_scope(caller.tenant_id, listing))
 
 
 async def retrieve(request: Request, job_id: str) -> None:
     caller = await address_counted_caller(request, SCOPE)
     job = await _own(request, caller, job_id)
-    await request.answer_json(await in_scope(caller.tenant_id, fine_tuning_shapes.job, job))
+    await request.answer_json(
+        await repeatable_in_scope(caller.tenant_id, fine_tuning_shapes.job, job)
+    )
 
 
 async def cancel(request: Request, job_id: str) -> None:
@@ -86,7 +88,7 @@ async def events(request: Request, job_id: str) -> None:
     job = await _own(request, caller, job_id)
     page = lists.query(request)
     await request.answer_json(
-        await in_scope(caller.tenant_id, fine_tuning_shapes.events, job, page)
+        await repeatable_in_scope(caller.tenant_id, fine_tuning_shapes.events, job, page)
     )
 
 
@@ -95,7 +97,7 @@ async def checkpoints(request: Request, job_id: str) -> None:
     job = await _own(request, caller, job_id)
     page = lists.query(request)
     await request.answer_json(
-        await in_scope(caller.tenant_id, fine_tuning_shapes.checkpoints, job, page)
+        await repeatable_in_scope(caller.tenant_id, fine_tuning_shapes.checkpoints, job, page)
     )
 
 

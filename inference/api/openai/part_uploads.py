@@ -9,7 +9,7 @@ from audit.keys.keyring import Barred, Unreadable
 from inference.api.http.callers import address_counted_caller, counted_caller
 from inference.api.http.request import Request
 from inference.api.openai import files, stored_objects, uploads
-from inference.api.ownership import in_scope, own
+from inference.api.ownership import own, repeatable_in_scope
 from inference.batch import upload_parts
 from inference.batch.encryption import name_of
 from inference.batch.file_storage_limit import FileGone, TooManyFiles
@@ -84,7 +84,7 @@ async def complete(request: Request, upload_id: str) -> None:
     name = await _in_thread(lambda: name_of(upload))
     async with uploads.counted(caller):
         file = await _in_thread(lambda: upload_parts.complete(upload, part_ids, owner, checksum))
-    shown = await in_scope(caller.tenant_id, files.as_openai, file)
+    shown = await repeatable_in_scope(caller.tenant_id, files.as_openai, file)
     await request.answer_json(_as_openai(upload, name, "completed") | {"file": shown})
 
 
@@ -92,7 +92,7 @@ async def cancel(request: Request, upload_id: str) -> None:
     caller = await address_counted_caller(request, Scope.BATCH)
     upload = await _own(request, caller, upload_id)
     name = await _in_thread(lambda: name_of(upload))
-    await in_scope(caller.tenant_id, upload_parts.cancel, upload)
+    await repeatable_in_scope(caller.tenant_id, upload_parts.cancel, upload)
     await request.answer_json(_as_openai(upload, name, "cancelled"))
 
 

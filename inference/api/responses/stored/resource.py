@@ -40,7 +40,7 @@ async def own(
 
 async def read(row: StoredResponse, refusal: NotFound | None = None) -> RecordedResponse:
     """Returns the response. Raises the refusal if its texts have been erased."""
-    response = await ownership.in_scope(row.tenant_id, recorded, row)
+    response = await ownership.repeatable_in_scope(row.tenant_id, recorded, row)
     if response is None:
         raise refusal or not_found()
     return response
