@@ -14,6 +14,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
 from time import perf_counter, process_time
 from typing import Any
 from urllib.parse import urlsplit
@@ -43,7 +44,8 @@ class Options:
     `prompt_bytes`: the prompt's length, about; 0 stands for 200. `hang_up`: the share of requests
     whose client does not wait for the end. `ignore_eos`: answers of full length, from an engine
     that knows the field. `klass`: the class of work, sent in a header; "" leaves it to the
-    platform. `stamped`: prompts say when they were sent.
+    platform. `stamped`: prompts say when they were sent. `keys`: a file with a key in each line,
+    which requests take in turns in place of `key`.
     """
 
     url: str
@@ -64,6 +66,7 @@ class Options:
     ignore_eos: bool = False
     klass: str = ""
     stamped: bool = False
+    keys: str = ""
 
 
 @dataclass(slots=True)
@@ -127,20 +130,25 @@ def request_bytes(options: Options, path: str, body: dict[str, Any]) -> Iterator
     """Yields endless requests of one length, no two alike, so that no cache can answer them."""
     head, _, tail = json.dumps(body).partition("%010d")
     length = len(head) + 10 + len(tail)
+    keys = Path(options.keys).read_text().split() if options.keys else [options.key]
+    befores = [(_head(options, path, key, length) + head).encode() for key in keys]
+    after, first = tail.encode(), int(perf_counter() * 1000) % 1_000_000_000
+    for count, before in enumerate(itertools.cycle(befores), first):
+        yield before + b"%010d" % (stamp() if options.stamped else count) + after
+
+
+def _head(options: Options, path: str, key: str, length: int) -> str:
     address = urlsplit(options.url)
     lines = [
         f"POST {address.path}{path} HTTP/1.1",
         f"host: {address.netloc}",
-        f"authorization: Bearer {options.key}",
+        f"authorization: Bearer {key}",
         "content-type: application/json",
         "accept: text/event-stream" if options.stream else "accept: application/json",
         f"content-length: {length}",
         *([f"x-forebay-class: {options.klass}"] if options.klass else []),
     ]
-    before = ("\r\n".join(lines) + "\r\n\r\n" + head).encode()
-    after = tail.encode()
-    for count in itertools.count(int(perf_counter() * 1000) % 1_000_000_000):
-        yield before + b"%010d" % (stamp() if options.stamped else count) + after
+    return "\r\n".join(lines) + "\r\n\r\n"
 
 
 def _prompt(options: Options) -> str:

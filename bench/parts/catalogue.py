@@ -120,6 +120,10 @@ PARTS = {
     "pages": Part("Pages", "console.pages", {"rows": 10_000_000}, {"rows": 300_000}, OWN),
     "rows": Part("Rows of a request", "rows", {"requests": 20_000}, {"requests": 1_000}, OWN),
     "wakeups": Part("Wake-ups of a request", "wakeups", {"seconds": 20.0}, {"seconds": 5.0}),
+    "growth": Part(
+        "Growth", "growth.cost", {"rounds": 3, "seconds": 4.0, "records": 50_000_000},
+        {"rounds": 1, "seconds": 2.0, "records": 100_000},
+    ),
     "responsiveness": Part(
         "Pages in a browser", "console.responsiveness", timed(20, 60.0), timed(5, 15.0)
     ),

@@ -20,7 +20,10 @@ MODEL = "mock"
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """`url` ends in /v1; `use` tells CPU and memory by role, of nothing for the engine itself."""
+    """`url` ends in /v1; `use` tells CPU and memory by role, of nothing for the engine itself.
+
+    `keys`: a file of keys that requests take in turns.
+    """
 
     name: str
     url: str
@@ -28,10 +31,12 @@ class Target:
     model: str
     use: Callable[[], dict[str, Use]] = dict
     generator: str = "bench.load"
+    keys: str = ""
 
     def options(self, *, stream: bool = False, **settings: Any) -> Options:
         """The options of a load on this target."""
-        return Options(url=self.url, key=self.key, model=self.model, stream=stream, **settings)
+        whose = {"key": self.key, "keys": self.keys}
+        return Options(url=self.url, **whose, model=self.model, stream=stream, **settings)
 
 
 class MockEngine:

@@ -1,0 +1,1 @@
+"""The cost of a request while the platform grows."""
