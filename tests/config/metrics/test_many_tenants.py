@@ -26,6 +26,8 @@ def test_no_more_than_so_many_series_are_written(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr("inference.metrics.labels.settings.METRICS_TENANTS", frozenset(tenants))
     for family in counted:
         monkeypatch.setattr(family, "_children", {})
+    before = len(page()[1])  # series that earlier tests of this process have counted
+    for family in counted:
         for tenant in tenants:
             values = [tenant if each.name == "tenant" else OTHER for each in family.labels]
             family.of(*values).value += 1
@@ -34,7 +36,7 @@ def test_no_more_than_so_many_series_are_written(monkeypatch: pytest.MonkeyPatch
     took = time.process_time() - began
     print(f"{TENANTS} tenants: {len(written)} bytes in {took:.3f} s of CPU")
     assert took < WITHIN_S
-    assert len(written) < WITHIN_BYTES
+    assert len(written) - before < WITHIN_BYTES
     for family in counted:
         assert len(family._children) <= MOST + 1
         others = (OTHER,) * len(family.labels)
