@@ -31,8 +31,8 @@ METHOD = """\
 64 clients at once ask for whole answers of 64 tokens; load generator and mock engine share the
 cores. CPU is that of all processes of the platform for a request, background work included, and
 *times* what it is of the axis' first step. Tenants are taken in turns, each with a key and limits.
-Requests on record are completions and usage of twenty days, made by SQL. Texts and events, which lie
-in partitions of a month, are those of the measured requests alone."""
+Requests on record are completions and usage of twenty days, made by SQL. Texts and events lie in
+partitions of a month; there are those of the measured requests alone."""
 
 
 @dataclass(frozen=True, slots=True)
