@@ -10,7 +10,7 @@ from django.utils.translation import ngettext
 from msgspec import structs
 
 from audit.keys.keyring import Unreadable
-from inference.chat import prompt
+from inference.chat import prompt, recorded_text
 from inference.chat.attachments.selection import shown_by_message
 from inference.chat.conversations import readable, said_in
 from inference.chat.problems import TOO_LONG, problem, too_long
@@ -61,12 +61,16 @@ def _continued(first: Turn, turn: Turn) -> Turn:
 def turns(messages: Iterable[Message]) -> list[Turn]:
     """Returns turns, with three more queries for any number of messages."""
     rows = list(messages)
-    unanswered = [m.completion_id for m in rows if m.completion_id and m.ciphertext is None]
-    running = set(Completion.objects.open().filter(id__in=unanswered).values_list("id", flat=True))
-    for message in rows:
-        if message.ciphertext is None and message.completion_id not in running:
-            message.refresh_from_db(fields=["ciphertext", "finish_reason"])  # settled in between?
+    unanswered = [m for m in rows if m.completion_id and m.ciphertext is None]
+    ids = [message.completion_id for message in unanswered]
+    running = set(Completion.objects.open().filter(id__in=ids).values_list("id", flat=True))
+    ended = [message for message in unanswered if message.completion_id not in running]
+    for message in ended:
+        message.refresh_from_db(fields=["ciphertext", "finish_reason"])  # settled in between?
     usage = Usage.objects.in_bulk([m.completion_id for m in rows if m.completion_id])
+    for message in ended:
+        if message.ciphertext is None and message.completion_id in usage:
+            recorded_text.fill(message, usage[message.completion_id])
     files = shown_by_message(m.id for m in rows if m.author == Author.USER)
     shown = [_turn(m, usage.get(m.completion_id), running) for m in rows]
     return [structs.replace(turn, attachments=files.get(turn.id, [])) for turn in shown]

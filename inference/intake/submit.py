@@ -1,8 +1,10 @@
 """Steps 3 to 6 of a request's life, and its draft before them, for every front end."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -24,13 +26,18 @@ from inference.intake.errors import NotAdmitted
 from inference.intake.recording import put_on_record
 from inference.intake.refusals import out_of_quota
 from inference.intake.submission import Submission
+from inference.models import Completion
 from inference.order import Order
 from inference.record import limit_usage
 from inference.tracing.spans import step
+from infrastructure.postgres.repeated_transaction import transact
+from infrastructure.postgres.request_threads import in_request_thread
 from tenants.caller import Caller
 from tenants.rate_limits.admission import Admission, Ask
+from tenants.scope import tenant_scope
 
 BeforeQueue = Callable[[UUID], Awaitable[Any]]
+LATE_S = 1.5  # soon after that the sweeper queues a request which is on record and in no queue
 
 
 async def submit(
@@ -54,8 +61,8 @@ async def submit(
     if replay:
         await replay_kept(context, answer, replay, settled=replay.fits_one_commit)
         return answer
-    if before_queue:
-        await _call(before_queue, context, order)
+    if before_queue and await _ran_meanwhile(before_queue, context, order):
+        return answer
     context.revocation.begin(order, submission.caller.credential, answer.buffer)
     try:
         with step("join queue"):
@@ -164,6 +171,20 @@ def _leave_nothing(context: Context, order: Order, admitted: Admitted) -> None:
     undo(context, admitted)
     if order.cached:
         context.background.run(context.kept_answers.abandon(order))
+
+
+async def _ran_meanwhile(before_queue: BeforeQueue, context: Context, order: Order) -> bool:
+    """Call it. Returns whether it took so long that the sweeper queued the request, which is over.
+
+    It would run once more if it was queued now.
+    """
+    began = time.monotonic()
+    await _call(before_queue, context, order)
+    if time.monotonic() - began < LATE_S:
+        return False
+    is_open = Completion.objects.open().filter(pk=order.id).exists
+    in_tenant = partial(tenant_scope, order.tenant_id)
+    return not await in_request_thread(transact)(in_tenant, is_open, repeatable=True)
 
 
 async def _call(before_queue: BeforeQueue, context: Context, order: Order) -> None:

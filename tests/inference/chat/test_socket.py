@@ -84,29 +84,30 @@ def test_a_message_that_is_sent_again_follows_its_running_answer(
     assert second.hear_until("end")["finish_reason"] in ("stop", "length")
 
 
-# A commit that is cut off, as by a planned switch-over ------------------------------------------
-CUT_OFF = """
-    create sequence cut_offs;
-    create function cut_off() returns trigger language plpgsql security definer as $$ begin
-        if nextval('cut_offs') = 1 then perform pg_terminate_backend(pg_backend_pid()); end if;
+# A commit that is cut off or takes long, as during a planned switch-over ------------------------
+HELD_UP = """
+    create sequence commits;
+    create function hold_up() returns trigger language plpgsql security definer as $$ begin
+        if nextval('commits') = 1 then perform {act}; end if;
         return null;
     end $$;
-    create constraint trigger cut_off after insert on inference_message
-        deferrable initially deferred for each row execute function cut_off()
+    create constraint trigger hold_up after insert on inference_message
+        deferrable initially deferred for each row execute function hold_up()
 """
-NO_MORE = "drop function cut_off cascade; drop sequence cut_offs"
+NO_MORE = "drop function hold_up cascade; drop sequence commits"
+CUT_OFF = "pg_terminate_backend(pg_backend_pid())"
 
 
 @contextmanager
-def first_commit_cut_off(platform: Platform) -> Iterator[None]:
-    """Inside, the server ends the connection whose commit is the first to store a message."""
+def first_commit_held_up(platform: Platform, act: str) -> Iterator[None]:
+    """Inside, the server does this in the first commit that stores a message."""
     password = (platform.home / "secrets" / "postgres.password").read_text().strip()
     dsn = make_conninfo(platform.running()["DATABASE_URL"], user="postgres", password=password)
     with psycopg.connect(dsn, autocommit=True) as database:
-        database.execute(CUT_OFF)
+        database.execute(HELD_UP.format(act=act))
         try:
             yield
-            assert database.execute("select last_value > 1 from cut_offs").fetchone() == (True,)
+            assert database.execute("select last_value > 1 from commits").fetchone() == (True,)
         finally:
             database.execute(NO_MORE)
 
@@ -115,11 +116,23 @@ def test_a_message_whose_commit_is_cut_off_is_stored_once(
     connect: Connect, platform: Platform, engine: Mock
 ) -> None:
     socket, message = connect("bob", "acme"), str(uuid4())
-    with first_commit_cut_off(platform):
+    with first_commit_held_up(platform, CUT_OFF):
         started = socket.send("once", message=message)
         assert socket.answer()
     query = "select count(*) from inference_message where conversation_id = %s"
     assert rows(platform, query, started["conversation"]["id"]) == [(2,)]
+
+
+def test_a_message_that_is_stored_after_its_answer_has_ended_shows_it(
+    connect: Connect, browse: Browse, platform: Platform, engine: Mock
+) -> None:
+    socket, requests = connect("bob", "acme"), engine.state()["requests"]
+    with first_commit_held_up(platform, "pg_sleep(6)"):  # meanwhile its request is queued again
+        started = socket.send("once")
+        socket.hear_until("end")
+    answer = stored(browse("bob"), started)
+    assert (answer["text"], answer["finish_reason"]) == (words(100), "stop")
+    assert engine.state()["requests"] == requests + 1
 
 
 # Answers ---------------------------------------------------------------------------------------
