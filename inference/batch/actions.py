@@ -37,9 +37,10 @@ def create(
 
     Raises FileGone, TooMany, StorageFull, Barred.
     """
+    is_there = file_store.lock_if_whole(file)  # waits for the commit of an earlier attempt
     if pk and (batch := Batch.objects.filter(pk=pk).first()):
         return batch
-    if not file_store.lock_if_whole(file):
+    if not is_there:
         raise FileGone
     under_way = Batch.objects.filter(tenant_id=owner.tenant_id).under_way()
     if under_way.count() >= settings.BATCHES_UNDER_WAY:

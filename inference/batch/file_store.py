@@ -58,9 +58,9 @@ def new_file(owner: FileOwner, cipher: Cipher, name: str, **fields: Any) -> File
 
 
 def insert_once(file: File) -> None:
-    """Insert the row unless it is there."""
-    if not File.objects.filter(pk=file.pk).exists():
-        file.save(force_insert=True)
+    """Insert the row unless it is there; wait for another transaction that inserts it."""
+    File.objects.bulk_create([file], ignore_conflicts=True)
+    file.refresh_from_db(fields=["created_at"])
 
 
 class FileWriter:
@@ -98,15 +98,25 @@ class FileWriter:
             self._store(bytes(self._piece[:PIECE]))
             del self._piece[:PIECE]
 
+    def flush(self) -> None:
+        """Store all that was written. `finish` does so too.
+
+        Raises StorageFull, FileGone.
+        """
+        if self._piece:
+            self._store(bytes(self._piece))
+            self._piece.clear()
+
     def finish(
         self, expires_after_s: int | None = None, *, purpose: FilePurpose | None = None
     ) -> File:
         """Make the file readable, and record it in the same transaction.
 
         `purpose`: if it became known while the content came. `expires_after_s` counts from the
-        file's creation. Raises StorageFull, FileGone.
+        file's creation. In an open transaction, call `flush` before that: the pieces would go with
+        it. Raises StorageFull, FileGone.
         """
-        self._store_rest()
+        self.flush()
         file = self.file
         file.whole = True
         file.purpose = purpose or file.purpose
@@ -117,7 +127,7 @@ class FileWriter:
 
     def finish_part(self) -> File:
         """Finish a part of an upload, which is no file by itself. Raises StorageFull, FileGone."""
-        self._store_rest()
+        self.flush()
         self._transact(self._save_size)
         return self.file
 
@@ -126,7 +136,8 @@ class FileWriter:
         return File.objects.whole().filter(pk=self.file.pk).exists()
 
     def discard(self) -> None:
-        self._transact(File.objects.filter(pk=self.file.pk).delete)
+        """Delete what was written, unless it was finished by a commit whose answer was lost."""
+        self._transact(File.objects.filter(pk=self.file.pk, whole=False).delete)
 
     def _transact(self, work: Callable[[], T]) -> T:
         return transact(partial(tenant_scope, self._owner.tenant_id), work, repeatable=True)
@@ -149,10 +160,6 @@ class FileWriter:
     def _save_size(self) -> None:
         if not File.objects.filter(pk=self.file.pk).update(size=self.file.size):
             raise FileGone
-
-    def _store_rest(self) -> None:
-        if self._piece:
-            self._store(bytes(self._piece))
 
     def _store(self, piece: bytes) -> None:
         if self._count_bytes:

@@ -5,6 +5,7 @@ file has a reason for each line that did not run, so no line is missing.
 """
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -31,6 +32,7 @@ from inference.models import (
     LineState,
     Usage,
 )
+from infrastructure.postgres.repeated_transaction import transact
 
 LINES = 200  # read in one query
 _NOT_RUN = {
@@ -50,17 +52,20 @@ def write(batch_id: UUID) -> None:
     try:
         if batch.total:
             outputs.write()
-        with transaction.atomic():  # files and end together: a crash leaves no stray file
-            ended = _end(batch, outputs.finished())
-            transaction.set_rollback(not ended)
-        if not ended:  # another process was faster
-            outputs.discard()
+        # Files and end together: a crash leaves no stray file.
+        transact(transaction.atomic, partial(_finish, batch, outputs), repeatable=True)
     except Barred:  # its person is being erased: no text is stored
         outputs.discard()
         _end(batch, {})
     except BaseException:
         outputs.discard()
         raise
+    outputs.discard()  # where another process was faster
+
+
+def _finish(batch: Batch, outputs: "_Outputs") -> None:
+    if not _end(batch, outputs.finished()):
+        transaction.set_rollback(True)
 
 
 def give_up(batch_id: UUID) -> None:
@@ -132,6 +137,8 @@ class _Outputs:
             for line in lines:
                 where, row = rows.of(line, answers, cut_off)
                 self._writer(where).write(orjson.dumps(row) + b"\n")
+        for writer in self._writers.values():
+            writer.flush()
 
     def finished(self) -> dict[str, UUID]:
         after_s = self._batch.output_expires_after_s

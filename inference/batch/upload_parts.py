@@ -69,6 +69,7 @@ def complete(upload: File, part_ids: list[UUID], owner: FileOwner, checksum: str
         digest = _copied(parts, writer)
         if checksum and digest != checksum.lower():
             raise OtherContent
+        writer.flush()
         transact(in_tenant, partial(_finish, writer, upload), repeatable=True)
     except BaseException:
         writer.discard()

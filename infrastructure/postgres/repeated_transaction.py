@@ -5,11 +5,11 @@ every connection of the server that was primary.
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import psycopg
 from django.conf import settings
-from django.db import OperationalError, connection
+from django.db import OperationalError, connection, connections
 
 T = TypeVar("T")
 PAUSE_S = 0.1
@@ -38,17 +38,20 @@ def transact(
     if connection.in_atomic_block:
         with scope():
             return work()
-    deadline = time.monotonic() + settings.FAILOVER_WAIT_S
+    deadline: float | None = None  # from the first cut-off on
     while True:
-        commits = False
+        commits: Any = None  # the connection whose transaction ends
         try:
             with scope():
                 result = work()
-                commits = True
+                commits = connections["default"]
         except OperationalError as problem:
+            deadline = deadline or time.monotonic() + settings.FAILOVER_WAIT_S
             may_have_happened = commits and not repeatable
             if may_have_happened or not _is_cut_off(problem) or time.monotonic() >= deadline:
                 raise
+            if commits:  # what it finds may be on no standby yet
+                commits.is_in_doubt = True
             time.sleep(PAUSE_S)
         else:
             return result

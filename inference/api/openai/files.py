@@ -13,7 +13,7 @@ from inference.api.http import lists
 from inference.api.http.callers import address_counted_caller, counted_caller
 from inference.api.http.request import Request
 from inference.api.openai import stored_objects, uploads
-from inference.api.ownership import in_scope, own, repeatable_in_scope
+from inference.api.ownership import own, repeatable_in_scope
 from inference.batch.encryption import known_name
 from inference.batch.file_store import FileReader, is_in_use, lock_if_whole, on_record
 from inference.errors import Conflict, NotFound, must_be
@@ -74,7 +74,7 @@ async def delete(request: Request, file_id: str) -> None:
     caller = await address_counted_caller(request, Scope.BATCH)
     file = await own_file(request.call, caller, file_id)
     by = caller.actor, network(request.call.client_ip)
-    await in_scope(caller.tenant_id, _delete, file, *by)
+    await repeatable_in_scope(caller.tenant_id, _Deletion(file, *by))
     deleted = {"id": file.public_id, "object": "file", "deleted": True}
     await request.answer_json(deleted)
 
@@ -99,15 +99,25 @@ def _opened(file: File, by: str, client_net: str | None) -> FileReader:
     return pieces
 
 
-def _delete(file: File, by: str, client_net: str | None) -> None:
-    if not lock_if_whole(file):
-        raise no_such_file()
-    if is_in_use(file):
-        raise Conflict(
-            "a batch or a job is under way with this file; cancel it first", code="file_in_use"
-        )
-    on_record(Action.FILE_DELETE, file, by, client_net)
-    File.objects.filter(pk=file.pk).delete()
+class _Deletion:
+    """Deletes a file. After a commit that was cut off it is gone, or still there."""
+
+    def __init__(self, file: File, by: str, client_net: str | None) -> None:
+        self._file, self._by, self._client_net = file, by, client_net
+        self._began = False
+
+    def __call__(self) -> None:
+        if not lock_if_whole(self._file):
+            if self._began:
+                return
+            raise no_such_file()
+        if is_in_use(self._file):
+            raise Conflict(
+                "a batch or a job is under way with this file; cancel it first", code="file_in_use"
+            )
+        self._began = True
+        on_record(Action.FILE_DELETE, self._file, self._by, self._client_net)
+        File.objects.filter(pk=self._file.pk).delete()
 
 
 def as_openai(file: File) -> dict[str, Any]:
