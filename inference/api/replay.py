@@ -91,7 +91,6 @@ class Replay(AnswerStream):
                 revocation.dismiss(self)
 
     async def _events(self) -> AsyncGenerator[Frame | None]:
-        closed = False
         async for frame in self._looks():
             if self.buffer.hung_up:
                 raise ReaderGone
@@ -101,9 +100,13 @@ class Replay(AnswerStream):
                 return
             self._last = frame.last if frame else self._last
             yield frame
-            if closed and not frame:
+            if not (frame or await self._goes_on()):
                 return
-            closed = not frame and not await stream_resumption.still_open(self._completion)
+
+    async def _goes_on(self) -> bool:
+        if self.order.stream:
+            return await stream_resumption.more_may_come(self._completion)
+        return await stream_resumption.still_open(self._completion)
 
     async def _looks(self) -> AsyncIterator[Frame | None]:
         """Yields its stored events without end, and None after each check without any."""

@@ -3,15 +3,18 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Hashable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from uuid import UUID
 
 from django.db.models import Exists, OuterRef
+from django.utils import timezone
 
 from inference.api import ownership
 from inference.api.call import Call
 from inference.api.ownership import repeatable_in_scope
 from inference.errors import Cancelled, NotFound, Unavailable, error_body
 from inference.intake.access.revocation import refusal
+from inference.intake.answer_stream import LOST_AFTER_S
 from inference.intake.limits.concurrency import EVERYBODY
 from inference.intake.refusals import not_admitted
 from inference.models import Completion, StoredResponse
@@ -100,14 +103,11 @@ class _Reading:
         self._completion, self._last, self._write = completion, after, write
 
     async def go_on(self, redis: RedisLink) -> None:
-        closed = False
         async for frame in follow(redis, self._completion.id.bytes, self._last):
             if frame:
                 self._last = frame.last
             elif ended := await _end_of(self._completion):
-                if closed:
-                    return await self.end(*ended)
-                closed = True  # the last event leaves after the record: it may be on its way
+                return await self.end(*ended)
             await self._write(frame)
         return None
 
@@ -124,18 +124,32 @@ _CANCELLED = error_body(Cancelled().message, Cancelled.code, Cancelled.status)
 
 
 async def _end_of(completion: Completion) -> tuple[int, bytes] | None:
-    """Returns status and error of a stream without a final event; None while it is open."""
-    state = await _state(completion)
-    if state == State.OPEN:
+    """Returns status and error of a stream without a final event; None while one may come."""
+    present = await _present(completion)
+    if present and (present.state == State.OPEN or _ended_lately(present)):
         return None
-    return (499, _CANCELLED) if state == State.CANCELLED else (404, _EXPIRED)
+    is_cancelled = present and present.state == State.CANCELLED
+    return (499, _CANCELLED) if is_cancelled else (404, _EXPIRED)
 
 
 async def still_open(completion: Completion) -> bool:
-    return await _state(completion) == State.OPEN
+    present = await _present(completion)
+    return present is not None and present.state == State.OPEN
 
 
-async def _state(completion: Completion) -> str | None:
-    """Returns its present state; None if it has been erased."""
-    states = Completion.objects.filter(pk=completion.pk).values_list("state", flat=True)
-    return await repeatable_in_scope(completion.tenant_id, states.first)
+async def more_may_come(completion: Completion) -> bool:
+    """Returns whether a further event of its stream may come."""
+    return await _end_of(completion) is None
+
+
+def _ended_lately(completion: Completion) -> bool:
+    """Returns whether its last event, which leaves after the record, may be on its way."""
+    if completion.settled_at is None or completion.state == State.CANCELLED:
+        return False
+    return abs(timezone.now() - completion.settled_at) < timedelta(seconds=LOST_AFTER_S)
+
+
+async def _present(completion: Completion) -> Completion | None:
+    """Returns it with its present state; None if it has been erased."""
+    rows = Completion.objects.filter(pk=completion.pk).only("state", "settled_at")
+    return await repeatable_in_scope(completion.tenant_id, rows.first)

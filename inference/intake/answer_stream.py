@@ -130,11 +130,10 @@ async def recover(context: Context, order: Order, buffer: ReaderBuffer) -> None:
     """Put what is available elsewhere into the buffer: stored events, or the recorded answer."""
     if order.stream:
         await _from_history(context, order, buffer)
-    if not buffer.finished:
-        frame = await in_request_thread(_recorded)(order, buffer.last)
-        if frame and not (_is_lost(order, frame) and _may_come(buffer)):
-            buffer.put(frame)
-    if not buffer.finished and time.time() > order.deadline + OVERTIME_S:
+    frame = None if buffer.finished else await in_request_thread(_recorded)(order, buffer.last)
+    if frame and not (_is_lost(order, frame) and _may_come(buffer)):
+        buffer.put(frame)
+    if not (buffer.finished or frame) and time.time() > order.deadline + OVERTIME_S:
         buffer.put(
             error_frame(buffer.last + 1, 504, "deadline_exceeded", "the answer took too long")
         )

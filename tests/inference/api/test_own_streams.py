@@ -1,5 +1,6 @@
 """The kept events of a stream are for whoever asked for it, and for nobody else in the tenant."""
 
+import asyncio
 from collections import Counter
 from datetime import timedelta
 from uuid import uuid4
@@ -90,6 +91,33 @@ async def test_a_last_event_that_leaves_while_its_record_is_read_arrives(
         "data: 2",
         "data: 3",
     ]
+
+
+@pytest.mark.parametrize(("settled_s", "last"), [(1, "data: 3"), (60, "data: [DONE]")])
+async def test_a_last_event_may_come_seconds_after_the_record_but_not_a_minute(
+    context: Context,
+    link: RedisLink,
+    acme: Tenant,
+    monkeypatch: pytest.MonkeyPatch,
+    settled_s: int,
+    last: str,
+) -> None:
+    """A worker hears late of its commit while PostgreSQL's primary changes."""
+    monkeypatch.setattr(cursor, "QUIET_S", 0.05)
+    key, text = await issued(acme)
+    order, writer = an_order(id=uuid4(), tenant_id=acme.id), Writer(link)
+    now, route = timezone.now(), "/v1/chat/completions"
+    times = {"created_at": now, "settled_at": now - timedelta(seconds=settled_s)}
+    row = {"id": order.id, "tenant": acme, "model": "mock", "route": route, "api_key": key}
+    await in_database(Completion.objects.create)(**row, **times, state="done", stream=True)
+    writer.put(order, a_frame(1, 2, of=order.id))
+    await writer.drained()
+    reading = asyncio.create_task(events(text, order.id))
+    await asyncio.sleep(1)
+    writer.put(order, a_frame(3, 3, of=order.id, kind=Kind.END))
+    await writer.drained()
+    lines = (await reading).text.split("\n")
+    assert [line for line in lines if line.startswith("data")][-1] == last
 
 
 async def test_another_key_of_the_tenant_does_not_and_its_tries_are_on_record(

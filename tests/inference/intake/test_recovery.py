@@ -74,6 +74,13 @@ def code(frame: Frame) -> str:
     return str(orjson.loads(frame.body)["error"]["code"])
 
 
+async def test_a_stream_that_ended_just_in_time_is_not_late(waiting: Waiting) -> None:
+    order = await waiting.order(deadline=time.time() - OVERTIME_S - 1)
+    await waiting.settle(order, response=b"Hello", text="Hello")
+    assert await waiting.found(order) == []  # its end may be on its way
+    assert waiting.cancelled == []
+
+
 async def test_an_answer_that_is_still_made_is_waited_for(waiting: Waiting) -> None:
     assert await waiting.found(await waiting.order(stream=False)) == []
     assert await waiting.found(await waiting.order()) == []
