@@ -3,6 +3,7 @@
 from functools import partial
 from typing import Any
 from urllib.parse import parse_qsl
+from uuid import UUID, uuid4
 
 from django.core.exceptions import ValidationError
 
@@ -38,8 +39,8 @@ async def contest(request: Request, decision_id: str) -> None:
     caller = await counted_caller(request, Scope.INFERENCE)
     decision = await own_decision(request, caller, decision_id)
     statement = _statement(parsed(await request.body()))
-    begin = partial(_begin, decision, statement, caller.actor)
-    await request.answer_json(await in_scope(caller.tenant_id, begin))
+    begin = partial(_begin, decision, statement, caller.actor, uuid4())
+    await request.answer_json(await repeatable_in_scope(caller.tenant_id, begin))
 
 
 async def contest_state(request: Request, decision_id: str) -> None:
@@ -61,9 +62,9 @@ def _statement(body: dict[str, Any]) -> str:
     return statement
 
 
-def _begin(decision: Decision, statement: str, by: str) -> dict[str, Any]:
+def _begin(decision: Decision, statement: str, by: str, pk: UUID) -> dict[str, Any]:
     try:
-        return _written(Contest.begin(decision, statement, by=by))
+        return _written(Contest.begin(decision, statement, by=by, pk=pk))
     except AlreadyContested:
         raise Conflict(
             "a contest of this decision is open; GET this address for its state",

@@ -11,7 +11,7 @@ from inference.api.decisions.own import own_decision
 from inference.api.http import lists
 from inference.api.http.callers import address_counted_caller, caller_of, counted_caller
 from inference.api.http.request import Request
-from inference.api.ownership import in_scope, repeatable_in_scope
+from inference.api.ownership import repeatable_in_scope
 from inference.errors import BadRequest, must_be
 from inference.intake.submission import Options
 from inference.models import Decision
@@ -72,7 +72,7 @@ async def outcome(request: Request, decision_id: str) -> None:
     feedback = _feedback(parsed(await request.body()))
     where = network(request.call.client_ip)
     give = partial(decision.give_feedback, feedback, by=caller.actor, client_net=where)
-    await in_scope(caller.tenant_id, give)
+    await repeatable_in_scope(caller.tenant_id, give)
     await request.answer_json(answers.of(decision))
 
 

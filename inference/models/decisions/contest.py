@@ -107,18 +107,26 @@ class Contest(models.Model):
         return (self.due_at - timezone.now()).days
 
     @classmethod
-    def begin(cls, decision: Decision, statement: str, *, by: str) -> "Contest":
+    def begin(
+        cls, decision: Decision, statement: str, *, by: str, pk: uuid.UUID | None = None
+    ) -> "Contest":
         """Contest a decision: a person who has not decided it before reviews it.
+
+        With a `pk` it can be done again after a commit that was cut off: it returns the contest
+        that has it.
 
         Raises AlreadyContested, ValidationError, Unreadable.
         """
         statement = _checked(statement)
         with transaction.atomic():
             lock(decision)
+            if pk and (contest := cls.objects.filter(pk=pk).first()):
+                return contest
             if decision.contests.filter(state=ContestState.OPEN).exists():
                 raise AlreadyContested
             now = timezone.now()
             contest = cls(
+                pk=pk or uuid.uuid4(),
                 tenant_id=decision.tenant_id,
                 decision=decision,
                 review=_review_of(decision),

@@ -96,14 +96,20 @@ class DecisionExplanation(models.Model):
         self.save()
 
     def fail(self, problem: str) -> None:
+        """Note why there is none; nothing where its person was erased meanwhile."""
         self.state, self.problem = ExplanationState.FAILED, problem[:LONGEST_PROBLEM]
         self.data_key_id = self.ciphertext = None
-        self.save(update_fields=["state", "problem", "data_key_id", "ciphertext"])
+        empty = {"data_key_id": None, "ciphertext": None}
+        self._row.update(state=self.state, problem=self.problem, **empty)
 
     def wait(self, seconds: float) -> None:
         """Try again later."""
         self.due_at = timezone.now() + timedelta(seconds=seconds)
-        self.save(update_fields=["due_at"])
+        self._row.update(due_at=self.due_at)
+
+    @property
+    def _row(self) -> models.QuerySet["DecisionExplanation"]:
+        return DecisionExplanation.objects.filter(pk=self.pk)
 
     @property
     def packed(self) -> bytes | None:

@@ -12,6 +12,7 @@ import pytest
 from channels.db import database_sync_to_async
 from django.db import connections
 from django.utils import timezone
+from pytest_django.fixtures import Settings
 
 from audit.keys.keyring import Unreadable
 from inference.api.deferred import Wait
@@ -30,6 +31,7 @@ from tenants.models import Tenant
 from tests.inference.api.conftest import client_of
 from tests.inference.api.decisions.asking import INPUT, PATH, decided
 from tests.inference.api.decisions.conftest import Promote, answer_of
+from tests.inference.cut_offs import commits_cut_off
 from tests.inference.engine_server import EngineServer
 
 in_database = database_sync_to_async
@@ -287,6 +289,30 @@ async def test_a_person_who_is_erased_meanwhile_gets_no_explanation(
     assert (explanation["state"], explanation["problem"]) == ("failed", "input_erased")
 
 
+async def test_an_erased_person_holds_up_no_other(
+    explainable: None,
+    client: httpx.AsyncClient,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    succeed, erased = DecisionExplanation.succeed, list[Any]()
+
+    def erased_first(self: DecisionExplanation, packed: bytes) -> None:
+        """The first one's row and key are gone, as by inference/personal_data/decisions.py."""
+        if not erased:
+            erased.append(self.pk)
+            DecisionExplanation.objects.filter(pk=self.pk).delete()
+            raise Unreadable("the key has been destroyed")
+        succeed(self, packed)
+
+    monkeypatch.setattr(DecisionExplanation, "succeed", erased_first)
+    monkeypatch.setattr(driving, "LANES", 1)
+    for _ in range(2):
+        await decided(client, input=ABROAD)
+    await asyncio.to_thread(_make_all)
+    await _until_ready(1)
+    assert erased
+
+
 async def _until_ready(count: int) -> None:
     ready = DecisionExplanation.objects.filter(state=ExplanationState.READY)
     async with asyncio.timeout(30):
@@ -324,6 +350,20 @@ async def test_a_contest_is_entered_decided_and_answered(
     assert explanation["final_outcome"] == "approve"
     shown = (await client.get(f"{PATH}/{decision['id']}")).json()
     assert shown["final_outcome"] == "approve"
+
+
+async def test_a_contest_whose_commit_is_cut_off_is_entered_once(
+    policy: DecisionPolicy,
+    client: httpx.AsyncClient,
+    monkeypatch: pytest.MonkeyPatch,
+    settings: Settings,
+) -> None:
+    settings.FAILOVER_WAIT_S = 20
+    decision = await decided(client)
+    with commits_cut_off(monkeypatch):
+        entered = await client.post(f"{PATH}/{decision['id']}/contest", json={})
+    assert (entered.status_code, entered.json()["state"]) == (200, "open")
+    assert await in_database(Contest.objects.count)() == 1
 
 
 @pytest.mark.parametrize(
