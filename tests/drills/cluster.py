@@ -179,9 +179,10 @@ class Cluster:
     def end_patroni(self, name: str) -> None:
         """Stop it as systemd does; it stops its PostgreSQL."""
         for pid in self.pids_of(name, "postgresql"):
-            words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-            if any(word.endswith(b"/patroni") for word in words[:2]):
-                os.kill(pid, signal.SIGTERM)
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it has ended
+                words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+                if any(word.endswith(b"/patroni") for word in words[:2]):
+                    os.kill(pid, signal.SIGTERM)
         self.children[name, "postgresql"].process.wait(STOPS_WITHIN_S)
 
     def stop(self) -> None:
