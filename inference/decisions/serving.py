@@ -8,7 +8,7 @@ that do not exist: a wrong name costs one query in that time.
 import asyncio
 from collections import OrderedDict
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from uuid import UUID
 from weakref import WeakKeyDictionary
 
@@ -26,7 +26,7 @@ from inference.models import DecisionPolicy, DecisionPolicyVersion
 from infrastructure.postgres.request_threads import in_request_thread
 from tenants.authentication.authenticator import CACHE_S, REMEMBERED_S
 from tenants.authentication.invalidation import Changes
-from tenants.scope import tenant_scope
+from tenants.scope import read_in_tenant_scope
 
 REMEMBERED = 200  # policies: a version may hold a tree of some megabytes
 FIELD = "policy"
@@ -132,9 +132,12 @@ _of_context: WeakKeyDictionary[Context, _Policies] = WeakKeyDictionary()
 
 @in_request_thread
 def _read(tenant_id: UUID, name: str) -> Serving | None:
-    with tenant_scope(tenant_id):
-        policy = DecisionPolicy.objects.filter(tenant_id=tenant_id, name=name).first()
-        return in_force(policy) if policy else None
+    return read_in_tenant_scope(tenant_id, partial(_in_scope, tenant_id, name))
+
+
+def _in_scope(tenant_id: UUID, name: str) -> Serving | None:
+    policy = DecisionPolicy.objects.filter(tenant_id=tenant_id, name=name).first()
+    return in_force(policy) if policy else None
 
 
 def in_force(policy: DecisionPolicy) -> Serving | None:

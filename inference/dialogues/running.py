@@ -22,7 +22,7 @@ from inference.dialogues import progress, recording
 from inference.dialogues.answering import Answering
 from inference.dialogues.callers import NoCaller, caller_of
 from inference.dialogues.recording import LostTurn
-from inference.dialogues.scoped import in_tenant
+from inference.dialogues.scoped import in_tenant, read_in_tenant
 from inference.dialogues.stepping import Stepping
 from inference.dialogues.versions import version_of
 from inference.intake.access.allowed import NotAllowed
@@ -110,7 +110,7 @@ class TurnRun:
     async def _steps(self) -> None:
         turn = self._turn
         caller = await caller_of(self._context, turn.dialogue)
-        version = await in_tenant(turn.tenant_id, version_of, turn.dialogue)
+        version = await read_in_tenant(turn.tenant_id, version_of, turn.dialogue)
         so_far = progress.unpacked(await self._in_thread(lambda: turn.progress))
         stepping = Stepping(self._context, caller, version, turn)
         async for step, reached in stepping.steps(so_far):

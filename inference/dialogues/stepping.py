@@ -18,7 +18,7 @@ from inference.assistants.state import Act, Confirm, HandOver, Result, Search, S
 from inference.assistants.transitions import hand_over
 from inference.assistants.understanding import Prediction, WrongVector, classify
 from inference.dialogues.progress import Passage, Progress
-from inference.dialogues.scoped import in_tenant
+from inference.dialogues.scoped import read_in_tenant
 from inference.dialogues.versions import Version
 from inference.errors import ApiError
 from inference.intake.access.allowed import NoSuchModel
@@ -79,8 +79,8 @@ class Stepping:
 
     # Understanding -------------------------------------------------------------------------------
     async def _understand(self) -> Progress:
-        before = await in_tenant(self._turn.tenant_id, lambda: states.unpacked(self._state))
-        text = await in_tenant(self._turn.tenant_id, lambda: self._turn.question.content.text)
+        before = await read_in_tenant(self._turn.tenant_id, lambda: states.unpacked(self._state))
+        text = await read_in_tenant(self._turn.tenant_id, lambda: self._turn.question.content.text)
         predictions = await self._predictions(text)
         state, step = self._taken(before, text, predictions)
         if _asked_to_confirm(before) and not isinstance(step, Act):
@@ -139,7 +139,7 @@ class Stepping:
         if not self._spec.knowledge:
             return []
         base_id, tenant_id = UUID(self._spec.knowledge), self._turn.tenant_id
-        model = await in_tenant(tenant_id, _model_of, base_id)
+        model = await read_in_tenant(tenant_id, _model_of, base_id)
         try:
             vector = await self._vector(query, model)
         except (*_AWAY, NotAdmitted):

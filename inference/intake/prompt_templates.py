@@ -9,6 +9,7 @@ import asyncio
 import re
 from collections import OrderedDict
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -28,7 +29,7 @@ from infrastructure.postgres.request_threads import in_request_thread
 from tenants.authentication.authenticator import CACHE_S, REMEMBERED_S
 from tenants.authentication.invalidation import Changes
 from tenants.caller import Caller
-from tenants.scope import tenant_scope
+from tenants.scope import read_in_tenant_scope
 
 FIELD = "template"
 REMEMBERED = 1_000
@@ -180,16 +181,18 @@ def _no_such(key: Key) -> NotFound:
 @in_request_thread
 def _read(key: Key) -> tuple[str, int, Content] | None:
     """Returns name, number and content. Raises Unreadable, MasterKeyUnavailable."""
+    return read_in_tenant_scope(key[0], partial(_read_in_scope, key))
+
+
+def _read_in_scope(key: Key) -> tuple[str, int, Content] | None:
     tenant_id, name, number = key
-    with tenant_scope(tenant_id):
-        rows = PromptTemplateVersion.objects.filter(tenant_id=tenant_id, template__name=name)
-        rows = rows.filter(number=number) if number else rows.order_by("-number")
-        version = rows.first()
-        return (name, version.number, version.content) if version else None
+    rows = PromptTemplateVersion.objects.filter(tenant_id=tenant_id, template__name=name)
+    rows = rows.filter(number=number) if number else rows.order_by("-number")
+    version = rows.first()
+    return (name, version.number, version.content) if version else None
 
 
 @in_request_thread
 def _read_names(tenant_id: UUID) -> dict[str, int]:
-    with tenant_scope(tenant_id):
-        templates = PromptTemplate.objects.filter(tenant_id=tenant_id)
-        return dict(templates.values_list("name", "latest"))
+    templates = PromptTemplate.objects.filter(tenant_id=tenant_id).values_list("name", "latest")
+    return read_in_tenant_scope(tenant_id, lambda: dict(templates.all()))

@@ -4,7 +4,7 @@ import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from django.utils import timezone
 
@@ -58,8 +58,11 @@ class Wanted:
     pool: str = ""
 
 
-def create(owner: JobOwner, wanted: Wanted) -> Job:
+def create(owner: JobOwner, wanted: Wanted, pk: UUID | None = None) -> Job:
     """Create a job in the owner's scope and transaction. The driver takes it up.
+
+    With a `pk` it can be done again after a commit that was cut off: it returns the job that has
+    it.
 
     Raises JobRefused, Barred.
     """
@@ -68,12 +71,15 @@ def create(owner: JobOwner, wanted: Wanted) -> Job:
     for file in (wanted.training_file, wanted.validation_file):
         if file and not file_store.lock_if_whole(file):
             raise JobRefused("there is no such file", code="file_not_found")
+    if pk and (job := Job.objects.filter(pk=pk).first()):
+        return job
     base = bases.base_version(owner.tenant_id, wanted.base, owner.can_use) if wanted.base else None
     place = bases.place(wanted.base, owner.can_use, wanted.pool)
     _check_processes(wanted.parameters.get("processes"), place.most_processes)
     _check_quotas(owner, place.model)
     cipher = keyring.of_subject_now(owner.tenant_id, owner.subject_id)
     job = Job(
+        pk=pk or uuid4(),
         tenant_id=owner.tenant_id,
         api_key_id=owner.api_key_id,
         member_id=owner.member_id,

@@ -14,7 +14,7 @@ from inference.knowledge.ranking import Weights
 from inference.models import Document, DocumentState, KnowledgeBase, Passage
 from infrastructure.postgres.queries import rows
 from infrastructure.postgres.request_threads import in_request_thread
-from tenants.scope import tenant_scope
+from tenants.scope import read_in_tenant_scope
 
 CANDIDATES = 60  # of each measure
 MOST_WORDS = 32  # of a question: the rarest of them
@@ -86,12 +86,15 @@ async def search(
 def search_now(
     base_id: UUID, tenant_id: UUID, query: str, vector: Vector, most: int = 5
 ) -> list[Cited]:
-    with tenant_scope(tenant_id):
-        bases = KnowledgeBase.objects.present().filter(tenant_id=tenant_id)
-        base = bases.filter(pk=base_id).first()
+    bases = KnowledgeBase.objects.present().filter(tenant_id=tenant_id, pk=base_id)
+
+    def best() -> list[Cited]:
+        base = bases.all().first()
         if base is None or base.dimensions != len(vector):
             return []
         return _Search(base, query, vector).best(most)
+
+    return read_in_tenant_scope(tenant_id, best)
 
 
 class _Search:

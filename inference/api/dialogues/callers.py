@@ -14,7 +14,7 @@ from inference.api.http import callers as keyed
 from inference.api.http.request import Request
 from inference.api.ownership import readable
 from inference.dialogues.callers import NoCaller, of_digest
-from inference.dialogues.scoped import in_tenant
+from inference.dialogues.scoped import read_in_tenant
 from inference.errors import Forbidden, NotFound, Unauthorized, Unavailable
 from inference.intake.limits.concurrency import EVERYBODY
 from inference.intake.refusals import not_admitted
@@ -102,7 +102,7 @@ async def count_request(request: Request, party: Party) -> None:
 async def dialogue_of(call: Call, party: Party, public_id: str) -> Dialogue:
     """Raises NotFound, and records an attempt at another's."""
     pk = parsed_id(public_id)
-    row = await in_tenant(party.caller.tenant_id, party.own, pk) if pk else None
+    row = await read_in_tenant(party.caller.tenant_id, party.own, pk) if pk else None
     if row is None:
         if pk:
             call.denied(404, "dialogue_not_found")

@@ -13,7 +13,7 @@ from uuid import UUID
 from audit.keys.keyring import Unreadable
 from inference.api.dialogues.objects import Json, message_of
 from inference.dialogues.changes import watching
-from inference.dialogues.scoped import in_tenant
+from inference.dialogues.scoped import read_in_tenant
 from inference.errors import BadRequest
 from inference.models import Dialogue, DialogueMessage, DialogueStatus, DialogueTurn, Role, TurnStep
 
@@ -69,7 +69,7 @@ class Feed:
         """Yields events up to the end, and None after each silence. Raises DatabaseError."""
         async with watching(self._pk) as wait:
             while True:
-                look = await in_tenant(self._tenant_id, self._look)
+                look = await read_in_tenant(self._tenant_id, self._look)
                 for event in look.events:
                     yield event
                 if self._is_over(look):

@@ -6,7 +6,7 @@ from inference.api.dialogues import callers, fields, visitors
 from inference.api.dialogues.callers import caller_for
 from inference.api.http.request import Request
 from inference.dialogues import versions
-from inference.dialogues.scoped import in_tenant
+from inference.dialogues.scoped import read_in_tenant
 from inference.errors import NotFound
 from inference.validation import requests
 from infrastructure.postgres.request_threads import in_request_thread
@@ -22,7 +22,7 @@ async def create(request: Request) -> None:
     visitor = await admitted(body["key"], request.origin, token)
     caller = await caller_for(request.call, visitor)
     await request.call.count_request(caller)
-    languages = await in_tenant(caller.tenant_id, _languages, visitor)
+    languages = await read_in_tenant(caller.tenant_id, _languages, visitor)
     await request.answer_json(
         {
             "object": "widget.session",

@@ -8,7 +8,7 @@ from inference.api.dialogues.objects import Json
 from inference.dialogues.changes import watching
 from inference.dialogues.receiving import Received
 from inference.dialogues.running import run
-from inference.dialogues.scoped import in_tenant
+from inference.dialogues.scoped import read_in_tenant
 from inference.errors import ApiError, Conflict, Forbidden, LimitReached, OutOfQuota, Unavailable
 from inference.intake.context import Context
 from inference.models import Dialogue, DialogueTurn, TurnStep
@@ -36,16 +36,16 @@ def start(context: Context, received: Received) -> None:
 async def outcome(dialogue: Dialogue, received: Received) -> Json:
     """Returns question and answer once the turn is over. Raises ApiError."""
     if received.turn is None:
-        return await in_tenant(dialogue.tenant_id, _shown, dialogue.pk, received, None)
+        return await read_in_tenant(dialogue.tenant_id, _shown, dialogue.pk, received, None)
     try:
         async with asyncio.timeout(PATIENCE_S), watching(dialogue.pk) as wait:
-            while not (turn := await in_tenant(dialogue.tenant_id, _over, received.turn.pk)):
+            while not (turn := await read_in_tenant(dialogue.tenant_id, _over, received.turn.pk)):
                 await wait(LOOK_S)
     except TimeoutError:
         raise Unavailable(f"the answer takes longer; {_AGAIN}", retry_after=5) from None
     if turn.step == TurnStep.FAILED:
         raise error_of(turn.error_code)
-    return await in_tenant(dialogue.tenant_id, _shown, dialogue.pk, received, turn)
+    return await read_in_tenant(dialogue.tenant_id, _shown, dialogue.pk, received, turn)
 
 
 def error_of(code: str) -> ApiError:

@@ -13,7 +13,7 @@ from inference.api.dialogues.objects import Json
 from inference.api.dialogues.sending import send_events
 from inference.api.http.request import Request
 from inference.dialogues import receiving, versions
-from inference.dialogues.scoped import in_tenant
+from inference.dialogues.scoped import in_tenant, read_in_tenant
 from inference.errors import BadRequest, NotFound
 from inference.models import Dialogue
 from inference.validation import requests
@@ -65,7 +65,9 @@ async def messages(request: Request, public_id: str) -> None:
         with callers.counted_reader(request.call, dialogue):
             return await send_events(request, Feed(dialogue, Cursor.parsed(last)))
     after, limit = _page(request)
-    await request.answer_json(await in_tenant(dialogue.tenant_id, _listed, dialogue, after, limit))
+    await request.answer_json(
+        await read_in_tenant(dialogue.tenant_id, _listed, dialogue, after, limit)
+    )
     return None
 
 

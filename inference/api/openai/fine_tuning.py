@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from functools import partial
 from typing import Any
+from uuid import UUID, uuid4
 
 from audit.keys.keyring import Barred
 from audit.trail.truncated_address import network
@@ -53,7 +54,8 @@ async def create(request: Request) -> None:
         seed=body.get("seed"),
     )
     owner = owner_of(caller, request.call.client_ip)
-    await request.answer_json(await in_scope(caller.tenant_id, _create, owner, wanted))
+    create = partial(_create, owner, wanted, uuid4())
+    await request.answer_json(await repeatable_in_scope(caller.tenant_id, create))
 
 
 async def listed(request: Request) -> None:
@@ -143,9 +145,9 @@ def _acted(job: Job, verb: Callable[..., None], by: str) -> dict[str, Any]:
     return fine_tuning_shapes.job(job)
 
 
-def _create(owner: JobOwner, wanted: Wanted) -> dict[str, Any]:
+def _create(owner: JobOwner, wanted: Wanted, pk: UUID) -> dict[str, Any]:
     try:
-        return fine_tuning_shapes.job(creating.create(owner, wanted))
+        return fine_tuning_shapes.job(creating.create(owner, wanted, pk))
     except Barred as problem:
         raise stored_objects.storing_error(problem) from None
     except JobRefused as refusal:

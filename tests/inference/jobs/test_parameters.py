@@ -56,6 +56,15 @@ def create(tenant: Tenant, kind: str, base: str, **values: Any) -> Job:
         return creating.create(owner, Wanted(kind=kind, base=base, parameters=values))
 
 
+def test_a_job_that_is_created_again_under_its_id_is_the_same(globex: Tenant, base: str) -> None:
+    """Its commit was cut off, and had happened."""
+    owner, wanted, pk = JobOwner(globex.id, uuid4(), "key:test"), Wanted("quantise", base), uuid4()
+    for _ in range(2):
+        with tenant_scope(globex.id):
+            assert creating.create(owner, wanted, pk).pk == pk
+    assert Job.objects.count() == 1
+
+
 @pytest.mark.unit
 def test_each_text_that_the_trainer_reads_as_a_path_is_known() -> None:
     paths = {

@@ -7,7 +7,7 @@ from inference.api import cancelling
 from inference.api.call import Call
 from inference.api.http.callers import address_counted_caller
 from inference.api.http.request import Request
-from inference.api.ownership import in_scope, repeatable_in_scope
+from inference.api.ownership import repeatable_in_scope
 from inference.api.responses.stored import query, resource, stream
 from inference.api.stream_resumption import still_open
 from inference.errors import BadRequest
@@ -53,7 +53,7 @@ async def delete(request: Request, response_id: str) -> None:
     row = await resource.own(call, caller, response_id, rows=every)
     response = await repeatable_in_scope(row.tenant_id, recorded, row)
     by = caller.actor, network(call.client_ip)
-    await in_scope(row.tenant_id, row.withdraw, *by)
+    await repeatable_in_scope(row.tenant_id, row.withdraw, *by)
     if response and response.is_open:
         await _end(call, caller, response)
     await request.answer_json({"id": row.public_id, "object": "response", "deleted": True})
