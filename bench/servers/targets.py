@@ -35,8 +35,8 @@ class Target:
 
     def options(self, *, stream: bool = False, **settings: Any) -> Options:
         """The options of a load on this target."""
-        whose = {"key": self.key, "keys": self.keys}
-        return Options(url=self.url, **whose, model=self.model, stream=stream, **settings)
+        settings = {"keys": self.keys, **settings}
+        return Options(url=self.url, key=self.key, model=self.model, stream=stream, **settings)
 
 
 class MockEngine:

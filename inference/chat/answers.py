@@ -62,7 +62,7 @@ def turns(messages: Iterable[Message]) -> list[Turn]:
     """Returns turns, with three more queries for any number of messages."""
     rows = list(messages)
     unanswered = [m for m in rows if m.completion_id and m.ciphertext is None]
-    ids = [message.completion_id for message in unanswered]
+    ids = [message.completion_id for message in unanswered if message.completion_id]
     running = set(Completion.objects.open().filter(id__in=ids).values_list("id", flat=True))
     ended = [message for message in unanswered if message.completion_id not in running]
     for message in ended:
