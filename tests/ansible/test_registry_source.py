@@ -112,6 +112,7 @@ def test_a_version_comes_with_its_sums_and_the_key_stays_out_of_the_log(
     assert not (tmp_path / "coming.part").exists()
 
 
+@pytest.mark.soak("name")
 @pytest.mark.parametrize("wrong", ["sum", "name"])
 def test_another_content_and_a_name_that_leaves_are_refused(
     registry: ThreadingHTTPServer, tmp_path: Path, wrong: str

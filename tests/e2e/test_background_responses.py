@@ -90,6 +90,8 @@ def settled_once(platform: Platform, response: Json) -> None:
     assert len(record.usage()) == 1
 
 
+@pytest.mark.soak("roles0")
+@pytest.mark.soak("roles1")
 @pytest.mark.parametrize("roles", [["web"], ["worker"], ["web", "worker"], ["valkey"]])
 def test_it_outlives_killed_processes(platform: Platform, engine: Mock, roles: list[str]) -> None:
     engine.behave(delay_ms=1500, tokens=5)

@@ -138,6 +138,7 @@ def settled_once(platform: Platform, reader: Reader, mock: Mock) -> None:
 @pytest.mark.soak("messages")
 @pytest.mark.soak("responses")
 @pytest.mark.soak("grpc")
+@pytest.mark.soak("ollama")
 @pytest.mark.slow(seconds=20)
 def test_a_revoked_keys_streams_end(
     staged: Platform, mock: Mock, front: FrontEnd, tenant: str, ready_to_act: Any
@@ -195,6 +196,7 @@ def test_a_suspended_tenants_streams_end_and_it_comes_back(
 @pytest.mark.soak("ollama")
 @pytest.mark.soak("rest")
 @pytest.mark.soak("grpc")
+@pytest.mark.soak("messages")
 @pytest.mark.slow(seconds=15)
 def test_a_stream_that_is_read_again_ends_too(
     staged: Platform, mock: Mock, front: FrontEnd, tenant: str, ready_to_act: Any

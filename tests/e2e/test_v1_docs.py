@@ -40,6 +40,7 @@ def page(
     assert {host for host in hosts if host.startswith("http")} == {staged.url}
 
 
+@pytest.mark.soak("zh-CN")
 def test_it_fits_a_narrow_screen_and_tries_an_operation(
     page: tuple[Page, str], staged: Platform
 ) -> None:

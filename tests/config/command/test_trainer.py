@@ -134,6 +134,7 @@ def test_a_wheel_with_another_hash_is_refused(wheels: Path, tmp_path: Path) -> N
     assert not (tmp_path / "home" / "trainer").exists()
 
 
+@pytest.mark.soak
 def test_another_lock_replaces_it_in_one_step(
     installed: Path, wheels: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -148,8 +148,12 @@ def test_without_a_yes_nothing_is_broken(
 
 
 def test_nothing_is_broken_where_not_all_is_well(
-    stub: Stub, door: InstantDoor, capsys: pytest.CaptureFixture[str]
+    stub: Stub,
+    door: InstantDoor,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
+    monkeypatch.setattr(procedure, "BEGIN_S", 0.5)
     stub.members[1]["state"] = "stopped"
     assert drill(["plan"]) == 1
     assert drill(["run", "--yes"]) == 2

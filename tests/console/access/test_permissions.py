@@ -710,6 +710,8 @@ def as_said(rows: list[Row], role: str) -> Found:
     }
 
 
+@pytest.mark.soak("carol")
+@pytest.mark.soak("erin")
 @pytest.mark.parametrize("role", ROLES)
 def test_in_the_tenant(
     request: pytest.FixtureRequest, door: Callable[..., Door], role: str
@@ -718,6 +720,8 @@ def test_in_the_tenant(
     assert found == as_said(IN_TENANT, role)
 
 
+@pytest.mark.soak("carol")
+@pytest.mark.soak("erin")
 @pytest.mark.parametrize("role", ROLES)
 def test_platform(request: pytest.FixtureRequest, door: Callable[..., Door], role: str) -> None:
     found = door(request.getfixturevalue(role)).on_platform(PLATFORM)

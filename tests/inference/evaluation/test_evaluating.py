@@ -80,6 +80,7 @@ async def test_a_text_is_more_likely_than_its_words_in_disorder(lab: Lab) -> Non
     assert bits["candidate"]["value"] < bits["baselines"]["zlib"]
 
 
+@pytest.mark.soak
 @pytest.mark.slow(seconds=30)
 async def test_work_that_is_put_back_goes_on_to_the_same_figures_and_bill(
     lab: Lab, monkeypatch: pytest.MonkeyPatch
