@@ -10,6 +10,7 @@ from config import environment
 from config.supervisor.embedded.postgres import (
     CONNECTIONS,
     CONNECTIONS_OF_A_PROCESS,
+    CONNECTIONS_OF_A_WORKER,
     REQUESTS_ROLE,
     ROLE,
     Postgres,
@@ -102,11 +103,16 @@ class Servers:
 
 
 def _postgres(options: RunOptions, home: Home, keeper: Keeper) -> Postgres:
+    return Postgres(home, keeper, connections(options))
+
+
+def connections(options: RunOptions) -> int:
+    """Returns how many PostgreSQL has to allow: the first process of each kind has its share."""
     entries = engine_entries.entries(environment.engines())
-    workers = (entry.queues(options.workers_per_engine) for entry in entries)
-    further_workers = sum(len(queues) - 1 for queues in workers)
-    further = ENGINES_TO_COME + options.web_processes - 1 + further_workers
-    return Postgres(home, keeper, CONNECTIONS + further * CONNECTIONS_OF_A_PROCESS)
+    workers = sum(len(entry.queues(options.workers_per_engine)) for entry in entries)
+    further = ENGINES_TO_COME + options.web_processes - 1
+    of_workers = max(0, workers - 1) * CONNECTIONS_OF_A_WORKER
+    return CONNECTIONS + further * CONNECTIONS_OF_A_PROCESS + of_workers
 
 
 def _tls() -> dict[str, str]:

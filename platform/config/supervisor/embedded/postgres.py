@@ -37,6 +37,7 @@ PASSWORDS = ("database.password", "postgres.password")
 SET_ASIDE = ".before-"  # in the name of the database that a restore has replaced
 CONNECTIONS = 100  # PostgreSQL's default; each process beyond the first of its kind adds some
 CONNECTIONS_OF_A_PROCESS = 40  # 24 of them for pages (config/pages/page_request.py)
+CONNECTIONS_OF_A_WORKER = 12  # under load it has five
 SETTINGS = {
     "fsync": "on",
     "jit": "off",

@@ -1,0 +1,28 @@
+"""The connections that the embedded PostgreSQL allows grow with the processes that use it."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+
+from config.supervisor import options
+from config.supervisor.servers import connections
+
+pytestmark = pytest.mark.unit
+ALONE = 300  # one process of each kind, and engines to come
+
+
+@pytest.mark.parametrize(
+    ("engines", "web", "workers", "most"),
+    [(1, 1, 1, ALONE), (20, 1, 1, ALONE + 19 * 12), (2, 4, 2, ALONE + 3 * 40 + 3 * 12)],
+)
+def test_each_process_has_its_share(
+    monkeypatch: pytest.MonkeyPatch, engines: int, web: int, workers: int, most: int
+) -> None:
+    url = "http://127.0.0.1:9/v1"
+    pool = {"kind": "openai", "engines": [{"url": url, "slots": 8}] * engines}
+    monkeypatch.setenv("FOREBAY_ENGINES", json.dumps({"mock": {"pools": {"mock": pool}}}))
+    blank = {each.name: None for each in dataclasses.fields(options.RunOptions)}
+    asked = blank | {"home": Path(), "web_processes": web, "workers_per_engine": workers}
+    assert connections(options.RunOptions(**asked)) == most  # type: ignore[arg-type]
