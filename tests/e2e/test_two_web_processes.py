@@ -153,7 +153,7 @@ def test_a_chat_goes_on_in_a_tab_at_the_other(doubled: Platform, mock: Mock) -> 
 
 
 def test_the_embedded_database_has_connections_for_all(doubled: Platform) -> None:
-    assert look(doubled, "show max_connections") == [("380",)]  # with room for five engines to come
+    assert look(doubled, "show max_connections") == [("352",)]  # with room for five engines to come
 
 
 # Dying -------------------------------------------------------------------------------------------
