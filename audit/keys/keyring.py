@@ -82,10 +82,10 @@ class Keyring:
         if known := self._known(lambda: self._cache.newest_of(owner)):
             return known
         in_tenant = partial(scope, tenant=str(tenant_id))
-        return transact(in_tenant, partial(self.of_subject_in_scope, *owner), repeatable=True)
+        return transact(in_tenant, partial(self._stored_or_new, *owner), repeatable=True)
 
     def of_subject_in_scope(
-        self, tenant_id: UUID, subject_id: UUID | None, *, is_new: bool = False
+        self, tenant_id: UUID, subject_id: UUID, *, is_new: bool = False
     ) -> Cipher:
         """Returns what `of_subject_now` does, in the open scope of the tenant: fewer statements.
 
@@ -94,6 +94,11 @@ class Keyring:
         owner = (tenant_id, subject_id)
         if not is_new and (known := self._known(lambda: self._cache.newest_of(owner))):
             return known
+        return self._stored_or_new(tenant_id, subject_id, is_new=is_new)
+
+    def _stored_or_new(
+        self, tenant_id: UUID, subject_id: UUID | None, *, is_new: bool = False
+    ) -> Cipher:
         epoch = self._cache.epoch
         row = None if is_new else newest(tenant_id, subject_id)
         row = row or self._new(tenant_id, subject_id, is_alone=is_new)

@@ -24,7 +24,7 @@ from inference.batch.encryption import chunk_aad, cipher_of, name_aad
 from inference.batch.file_storage_limit import FileGone
 from inference.models import Batch, File, FileChunk, FilePurpose, Job
 from infrastructure.postgres.repeated_transaction import transact
-from tenants.scope import tenant_scope
+from tenants.scope import read_in_tenant_scope, tenant_scope
 
 T = TypeVar("T")
 
@@ -217,9 +217,8 @@ class FileReader:
         return self._piece
 
     def _decrypted(self, number: int) -> bytes:
-        in_tenant = partial(tenant_scope, self._file.tenant_id)
-        look = partial(FileChunk.objects.get, file=self._file, number=number)
-        chunk = transact(in_tenant, look, repeatable=True)
+        read = partial(FileChunk.objects.get, file=self._file, number=number)
+        chunk = read_in_tenant_scope(self._file.tenant_id, read)
         return self._cipher.decrypt(bytes(chunk.ciphertext), chunk_aad(self._file, number))
 
 

@@ -15,7 +15,7 @@ from inference.batch.file_storage_limit import FileGone
 from inference.batch.file_store import FileOwner, FileReader, FileWriter, insert_once, new_file
 from inference.models import File, FileChunk, FilePurpose
 from infrastructure.postgres.repeated_transaction import transact
-from tenants.scope import tenant_scope
+from tenants.scope import read_in_tenant_scope, tenant_scope
 
 
 class NoSuchPart(Exception):
@@ -60,8 +60,7 @@ def complete(upload: File, part_ids: list[UUID], owner: FileOwner, checksum: str
 
     Raises NoSuchPart, OtherSize, OtherContent, FileGone, Barred, Unreadable.
     """
-    in_tenant = partial(tenant_scope, owner.tenant_id)
-    parts = transact(in_tenant, partial(_parts, upload, part_ids), repeatable=True)
+    parts = read_in_tenant_scope(owner.tenant_id, partial(_parts, upload, part_ids))
     if (actual_size := sum(part.size for part in parts)) != upload.declared_size:
         raise OtherSize(actual_size)
     writer = FileWriter(owner, FilePurpose(upload.purpose), name_of(upload))
@@ -70,6 +69,7 @@ def complete(upload: File, part_ids: list[UUID], owner: FileOwner, checksum: str
         if checksum and digest != checksum.lower():
             raise OtherContent
         writer.flush()
+        in_tenant = partial(tenant_scope, owner.tenant_id)
         transact(in_tenant, partial(_finish, writer, upload), repeatable=True)
     except BaseException:
         writer.discard()

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from infrastructure.postgres.repeated_transaction import transact
 from infrastructure.postgres.request_threads import in_request_thread
-from tenants.scope import tenant_scope
+from tenants.scope import read_in_tenant_scope, tenant_scope
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -23,5 +23,5 @@ async def read_in_tenant(
     tenant_id: UUID, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs
 ) -> T:
     """Run what only reads, and again also if its end was cut off."""
-    transaction = partial(tenant_scope, tenant_id), partial(work, *args, **kwargs)
-    return await in_request_thread(transact)(*transaction, repeatable=True)
+    read = partial(work, *args, **kwargs)
+    return await in_request_thread(read_in_tenant_scope)(tenant_id, read)

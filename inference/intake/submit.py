@@ -4,7 +4,6 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -30,11 +29,10 @@ from inference.models import Completion
 from inference.order import Order
 from inference.record import limit_usage
 from inference.tracing.spans import step
-from infrastructure.postgres.repeated_transaction import transact
 from infrastructure.postgres.request_threads import in_request_thread
 from tenants.caller import Caller
 from tenants.rate_limits.admission import Admission, Ask
-from tenants.scope import tenant_scope
+from tenants.scope import read_in_tenant_scope
 
 BeforeQueue = Callable[[UUID], Awaitable[Any]]
 LATE_S = 1.5  # soon after that the sweeper queues a request which is on record and in no queue
@@ -183,8 +181,7 @@ async def _ran_meanwhile(before_queue: BeforeQueue, context: Context, order: Ord
     if time.monotonic() - began < LATE_S:
         return False
     is_open = Completion.objects.open().filter(pk=order.id).exists
-    in_tenant = partial(tenant_scope, order.tenant_id)
-    return not await in_request_thread(transact)(in_tenant, is_open, repeatable=True)
+    return not await in_request_thread(read_in_tenant_scope)(order.tenant_id, is_open)
 
 
 async def _call(before_queue: BeforeQueue, context: Context, order: Order) -> None:

@@ -1,12 +1,12 @@
 """The connections that the embedded PostgreSQL allows grow with the processes that use it."""
 
-import dataclasses
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from config.supervisor import options
+from config.supervisor.options import RunOptions
 from config.supervisor.servers import connections
 
 pytestmark = pytest.mark.unit
@@ -23,6 +23,6 @@ def test_each_process_has_its_share(
     url = "http://127.0.0.1:9/v1"
     pool = {"kind": "openai", "engines": [{"url": url, "slots": 8}] * engines}
     monkeypatch.setenv("FOREBAY_ENGINES", json.dumps({"mock": {"pools": {"mock": pool}}}))
-    blank = {each.name: None for each in dataclasses.fields(options.RunOptions)}
-    asked = blank | {"home": Path(), "web_processes": web, "workers_per_engine": workers}
-    assert connections(options.RunOptions(**asked)) == most  # type: ignore[arg-type]
+    fields: dict[str, Any] = dict.fromkeys(RunOptions.__dataclass_fields__)
+    fields |= {"home": Path(), "web_processes": web, "workers_per_engine": workers}
+    assert connections(RunOptions(**fields)) == most
