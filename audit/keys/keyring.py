@@ -59,18 +59,24 @@ class Keyring:
         """Returns the key if it is in memory, without a query."""
         return self._cache.get(key_id)
 
-    def opened(self, row: DataKey, epoch: int, *, is_newest: bool) -> Cipher | None:
-        """Returns the key of a row; None if the key above it is not in memory, or if any key was
-        destroyed or barred since `epoch`.
+    def opened(self, row: DataKey, above: DataKey, epoch: int, *, is_newest: bool) -> Cipher | None:
+        """Returns the key of a subject's row; None if the tenant's key, which is above it, opens
+        with a call over the network alone, or if any key was destroyed or barred since `epoch`.
 
-        `row`: of a subject, read since `epoch`, with the knowledge that nothing bars the subject.
+        The rows were read since `epoch`, with the knowledge that nothing bars the subject.
         """
-        parent = self._cache.get(row.wrapped_by)
+        parent = self._cache.get(above.id) or self._opened_here(above, epoch)
         if parent is None:
             return None
         cipher = Cipher(row.id, AESGCM(parent.decrypt(bytes(row.wrapped), aad(row))))
         owner = (row.tenant_id, row.subject_id) if is_newest else None
         return cipher if self._cache.add(cipher, owner, epoch) else None
+
+    def _opened_here(self, row: DataKey, epoch: int) -> Cipher | None:
+        master_keys: MasterKeys = settings.MASTER_KEYS
+        key = master_keys.decrypt_here(row.wrapped_by, bytes(row.wrapped), aad(row))
+        cipher = Cipher(row.id, AESGCM(key)) if key else None
+        return cipher if cipher and self._cache.add(cipher, None, epoch) else None
 
     async def of_subject(self, tenant_id: UUID, subject_id: UUID) -> Cipher:
         cached = self.cached(tenant_id, subject_id)

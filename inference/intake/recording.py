@@ -8,6 +8,7 @@ import msgspec
 import psycopg
 from django.db import DatabaseError
 
+from audit.keys import stored_keys
 from audit.keys.keyring import Barred, Cipher, Unreadable, keyring
 from audit.keys.master_keys.errors import MasterKeyUnavailable
 from audit.trail.commit_queue import Row
@@ -53,7 +54,7 @@ async def put_on_record(
     Raises NotAllowed, NotAdmitted, OutOfService; KeyTaken for a claim that comes second.
     """
     try:
-        cipher = keyring.cached(order.tenant_id, order.subject_id) or await _key(order)
+        cipher = keyring.cached(order.tenant_id, order.subject_id) or await _key(context, order)
         ciphertext = encrypted_order(order, cipher)
         row = received_row(order, ciphertext, time_zone)
         if settled:
@@ -81,8 +82,8 @@ async def put_on_record(
     return OnRecord(ciphertext, decision, row["payload_sha256"])
 
 
-async def _key(order: Order) -> Cipher:
-    key = keyring.of_subject(order.tenant_id, order.subject_id)
+async def _key(context: Context, order: Order) -> Cipher:
+    key = stored_keys.of_subject(context.lookups, order.tenant_id, order.subject_id)
     return await asyncio.wait_for(key, KEY_PATIENCE_S)
 
 

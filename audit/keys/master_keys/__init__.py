@@ -10,7 +10,7 @@ from uuid import UUID
 from audit.keys.cipher import Unreadable, Wrapped
 from audit.keys.master_keys.errors import MasterKeyMissing, MasterKeyProblem
 from audit.keys.master_keys.kms import KmsKeys
-from audit.keys.master_keys.local import EnvKeys, FileKeys, older_keys
+from audit.keys.master_keys.local import EnvKeys, FileKeys, LocalKeys, older_keys
 
 Variables = Mapping[str, str]
 Keeper = FileKeys | EnvKeys | KmsKeys
@@ -43,6 +43,15 @@ class MasterKeys:
             except Unreadable:
                 continue
         raise Unreadable("not wrapped with this master key")
+
+    def decrypt_here(self, key_id: UUID, ciphertext: bytes, aad: bytes) -> bytes | None:
+        """Returns what `decrypt` does, without a call over the network; None if it takes one.
+
+        Raises Unreadable, MasterKeyAway.
+        """
+        local = (keeper for keeper in self._all if isinstance(keeper, LocalKeys))
+        keeper = next((keeper for keeper in local if keeper.knows(key_id)), None)
+        return keeper.decrypt(key_id, ciphertext, aad) if keeper else None
 
 
 def from_environment(variables: Variables, home: Path) -> MasterKeys:

@@ -15,9 +15,9 @@ import psycopg
 from django.core.exceptions import ValidationError
 from django.db import DatabaseError
 
-from audit.keys import stored_keys
 from audit.keys.keyring import Barred, Cipher, Unreadable, keyring
 from audit.keys.master_keys.errors import MasterKeyUnavailable
+from audit.keys.stored_keys import NEWEST, StoredKey
 from inference.api.ownership import repeatable_in_scope
 from inference.errors import BadRequest, Conflict
 from inference.intake.access.revocation import RESTRICTED
@@ -32,7 +32,7 @@ _STORED = """
         with ordinality as a(tenant_id, digest, place)
     left join (tenants_person p cross join lateral ({newest}) k)
         on p.tenant_id = a.tenant_id and p.digest = a.digest
-    order by place""".format(newest=stored_keys.NEWEST.format(tenant="p.tenant_id", subject="p.id"))
+    order by place""".format(newest=NEWEST.format(tenant="p.tenant_id", subject="p.id"))
 
 
 class Subject(NamedTuple):
@@ -108,9 +108,10 @@ async def _stored(lookups: Lookups, tenant_id: UUID, reference: str) -> Subject 
         raise OutOfService(str(problem)) from None
     if person_id is None:
         return None
-    row, cipher = stored_keys.row_of(tenant_id, person_id, *key), None
-    with suppress(Unreadable):  # the long way says so, once it has looked for the request's key
-        cipher = keyring.opened(row, epoch, is_newest=True)
+    stored, cipher = StoredKey.of(tenant_id, person_id, tuple(key)), None
+    # The long way says so, once it has looked for the request's key.
+    with suppress(Unreadable, MasterKeyUnavailable):
+        cipher = stored.opened(epoch, is_newest=True)
     return Subject(person_id, cipher) if cipher else None
 
 
