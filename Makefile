@@ -3,7 +3,7 @@ PYTHON ?= python3
 PY := .venv/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check --no-input
 # Each has servers of its own. tests/README.md says how tests are shared among them.
-WORKERS ?= 3
+WORKERS ?= 4
 PYTEST := $(PY) -m pytest -n $(WORKERS) --dist loadscope --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
@@ -33,7 +33,7 @@ help:
 	@echo 'make bench-check        did a key ratio fall since the last full run? a few minutes'
 	@echo
 	@echo 'PYTHON=python3.11       the interpreter to make .venv with'
-	@echo 'WORKERS=3               how many processes run tests'
+	@echo 'WORKERS=4               how many processes run tests'
 	@echo 'FOREBAY_HOME=./var  FOREBAY_HOST=127.0.0.1  FOREBAY_PORT=8000'
 	@echo 'FOREBAY_MODEL=FILE.gguf  FOREBAY_SLOTS=16  FOREBAY_CONTEXT=2048 (tokens per slot)'
 	@echo 'FOREBAY_WEB_PROCESSES=1  FOREBAY_WORKERS_PER_ENGINE=1   how many share a port, an engine'
