@@ -33,7 +33,7 @@ _COMPLETIONS = """
     select past.id, k.tenant_id, k.id, 'mock', '/v1/chat/completions', false, 'done', at,
            at + interval '1 second', 'mock'
     from past, (select * from tenants_apikey order by id limit 1) k order by n"""
-# The number of a transaction before all others: the roll-up has taken them.
+# The number of a transaction before all others, and a mark of the roll-up behind it.
 _USAGE = """
     insert into inference_usage
         (completion_id, tenant_id, api_key_id, model, pool, prompt_tokens, completion_tokens,
@@ -42,6 +42,10 @@ _USAGE = """
     select past.id, k.tenant_id, k.id, 'mock', 'mock', 60, 64, 0, 0, 200, 'stop', '', 1, 1, 5, 9,
            at, 0
     from past, (select * from tenants_apikey order by id limit 1) k order by n"""
+_ROLLED_UP = """
+    insert into inference_rollupmark as mark (id, xid, completion_id, at)
+    values (1, 1, '00000000-0000-0000-0000-000000000000', now())
+    on conflict (id) do update set xid = greatest(mark.xid, excluded.xid)"""
 
 
 def furnish(forebay: Forebay, keys: Path, tenants: int, records: int) -> None:
@@ -64,6 +68,7 @@ def _make_past(forebay: Forebay, records: int) -> None:
     dsn = make_conninfo(forebay.running()["DATABASE_URL"], user="postgres", password=password)
     with psycopg.connect(dsn, autocommit=True) as database:
         database.execute("set session_replication_role = replica")
+        database.execute(_ROLLED_UP)
         indexes = database.execute(_INDEXES, [list(_TABLES), list(_TABLES)]).fetchall()
         for name, _definition in indexes:
             database.execute(f'drop index "{name}"')
