@@ -4,10 +4,12 @@ from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from bench.compare.comparison import summary
 from bench.load.generator import LoadReport, Options, chat_requests
+from bench.parts.growth import picture
 from bench.parts.growth.cost import ENGINES, RECORDS, GrowthReport, aims, section, steps
 
 pytestmark = pytest.mark.unit
@@ -35,6 +37,12 @@ def test_a_row_is_compared_with_the_first_of_its_axis() -> None:
         report()
     )
     assert [aim.met for aim in aims(report())] == [False, True]
+
+
+def test_the_picture_has_a_bar_for_each_step() -> None:
+    drawn = picture.drawn(msgspec.json.decode(msgspec.json.encode(report()), type=GrowthReport), "")
+    assert drawn.count("<rect") == 1 + 3
+    assert "1.20  with 9" in drawn
 
 
 def test_requests_take_keys_in_turns(tmp_path: Path) -> None:
