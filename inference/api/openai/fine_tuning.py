@@ -12,7 +12,7 @@ from inference.api.http.callers import address_counted_caller, counted_caller
 from inference.api.http.request import Request
 from inference.api.openai import files, fine_tuning_shapes, stored_objects
 from inference.api.openai.fine_tuning_fields import checked, hyperparameters, trainer_parameters
-from inference.api.ownership import in_scope, own, repeatable_in_scope
+from inference.api.ownership import own, repeatable_in_scope
 from inference.errors import (
     ApiError,
     BadRequest,
@@ -133,16 +133,27 @@ async def _own(request: Request, caller: Caller, job_id: str) -> Job:
 async def _act(request: Request, job_id: str, verb: Callable[..., None]) -> None:
     caller = await address_counted_caller(request, SCOPE)
     job = await _own(request, caller, job_id)
-    shown = await in_scope(caller.tenant_id, _acted, job, verb, caller.actor)
-    await request.answer_json(shown)
+    act = _Act(job, verb, caller.actor)
+    await request.answer_json(await repeatable_in_scope(caller.tenant_id, act))
 
 
-def _acted(job: Job, verb: Callable[..., None], by: str) -> dict[str, Any]:
-    try:
-        verb(job, by=by)
-    except WrongState as problem:
-        raise Conflict(f"{problem}: it is too late, or too early, for this") from None
-    return fine_tuning_shapes.job(job)
+class _Act:
+    """Pauses, resumes or cancels a job. After a commit that was cut off it is done, or not yet."""
+
+    def __init__(self, job: Job, verb: Callable[..., None], by: str) -> None:
+        self._job, self._verb, self._by = job, verb, by
+        self._began = False
+
+    def __call__(self) -> dict[str, Any]:
+        try:
+            self._verb(self._job, by=self._by)
+            self._began = True
+        except WrongState as problem:
+            if not self._began:
+                what = f"{problem}: it is too late, or too early, for this"
+                raise Conflict(what) from None
+            self._job.refresh_from_db()
+        return fine_tuning_shapes.job(self._job)
 
 
 def _create(owner: JobOwner, wanted: Wanted, pk: UUID) -> dict[str, Any]:

@@ -8,8 +8,10 @@ import openai
 import orjson
 import pytest
 
+from audit.models import Event
 from inference.models import Job
 from tenants.models import ApiKey, Quota, Tenant
+from tests.inference.cut_offs import commits_cut_off
 from tests.inference.jobs.works import LINES, Works, in_database
 from tests.inference.web import served, serving
 
@@ -88,6 +90,19 @@ async def test_pause_resume_and_cancel(works: Works, alice: openai.AsyncOpenAI) 
     assert (await alice.fine_tuning.jobs.cancel(job.id)).status == "cancelled"
     with pytest.raises(openai.ConflictError):
         await alice.fine_tuning.jobs.resume(job.id)
+
+
+async def test_acts_are_done_once_though_their_commits_are_cut_off(
+    works: Works, alice: openai.AsyncOpenAI, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = await job_of(alice)
+    row = await works.reaches(await row_of(job), "queued")
+    for verb, state in (("pause", "paused"), ("resume", "queued"), ("cancel", "cancelled")):
+        with commits_cut_off(monkeypatch):
+            acted = await getattr(alice.fine_tuning.jobs, verb)(job.id)
+        assert acted.model_dump()["status"] == state
+    acts = Event.objects.filter(tenant_id=row.tenant_id, action__in=("job:pause", "job:cancel"))
+    assert await acts.acount() == 2
 
 
 async def test_problems_name_their_lines(works: Works, alice: openai.AsyncOpenAI) -> None:
