@@ -2,7 +2,7 @@ from typing import Any
 
 from django.urls import path
 
-from inference.chat import views
+from inference.chat.pages import views
 from inference.chat.requests import attachments, documents, listing, presets, quotas, shared
 from inference.chat.requests.fit import message_fit
 from inference.chat.socket.consumer import ChatConsumer

@@ -8,8 +8,9 @@ from django.utils import timezone
 from audit.keys.keyring import keyring
 from audit.models import DataKey, Event
 from audit.retention import legal_hold
-from inference.chat import conversations, page_data
+from inference.chat import conversations
 from inference.chat.conversations import first_words, title_of
+from inference.chat.pages import page_data
 from inference.models import Conversation
 from tenants.models import Member, Tenant
 from tests.people import join

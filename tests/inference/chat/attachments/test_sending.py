@@ -12,12 +12,13 @@ from pytest_django.fixtures import Settings
 from audit.erasure import erasers
 from audit.retention import data_classes
 from inference import engines
-from inference.chat import branches, conversations, exchanges, fitting, history, page_data, prompt
+from inference.chat import branches, conversations, exchanges, fitting, history, prompt
 from inference.chat.answers import branch_turns, turn
 from inference.chat.attachments import encryption, uploading
 from inference.chat.attachments.bounds import PER_MESSAGE
 from inference.chat.content import IMAGE_TOKENS, Content
 from inference.chat.exchanges import Exchange
+from inference.chat.pages import page_data
 from inference.chat.problems import ChatRefused
 from inference.chat.prompt import Earlier
 from inference.chat.protocol import Send

@@ -13,11 +13,12 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_POST
 
 from audit.retention.legal_hold import OnHold
-from inference.chat import branches, page_data
+from inference.chat import branches
 from inference.chat import conversations as verbs
 from inference.chat.branches import NotInConversation
 from inference.chat.listed import listed
 from inference.chat.membership import membership, memberships
+from inference.chat.pages import page_data
 from inference.chat.presets.listing import settings_form
 from inference.chat.problems import problem
 from inference.chat.requests import stored_bytes
