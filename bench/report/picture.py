@@ -2,9 +2,9 @@
 
 from collections.abc import Callable, Sequence
 
+from bench import bars
+from bench.bars import Bar, Chart
 from bench.compare.comparison import Row
-from bench.report import bars
-from bench.report.bars import Bar, Chart
 
 COLOURS = {
     "direct": "#9aa5b1",

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import msgspec
 
+from bench import bars
+from bench.bars import Bar, Chart
 from bench.parts.growth.cost import GrowthReport
-from bench.report import bars
-from bench.report.bars import Bar, Chart
 
 TITLE = "CPU ms of a request, 64 at once (less is better)"
 
