@@ -20,11 +20,12 @@ class IdempotencyKeyQuerySet(models.QuerySet["IdempotencyKey"]):
 
 
 class IdempotencyKey(models.Model):
-    """An `Idempotency-Key` and the completion that it belongs to. The audit trail has the answer.
+    """An `Idempotency-Key` and the completion that it belongs to, or the batch or job.
 
-    Written in the commit that receives the completion (record/commits.py). A key without a
-    completion is free: a quota had no room for the request. Key and body are keyed hashes
-    (intake/idempotency_claim.py), so no text of a client is stored here.
+    Written in the commit that receives the completion (record/commits.py), or in the transaction
+    that creates the other (api/openai/creation_key.py). The audit trail has a completion's answer.
+    A key without a completion is free: a quota had no room for the request. Key and body are keyed
+    hashes (intake/idempotency_claim.py), so no text of a client is stored here.
     """
 
     tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="+", db_index=False)

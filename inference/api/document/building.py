@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from inference.api.document import headers, statuses
-from inference.api.document.operation import JSON, Kind, Operation, Section
+from inference.api.document.operation import JSON, Operation, Section
 from inference.api.document.schemas import Json, ref
 from inference.engines.fields import Schema
 
@@ -113,9 +113,8 @@ def _parameters(path: str, operations: list[Operation]) -> Iterable[Schema]:
         yield in_path | {"description": operations[0].variable}
     own = [parameter for each in operations for parameter in each.parameters]
     yield from {(parameter["name"], parameter["in"]): parameter for parameter in own}.values()
-    if operations[0].kind is Kind.RUN:
-        for name in headers.OPTIONS:
-            yield {"$ref": f"#/components/parameters/{name}"}
+    for name in headers.OPTIONS_OF[operations[0].kind]:
+        yield {"$ref": f"#/components/parameters/{name}"}
 
 
 # Responses ----------------------------------------------------------------------------------------

@@ -18,9 +18,9 @@ _KEY: Schema = {
     "pattern": "^[ -~]+$",
 }
 _CACHE: Schema = {"type": "string", "enum": [*cache_lookup.WORDS]}
-# Of a request that an engine works for.
+_IDEMPOTENCY = "IdempotencyKey"
 OPTIONS: dict[str, Json] = {
-    "IdempotencyKey": header(
+    _IDEMPOTENCY: header(
         idempotency_claim.HEADER,
         _KEY,
         "Sent twice with the same key within 24 hours, the request runs once and has one answer.",
@@ -36,6 +36,12 @@ OPTIONS: dict[str, Json] = {
     "Cache": header(
         cache_lookup.CACHE, _CACHE, "Whether a kept answer may serve the request, or be kept."
     ),
+}
+OPTIONS_OF: dict[Kind, tuple[str, ...]] = {
+    Kind.LOOK: (),
+    Kind.STORE: (),
+    Kind.BEGIN: (_IDEMPOTENCY,),
+    Kind.RUN: tuple(OPTIONS),
 }
 LAST_EVENT = header(
     "Last-Event-ID",
@@ -56,6 +62,9 @@ _ALWAYS = {
     "x-request-id": (STRING, "The id of the request; a completion's is that on record."),
     **_LIMITS,
 }
+_REPLAYED: dict[str, tuple[Schema, str]] = {
+    REPLAYED[0].decode(): (BOOLEAN, "It is the answer of an earlier request with the same key.")
+}
 _RUN: dict[str, tuple[Schema, str]] = {
     **{
         f"x-quota-{figure}-{unit}": (STRING if figure == "reset" else INTEGER, _QUOTA)
@@ -69,10 +78,15 @@ _RUN: dict[str, tuple[Schema, str]] = {
     call.CACHE.decode(): (STRING, "hit or miss, where a kept answer was looked for."),
     call.TEMPLATE.decode(): (STRING, "The version of the prompt template."),
     submission.CLASS: (STRING, "The class of work."),
-    REPLAYED[0].decode(): (BOOLEAN, "It is the answer of an earlier request with the same key."),
+    **_REPLAYED,
     receipts.HEADER.decode(): (STRING, "A signed receipt of the request."),
 }
-OF_ANSWER = {Kind.LOOK: _ALWAYS, Kind.STORE: _ALWAYS, Kind.RUN: _ALWAYS | _RUN}
+OF_ANSWER = {
+    Kind.LOOK: _ALWAYS,
+    Kind.STORE: _ALWAYS,
+    Kind.BEGIN: _ALWAYS | _REPLAYED,
+    Kind.RUN: _ALWAYS | _RUN,
+}
 _WAIT: dict[str, tuple[Schema, str]] = {"retry-after": (INTEGER, "Seconds to wait.")}
 _REFUSED: dict[str, tuple[Schema, str]] = {
     "retry-after-ms": (INTEGER, "Milliseconds to wait."),

@@ -18,7 +18,8 @@ class Kind(Enum):
     """The kind of an operation, from which its headers and the statuses of its errors follow."""
 
     LOOK = auto()  # it reads, or changes what is there
-    STORE = auto()  # it begins or stores something, and has a body
+    STORE = auto()  # it stores something, and has a body
+    BEGIN = auto()  # it begins something, once for an `Idempotency-Key`
     RUN = auto()  # an engine works for it
 
 

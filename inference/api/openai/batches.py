@@ -2,7 +2,7 @@
 
 from functools import partial
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from django.conf import settings
 
@@ -11,8 +11,8 @@ from audit.trail.truncated_address import network
 from inference.api.http import lists
 from inference.api.http.callers import address_counted_caller, counted_caller
 from inference.api.http.request import Request
-from inference.api.openai import files, stored_objects
-from inference.api.ownership import own, repeatable_in_scope
+from inference.api.openai import creation_key, files, stored_objects
+from inference.api.ownership import own, readable, repeatable_in_scope
 from inference.batch import actions
 from inference.batch.encryption import known_metadata
 from inference.batch.file_storage_limit import FileGone, StorageFull
@@ -48,8 +48,8 @@ async def create(request: Request) -> None:
     if file.purpose != FilePurpose.BATCH:
         raise BadRequest("the file's purpose must be batch", param="input_file_id")
     owner = stored_objects.owner_of(caller, request.call.client_ip)
-    create = partial(_create, owner, file, body, expires_after_s, uuid4())
-    await request.answer_json(await repeatable_in_scope(caller.tenant_id, create))
+    create = partial(_create, owner, file, body, expires_after_s)
+    await creation_key.answer_created(request, caller, body, create, _earlier)
 
 
 async def listed(request: Request) -> None:
@@ -76,6 +76,11 @@ async def _own(request: Request, caller: Caller, batch_id: str) -> Batch:
     pk, code = stored_objects.parsed_id(batch_id, PREFIX), "batch_not_found"
     refusal = NotFound("there is no such batch", code=code)
     return await own(request.call, caller, Batch.objects.all(), pk, refusal, code)
+
+
+def _earlier(caller: Caller, pk: UUID) -> dict[str, Any] | None:
+    batch = readable(Batch.objects.all(), caller).filter(pk=pk).first()
+    return _as_openai(batch) if batch else None
 
 
 def _create(

@@ -41,6 +41,10 @@ def _act(name: str, tag: str, summary: str, shape: str) -> Operation:
     return Operation(name, tag, summary, answers, variable=variable, conflicts=True)
 
 
+def _begin(name: str, tag: str, summary: str, shape: str, body: Schema) -> Operation:
+    return Operation(name, tag, summary, {JSON: ref(shape)}, kind=Kind.BEGIN, body=body)
+
+
 def _store(
     name: str, tag: str, summary: str, shape: str, body: Schema, media: str = JSON
 ) -> Operation:
@@ -101,7 +105,7 @@ _BATCH_OPERATIONS: Operations = {
         "GET": _look(
             *("list_batches", _BATCHES, "List batches", "BatchList"), *_listing(batches.BOUNDS)
         ),
-        "POST": _store("create_batch", _BATCHES, "Begin a batch", "Batch", _BATCH),
+        "POST": _begin("create_batch", _BATCHES, "Begin a batch", "Batch", _BATCH),
     },
     "/v1/batches/{id}": {"GET": _look("retrieve_batch", _BATCHES, "Describe a batch", "Batch")},
     "/v1/batches/{id}/cancel": {
@@ -115,7 +119,7 @@ _JOB_OPERATIONS: Operations = {
             *("list_fine_tuning_jobs", _TUNING, "List jobs", "FineTuningJobList"),
             *_listing(fine_tuning.BOUNDS),
         ),
-        "POST": _store("create_fine_tuning_job", _TUNING, "Begin a job", _SHAPE, _JOB),
+        "POST": _begin("create_fine_tuning_job", _TUNING, "Begin a job", _SHAPE, _JOB),
     },
     f"{_JOBS}/{{id}}": {
         "GET": _look("retrieve_fine_tuning_job", _TUNING, "Describe a job", _SHAPE)

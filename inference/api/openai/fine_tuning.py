@@ -3,16 +3,16 @@
 from collections.abc import Callable
 from functools import partial
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from audit.keys.keyring import Barred
 from audit.trail.truncated_address import network
 from inference.api.http import lists
 from inference.api.http.callers import address_counted_caller, counted_caller
 from inference.api.http.request import Request
-from inference.api.openai import files, fine_tuning_shapes, stored_objects
+from inference.api.openai import creation_key, files, fine_tuning_shapes, stored_objects
 from inference.api.openai.fine_tuning_fields import checked, hyperparameters, trainer_parameters
-from inference.api.ownership import own, repeatable_in_scope
+from inference.api.ownership import own, readable, repeatable_in_scope
 from inference.errors import (
     ApiError,
     BadRequest,
@@ -54,8 +54,8 @@ async def create(request: Request) -> None:
         seed=body.get("seed"),
     )
     owner = owner_of(caller, request.call.client_ip)
-    create = partial(_create, owner, wanted, uuid4())
-    await request.answer_json(await repeatable_in_scope(caller.tenant_id, create))
+    create = partial(_create, owner, wanted)
+    await creation_key.answer_created(request, caller, body, create, _earlier)
 
 
 async def listed(request: Request) -> None:
@@ -154,6 +154,11 @@ class _Act:
                 raise Conflict(what) from None
             self._job.refresh_from_db()
         return fine_tuning_shapes.job(self._job)
+
+
+def _earlier(caller: Caller, pk: UUID) -> dict[str, Any] | None:
+    job = readable(_jobs(), caller).filter(pk=pk).first()
+    return fine_tuning_shapes.job(job) if job else None
 
 
 def _create(owner: JobOwner, wanted: Wanted, pk: UUID) -> dict[str, Any]:

@@ -92,6 +92,19 @@ async def test_pause_resume_and_cancel(works: Works, alice: openai.AsyncOpenAI) 
         await alice.fine_tuning.jobs.resume(job.id)
 
 
+async def test_a_job_with_an_idempotency_key_begins_once(
+    works: Works, alice: openai.AsyncOpenAI
+) -> None:
+    fields: dict[str, Any] = {"model": "tiny", "training_file": await uploaded(alice)}
+    headers = {"Idempotency-Key": "tuning-1"}
+    first = await alice.fine_tuning.jobs.create(**fields, extra_headers=headers)
+    again = await alice.fine_tuning.jobs.create(**fields, extra_headers=headers)
+    assert again == first
+    with pytest.raises(openai.UnprocessableEntityError):
+        await alice.fine_tuning.jobs.create(**fields, seed=2, extra_headers=headers)
+    assert await Job.objects.filter(tenant_id=works.bench.acme.pk).acount() == 1
+
+
 async def test_acts_are_done_once_though_their_commits_are_cut_off(
     works: Works, alice: openai.AsyncOpenAI, monkeypatch: pytest.MonkeyPatch
 ) -> None:
