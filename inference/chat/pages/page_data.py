@@ -84,7 +84,7 @@ def with_messages(conversation: Conversation) -> dict[str, Any]:
 def _estimated_tokens(conversation: Conversation, messages: list[Turn]) -> int:
     """Returns about how many tokens a model reads of it; 0 if an engine has counted them.
 
-    Nobody has counted those of a copy (branches.py) before its first answer.
+    Nobody has counted those of a copy (inference/chat/branches.py) before its first answer.
     """
     if not messages or any(turn.figures or turn.streaming for turn in messages):
         return 0
