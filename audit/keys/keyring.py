@@ -60,21 +60,21 @@ class Keyring:
         return self._cache.get(key_id)
 
     def opened(self, row: DataKey, above: DataKey, epoch: int, *, is_newest: bool) -> Cipher | None:
-        """Returns the key of a subject's row; None if the tenant's key, which is above it, opens
-        with a call over the network alone, or if any key was destroyed or barred since `epoch`.
+        """Returns the key of a subject's row; None if a file or a KMS must be asked for the key above
+        the tenant's, or if any key was destroyed or barred since `epoch`.
 
         The rows were read since `epoch`, with the knowledge that nothing bars the subject.
         """
-        parent = self._cache.get(above.id) or self._opened_here(above, epoch)
+        parent = self._cache.get(above.id) or self._opened_at_once(above, epoch)
         if parent is None:
             return None
         cipher = Cipher(row.id, AESGCM(parent.decrypt(bytes(row.wrapped), aad(row))))
         owner = (row.tenant_id, row.subject_id) if is_newest else None
         return cipher if self._cache.add(cipher, owner, epoch) else None
 
-    def _opened_here(self, row: DataKey, epoch: int) -> Cipher | None:
+    def _opened_at_once(self, row: DataKey, epoch: int) -> Cipher | None:
         master_keys: MasterKeys = settings.MASTER_KEYS
-        key = master_keys.decrypt_here(row.wrapped_by, bytes(row.wrapped), aad(row))
+        key = master_keys.decrypt_at_once(row.wrapped_by, bytes(row.wrapped), aad(row))
         cipher = Cipher(row.id, AESGCM(key)) if key else None
         return cipher if cipher and self._cache.add(cipher, None, epoch) else None
 

@@ -44,14 +44,14 @@ class MasterKeys:
                 continue
         raise Unreadable("not wrapped with this master key")
 
-    def decrypt_here(self, key_id: UUID, ciphertext: bytes, aad: bytes) -> bytes | None:
-        """Returns what `decrypt` does, without a call over the network; None if it takes one.
+    def decrypt_at_once(self, key_id: UUID, ciphertext: bytes, aad: bytes) -> bytes | None:
+        """Returns what `decrypt` does, with keys in memory; None if a file or a KMS has the key.
 
-        Raises Unreadable, MasterKeyAway.
+        Raises Unreadable.
         """
         local = (keeper for keeper in self._all if isinstance(keeper, LocalKeys))
-        keeper = next((keeper for keeper in local if keeper.knows(key_id)), None)
-        return keeper.decrypt(key_id, ciphertext, aad) if keeper else None
+        opened = (keeper.decrypt_at_once(key_id, ciphertext, aad) for keeper in local)
+        return next((key for key in opened if key), None)
 
 
 def from_environment(variables: Variables, home: Path) -> MasterKeys:

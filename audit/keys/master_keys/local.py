@@ -43,6 +43,14 @@ class LocalKeys:
     def keys(self) -> Sequence[bytes]:
         raise NotImplementedError
 
+    def held(self) -> Sequence[bytes]:
+        """Returns the keys that are in memory."""
+        raise NotImplementedError
+
+    def decrypt_at_once(self, key_id: UUID, ciphertext: bytes, aad: bytes) -> bytes | None:
+        """Returns what `decrypt` does, with the keys in memory; None if it needs another."""
+        return _decrypted(self.held(), key_id, ciphertext, aad)
+
     def current_id(self) -> UUID:
         return fingerprint(self.keys()[0])
 
@@ -55,10 +63,19 @@ class LocalKeys:
         return Wrapped(by, Cipher(by, AESGCM(master)).encrypt(key, aad))
 
     def decrypt(self, key_id: UUID, ciphertext: bytes, aad: bytes) -> bytes:
-        for master in self.keys():
-            if key_id == fingerprint(master):
-                return Cipher(key_id, AESGCM(master)).decrypt(ciphertext, aad)
-        raise Unreadable("not wrapped with this master key")
+        key = _decrypted(self.keys(), key_id, ciphertext, aad)
+        if key is None:
+            raise Unreadable("not wrapped with this master key")
+        return key
+
+
+def _decrypted(
+    masters: Sequence[bytes], key_id: UUID, ciphertext: bytes, aad: bytes
+) -> bytes | None:
+    for master in masters:
+        if key_id == fingerprint(master):
+            return Cipher(key_id, AESGCM(master)).decrypt(ciphertext, aad)
+    return None
 
 
 class EnvKeys(LocalKeys):
@@ -75,6 +92,9 @@ class EnvKeys(LocalKeys):
         return cls([decoded(encoded, "restore FOREBAY_MASTER_KEY from your backup")])
 
     def keys(self) -> Sequence[bytes]:
+        return self._keys
+
+    def held(self) -> Sequence[bytes]:
         return self._keys
 
     def renew(self) -> UUID:
@@ -96,6 +116,10 @@ class FileKeys(LocalKeys):
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._held: Sequence[bytes] = ()  # as they were read last
+
+    def held(self) -> Sequence[bytes]:
+        return self._held
 
     @classmethod
     def from_environment(cls, variables: Mapping[str, str], home: Path) -> "FileKeys":
@@ -114,7 +138,8 @@ class FileKeys(LocalKeys):
             lines = self._path.read_text().split() or [""]
         except OSError as problem:
             raise MasterKeyAway(f"{self._path}: {problem.strerror}") from None
-        return [decoded(line, remedy) for line in lines]
+        self._held = keys = [decoded(line, remedy) for line in lines]
+        return keys
 
     def renew(self) -> UUID:
         """Puts a new key above the others, which stay until an operator removes their lines."""

@@ -128,6 +128,21 @@ def test_a_new_one_is_known_at_once_to_those_that_run(tmp_path: Path) -> None:
 
 
 @unit
+def test_what_is_in_memory_decrypts_without_the_file(tmp_path: Path) -> None:
+    keys = from_environment({}, tmp_path)
+    by, ciphertext = keys.encrypt(KEY, AAD)
+    file = tmp_path / "secrets" / "master.key"
+    content = file.read_text()
+    file.unlink()
+    assert keys.decrypt_at_once(by, ciphertext, AAD) == KEY
+    file.write_text(text(TWO) + "\n" + content)
+    later, wrapped = from_environment({}, tmp_path).encrypt(KEY, AAD)
+    assert keys.decrypt_at_once(later, wrapped, AAD) is None, "it has not been read yet"
+    assert keys.decrypt(later, wrapped, AAD) == KEY
+    assert keys.decrypt_at_once(later, wrapped, AAD) == KEY
+
+
+@unit
 def test_a_lost_file_is_not_made_again(tmp_path: Path) -> None:
     keys = from_environment({}, tmp_path)
     platform_secret.read({}, tmp_path, keys)
@@ -254,8 +269,8 @@ def test_from_the_environment_to_a_kms_and_back(kms: TransitServer, tmp_path: Pa
     assert moved.decrypt(by, ciphertext, AAD) == KEY
     there, wrapped = moved.encrypt(KEY, AAD)
     asked = len(kms.asked)
-    assert moved.decrypt_here(by, ciphertext, AAD) == KEY
-    assert moved.decrypt_here(there, wrapped, AAD) is None
+    assert moved.decrypt_at_once(by, ciphertext, AAD) == KEY
+    assert moved.decrypt_at_once(there, wrapped, AAD) is None
     assert len(kms.asked) == asked, "what is decrypted here asks no KMS"
     back = told(kms, FOREBAY_MASTER_KEY_FROM="env", FOREBAY_MASTER_KEY=text(TWO))
     assert from_environment(back, tmp_path).decrypt(there, wrapped, AAD) == KEY

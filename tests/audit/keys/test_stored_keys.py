@@ -84,7 +84,7 @@ async def test_a_master_key_elsewhere_is_asked_in_a_thread(
     lookups: Lookups, cipher: Cipher, in_threads: list[UUID], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await forget_tenant_key()
-    monkeypatch.setattr(MasterKeys, "decrypt_here", lambda *arguments: None)
+    monkeypatch.setattr(MasterKeys, "decrypt_at_once", lambda *arguments: None)
     text = cipher.encrypt(b"a prompt", b"here")
     opened = await stored_keys.by_id(lookups, cipher.key_id)
     assert opened.decrypt(text, b"here") == b"a prompt"
