@@ -17,7 +17,11 @@ from inference.jobs import bases, parameters, texts
 from inference.jobs.kinds import KINDS
 from inference.jobs.refusals import JobRefused, NoRoom
 from inference.models import DataSetVersion, File, FilePurpose, Job, JobKind
-from inference.models.job import TooManyUnderWay, refuse_more_under_way
+from inference.models.job import (
+    TooManyUnderWay,
+    lock_number_under_way,
+    refuse_more_under_way,
+)
 from tenants.caller import SESSION
 from tenants.models import Quota
 
@@ -67,12 +71,14 @@ def create(owner: JobOwner, wanted: Wanted, pk: UUID | None = None) -> Job:
     Raises JobRefused, Barred.
     """
     kind = _kind(wanted)
-    _check_limits(owner)
-    for file in (wanted.training_file, wanted.validation_file):
-        if file and not file_store.lock_if_whole(file):
-            raise JobRefused("there is no such file", code="file_not_found")
+    lock_number_under_way(owner.tenant_id)  # waits for the commit of an earlier attempt
+    files = filter(None, (wanted.training_file, wanted.validation_file))
+    are_there = all(file_store.lock_if_whole(file) for file in files)
     if pk and (job := Job.objects.filter(pk=pk).first()):
         return job
+    if not are_there:
+        raise JobRefused("there is no such file", code="file_not_found")
+    _check_limits(owner)
     base = bases.base_version(owner.tenant_id, wanted.base, owner.can_use) if wanted.base else None
     place = bases.place(wanted.base, owner.can_use, wanted.pool)
     _check_processes(wanted.parameters.get("processes"), place.most_processes)

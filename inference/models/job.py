@@ -246,12 +246,17 @@ class Job(models.Model):
         self.save(update_fields=["order_id", "gpu_ms", "cost"])
 
 
-def refuse_more_under_way(tenant_id: uuid.UUID) -> None:
-    """Lock the number of jobs under way until the transaction ends. Raises TooManyUnderWay."""
+def lock_number_under_way(tenant_id: uuid.UUID) -> None:
+    """Lock the number of jobs under way until the transaction ends."""
     with transaction.get_connection().cursor() as cursor:
         cursor.execute(
             "select pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"jobs:{tenant_id}"]
         )
+
+
+def refuse_more_under_way(tenant_id: uuid.UUID) -> None:
+    """Lock the number of jobs under way as well. Raises TooManyUnderWay."""
+    lock_number_under_way(tenant_id)
     under_way = Job.objects.filter(tenant_id=tenant_id).under_way()
     if under_way.count() >= settings.JOBS_UNDER_WAY:
         raise TooManyUnderWay

@@ -1,11 +1,16 @@
 """`/v1/fine_tuning/jobs`: fine-tuning with a file of chats (OpenAI, Fine-tuning)."""
 
 from collections.abc import Callable
+from datetime import datetime
 from functools import partial
 from typing import Any
 from uuid import UUID
 
+from django.utils import timezone
+
+from audit.actions import Action
 from audit.keys.keyring import Barred
+from audit.models import Event
 from audit.trail.truncated_address import network
 from inference.api.http import lists
 from inference.api.http.callers import address_counted_caller, counted_caller
@@ -39,6 +44,8 @@ SCOPE = Scope.INFERENCE
 async def create(request: Request) -> None:
     caller = await counted_caller(request, SCOPE)
     body = checked(requests.parsed(await request.body()))
+    if await creation_key.answered_by_key(request, caller, body, _earlier):
+        return
     training = await _file(request, caller, body["training_file"], "training_file")
     validation = None
     if name := body.get("validation_file"):
@@ -74,15 +81,15 @@ async def retrieve(request: Request, job_id: str) -> None:
 
 
 async def cancel(request: Request, job_id: str) -> None:
-    await _act(request, job_id, Job.cancel)
+    await _act(request, job_id, Job.cancel, Action.JOB_CANCEL)
 
 
 async def pause(request: Request, job_id: str) -> None:
-    await _act(request, job_id, Job.pause)
+    await _act(request, job_id, Job.pause, Action.JOB_PAUSE)
 
 
 async def resume(request: Request, job_id: str) -> None:
-    await _act(request, job_id, Job.resume)
+    await _act(request, job_id, Job.resume, Action.JOB_RESUME)
 
 
 async def events(request: Request, job_id: str) -> None:
@@ -130,30 +137,40 @@ async def _own(request: Request, caller: Caller, job_id: str) -> Job:
     return await own(request.call, caller, _jobs(), pk, refusal, code)
 
 
-async def _act(request: Request, job_id: str, verb: Callable[..., None]) -> None:
+Verb = Callable[..., None]
+
+
+async def _act(request: Request, job_id: str, verb: Verb, action: Action) -> None:
     caller = await address_counted_caller(request, SCOPE)
     job = await _own(request, caller, job_id)
-    act = _Act(job, verb, caller.actor)
+    act = _Act(job, verb, action, caller.actor)
     await request.answer_json(await repeatable_in_scope(caller.tenant_id, act))
 
 
 class _Act:
-    """Pauses, resumes or cancels a job. After a commit that was cut off it is done, or not yet."""
+    """Pauses, resumes or cancels a job once. The trail tells whether a commit that was cut off has
+    done so.
+    """
 
-    def __init__(self, job: Job, verb: Callable[..., None], by: str) -> None:
-        self._job, self._verb, self._by = job, verb, by
-        self._began = False
+    def __init__(self, job: Job, verb: Verb, action: Action, by: str) -> None:
+        self._job, self._verb, self._action, self._by = job, verb, action, by
+        self._began_at: datetime | None = None
 
     def __call__(self) -> dict[str, Any]:
+        if self._began_at and self._is_done(self._began_at):
+            return fine_tuning_shapes.job(self._job)
+        self._began_at = self._began_at or timezone.now()
         try:
             self._verb(self._job, by=self._by)
-            self._began = True
         except WrongState as problem:
-            if not self._began:
-                what = f"{problem}: it is too late, or too early, for this"
-                raise Conflict(what) from None
-            self._job.refresh_from_db()
+            raise Conflict(f"{problem}: it is too late, or too early, for this") from None
         return fine_tuning_shapes.job(self._job)
+
+    def _is_done(self, began_at: datetime) -> bool:
+        self._job = Job.objects.select_for_update().get(pk=self._job.pk)  # waits for its commit
+        acts = Event.objects.filter(tenant_id=self._job.tenant_id, action=self._action)
+        mine = acts.filter(actor=self._by, at__gte=began_at)
+        return mine.filter(detail__job=self._job.public_id).exists()
 
 
 def _earlier(caller: Caller, pk: UUID) -> dict[str, Any] | None:

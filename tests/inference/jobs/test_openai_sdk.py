@@ -1,20 +1,28 @@
 """`/v1/fine_tuning/jobs` with OpenAI's own SDK, and what a stranger sees of it: nothing."""
 
 from collections.abc import AsyncIterator
+from contextlib import suppress
+from threading import Event as Signal
+from threading import Thread, current_thread
 from typing import Any
 
 import httpx2
 import openai
 import orjson
 import pytest
+from django.db import connection
 
 from audit.models import Event
 from inference.models import Job
+from inference.models.job import WrongState
+from infrastructure.postgres.patient_backend.base import DatabaseWrapper
 from tenants.models import ApiKey, Quota, Tenant
-from tests.inference.cut_offs import commits_cut_off
+from tenants.scope import tenant_scope
+from tests.inference.cut_offs import commits_cut_off, end
 from tests.inference.jobs.works import LINES, Works, in_database
 from tests.inference.web import served, serving
 
+ACTS = ["job:pause", "job:resume", "job:cancel"]
 BASE = "http://forebay.example/v1"
 
 
@@ -114,8 +122,47 @@ async def test_acts_are_done_once_though_their_commits_are_cut_off(
         with commits_cut_off(monkeypatch):
             acted = await getattr(alice.fine_tuning.jobs, verb)(job.id)
         assert acted.model_dump()["status"] == state
-    acts = Event.objects.filter(tenant_id=row.tenant_id, action__in=("job:pause", "job:cancel"))
-    assert await acts.acount() == 2
+    acts = Event.objects.filter(tenant_id=row.tenant_id, action__startswith="job:").order_by("id")
+    made = [event.action async for event in acts]
+    assert [act for act in made if act in ACTS] == ACTS
+
+
+async def test_an_act_that_another_has_undone_is_not_done_again(
+    works: Works, alice: openai.AsyncOpenAI, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = await job_of(alice)
+    await works.reaches(row := await row_of(job), "queued")
+    commit, resumed = DatabaseWrapper.commit, Signal()
+
+    def bob_resumes() -> None:
+        with suppress(WrongState), tenant_scope(row.tenant_id):
+            Job.objects.get(pk=row.pk).resume(by="user:bob")
+            resumed.set()
+        connection.close()
+
+    def cut_off(self: DatabaseWrapper) -> None:
+        commit(self)
+        if not resumed.is_set() and current_thread().name != "bob":
+            bob = Thread(target=bob_resumes, name="bob")
+            bob.start()
+            bob.join()
+            if resumed.is_set():
+                end(self)
+
+    monkeypatch.setattr(DatabaseWrapper, "commit", cut_off)
+    acted = await alice.fine_tuning.jobs.pause(job.id)
+    assert acted.model_dump()["status"] == "queued", "bob has resumed it"
+
+
+async def test_the_last_place_is_taken_once_though_its_commit_is_cut_off(
+    works: Works, alice: openai.AsyncOpenAI, monkeypatch: pytest.MonkeyPatch, settings: Any
+) -> None:
+    file = await uploaded(alice)
+    settings.JOBS_UNDER_WAY = 1
+    with commits_cut_off(monkeypatch):
+        await alice.fine_tuning.jobs.create(model="tiny", training_file=file)
+    with pytest.raises(openai.RateLimitError):
+        await alice.fine_tuning.jobs.create(model="tiny", training_file=file)
 
 
 async def test_problems_name_their_lines(works: Works, alice: openai.AsyncOpenAI) -> None:
