@@ -53,7 +53,11 @@ async def _submit(call: Call, submission: Submission) -> AnswerStream:
             return await call.submit(msgspec.structs.replace(submission, claim=claim_or_completion))
         except KeyTaken:
             continue
-    raise Conflict(
+    raise key_in_use()
+
+
+def key_in_use() -> Conflict:
+    return Conflict(
         f"another request with this {HEADER} has just begun; send this one again",
         code="idempotency_key_in_use",
         retry_after=1,

@@ -44,6 +44,8 @@ async def create(request: Request) -> None:
     body = requests.parsed(await request.body())
     stored_objects.check_fields(body, FIELDS, (EXPIRY,))
     expires_after_s = stored_objects.expiry_in_json(body, EXPIRY)
+    if await creation_key.answered_by_key(request, caller, body, _earlier):
+        return
     file = await files.own_file(request.call, caller, body["input_file_id"], "input_file_id")
     if file.purpose != FilePurpose.BATCH:
         raise BadRequest("the file's purpose must be batch", param="input_file_id")

@@ -4,22 +4,51 @@ The key is taken in the transaction that creates, so that one cannot be stored w
 """
 
 import hmac
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 from uuid import UUID, uuid4
 
+import psycopg
+from django.db import OperationalError
 from django.utils import timezone
 
 from inference.api.http.request import Request
-from inference.api.idempotency import REPLAYED, owner_of
+from inference.api.idempotency import REPLAYED, key_in_use, owner_of
 from inference.api.ownership import repeatable_in_scope
 from inference.api.replay import answer_gone
 from inference.errors import KeyReused
 from inference.intake.idempotency_claim import HEADER, Claim
 from inference.models import IdempotencyKey
+from inference.models.idempotency_key import KEPT, IdempotencyKeyQuerySet
+from infrastructure.postgres.queries import rows
 from tenants.caller import Caller
 
 Shown = dict[str, Any]
+LOCK_S = 2
+
+
+async def answered_by_key(
+    request: Request,
+    caller: Caller,
+    body: Mapping[str, Any],
+    earlier: Callable[[Caller, UUID], Shown | None],
+) -> bool:
+    """Answer with what the request's key has made already, though its files be gone.
+
+    Returns whether it has. Raises KeyReused, Conflict, BadRequest.
+    """
+    if (claim := _claim(request, body)) is None:
+        return False
+
+    def look_up() -> tuple[Shown | None, bool]:
+        row = _keys(caller, claim).filter(created_at__gt=timezone.now() - KEPT).first()
+        return (earlier(caller, _of(row, claim)), True) if row else (None, False)
+
+    shown, is_taken = await repeatable_in_scope(caller.tenant_id, look_up)
+    if is_taken:
+        await _answer_earlier(request, shown)
+    return is_taken
 
 
 async def answer_created(
@@ -33,22 +62,35 @@ async def answer_created(
 
     Both run in the tenant's scope. Raises KeyReused, Conflict, BadRequest and what `create` raises.
     """
-    key, pk = request.header_or_none(HEADER), uuid4()
-    if key is None:
-        created = await repeatable_in_scope(caller.tenant_id, create, pk)
-        return await request.answer_json(created)
-    claim = Claim.of(key, request.path, dict(body))
+    claim, pk = _claim(request, body), uuid4()
 
     def create_once() -> tuple[Shown | None, UUID]:
-        taken_by = _take(caller, claim, pk)
+        taken_by = _take(caller, claim, pk) if claim else pk
         return create(pk) if taken_by == pk else earlier(caller, taken_by), taken_by
 
     shown, taken_by = await repeatable_in_scope(caller.tenant_id, create_once)
+    if taken_by == pk:
+        await request.answer_json(shown)
+    else:
+        await _answer_earlier(request, shown)
+
+
+def _claim(request: Request, body: Mapping[str, Any]) -> Claim | None:
+    key = request.header_or_none(HEADER)
+    return None if key is None else Claim.of(key, request.path, dict(body))
+
+
+async def _answer_earlier(request: Request, shown: Shown | None) -> None:
     if shown is None:
         raise answer_gone("it is gone, or of a person whose texts this API key may not read")
-    if taken_by != pk:
-        request.call.headers.append(REPLAYED)
-    return await request.answer_json(shown)
+    request.call.headers.append(REPLAYED)
+    await request.answer_json(shown)
+
+
+def _keys(caller: Caller, claim: Claim) -> IdempotencyKeyQuerySet:
+    """Returns the key's row, in the tenant's scope."""
+    fields = {"tenant_id": caller.tenant_id, "owner": owner_of(caller), "key": claim.key}
+    return IdempotencyKey.objects.filter(**fields)
 
 
 def _take(caller: Caller, claim: Claim, pk: UUID) -> UUID:
@@ -57,14 +99,17 @@ def _take(caller: Caller, claim: Claim, pk: UUID) -> UUID:
     Returns `pk`, or the id that the same request was given less than 24 hours ago. Raises
     KeyReused.
     """
-    fields = {"tenant_id": caller.tenant_id, "owner": owner_of(caller), "key": claim.key}
-    new = {"body": claim.body, "completion_id": pk, "created_at": timezone.now()}
-    # It waits for another transaction that takes the key.
-    IdempotencyKey.objects.bulk_create([IdempotencyKey(**fields, **new)], ignore_conflicts=True)
-    row = IdempotencyKey.objects.select_for_update().get(**fields)
-    if row.is_over:
-        IdempotencyKey.objects.filter(pk=row.pk).update(**new)
-        return pk
+    now, keys = timezone.now(), _keys(caller, claim)
+    keys.filter(created_at__lte=now - KEPT).delete()
+    owner = {"tenant_id": caller.tenant_id, "owner": owner_of(caller)}
+    new = IdempotencyKey(**owner, key=claim.key, body=claim.body, completion_id=pk, created_at=now)
+    with _brief_waits():  # for another transaction that takes the key
+        IdempotencyKey.objects.bulk_create([new], ignore_conflicts=True)
+    return _of(keys.get(), claim)
+
+
+def _of(row: IdempotencyKey, claim: Claim) -> UUID:
+    """Returns what the key belongs to. Raises KeyReused."""
     if not hmac.compare_digest(bytes(row.body), claim.body):
         raise KeyReused(
             f"this {HEADER} was sent with another request less than 24 hours ago; send a new "
@@ -72,3 +117,16 @@ def _take(caller: Caller, claim: Claim, pk: UUID) -> UUID:
             param=HEADER,
         )
     return row.completion_id
+
+
+@contextmanager
+def _brief_waits() -> Iterator[None]:
+    """Inside, no lock is waited for longer than `LOCK_S`: threads that wait serve nobody."""
+    rows("select set_config('lock_timeout', %s, true)", [f"{LOCK_S}s"])
+    try:
+        yield
+    except OperationalError as problem:
+        if isinstance(problem.__cause__, psycopg.errors.LockNotAvailable):
+            raise key_in_use() from None
+        raise
+    rows("select set_config('lock_timeout', '0', true)")
