@@ -60,8 +60,8 @@ class Keyring:
         return self._cache.get(key_id)
 
     def opened(self, row: DataKey, above: DataKey, epoch: int, *, is_newest: bool) -> Cipher | None:
-        """Returns the key of a subject's row; None if a file or a KMS must be asked for the key above
-        the tenant's, or if any key was destroyed or barred since `epoch`.
+        """Returns the key of a subject's row; None if a file or a KMS must be asked for the master
+        key, or if any key was destroyed or barred since `epoch`.
 
         The rows were read since `epoch`, with the knowledge that nothing bars the subject.
         """
