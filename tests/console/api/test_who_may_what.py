@@ -41,7 +41,7 @@ def givers(everybody: dict[str, Api], acme: Tenant, with_key: Enter) -> dict[str
     return everybody | {"all scopes": with_key(acme)}
 
 
-@pytest.mark.slow(seconds=20)
+@pytest.mark.slow(seconds=30)
 @pytest.mark.timeout(300)
 def test_only_those_may_who_stand_in_the_table(everybody: dict[str, Api]) -> None:
     found = {
