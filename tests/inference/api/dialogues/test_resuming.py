@@ -56,8 +56,9 @@ async def lapsed() -> None:
 
 async def resumed(context: Context) -> DialogueTurn:
     """Go on as the sweeper does. Returns the turn, which is over."""
-    (taken,) = await in_database(resuming._take)()
-    await running.run(context, *taken)
+    while not (taken := await in_database(resuming._take)()):
+        await lapsed()  # once more: a renewal was under way in a thread as the process died
+    await running.run(context, *taken[0])
     turn = await in_database(DialogueTurn.objects.select_related("answer__dialogue__person").get)()
     assert turn.is_over
     return turn
