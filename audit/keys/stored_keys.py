@@ -66,7 +66,7 @@ async def of_subject(lookups: Lookups, tenant_id: UUID, subject_id: UUID) -> Cip
     def opened(answer: tuple[Any, ...], epoch: int) -> Cipher | None:
         return StoredKey.of(tenant_id, subject_id, answer).opened(epoch, is_newest=True)
 
-    cipher = await _asked(lookups, _NEWEST_OF, (tenant_id, subject_id), opened)
+    cipher = await _look_up(lookups, _NEWEST_OF, (tenant_id, subject_id), opened)
     return cipher or await keyring.of_subject(tenant_id, subject_id)
 
 
@@ -79,11 +79,11 @@ async def by_id(lookups: Lookups, key_id: UUID) -> Cipher:
         tenant_id, subject_id, *columns = answer
         return StoredKey.of(tenant_id, subject_id, tuple(columns)).opened(epoch, is_newest=False)
 
-    cipher = await _asked(lookups, _BY_ID, (key_id,), opened)
+    cipher = await _look_up(lookups, _BY_ID, (key_id,), opened)
     return cipher or await keyring.by_id(key_id)
 
 
-async def _asked(
+async def _look_up(
     lookups: Lookups,
     statement: str,
     question: tuple[UUID, ...],

@@ -110,14 +110,19 @@ def _completion_of(key: IdempotencyKey, claim: Claim) -> Completion | None:
     """Returns the key's completion, None if the key is free. Raises KeyReused."""
     if key.is_over:
         return None
+    refuse_another_request(key, claim)
+    completion = Completion.objects.filter(pk=key.completion_id).first()
+    return None if completion is None or _came_to_nothing(completion) else completion
+
+
+def refuse_another_request(key: IdempotencyKey, claim: Claim) -> None:
+    """Raises KeyReused if the key was sent with another request than the claim's."""
     if not hmac.compare_digest(bytes(key.body), claim.body):
         raise KeyReused(
             f"this {HEADER} was sent with another request less than 24 hours ago; send a new "
             "request with a new key, or the same request again, byte for byte the same values",
             param=HEADER,
         )
-    completion = Completion.objects.filter(pk=key.completion_id).first()
-    return None if completion is None or _came_to_nothing(completion) else completion
 
 
 def _came_to_nothing(completion: Completion) -> bool:

@@ -3,7 +3,6 @@
 The key is taken in the transaction that creates, so that one cannot be stored without the other.
 """
 
-import hmac
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -14,13 +13,12 @@ from django.db import OperationalError
 from django.utils import timezone
 
 from inference.api.http.request import Request
-from inference.api.idempotency import REPLAYED, key_in_use, owner_of
+from inference.api.idempotency import REPLAYED, key_in_use, owner_of, refuse_another_request
 from inference.api.ownership import repeatable_in_scope
 from inference.api.replay import answer_gone
-from inference.errors import KeyReused
 from inference.intake.idempotency_claim import HEADER, Claim
 from inference.models import IdempotencyKey
-from inference.models.idempotency_key import KEPT, IdempotencyKeyQuerySet
+from inference.models.idempotency_key import KEPT
 from infrastructure.postgres.queries import rows
 from tenants.caller import Caller
 
@@ -42,8 +40,11 @@ async def answered_by_key(
         return False
 
     def look_up() -> tuple[Shown | None, bool]:
-        row = _keys(caller, claim).filter(created_at__gt=timezone.now() - KEPT).first()
-        return (earlier(caller, _of(row, claim)), True) if row else (None, False)
+        key = IdempotencyKey.objects.filter(**_row_of(caller, claim)).first()
+        if key is None or key.is_over:
+            return None, False
+        refuse_another_request(key, claim)
+        return earlier(caller, key.completion_id), True
 
     shown, is_taken = await repeatable_in_scope(caller.tenant_id, look_up)
     if is_taken:
@@ -87,36 +88,26 @@ async def _answer_earlier(request: Request, shown: Shown | None) -> None:
     await request.answer_json(shown)
 
 
-def _keys(caller: Caller, claim: Claim) -> IdempotencyKeyQuerySet:
-    """Returns the key's row, in the tenant's scope."""
-    fields = {"tenant_id": caller.tenant_id, "owner": owner_of(caller), "key": claim.key}
-    return IdempotencyKey.objects.filter(**fields)
+def _row_of(caller: Caller, claim: Claim) -> dict[str, Any]:
+    """Returns the fields that name the key's row, in the tenant's scope."""
+    return {"tenant_id": caller.tenant_id, "owner": owner_of(caller), "key": claim.key}
 
 
 def _take(caller: Caller, claim: Claim, pk: UUID) -> UUID:
     """Takes the key for what is created under `pk`, in the tenant's scope and transaction.
 
     Returns `pk`, or the id that the same request was given less than 24 hours ago. Raises
-    KeyReused.
+    KeyReused; Conflict while another transaction holds the key.
     """
-    now, keys = timezone.now(), _keys(caller, claim)
+    now, row = timezone.now(), _row_of(caller, claim)
+    keys = IdempotencyKey.objects.filter(**row)
     keys.filter(created_at__lte=now - KEPT).delete()
-    owner = {"tenant_id": caller.tenant_id, "owner": owner_of(caller)}
-    new = IdempotencyKey(**owner, key=claim.key, body=claim.body, completion_id=pk, created_at=now)
+    new = IdempotencyKey(**row, body=claim.body, completion_id=pk, created_at=now)
     with _brief_waits():  # for another transaction that takes the key
         IdempotencyKey.objects.bulk_create([new], ignore_conflicts=True)
-    return _of(keys.get(), claim)
-
-
-def _of(row: IdempotencyKey, claim: Claim) -> UUID:
-    """Returns what the key belongs to. Raises KeyReused."""
-    if not hmac.compare_digest(bytes(row.body), claim.body):
-        raise KeyReused(
-            f"this {HEADER} was sent with another request less than 24 hours ago; send a new "
-            "request with a new key, or the same request again",
-            param=HEADER,
-        )
-    return row.completion_id
+    key = keys.get()
+    refuse_another_request(key, claim)
+    return key.completion_id
 
 
 @contextmanager

@@ -268,10 +268,10 @@ def test_from_the_environment_to_a_kms_and_back(kms: TransitServer, tmp_path: Pa
     moved = from_environment(told(kms, FOREBAY_MASTER_KEYS_OLD=text(ONE)), tmp_path)
     assert moved.decrypt(by, ciphertext, AAD) == KEY
     there, wrapped = moved.encrypt(KEY, AAD)
-    asked = len(kms.asked)
+    calls = len(kms.asked)
     assert moved.decrypt_at_once(by, ciphertext, AAD) == KEY
     assert moved.decrypt_at_once(there, wrapped, AAD) is None
-    assert len(kms.asked) == asked, "what is decrypted here asks no KMS"
+    assert len(kms.asked) == calls, "what is decrypted here asks no KMS"
     back = told(kms, FOREBAY_MASTER_KEY_FROM="env", FOREBAY_MASTER_KEY=text(TWO))
     assert from_environment(back, tmp_path).decrypt(there, wrapped, AAD) == KEY
 
