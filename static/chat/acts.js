@@ -56,9 +56,10 @@ class Acts {
     if (this.#isBusy()) return;
     const { thread, view, named } = this.page;
     const shown = view();
+    const confirmed = thread.confirmed();
     const opened = await this.#changed("branch", sibling);
     if (!opened || view() !== shown) return;
-    thread.merge(opened.messages);
+    thread.merge(opened.messages, confirmed);
     named();
     focusArrow(thread.node(opened.messages.find((one) => one.sibling === sibling)?.id), arrow);
   }

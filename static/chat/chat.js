@@ -95,6 +95,7 @@ async function catchUp() {
   sidebar.refresh();
   const wanted = view;
   if (!wanted.conversation) return;
+  const confirmed = thread.confirmed();
   const opened = await fetched(`${wanted.conversation.url}messages/`, {}, (status) => {
     if (status !== 404 || view !== wanted) return;
     show(null);
@@ -105,7 +106,7 @@ async function catchUp() {
   wanted.tokens = opened.tokens;
   const pending = [...unconfirmed.values()].filter((entry) => entry.view === view);
   const known = thread.streaming();
-  thread.merge([...opened.messages, ...pending.flatMap((entry) => entry.turns)]);
+  thread.merge([...opened.messages, ...pending.flatMap((entry) => entry.turns)], confirmed);
   for (const answer of thread.streaming()) if (!known.includes(answer)) follow(answer);
   named();
   sendNext();

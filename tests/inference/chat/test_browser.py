@@ -306,6 +306,35 @@ def test_what_is_asked_offline_is_sent_later_and_once(enter: Enter, engine: Mock
     expect(page.locator(".question")).to_have_text(["first", "second"])
 
 
+def test_a_record_that_was_read_before_a_question_leaves_it_shown(
+    enter: Enter, engine: Mock
+) -> None:
+    """Coming back, the page sends what it kept and reads the conversation, both at once."""
+    engine.behave(tokens=5)
+    page, held = enter(), list[tuple[Route, Any]]()
+    ask(page, "first")
+    page.wait_for_url("**/chat/c/*/")
+    finished(page)
+
+    def hold(route: Route) -> None:
+        record = route.fetch().json()
+        held.append((route, {**record, "messages": record["messages"][:2]}))
+
+    page.route("**/messages/", hold)
+    page.context.set_offline(True)
+    ask(page, "second")
+    page.context.set_offline(False)
+    expect(page.locator(".question")).to_have_text(["first", "second"])
+    expect(page.get_by_role("button", name="Copy answer")).to_have_count(2)
+    assert held
+    for route, record in held:
+        with page.expect_response("**/messages/"):
+            route.fulfill(json=record)
+    page.wait_for_timeout(300)
+    expect(page.locator(".question")).to_have_text(["first", "second"])
+    expect(page.get_by_role("button", name="Copy answer")).to_have_count(2)
+
+
 def test_two_tabs_in_step(enter: Enter, engine: Mock) -> None:
     engine.behave(tokens=100, interval_ms=10)
     one = enter()
