@@ -1,0 +1,1 @@
+"""A short day on this machine: real requests, embedded engines and the real trainer."""
