@@ -14,9 +14,10 @@ from pathlib import Path
 import pytest
 
 from config.environment import PROJECT
+from tests import report_files
 from tests.docs.blocks import commands
-from tests.e2e import model_reports
 from tests.e2e.conftest import Platform
+from tests.e2e.console_owner import Owner
 
 PYTORCH = os.environ.get("FOREBAY_TEST_MODELS")
 PAGE = "docs/models/quick-start.md"
@@ -61,7 +62,7 @@ def test_pages_become_a_model_that_is_evaluated_and_answers(
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )  # fmt: skip
     assert ended.returncode == 0, ended.stdout
-    model_reports.write("quick-start.txt", ended.stdout)
+    report_files.write("quick-start.txt", ended.stdout)
     assert "promotion smollm2-135m:manual: smollm2-135m-manual@1 is serving" in ended.stdout
     # curl ends no line: what the next command prints follows on it.
     answer, _end = json.JSONDecoder().raw_decode(ended.stdout[ended.stdout.index('{"choices"') :])
@@ -74,8 +75,8 @@ def test_pages_become_a_model_that_is_evaluated_and_answers(
 
 
 def has_its_report(platform: Platform, evaluation: str) -> None:
-    with model_reports.Owner(platform) as owner:
+    with Owner(platform) as owner:
         for form in ("json", "html"):
             content = owner.report_file(evaluation, form)
             assert b"erplexity" in content
-            model_reports.write(f"quick-start-evaluation.{form}", content)
+            report_files.write(f"quick-start-evaluation.{form}", content)

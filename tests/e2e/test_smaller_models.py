@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.e2e import model_reports
+from tests import report_files
 from tests.e2e.conftest import Platform
 from tests.inference.evaluation.own_tasks import pages, questions
 
@@ -50,7 +50,7 @@ class Console:
             [*command, *options, "--follow", "--json"], env=env, capture_output=True, text=True
         )
         assert ended.returncode == 0, ended.stderr
-        model_reports.write(f"{report}.json", ended.stdout)
+        report_files.write(f"{report}.json", ended.stdout)
         result: dict[str, Any] = json.loads(ended.stdout)["job"]["result"]
         return result
 

@@ -42,7 +42,14 @@ def order(folder: Path, kind: str, **fields: object) -> Path:
     return path
 
 
-def run(folder: Path, kind: str, *, python: str = sys.executable, **fields: object) -> Run:
+def run(
+    folder: Path,
+    kind: str,
+    *,
+    python: str = sys.executable,
+    timeout_s: float = 1800,
+    **fields: object,
+) -> Run:
     folder.mkdir(parents=True, exist_ok=True)
     process = subprocess.run(
         [python, "-m", "trainer", str(order(folder, kind, **fields))],
@@ -50,7 +57,7 @@ def run(folder: Path, kind: str, *, python: str = sys.executable, **fields: obje
         env={**os.environ, "PYTHONPATH": str(PROJECT)},
         capture_output=True,
         text=True,
-        timeout=1800,
+        timeout=timeout_s,
         check=False,
     )
     return Run(process.returncode, events(folder), process.stderr, folder / "output")

@@ -1,27 +1,14 @@
-"""Reports of models as files: docs/examples/models has those that a run of tests wrote.
-
-FOREBAY_TEST_REPORTS names the folder for them.
-"""
+"""Reports of models that the console shows, and the person who sees them there."""
 
 import json
-import os
 import re
-from pathlib import Path
 
 import httpx
 
 from tests.e2e.conftest import Platform
 
-FOLDER = os.environ.get("FOREBAY_TEST_REPORTS")
 PASSWORD = "a sluice before the turbines"  # noqa: S105  # of a platform that ends with the tests
 PERSON = {"name": "Ada", "email": "ada@forebay.example", "password": PASSWORD, "again": PASSWORD}
-
-
-def write(name: str, content: str | bytes) -> None:
-    if FOLDER:
-        file = Path(FOLDER) / name
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(content if isinstance(content, bytes) else content.encode())
 
 
 class Owner:
