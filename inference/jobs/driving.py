@@ -105,6 +105,8 @@ def _judge(job: Job, usage: Usage | None) -> None:
         return job.succeed()
     if usage is None or job.state not in UNDER_WAY or not code or passes(code, usage.status):
         return None
+    if code == GONE.error_code:  # taken out while it was paused; it has been resumed since
+        return None
     if code in PAUSING:
         return job.pause(by=PLATFORM, reason=code)
     problems = job.problems or [{"code": code, "message": _words(code)}]
