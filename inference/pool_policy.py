@@ -30,6 +30,7 @@ KEYS = ("condition", "overflow_after_ms", "limits", "window", "lending")
 JOBS = ":jobs"  # ends the name of a queue in which a pool's jobs wait for an engine to be lent
 LONGEST_LENDER = 120 - len(JOBS)  # characters of the name of a pool that lends
 LONGEST_RETURN_S = 600
+STOP_S = 25.0  # in which a job's trainer ends a micro-step and writes a checkpoint, by default
 AUTO = "auto"
 _AWAKE_BEFORE = "kept"  # the older name of `awake`
 

@@ -12,7 +12,7 @@ from typing import Any
 from inference.lending.engine_choice import Decision, Lender, decide
 from inference.metrics.lending import HAND_BACKS, JOB_S, RETURN_S
 from inference.models import Engine
-from inference.pool_policy import JOBS, LendingRules, jobs_queue
+from inference.pool_policy import JOBS, STOP_S, LendingRules, jobs_queue
 from inference.queue.client import client
 from inference.queue.occupancy import Occupancy
 from tenants.scope import system_scope
@@ -91,10 +91,18 @@ def _is_left(row: Engine, on_loan: Counter[str] | None, now: float) -> bool:
     """Returns whether no job can be on its GPU: none is leased, or it has been killed by now."""
     assert row.returning_since
     since = now - row.returning_since.timestamp()
-    lending = LendingRules.of(row.pool.lending)
-    if since > (lending.return_s if lending else 0) + GRACE_S + HEARD_S:
+    if since > _longest_s(row) + GRACE_S + HEARD_S:
         return True
     return on_loan is not None and since > HEARD_S and not on_loan[row.name + JOBS]
+
+
+def _longest_s(row: Engine) -> float:
+    """Returns the seconds that its job may have to stop.
+
+    The job's worker goes by the rules of the time when it began: the pool may have others since.
+    """
+    lending = LendingRules.of(row.pool.lending)
+    return max(row.lent_return_s or 0, lending.return_s if lending else STOP_S)
 
 
 def hand_back(row: Engine) -> None:

@@ -33,6 +33,7 @@ from inference.pool_policy import (
     KEYS,
     LONGEST_LENDER,
     BadPolicy,
+    LendingRules,
     PoolPolicy,
     RouteCondition,
     check,
@@ -42,7 +43,7 @@ from tenants.models.model_changes import changed, lock
 
 LONGEST_NAME = 120
 _REST = ["draining", "resting", "stopped", "starting_since"]
-_LOAN = ["lent_since", "gpu_free", "returning_since"]
+_LOAN = ["lent_since", "lent_return_s", "gpu_free", "returning_since"]
 _BOTH_IN_USE = ("switched", "rolling_back")  # steps of a replacement: one serves, one drains
 
 
@@ -286,10 +287,11 @@ class Engine(Declared):
     # It drains to save energy, until its pool needs it (inference/energy/resting.py).
     resting = models.BooleanField(default=False, db_default=False)
     stopped = models.BooleanField(default=False, db_default=False)  # its server, while it rests
-    # Its GPU is lent to jobs of its pool (inference/lending): since when; whether its server has
-    # left the GPU, so that a job may begin; since when it is on its way back, until its server is
-    # ready; and how many seconds that took the last time.
+    # Its GPU is lent to jobs of its pool (inference/lending): since when; the `return_s` of the
+    # pool then; whether its server has left the GPU, so that a job may begin; since when it is on
+    # its way back, until its server is ready; and how many seconds that took the last time.
     lent_since = models.DateTimeField(null=True, editable=False)
+    lent_return_s = models.PositiveSmallIntegerField(null=True, editable=False)
     gpu_free = models.BooleanField(default=False, db_default=False, editable=False)
     returning_since = models.DateTimeField(null=True, editable=False)
     last_return_s = models.FloatField(null=True, editable=False)
@@ -486,6 +488,8 @@ class Engine(Declared):
             if not (self.resting and self.lendable) or self.lent_since or self.returning_since:
                 return False
             self.lent_since, self.gpu_free = timezone.now(), False
+            lending = LendingRules.of(self.pool.lending)
+            self.lent_return_s = lending.return_s if lending else None
             self.stopped = self.launched
             self.save(update_fields=[*_LOAN, "stopped"])
             self.record("lend", by, **detail)

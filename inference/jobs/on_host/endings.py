@@ -12,6 +12,8 @@ _BY_CODE = {
     70: ("trainer_broken", "the trainer broke: this is a fault of the platform"),
     127: ("no_trainer", "this host has no trainer: forebay trainer install"),
 }
+# The order itself or its data is at fault: its time is paid for, else it could train for nothing.
+BY_ORDER = (64, 65, 69, 71)
 _KILLED = ("trainer_killed", "the trainer's process was killed again and again")
 NO_ROOM = ("checkpoints_full", "the checkpoints of this tenant's jobs have no room")
 _UNKNOWN = ("trainer_broken", "the trainer could not be started, or broke")

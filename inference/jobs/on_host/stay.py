@@ -1,6 +1,7 @@
 """One stay of a job on this host: its folder, the trainer's process, and what comes of it."""
 
 import asyncio
+import math
 import time
 from collections.abc import Awaitable, Callable
 from enum import Enum
@@ -13,6 +14,7 @@ from inference.jobs import job_checkpoint_files
 from inference.jobs.on_host import attending
 from inference.jobs.on_host.attending import Position
 from inference.jobs.on_host.endings import (
+    BY_ORDER,
     BY_SIGNAL,
     DONE,
     NO_ROOM,
@@ -27,10 +29,10 @@ from inference.jobs.on_host.trainer_process import TrainerProcess
 from inference.jobs.on_host.work_folder import WorkFolder, names_in, newest_step
 from inference.metrics import work
 from inference.models import Job
+from inference.pool_policy import STOP_S
 from infrastructure.objects.place import StoreError
 
 LOOK_S = 0.2
-STOP_S = 25.0  # within which the trainer ends a micro-step and writes a checkpoint, by default
 MOST_DEATHS = 3  # of its process between two checkpoints
 STORE_TRIES, STORE_AGAIN_S = 5, 2.0
 
@@ -39,6 +41,9 @@ class Wish(Enum):
     GO_ON = "go on"
     STOP = "stop"  # with a checkpoint
     LEAVE = "leave"  # at once: nobody wants what it does
+
+
+AskWish = Callable[[], Awaitable[Wish]]
 
 
 class Host(msgspec.Struct, frozen=True):
@@ -70,7 +75,8 @@ class Stay:
         self._events = EventsFile(self.output)
         self._process: TrainerProcess | None = None
         self._since = self._stop_asked_at = 0.0
-        self._has_new, self._deaths = False, 0
+        self._ended_at = math.inf
+        self._has_new, self._deaths, self._lost_ms = False, 0, 0
         self._step = 0  # of the last checkpoint that the trainer has reported here
         self._names = frozenset[str]()  # of the checkpoints that are stored
         self._counted_ms = job.gpu_ms + counted_ms  # GPU time up to the last checkpoint
@@ -99,7 +105,7 @@ class Stay:
 
     def _gpu_ms(self, now: float) -> int:
         """Returns the GPU time since the last checkpoint."""
-        return round((now - self._since) * 1000) * self.gpus
+        return round((min(now, self._ended_at) - self._since) * 1000) * self.gpus
 
     async def leave(self) -> None:
         if self._process:
@@ -107,7 +113,7 @@ class Stay:
             self._process = None
         await in_thread(self._folder.remove)
 
-    async def advance(self, wish: Callable[[], Awaitable[Wish]]) -> Advance:
+    async def advance(self, wish: AskWish) -> Advance:
         """Work until the next checkpoint, or until the trainer's process ends.
 
         Raises TrainerFailed, StoreError.
@@ -120,11 +126,12 @@ class Stay:
             code = self._process.code if self._process else None  # before its last events are read
             await self._read()
             if code is not None:
-                return await self._ended(code)
+                return await self._ended(code, wish)
             if self._has_new and not self._stop_asked_at:
                 self._has_new = False
                 if self._is_ahead():
-                    return Advance(await self._checkpoint())
+                    took_ms = await self._checkpoint(wish)
+                    return Advance(took_ms, lost_ms=self._lost_ms)
             taken_ms = self.uncounted_ms
             if await self._obeys(await wish()):
                 return Advance(lost_ms=taken_ms)
@@ -135,6 +142,7 @@ class Stay:
             self._folder.order, self._folder.path, settings.TRAINER_THREADS, self._host.gpus
         )
         self._since, self._stop_asked_at, self._error = time.monotonic(), 0.0, None
+        self._ended_at = math.inf
 
     async def _obeys(self, wish: Wish) -> bool:
         """Returns whether the process is gone, without a checkpoint."""
@@ -161,11 +169,23 @@ class Stay:
             active_ms = self._counted_ms + self.uncounted_ms
             await in_database(attending.write, self.job, events, active_ms)
 
-    async def _checkpoint(self) -> int:
-        """Store the newest checkpoint. Returns the time that led to it, in milliseconds."""
-        now = time.monotonic()
-        files = await self._stored()
-        names = names_in(files)  # the trainer works on meanwhile: there may be more than before
+    async def _checkpoint(self, wish: AskWish) -> int:
+        """Store the newest checkpoint. Returns the time that led to it, in milliseconds.
+
+        The trainer works on meanwhile, and is stopped where that is wished: `_lost_ms` is the time
+        since the checkpoint if it was killed then.
+        """
+        now, self._lost_ms = time.monotonic(), 0
+        storing = asyncio.create_task(self._stored())
+        try:
+            while not (await asyncio.wait({storing}, timeout=LOOK_S))[0]:
+                if self._is_at_work() and await self._obeys(await wish()):
+                    self._lost_ms = self._gpu_ms(time.monotonic()) - self._gpu_ms(now)
+        except BaseException:
+            storing.cancel()
+            raise
+        files = storing.result()
+        names = names_in(files)  # there may be more than when the storing began
         took_ms, self._since = self._gpu_ms(now), now
         # A student's folders are numbered anew, its events go on from the teacher's steps.
         step = max(self.position.step, self._step, newest_step(names))
@@ -174,6 +194,13 @@ class Stay:
         self._counted_ms += took_ms
         work.CHECKPOINTS.of(self.job.kind).value += 1
         return took_ms
+
+    def _is_at_work(self) -> bool:
+        """Returns whether the process runs, and notes when it ends: that time is no GPU time."""
+        if self._process is None or self._process.code is None:
+            return self._process is not None
+        self._ended_at = min(self._ended_at, time.monotonic())
+        return False
 
     def _is_ahead(self) -> bool:
         """Returns whether the trainer has a checkpoint that is not stored, or not as its step."""
@@ -195,13 +222,13 @@ class Stay:
                 await asyncio.sleep(STORE_AGAIN_S)
         raise AssertionError
 
-    async def _ended(self, code: int) -> Advance:
+    async def _ended(self, code: int, wish: AskWish) -> Advance:
         """Returns what came of a process that has ended. Raises TrainerFailed."""
         assert self._process
         await self._process.kill()  # its children
         self._process = None
         ran_ms = self._gpu_ms(time.monotonic())
-        took_ms = await self._checkpoint() if self._is_ahead() else 0
+        took_ms = await self._checkpoint(wish) if self._is_ahead() else 0
         if code == DONE:
             return Advance(took_ms or ran_ms, has_ended=True)
         if code == PAUSED:
@@ -211,4 +238,6 @@ class Stay:
             text = "the trainer's process was killed; it goes on from the last checkpoint"
             await in_database(attending.note, self.job, "trainer_killed", text, "warning")
             return Advance(took_ms)
-        raise TrainerFailed(*failure_of(code, self._error), took_ms)
+        raise TrainerFailed(
+            *failure_of(code, self._error), took_ms or (ran_ms if code in BY_ORDER else 0)
+        )

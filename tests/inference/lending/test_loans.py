@@ -254,3 +254,17 @@ def test_energys_stopped_engine_can_be_lent_and_is_not_started_meanwhile(setting
     fleet.see(2, running=4)
     assert fleet.lent == ["4"]
     assert fleet.engine(3).starting_since
+
+
+@pytest.mark.parametrize("later", [{"return_s": 20}, {}, {"return_s": 1}])
+def test_a_job_keeps_the_gpu_for_the_time_that_it_was_promised(later: dict[str, int]) -> None:
+    fleet = lent_out(a_fleet())
+    fleet.waiting = 0
+    Pool.objects.filter(name=fleet.pool).update(lending=later)
+    Engine.objects.get(name=f"{fleet.pool}.4").take_back(by="test")
+    returning_for(fleet, 4, 18)
+    fleet.see(2, running=0)
+    assert Engine.objects.get(name=f"{fleet.pool}.4").lent_since
+    returning_for(fleet, 4, 50)
+    fleet.see(2, running=0)
+    assert not Engine.objects.get(name=f"{fleet.pool}.4").lent_since
