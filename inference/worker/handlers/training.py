@@ -93,18 +93,26 @@ class Training(StepwiseHandler):
         return advance.lost_ms if is_owed else 0
 
     async def _advanced(self, stay: Stay) -> Advance:
+        before = stay.position
         try:
             advance = await stay.advance(self._wish)
             self._position = stay.position
-            if advance.has_ended:
-                await in_thread(finish, stay.job, stay.output)
-                self._position = Position(stay.position.step, stay.position.files, is_over=True)
         except TrainerFailed:
             self._position = stay.position
             raise
-        except CannotFinish as problem:
-            raise await self._failure(problem.code, problem.message) from None
+        if advance.has_ended:
+            await self._finish(stay, advance.gpu_ms, has_checkpoint=stay.position != before)
         return advance
+
+    async def _finish(self, stay: Stay, gpu_ms: int, *, has_checkpoint: bool) -> None:
+        """Make the result durable. Raises TrainerFailed, with the time that is paid for."""
+        try:
+            await in_thread(finish, stay.job, stay.output)
+        except CannotFinish as problem:
+            raise TrainerFailed(problem.code, problem.message, gpu_ms) from None
+        except StoreError:
+            raise TrainerFailed(*_NO_STORE, gpu_ms if has_checkpoint else 0) from None
+        self._position = Position(stay.position.step, stay.position.files, is_over=True)
 
     async def _keep_last_steps(self, failed: TrainerFailed) -> None:
         """Have the steps count that led to a checkpoint before the trainer failed."""

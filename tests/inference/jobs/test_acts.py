@@ -1,10 +1,14 @@
 """What people do with a job: pausing, resuming again and again, cancelling at any state."""
 
 import asyncio
+import threading
+import time
+from pathlib import Path
 
 import pytest
 
 from audit.models import Event
+from inference.jobs import job_checkpoint_files
 from inference.models import Completion, Job, JobCheckpoint, JobMetric
 from inference.models.job import WrongState
 from tests.inference.jobs.works import Works, in_database, rows
@@ -92,3 +96,42 @@ async def test_a_cancelled_job_pays_for_its_work_since_the_last_checkpoint(works
     job = await works.reaches(job, "cancelled", order=False)
     assert job.gpu_ms >= 10 * 100
     assert (job.gpu_ms, job.cost) == await works.bill()
+
+
+async def test_a_job_that_is_resumed_before_its_order_is_settled_goes_on(works: Works) -> None:
+    """The driver has taken the order out of its queue, and does not know yet that it is over."""
+    job = await works.create(steps=2)
+    await works.reaches(job, "queued", order=True)
+    await works.act(job, "pause")
+    await works.drive()
+    await works.act(job, "resume")
+    await works.drive()
+    row = await in_database(Job.objects.get)(pk=job.pk)
+    assert (row.state, row.reason) == ("queued", "")
+    works.start()
+    await works.reaches(job, "succeeded")
+
+
+async def test_a_job_is_cancelled_while_its_checkpoint_is_stored(
+    works: Works, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However slow the store is: an engine that is lent has its GPU back in time."""
+    store, begun = job_checkpoint_files.store, threading.Event()
+
+    def store_slowly(job: Job, folder: Path) -> job_checkpoint_files.Files:
+        begun.set()
+        time.sleep(4)
+        return store(job, folder)
+
+    monkeypatch.setattr(job_checkpoint_files, "store", store_slowly)
+    job = await works.create(steps=10_000, step_s=0.05, save_every=5)
+    works.start()
+    await works.reaches(job, "running", step=1)
+    await asyncio.to_thread(begun.wait, 30)
+    await works.act(job, "cancel")
+    await asyncio.sleep(2.5)
+    steps = len(works.steps())
+    await asyncio.sleep(1)
+    assert len(works.steps()) == steps
+    job = await works.reaches(job, "cancelled", order=False)
+    assert 0 < job.gpu_ms < 4_000

@@ -74,6 +74,17 @@ async def test_the_trainers_exit_code_decides(
     assert "it fits with 1 GB" in job.problems[0]["message"]
 
 
+@pytest.mark.parametrize(("code", "is_paid"), [(65, True), (73, False)])
+async def test_time_before_a_refusal_is_paid_where_the_order_is_at_fault(
+    works: Works, code: int, is_paid: bool
+) -> None:
+    """A learning rate that makes the loss infinite is the order's fault, a full disk is not."""
+    job = await works.create(steps=8, step_s=0.1, save_every=1000, at=6, ends=code)
+    works.start()
+    job = await works.reaches(job, "failed", "paused", order=False)
+    assert (job.gpu_ms >= 500) is is_paid
+
+
 async def test_a_worker_that_stops_puts_the_job_back_and_another_goes_on(works: Works) -> None:
     job = await works.create(steps=20, step_s=0.2, save_every=100)
     works.start()

@@ -54,6 +54,21 @@ async def test_without_room_a_job_pauses_and_goes_on_with_it(
     assert works.steps()[-4:] == [1, 2, 3, 4]
 
 
+async def test_without_room_for_its_result_no_step_is_free_and_none_is_done_again(
+    works: Works, settings: Settings
+) -> None:
+    settings.TENANT_MODELS_BYTES = 1
+    job = await works.create(steps=4, step_s=0.1, save_every=4)
+    works.start()
+    job = await works.reaches(job, "paused", order=False)
+    assert job.reason == "registry_full"
+    assert job.gpu_ms >= 400
+    settings.TENANT_MODELS_BYTES = 10**9
+    await works.act(job, "resume")
+    await works.reaches(job, "succeeded")
+    assert works.steps() == [1, 2, 3, 4]
+
+
 async def test_a_file_that_a_later_checkpoint_has_too_stays(works: Works) -> None:
     job = await works.create(steps=6, save_every=2)
     works.start()
