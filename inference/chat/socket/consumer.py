@@ -116,11 +116,12 @@ class ChatConsumer(AsyncWebsocketConsumer):
             await self._say(protocol.Changed(UUID(event["conversation"])))
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
+        text = text_data or ""
         try:
-            message = protocol.read(text_data or "")
+            message = protocol.read(text)
         except msgspec.DecodeError as refused:
             code = "too_long" if "length <=" in str(refused) else "invalid_message"
-            return await self._fail(problems.problem(code))
+            return await self._fail(problems.problem(code), protocol.named(text))
         if len(self._tasks) >= MAX_TASKS:
             return await self._fail(problems.problem("too_much"), _about(message))
         self._begin(self._answer(message))
