@@ -7,12 +7,13 @@ export class WaitingMessages extends EventTarget {
   #items = [];
   #list = at("#queue");
 
-  /** Shows what waits in a conversation, but for what has arrived; null is one not begun. */
+  /** Shows what waits in a conversation, but for what has arrived; null is one not begun: what waits may be for another. */
   open(conversation, turns) {
     const arrived = new Set(turns.map(({ id }) => id));
     this.#conversation = conversation;
     this.#items = queueOf(conversation).filter(({ message }) => !arrived.has(message));
-    this.#changed();
+    if (conversation) this.#changed();
+    else this.hold();
   }
 
   /** The conversation has begun: what waits is for it. */
