@@ -45,7 +45,7 @@ function show(opened, { push = true } = {}) {
   settings.show(view.conversation, opened?.settings);
   if (view.conversation) composer.model = view.conversation.model;
   if (push) history.pushState({}, "", view.conversation?.url ?? data.home);
-  composer.open(idOf(view), view.conversation?.temporary);
+  composer.open(idOf(view));
   waitingMessages.open(idOf(view), thread.turns());
   named();
   followAll();
@@ -72,8 +72,14 @@ function named() {
   document.title = `${title} · Forebay`;
   sidebar.mark(idOf(view));
   temporary.show(conversation);
+  keepTexts();
   composer.attachments.conversation = idOf(view);
   state();
+}
+
+// The browser keeps no texts of a temporary chat.
+function keepTexts() {
+  composer.temporary = waitingMessages.temporary = temporary.is(view.conversation);
 }
 
 // What the composer offers, and how full the context is.
@@ -215,19 +221,20 @@ const heard = {
   "chat.changed": () => soon(catchUp),
 };
 
-// It began after the person had left it, and is perhaps shown again.
+// It began after the person had left it.
 function missed(conversation) {
   if (conversation.id === idOf(view)) soon(catchUp);
+  else if (conversation.temporary) temporary.end(conversation);
 }
 
 function begun(conversation) {
   history.replaceState({}, "", conversation.url);
-  composer.begun(conversation.id, conversation.temporary);
+  composer.begun(conversation.id);
   waitingMessages.begun(conversation.id);
   settings.begun(conversation);
 }
 
-// A refused message is back where it came from: no text is lost.
+// A refused message is back where it came from: no text is lost, but for a temporary chat's that was left.
 function takeBack(entry) {
   const { send, view: sentFrom, turns } = entry;
   unconfirmed.delete(send.message);
@@ -236,7 +243,7 @@ function takeBack(entry) {
     state();
     waitingMessages.hold();
     if (send.edits || send.type === "again" || view.outdated) soon(catchUp);
-  }
+  } else if (isTemporary(entry)) return;
   if (!isTyped(send)) return;
   if (idOf(sentFrom) !== idOf(view)) return keepText(entry);
   if (composer.restore(send.text)) composer.attachments.restore(filesOf(entry));
@@ -244,6 +251,7 @@ function takeBack(entry) {
 }
 
 const isTyped = (send) => send.type === "send" && !send.summary;
+const isTemporary = ({ send, view: sentFrom }) => sentFrom.conversation?.temporary ?? send.temporary;
 const filesOf = ({ turns }) => turns[0]?.attachments ?? [];
 
 function heldItem(entry) {
@@ -312,6 +320,7 @@ settings.addEventListener("model", ({ detail }) => (composer.model = detail));
 composer.addEventListener("send", ({ detail }) => ask(detail));
 composer.addEventListener("queue", ({ detail }) => waitingMessages.add({ ...detail, message: uuid() }));
 composer.addEventListener("model", state);
+at("#temporary").addEventListener("change", keepTexts);
 waitingMessages.addEventListener("edit", ({ detail }) => {
   if (composer.restore(detail.text)) composer.attachments.restore(detail.attachments);
   else waitingMessages.add({ ...detail, held: true }, { first: true });
@@ -363,7 +372,7 @@ function request(send, turns = []) {
 // What has not been confirmed when the page goes is there when it comes back, under its own id.
 addEventListener("pagehide", () => {
   for (const entry of unconfirmed.values()) {
-    if (!isTyped(entry.send) || entry.view.conversation?.temporary) continue;
+    if (!isTyped(entry.send) || isTemporary(entry)) continue;
     const id = idOf(entry.view);
     keepQueue(id, [heldItem(entry), ...queueOf(id)]);
   }

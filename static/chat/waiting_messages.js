@@ -5,6 +5,7 @@ import { at, element, icon, say } from "./page.js";
 export class WaitingMessages extends EventTarget {
   #conversation = null;
   #items = [];
+  #temporary = false;
   #list = at("#queue");
 
   /** Shows what waits in a conversation, but for what has arrived; null is one not begun: what waits may be for another. */
@@ -21,6 +22,12 @@ export class WaitingMessages extends EventTarget {
     keepQueue(null, []);
     this.#conversation = conversation;
     this.#changed();
+  }
+
+  /** Whether the conversation is temporary: then nothing of it is kept. */
+  set temporary(temporary) {
+    this.#temporary = temporary;
+    this.#keep();
   }
 
   add(item, { first = false } = {}) {
@@ -44,8 +51,12 @@ export class WaitingMessages extends EventTarget {
   }
 
   #changed() {
-    keepQueue(this.#conversation, this.#items);
+    this.#keep();
     this.#draw();
+  }
+
+  #keep() {
+    keepQueue(this.#conversation, this.#temporary ? [] : this.#items);
   }
 
   #draw() {

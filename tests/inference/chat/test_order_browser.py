@@ -35,6 +35,8 @@ SOCKETS = """
   };
 """
 HOLD, RELEASE = "holds = true", "holds = false; for (const send of held.splice(0)) send();"
+TEXTS = """() => [localStorage, sessionStorage].flatMap((storage) => Object.entries(storage))
+  .filter(([name, value]) => /^chat-(draft|queue)/.test(name)).map(([, value]) => value).join()"""
 
 
 def entered(enter: Enter, path: str = "/chat/?tenant=acme") -> Page:
@@ -135,3 +137,33 @@ def test_a_stop_outlives_a_lost_connection(enter: Enter, engine: Mock) -> None:
     page.keyboard.press("Escape")
     page.context.set_offline(False)
     expect(last_answer(page)).to_contain_text("Stopped.", timeout=10_000)
+
+
+def test_a_temporary_chat_and_a_sign_out_leave_no_texts(enter: Enter, engine: Mock) -> None:
+    engine.behave(tokens=3)
+    page = entered(enter, "/chat/?tenant=globex")
+    field, switch = page.get_by_label("Your message"), page.get_by_label("Temporary chat")
+    field.fill("a draft")
+    page.reload()
+    expect(field).to_have_value("a draft")
+    switch.check()
+    assert page.evaluate(TEXTS) == ""
+    page.evaluate(HOLD)
+    ask(page, "a secret")
+    ask(page, "another")
+    field.fill("a third")
+    page.evaluate("dispatchEvent(new Event('pagehide'))")
+    assert page.evaluate(TEXTS) == ""
+    page.get_by_role("button", name="New chat").first.click()
+    expect(switch).to_be_visible()
+    with page.expect_response("**/deletion/") as deleted:
+        page.evaluate(RELEASE)
+    assert deleted.value.status == 204
+    switch.uncheck()
+    page.evaluate(HOLD)
+    ask(page, "kept")
+    page.locator("[data-sign-out]").evaluate(
+        "form => { form.onsubmit = () => false; form.requestSubmit(); }"
+    )
+    page.evaluate("dispatchEvent(new Event('pagehide'))")
+    assert page.evaluate(TEXTS) == ""
