@@ -47,7 +47,7 @@ export class Connection extends EventTarget {
   }
 
   #connect() {
-    clearTimeout(this.#timer);
+    this.#drop(); // also a socket that is still on its way: it would be one too many
     if (this.#over || !navigator.onLine) return;
     const socket = (this.#socket = new WebSocket(this.#url));
     socket.onopen = () => {

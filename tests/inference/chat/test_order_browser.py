@@ -167,3 +167,11 @@ def test_a_temporary_chat_and_a_sign_out_leave_no_texts(enter: Enter, engine: Mo
     )
     page.evaluate("dispatchEvent(new Event('pagehide'))")
     assert page.evaluate(TEXTS) == ""
+
+
+def test_one_socket_however_often_the_network_comes_back(enter: Enter) -> None:
+    page = entered(enter)
+    back = "for (let n = 0; n < 5; n++) dispatchEvent(new Event('online'))"
+    page.evaluate(f"sockets.at(-1).close(); {back}")
+    page.wait_for_timeout(1500)
+    assert page.evaluate("sockets.filter(({ readyState }) => readyState <= 1).length") == 1
