@@ -175,3 +175,18 @@ def test_one_socket_however_often_the_network_comes_back(enter: Enter) -> None:
     page.evaluate(f"sockets.at(-1).close(); {back}")
     page.wait_for_timeout(1500)
     assert page.evaluate("sockets.filter(({ readyState }) => readyState <= 1).length") == 1
+
+
+def test_an_older_list_takes_no_conversation_away(
+    enter: Enter, connect: Connect, engine: Mock
+) -> None:
+    engine.behave(tokens=3)
+    page = enter()
+    held = kept_back(page, "**/chat/conversations/**")
+    page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    eventually(lambda: page.wait_for_timeout(50) or held)
+    ask(page, "Put into the list")
+    finished(page)
+    held[0]()
+    page.wait_for_timeout(300)
+    expect(page.locator(".chat-item", has_text="Put into the list")).to_have_count(1)
