@@ -274,7 +274,7 @@ function shorter(entry, max_tokens) {
     if (send.type === "again") return request({ ...send, message: uuid(), max_tokens });
     const { text, model, edits, summary } = send;
     composer.takeOut(text);
-    composer.attachments.take();
+    composer.attachments.takeOut(filesOf(entry));
     ask({ text, model, max_tokens, edits, summary, attachments: filesOf(entry) });
   };
   return { text: say("shorter", { n: max_tokens }), run };
