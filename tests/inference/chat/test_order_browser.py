@@ -6,7 +6,6 @@ import pytest
 from playwright.sync_api import Page, Route, expect
 
 from tests import chromium
-from tests.e2e.ask import eventually
 from tests.e2e.conftest import Mock
 from tests.inference.chat.conftest import Connect
 from tests.inference.chat.test_browser import (
@@ -58,6 +57,13 @@ def kept_back(page: Page, address: str) -> list[Callable[[], None]]:
     return held
 
 
+def wake(page: Page, held: list[Callable[[], None]]) -> None:
+    """Has the page catch up, and waits until its answer is held back."""
+    page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    while not held:
+        page.wait_for_timeout(50)
+
+
 def test_a_conversation_stays_until_the_next_one_is_here(
     enter: Enter, connect: Connect, engine: Mock
 ) -> None:
@@ -93,8 +99,7 @@ def test_an_older_record_brings_nothing_back(enter: Enter, engine: Mock) -> None
     page.wait_for_url("**/chat/c/*/")
     finished(page)
     held = kept_back(page, "**/messages/")
-    page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
-    eventually(lambda: page.wait_for_timeout(50) or held)
+    wake(page, held)
     page.get_by_role("button", name="Answer again").click()
     expect(page.locator(".answer .siblings")).to_contain_text("2/2", timeout=20_000)
     finished(page)
@@ -183,8 +188,7 @@ def test_an_older_list_takes_no_conversation_away(
     engine.behave(tokens=3)
     page = enter()
     held = kept_back(page, "**/chat/conversations/**")
-    page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
-    eventually(lambda: page.wait_for_timeout(50) or held)
+    wake(page, held)
     ask(page, "Put into the list")
     finished(page)
     held[0]()
