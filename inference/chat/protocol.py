@@ -4,6 +4,7 @@ Event numbers count over a whole answer, so a reader that names its last one get
 a gap or a double, over any number of connections.
 """
 
+import re
 from typing import Annotated
 from uuid import UUID
 
@@ -212,6 +213,8 @@ class Pong(msgspec.Struct, frozen=True, tag="pong"):
 FromPage = Send | Again | Follow | Stop | Ping
 ToPage = Started | Waiting | Delta | Whole | End | Failed | Changed | Pong
 
+# A text in JSON has its quotation marks behind backslashes, so none looks like the field.
+_NAMED = re.compile(r'"message":\s*"([0-9a-f-]{36})"')
 _decoder = msgspec.json.Decoder(FromPage)
 _encoder = msgspec.json.Encoder()
 
@@ -222,6 +225,15 @@ def read(text: str) -> FromPage:
         raise msgspec.DecodeError(f"a message has a length <= {MAX_FRAME}")
     message: FromPage = _decoder.decode(text)
     return message
+
+
+def named(text: str) -> UUID | None:
+    """Returns the id that a message names which could not be read; None without one."""
+    field = _NAMED.search(text)
+    try:
+        return UUID(field[1]) if field else None
+    except ValueError:
+        return None
 
 
 def written(message: ToPage) -> str:

@@ -54,13 +54,9 @@ class Acts {
   // Shows another branch, on all pages of this conversation.
   async choose({ sibling, arrow }) {
     if (this.#isBusy()) return;
-    const { thread, view, named } = this.page;
-    const shown = view();
-    const confirmed = thread.confirmed();
-    const opened = await this.#changed("branch", sibling);
-    if (!opened || view() !== shown) return;
-    thread.merge(opened.messages, confirmed);
-    named();
+    const { thread, renewed } = this.page;
+    const opened = await renewed(() => this.#changed("branch", sibling));
+    if (!opened) return;
     focusArrow(thread.node(opened.messages.find((one) => one.sibling === sibling)?.id), arrow);
   }
 

@@ -18,6 +18,7 @@ export class Attachments extends EventTarget {
   #fit = at("#fit");
   #refusal = "";
   #timer = 0;
+  #looks = 0;
   #about = { model: "", conversation: null };
 
   constructor() {
@@ -54,6 +55,13 @@ export class Attachments extends EventTarget {
     this.#items = [];
     this.#draw();
     return taken;
+  }
+
+  /** Takes these out, which are sent after all. @param {Attached[]} list */
+  takeOut(list) {
+    const ids = new Set(list.map(({ id }) => id));
+    this.#items = this.#items.filter(({ attached }) => !ids.has(attached?.id));
+    this.#draw();
   }
 
   /** Puts files back that could not be sent. @param {Attached[]} list */
@@ -202,6 +210,7 @@ export class Attachments extends EventTarget {
   // Asks the platform whether all of it fits, once nothing has changed for a moment.
   #look() {
     clearTimeout(this.#timer);
+    this.#looks += 1;
     const ids = this.#ready().map((one) => one.id);
     if (!ids.length) return this.#tellFit("", true);
     this.#timer = setTimeout(() => this.#askFit(ids), FIT_AFTER_MS);
@@ -209,12 +218,13 @@ export class Attachments extends EventTarget {
 
   async #askFit(ids) {
     const { model, conversation } = this.#about;
+    const look = this.#looks;
     const fields = { tenant: data.tenant, model, conversation: conversation ?? "", text: at("#text").value };
     try {
       const { fits, text } = await (await post(data.fit, fields, { attachment: ids })).json();
-      if (String(ids) === String(this.#ready().map((one) => one.id))) this.#tellFit(text, fits);
+      if (look === this.#looks) this.#tellFit(text, fits);
     } catch {
-      this.#tellFit("", true); // the platform says it once more when the message comes
+      if (look === this.#looks) this.#tellFit("", true); // the platform says it once more when the message comes
     }
   }
 

@@ -26,20 +26,27 @@ const composer = new Composer();
 const waitingMessages = new WaitingMessages();
 const settings = new ChatSettings();
 const connection = new Connection(data.socket);
-const unconfirmed = new Map(); // message id -> { send, view }
+const unconfirmed = new Map(); // message id -> { send, view, turns, stop }
+const stopped = new Set(); // ids of answers; a stop that was lost with the connection is sent again
 let view = { conversation: null }; // what the thread shows; a new object for each change
+let revision = 0; // of what the thread shows: a record that was read under an older one is outdated
+let opening = null; // the request for the conversation that is to be shown next
+
+const idOf = ({ conversation }) => conversation?.id ?? null;
+const pending = () => [...unconfirmed.values()].filter((entry) => entry.view === view);
 
 // Showing a conversation ------------------------------------------------------------------------
 function show(opened, { push = true } = {}) {
   if (opened?.conversation.id !== view.conversation?.id) temporary.end(view.conversation);
   view = { conversation: opened?.conversation ?? null, tokens: opened?.tokens ?? 0 };
+  revision += 1;
   thread.show(opened?.messages ?? []);
+  resume();
   settings.show(view.conversation, opened?.settings);
   if (view.conversation) composer.model = view.conversation.model;
   if (push) history.pushState({}, "", view.conversation?.url ?? data.home);
-  const id = view.conversation?.id ?? null;
-  composer.open(id, view.conversation?.temporary);
-  waitingMessages.open(id, thread.turns());
+  composer.open(idOf(view));
+  waitingMessages.open(idOf(view), thread.turns());
   named();
   followAll();
   hideList();
@@ -48,15 +55,31 @@ function show(opened, { push = true } = {}) {
   else sendNext();
 }
 
+// What was sent from this conversation, and has not been confirmed since, is shown again.
+function resume() {
+  if (!view.conversation) return;
+  for (const entry of unconfirmed.values()) {
+    if (idOf(entry.view) !== idOf(view)) continue;
+    entry.view = view;
+    if (!thread.node(entry.send.message)) place(entry);
+  }
+}
+
 function named() {
   const { conversation } = view;
   const title = conversation ? conversation.title || say("untitled") : say("new_chat");
   at("#title").textContent = title;
   document.title = `${title} · Forebay`;
-  sidebar.mark(conversation?.id ?? null);
+  sidebar.mark(idOf(view));
   temporary.show(conversation);
-  composer.attachments.conversation = conversation?.id ?? null;
+  keepTexts();
+  composer.attachments.conversation = idOf(view);
   state();
+}
+
+// The browser keeps no texts of a temporary chat.
+function keepTexts() {
+  composer.temporary = waitingMessages.temporary = temporary.is(view.conversation);
 }
 
 // What the composer offers, and how full the context is.
@@ -66,13 +89,29 @@ function state() {
   gauge(thread.turns(), composer.model, view.tokens ?? 0);
 }
 
+// What is shown stays, and goes on, until the other conversation is here.
 async function open(url, options) {
-  temporary.end(view.conversation);
-  const wanted = (view = { conversation: null, loading: url });
-  const opened = await fetched(`${url}messages/`, {}, refused);
-  if (view !== wanted) return; // the reader has gone elsewhere meanwhile
-  if (opened) show(opened, options);
-  else show(null);
+  const mine = (opening = {});
+  const before = revision;
+  let status = 0;
+  const opened = await fetched(`${url}messages/`, {}, (refusal) => (status = refusal));
+  if (opening !== mine) return; // the reader has gone elsewhere meanwhile
+  if (!opened) return stay(status);
+  const outdated = revision !== before;
+  show(opened, options);
+  if (outdated) soon(catchUp);
+}
+
+// The browser's way back has changed the address already.
+function stay(status) {
+  refused(status);
+  const address = view.conversation?.url ?? data.home;
+  if (location.pathname !== address) history.pushState({}, "", address);
+}
+
+function startNew(options) {
+  opening = null;
+  show(null, options);
 }
 
 function refused(status) {
@@ -86,30 +125,43 @@ function hideList() {
 }
 
 function waiting() {
-  const mine = [...unconfirmed.values()].some((entry) => entry.view === view);
-  return mine || thread.streaming().length > 0;
+  return pending().length > 0 || thread.streaming().length > 0;
 }
 
 // Catching up: after a lost connection, and when another tab did something -----------------------
 async function catchUp() {
   sidebar.refresh();
-  const wanted = view;
-  if (!wanted.conversation) return;
-  const confirmed = thread.confirmed();
-  const opened = await fetched(`${wanted.conversation.url}messages/`, {}, (status) => {
-    if (status !== 404 || view !== wanted) return;
-    show(null);
-    notices.notice(say("gone"));
-  });
-  if (!opened || view !== wanted) return;
-  wanted.conversation = opened.conversation;
-  wanted.tokens = opened.tokens;
-  const pending = [...unconfirmed.values()].filter((entry) => entry.view === view);
+  const { conversation } = view;
+  if (!conversation) return;
+  const read = () => fetched(`${conversation.url}messages/`, {}, (status) => status === 404 && gone(conversation.id));
+  if (await renewed(read)) sendNext();
+}
+
+function gone(id) {
+  if (id !== idOf(view)) return;
+  show(null);
+  notices.notice(say("gone"));
+}
+
+// Shows the record that `read` brings, and resolves to it. What has changed here meanwhile, or has not
+// been confirmed, is not in it: then it is read again.
+async function renewed(read) {
+  const before = revision;
+  const opened = await read();
+  if (!opened) return null;
+  view.outdated = revision !== before || pending().length > 0;
+  if (view.outdated) {
+    if (!pending().length) soon(catchUp);
+    return null;
+  }
+  revision += 1;
+  view.conversation = opened.conversation;
+  view.tokens = opened.tokens;
   const known = thread.streaming();
-  thread.merge([...opened.messages, ...pending.flatMap((entry) => entry.turns)], confirmed);
+  thread.merge(opened.messages);
   for (const answer of thread.streaming()) if (!known.includes(answer)) follow(answer);
   named();
-  sendNext();
+  return opened;
 }
 
 function followAll() {
@@ -123,18 +175,20 @@ function follow(answer) {
 // What the platform says -------------------------------------------------------------------------
 const heard = {
   started({ conversation, question, answer }) {
+    revision += 1;
     const id = unconfirmed.has(question.id) ? question.id : answer.id;
     const entry = unconfirmed.get(id);
     unconfirmed.delete(id);
+    if (entry?.stop) stopOne(answer.id);
     if (!conversation.temporary) sidebar.put(conversation);
-    if (entry?.view !== view) return;
+    if (entry?.view !== view) return missed(conversation);
     if (!view.conversation) begun(conversation);
     view.conversation = conversation;
     thread.cut(question.id, { after: true });
     thread.confirm(question);
     thread.add(answer);
     named();
-    if (entry.stop) stop();
+    if (view.outdated) soon(catchUp);
   },
   waiting(message) {
     thread.answer(message.message)?.queued(message);
@@ -147,6 +201,7 @@ const heard = {
     thread.answer(message.message)?.replace(message);
   },
   end(message) {
+    stopped.delete(message.message);
     const answer = thread.answer(message.message);
     quotas.refresh(composer.model);
     if (!answer) return;
@@ -166,39 +221,47 @@ const heard = {
   "chat.changed": () => soon(catchUp),
 };
 
+// It began after the person had left it.
+function missed(conversation) {
+  if (conversation.id === idOf(view)) soon(catchUp);
+  else if (conversation.temporary) temporary.end(conversation);
+}
+
 function begun(conversation) {
   history.replaceState({}, "", conversation.url);
-  composer.begun(conversation.id, conversation.temporary);
+  composer.begun(conversation.id);
   waitingMessages.begun(conversation.id);
   settings.begun(conversation);
 }
 
-// A refused message is back where it came from: no text is lost.
+// A refused message is back where it came from: no text is lost, but for a temporary chat's that was left.
 function takeBack(entry) {
   const { send, view: sentFrom, turns } = entry;
   unconfirmed.delete(send.message);
-  if (sentFrom !== view) return keepText(entry);
-  for (const turn of turns) thread.remove(turn.id);
-  state();
-  waitingMessages.hold();
-  if (send.edits || send.type === "again") soon(catchUp);
+  if (sentFrom === view) {
+    for (const turn of turns) thread.remove(turn.id);
+    state();
+    waitingMessages.hold();
+    if (send.edits || send.type === "again" || view.outdated) soon(catchUp);
+  } else if (isTemporary(entry)) return;
   if (!isTyped(send)) return;
+  if (idOf(sentFrom) !== idOf(view)) return keepText(entry);
   if (composer.restore(send.text)) composer.attachments.restore(filesOf(entry));
   else waitingMessages.add(heldItem(entry), { first: true });
 }
 
 const isTyped = (send) => send.type === "send" && !send.summary;
+const isTemporary = ({ send, view: sentFrom }) => sentFrom.conversation?.temporary ?? send.temporary;
 const filesOf = ({ turns }) => turns[0]?.attachments ?? [];
 
 function heldItem(entry) {
-  const { text, model, message } = entry.send;
-  return { text, model, message, attachments: filesOf(entry), held: true };
+  const { text, model, message, edits } = entry.send;
+  return { text, model, message, edits, attachments: filesOf(entry), held: true };
 }
 
 // For its conversation, which is not shown, or for the page that comes after this one.
 function keepText(entry) {
-  if (!isTyped(entry.send)) return;
-  const id = entry.view.conversation?.id ?? null;
+  const id = idOf(entry.view);
   if (draftOf(id) || filesOf(entry).length) keepQueue(id, [heldItem(entry), ...queueOf(id)]);
   else keepDraft(id, entry.send.text);
 }
@@ -211,7 +274,7 @@ function shorter(entry, max_tokens) {
     if (send.type === "again") return request({ ...send, message: uuid(), max_tokens });
     const { text, model, edits, summary } = send;
     composer.takeOut(text);
-    composer.attachments.take();
+    composer.attachments.takeOut(filesOf(entry));
     ask({ text, model, max_tokens, edits, summary, attachments: filesOf(entry) });
   };
   return { text: say("shorter", { n: max_tokens }), run };
@@ -229,6 +292,10 @@ connection.addEventListener("open", () => {
   notices.back();
   for (const { send } of unconfirmed.values()) connection.send(send);
   followAll();
+  for (const id of stopped) {
+    stopOne(id);
+    if (!thread.answer(id)) stopped.delete(id); // nobody follows it: its end is not heard
+  }
   if (!first) catchUp();
   first = false;
 });
@@ -253,6 +320,7 @@ settings.addEventListener("model", ({ detail }) => (composer.model = detail));
 composer.addEventListener("send", ({ detail }) => ask(detail));
 composer.addEventListener("queue", ({ detail }) => waitingMessages.add({ ...detail, message: uuid() }));
 composer.addEventListener("model", state);
+at("#temporary").addEventListener("change", keepTexts);
 waitingMessages.addEventListener("edit", ({ detail }) => {
   if (composer.restore(detail.text)) composer.attachments.restore(detail.attachments);
   else waitingMessages.add({ ...detail, held: true }, { first: true });
@@ -271,7 +339,7 @@ function sendNext() {
 }
 
 function ask({ text, model, message = uuid(), attachments = [], ...more }) {
-  const conversation = view.conversation?.id ?? null;
+  const conversation = idOf(view);
   const turns = [
     { id: message, author: "user", text, attachments, unconfirmed: true },
     { id: uuid(), author: "assistant", text: "", streaming: true, unconfirmed: true },
@@ -279,10 +347,14 @@ function ask({ text, model, message = uuid(), attachments = [], ...more }) {
   const fresh = conversation ? {} : { temporary: temporary.wanted(), settings: settings.wanted };
   const files = { attachments: attachments.map(({ id }) => id) };
   const send = { type: "send", message, conversation, text, model, ...files, ...fresh, ...wished(more) };
-  if (send.edits) thread.cut(send.edits);
-  for (const turn of turns) thread.add(turn);
+  place({ send, turns });
   thread.toEnd();
   request(send, turns);
+}
+
+function place({ send, turns }) {
+  if (send.edits) thread.cut(send.edits);
+  for (const turn of turns) thread.add(turn);
 }
 
 // Without what is left open: an undefined field is none.
@@ -300,25 +372,29 @@ function request(send, turns = []) {
 // What has not been confirmed when the page goes is there when it comes back, under its own id.
 addEventListener("pagehide", () => {
   for (const entry of unconfirmed.values()) {
-    const { send, view: sentFrom } = entry;
-    if (!isTyped(send) || send.edits || sentFrom.conversation?.temporary) continue;
-    const id = sentFrom.conversation?.id ?? null;
+    if (!isTyped(entry.send) || isTemporary(entry)) continue;
+    const id = idOf(entry.view);
     keepQueue(id, [heldItem(entry), ...queueOf(id)]);
   }
 });
 
 function stop() {
-  for (const answer of thread.streaming()) connection.send({ type: "stop", message: answer.id });
+  for (const answer of thread.streaming()) stopOne(answer.id);
+}
+
+function stopOne(id) {
+  stopped.add(id);
+  connection.send({ type: "stop", message: id });
 }
 
 composer.addEventListener("stop", () => {
-  for (const entry of unconfirmed.values()) if (entry.view === view) entry.stop = true;
+  for (const entry of pending()) entry.stop = true;
   stop();
 });
 search.addEventListener("open", ({ detail }) => open(detail.url));
 shortcuts.listen({
   "/": () => search.focus(),
-  n: () => show(null),
+  n: () => startNew(),
   i: () => composer.focus(),
   s: () => at("#conversations").querySelector("a")?.focus(),
 });
@@ -326,6 +402,7 @@ addEventListener("pagehide", () => temporary.end(view.conversation));
 sidebar.addEventListener("open", ({ detail }) => open(detail.url));
 sidebar.addEventListener("renamed", ({ detail }) => {
   if (detail.id !== view.conversation?.id) return;
+  revision += 1;
   view.conversation = detail;
   named();
 });
@@ -339,17 +416,17 @@ sidebar.addEventListener("deleted", ({ detail }) => {
 });
 sidebar.addEventListener("failed", ({ detail }) => notices.notice(detail || say("failed")));
 for (const button of document.querySelectorAll("[data-new]")) {
-  button.addEventListener("click", () => show(null));
+  button.addEventListener("click", () => startNew());
 }
 for (const example of document.querySelectorAll("[data-example]")) {
   example.addEventListener("click", () => composer.fill(example.dataset.example));
 }
 addEventListener("popstate", () => {
-  if (location.pathname === data.home) show(null, { push: false });
+  if (location.pathname === data.home) startNew({ push: false });
   else open(location.pathname, { push: false });
 });
 
-acts.listen({ thread, composer, sidebar, view: () => view, waiting, ask, request, open, named });
+acts.listen({ thread, composer, sidebar, view: () => view, waiting, ask, request, open, renewed });
 show(data.opened, { push: false });
 quotas.refresh(composer.model);
 at("#model").addEventListener("change", () => quotas.refresh(composer.model));

@@ -34,7 +34,6 @@ export class Composer extends EventTarget {
     });
     this.attachments.model = this.#model.value;
     this.attachments.addEventListener("change", () => this.#offer());
-    this.#changed();
   }
 
   // Whether an answer is being written in the open conversation.
@@ -51,20 +50,25 @@ export class Composer extends EventTarget {
     return this.#model.value;
   }
 
-  // Brings the draft of another conversation; null is one that has not begun. A temporary one has none.
-  open(conversation, temporary = false) {
+  // Brings the draft of another conversation; null is one that has not begun.
+  open(conversation) {
     this.#conversation = conversation;
-    this.#temporary = temporary;
     this.#text.value = draftOf(conversation);
     this.#changed();
   }
 
   // The conversation has begun: what is written meanwhile is its draft.
-  begun(conversation, temporary = false) {
+  begun(conversation) {
     keepDraft(null, "");
     this.#conversation = conversation;
-    this.#temporary = temporary;
     this.#changed();
+  }
+
+  // Whether the conversation is temporary: then it has no draft.
+  set temporary(temporary) {
+    if (temporary === this.#temporary) return;
+    this.#temporary = temporary;
+    keepDraft(this.#conversation, temporary ? "" : this.#text.value);
   }
 
   set model(name) {

@@ -47,17 +47,16 @@ export class Connection extends EventTarget {
   }
 
   #connect() {
-    clearTimeout(this.#timer);
+    this.#drop(); // also a socket that is still on its way: it would be one too many
     if (this.#over || !navigator.onLine) return;
     const socket = (this.#socket = new WebSocket(this.#url));
     socket.onopen = () => {
-      this.#tries = 0;
       this.#heartbeat = setInterval(() => this.#ping(), PING_MS);
       this.#tell("open");
     };
     socket.onmessage = ({ data }) => {
       clearTimeout(this.#silence);
-      this.#silence = 0;
+      this.#silence = this.#tries = 0;
       const message = JSON.parse(data);
       if (message.type !== "pong") this.#tell("message", message);
     };

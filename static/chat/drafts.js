@@ -2,6 +2,11 @@
 // its own tab. console.js removes both at sign-out, by the prefix of their names.
 import { data } from "./page.js";
 
+let isOver = false;
+document.addEventListener("submit", ({ target }) => {
+  if (target.matches("[data-sign-out]")) isOver = true; // the page that goes writes none of them back
+});
+
 const DRAFT = `chat-draft:${data.me}:`;
 const QUEUE = `chat-queue:${data.me}:`;
 
@@ -21,7 +26,7 @@ export function keepQueue(conversation, items) {
 
 function keep(storage, name, text) {
   try {
-    if (text) storage.setItem(name, text);
+    if (text && !isOver) storage.setItem(name, text);
     else storage.removeItem(name);
   } catch {
     // The storage is full, or switched off: the page has the text itself.

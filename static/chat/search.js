@@ -87,6 +87,6 @@ function marked(title, { before, words }) {
 function more(next, run) {
   const text = say("search_further", { day: new Date(next).toLocaleDateString(document.documentElement.lang) });
   const button = element("button", { type: "button", class: "btn btn-sm w-100", "data-more": true }, text);
-  button.addEventListener("click", run);
+  button.addEventListener("click", run, { once: true });
   return button;
 }

@@ -33,6 +33,7 @@ export class ChatSettings extends EventTarget {
 
   // Another conversation is shown; a new one begins with the tenant's default.
   show(conversation, settings) {
+    this.#dialog.close();
     this.#conversation = conversation;
     const preset = conversation ? null : this.#presets.find((one) => one.is_default);
     this.#settings = settings ?? preset?.settings ?? {};
@@ -124,8 +125,10 @@ export class ChatSettings extends EventTarget {
 
   async #save() {
     const settings = this.#read();
+    const shown = this.#conversation;
     const url = this.#conversation ? `${this.#conversation.url}settings/` : data.settings;
     if (!(await this.#post(url, { settings: JSON.stringify(settings) }))) return;
+    if (shown !== this.#conversation) return; // another one is shown by now
     this.#settings = settings;
     this.#mark();
     this.#dialog.close();

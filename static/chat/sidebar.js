@@ -14,6 +14,8 @@ export class Sidebar extends EventTarget {
   #rows = [];
   #pinned = [];
   #more = false;
+  #isReading = false; // older ones
+  #revision = 0; // of the list: what was read under an older one is outdated
   #open = null;
   #selected = null; // ids while several are selected
   #list = at("#list");
@@ -26,7 +28,10 @@ export class Sidebar extends EventTarget {
     this.#take(listing);
     this.#list.addEventListener("click", (event) => this.#clicked(event));
     this.#list.addEventListener("hidden.bs.dropdown", () => this.#outdated && this.#draw());
-    this.#shelves.addEventListener("changed", () => this.#reread());
+    this.#shelves.addEventListener("changed", () => {
+      this.#revision += 1;
+      this.#reread();
+    });
     this.#shelves.addEventListener("failed", ({ detail }) => this.#tell("failed", detail));
     at("#select").addEventListener("click", () => this.#select(this.#selected ? null : new Set()));
     at("#show-shares").addEventListener("click", showShares);
@@ -45,13 +50,14 @@ export class Sidebar extends EventTarget {
 
   put(conversation) {
     if (conversation.pinned || Object.keys(this.#shelves.query).length) return this.refresh();
+    this.#revision += 1;
     this.#rows = [conversation, ...this.#rows.filter((row) => row.id !== conversation.id)];
     this.#draw();
   }
 
   // Reads the newest again; older ones that were already loaded stay.
   async refresh() {
-    const fresh = await this.#page();
+    const fresh = await this.#newest();
     if (!fresh) return;
     const { conversations, more } = fresh;
     const oldest = conversations.at(-1)?.updated_at ?? "";
@@ -65,19 +71,32 @@ export class Sidebar extends EventTarget {
     return fetched(data.list, { tenant: data.tenant, ...this.#shelves.query, ...query });
   }
 
+  // The first page; once more where the list has changed while it was read.
+  async #newest() {
+    for (;;) {
+      const before = this.#revision;
+      const page = await this.#page();
+      if (!page || before === this.#revision) return page;
+    }
+  }
+
   async #reread() {
-    const fresh = await this.#page();
+    const fresh = await this.#newest();
     if (fresh) this.#take(fresh);
   }
 
   async #older() {
-    if (!this.#more) return;
-    this.#more = false;
+    if (!this.#more || this.#isReading) return;
+    this.#isReading = true;
+    const before = this.#revision;
     const page = await this.#page({ before: this.#rows.at(-1).updated_at });
+    this.#isReading = false;
+    if (before !== this.#revision) return this.#draw(); // its end is looked at anew
     if (page) this.#take({ ...page, conversations: [...this.#rows, ...page.conversations] });
   }
 
   #take({ conversations, more, pinned, folders }) {
+    this.#revision += 1;
     this.#rows = conversations;
     this.#more = more;
     if (pinned) this.#pinned = pinned;
@@ -172,6 +191,7 @@ export class Sidebar extends EventTarget {
     if (!title) return;
     const renamed = await posted(`${row.url}title/`, { title });
     if (!renamed?.id) return this.#tell("failed", renamed?.text);
+    this.#revision += 1;
     const replaced = (rows) => rows.map((one) => (one.id === row.id ? renamed : one));
     [this.#rows, this.#pinned] = [replaced(this.#rows), replaced(this.#pinned)];
     this.#draw();
@@ -234,6 +254,7 @@ export class Sidebar extends EventTarget {
 
   #gone(ids) {
     const open = this.#all().find((row) => row.id === this.#open);
+    this.#revision += 1;
     const remaining = (rows) => rows.filter((row) => !ids.includes(row.id));
     [this.#rows, this.#pinned] = [remaining(this.#rows), remaining(this.#pinned)];
     this.#draw();

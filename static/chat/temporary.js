@@ -5,11 +5,13 @@ const box = at("#temporary");
 
 export const wanted = () => data.temporary === "always" || box.checked;
 
+export const is = (conversation) => (conversation ? conversation.temporary : wanted());
+
 // Shows the switch only where a chat begins, and the note while one is temporary.
 export function show(conversation) {
   at("#temporary-choice").hidden = Boolean(conversation) || data.temporary !== "allowed";
   if (conversation) box.checked = false;
-  note(conversation ? conversation.temporary : wanted());
+  note(is(conversation));
 }
 
 function note(temporary) {
@@ -22,12 +24,4 @@ box.addEventListener("change", () => note(wanted()));
 export function end(conversation) {
   if (!conversation?.temporary) return;
   fetch(`${conversation.url}deletion/`, { method: "POST", keepalive: true, headers: { "X-CSRFToken": csrf } });
-  forget(conversation.id);
-}
-
-// Removes what the browser has of it, such as a text that was not sent.
-function forget(id) {
-  for (const storage of [localStorage, sessionStorage]) {
-    for (const key of Object.keys(storage)) if (key.endsWith(id)) storage.removeItem(key);
-  }
 }

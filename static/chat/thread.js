@@ -28,11 +28,10 @@ export class Thread {
     else this.#scroller.scrollTop = 0; // the greeting begins at its beginning
   }
 
-  // Brings the page up to date with the record, without touching what it already has. A record that
-  // was read before a turn was stored lacks it: only those of `confirmed` can have been taken away.
-  merge(turns, confirmed) {
+  // Brings the page up to date with the record, without touching what it already has.
+  merge(turns) {
     const ids = new Set(turns.map((turn) => turn.id));
-    for (const id of confirmed) if (!ids.has(id)) this.remove(id);
+    for (const id of [...this.#turns.keys()]) if (!ids.has(id)) this.remove(id);
     for (const turn of turns) {
       const known = this.#turns.get(turn.id);
       if (known === undefined) this.add(turn);
@@ -89,10 +88,6 @@ export class Thread {
 
   turns() {
     return [...this.#turns.values()].map(({ turn }) => turn);
-  }
-
-  confirmed() {
-    return this.turns().filter(({ unconfirmed }) => !unconfirmed).map(({ id }) => id);
   }
 
   node(id) {

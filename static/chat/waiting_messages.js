@@ -5,14 +5,16 @@ import { at, element, icon, say } from "./page.js";
 export class WaitingMessages extends EventTarget {
   #conversation = null;
   #items = [];
+  #temporary = false;
   #list = at("#queue");
 
-  /** Shows what waits in a conversation, but for what has arrived; null is one not begun. */
+  /** Shows what waits in a conversation, but for what has arrived; null is one not begun: what waits may be for another. */
   open(conversation, turns) {
     const arrived = new Set(turns.map(({ id }) => id));
     this.#conversation = conversation;
     this.#items = queueOf(conversation).filter(({ message }) => !arrived.has(message));
-    this.#changed();
+    if (conversation) this.#changed();
+    else this.hold();
   }
 
   /** The conversation has begun: what waits is for it. */
@@ -20,6 +22,12 @@ export class WaitingMessages extends EventTarget {
     keepQueue(null, []);
     this.#conversation = conversation;
     this.#changed();
+  }
+
+  /** Whether the conversation is temporary: then nothing of it is kept. */
+  set temporary(temporary) {
+    this.#temporary = temporary;
+    this.#keep();
   }
 
   add(item, { first = false } = {}) {
@@ -43,8 +51,12 @@ export class WaitingMessages extends EventTarget {
   }
 
   #changed() {
-    keepQueue(this.#conversation, this.#items);
+    this.#keep();
     this.#draw();
+  }
+
+  #keep() {
+    keepQueue(this.#conversation, this.#temporary ? [] : this.#items);
   }
 
   #draw() {

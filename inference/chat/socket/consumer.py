@@ -116,11 +116,12 @@ class ChatConsumer(AsyncWebsocketConsumer):
             await self._say(protocol.Changed(UUID(event["conversation"])))
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
+        text = text_data or ""
         try:
-            message = protocol.read(text_data or "")
+            message = protocol.read(text)
         except msgspec.DecodeError as refused:
             code = "too_long" if "length <=" in str(refused) else "invalid_message"
-            return await self._fail(problems.problem(code))
+            return await self._fail(problems.problem(code), protocol.named(text))
         if len(self._tasks) >= MAX_TASKS:
             return await self._fail(problems.problem("too_much"), _about(message))
         self._begin(self._answer(message))
@@ -160,9 +161,17 @@ class ChatConsumer(AsyncWebsocketConsumer):
         member, client_ip = self.chat_session.member, self.chat_session.client_ip
         exchange = await sending.submit(self.context, caller, member, send, client_ip)
         assert exchange.answer.completion_id
-        await self._say(await off_loop(member, _started_message, repeatable=True)(exchange))
+        try:
+            started = await off_loop(member, _started_message, repeatable=True)(exchange)
+        except Exception as failure:
+            # It runs: after an error the person would send it again, and pay twice. A page that
+            # comes back sends it under its id.
+            log.warning("cannot confirm a chat message: %r", failure, exc_info=failure)
+            return await self.close(problems.AGAIN_LATER)
+        await self._say(started)
         self._follow(exchange.answer.id, exchange.answer.completion_id, 0, exchange.place)
         await tabs.announce(member.id, exchange.conversation.id, self.channel_name)
+        return None
 
     # Following -----------------------------------------------------------------------------------
     def _follow(

@@ -10,6 +10,7 @@ from uuid import UUID
 import orjson
 from django.db import DatabaseError
 
+from audit.keys.master_keys.errors import MasterKeyUnavailable
 from inference.chat.answers import turn
 from inference.chat.problems import problem
 from inference.chat.protocol import Delta, End, ToPage, Turn, Waiting, Whole
@@ -23,6 +24,7 @@ from inference.stream.frames import Frame, Kind
 from infrastructure.redis.link import RedisGone, RedisLink
 
 RETRY_S = 0.5
+_AWAY = (RedisGone, DatabaseError, MasterKeyUnavailable)
 
 
 @dataclass
@@ -36,30 +38,34 @@ class Follower:
     completion_id: UUID
     last: int  # event that the page has
     place: Callable[[], Place] = Place
+    _ended: bool = False
     _gap: bool = False
     _upstream: str = ""
     _waiting: Waiting | None = None  # the last one sent
 
     async def run(self) -> None:
-        """Send the answer. Returns when the page has all of it."""
+        """Send the answer. Returns when the page has all of it, with its end.
+
+        The events of a page that has the last one are over at once: the record has the end.
+        """
         await self._say_place()
-        while True:
-            try:
-                await self._read()
-                return
-            except (RedisGone, DatabaseError):
-                await asyncio.sleep(RETRY_S)
-            with contextlib.suppress(DatabaseError):
-                if await self._sent_from_record():
+        while not self._ended:
+            for attempt in (self._read, self._send_from_record):
+                with contextlib.suppress(*_AWAY):
+                    await attempt()
+                if self._ended:
                     return
+            await asyncio.sleep(RETRY_S)
 
     async def _read(self) -> None:
         async for frame in follow(self.redis, self.completion_id.bytes, self.last):
             if frame:
                 await self._pass_on(frame)
-            elif await self._sent_from_record():
-                return
             else:
+                await self._send_from_record()
+            if self._ended:
+                return
+            if not frame:
                 await self._say_place()
 
     async def _say_place(self) -> None:
@@ -94,9 +100,9 @@ class Follower:
         if stored and not stored.streaming:
             if self._gap:
                 await self.say(Whole(self.message_id, stored.text, stored.reasoning))
-            await self.say(end(stored, self._upstream))
+            await self._end(end(stored, self._upstream))
         else:
-            await self.say(self._failed(frame, stored))
+            await self._end(self._failed(frame, stored))
 
     def _failed(self, frame: Frame, stored: Turn | None) -> End:
         code = "lost" if stored else "not_found"  # deleted meanwhile, which cancels it
@@ -104,17 +110,20 @@ class Follower:
             code = orjson.loads(frame.body)["error"]["code"]
         return End(self.message_id, "error", error=problem(code))
 
-    async def _sent_from_record(self) -> bool:
-        """Send a finished answer from the record. Returns False if it is still being written."""
+    async def _send_from_record(self) -> None:
+        """Send a finished answer from the record, and nothing of one that is being written."""
         stored = await self.look(self.message_id)
         if stored and stored.streaming:
-            return False
+            return
         if stored:
             await self.say(Whole(self.message_id, stored.text, stored.reasoning))
-            await self.say(end(stored))
+            await self._end(end(stored))
         else:
-            await self.say(End(self.message_id, "error", error=problem("not_found")))
-        return True
+            await self._end(End(self.message_id, "error", error=problem("not_found")))
+
+    async def _end(self, message: End) -> None:
+        await self.say(message)
+        self._ended = True
 
 
 def _delta(message_id: UUID, last: int, words: list[Said]) -> Delta:

@@ -320,7 +320,7 @@ def test_a_record_that_was_read_before_a_question_leaves_it_shown(
         record = route.fetch().json()
         held.append((route, {**record, "messages": record["messages"][:2]}))
 
-    page.route("**/messages/", hold)
+    page.route("**/messages/", hold, times=1)
     page.context.set_offline(True)
     ask(page, "second")
     page.context.set_offline(False)

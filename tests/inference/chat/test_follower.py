@@ -1,11 +1,13 @@
 """From frames to a page: every piece once, whatever Redis lost meanwhile."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any, cast
 from uuid import UUID, uuid4
 
 import pytest
+from django.db import DatabaseError
 
+from audit.keys.master_keys.errors import MasterKeyUnavailable
 from inference.chat.protocol import Delta, End, Problem, ToPage, Turn, Waiting, Whole
 from inference.chat.socket import follower
 from inference.chat.socket.follower import Follower
@@ -16,6 +18,7 @@ from infrastructure.redis.link import RedisGone
 
 pytestmark = pytest.mark.unit
 MESSAGE, COMPLETION = uuid4(), uuid4()
+UNAVAILABLE = [DatabaseError("away"), MasterKeyUnavailable("away")]
 Script = list[Frame | None | Exception]
 
 
@@ -41,8 +44,9 @@ async def told(
     record: Turn | None,
     after: int = 0,
     place: Callable[[], Place] = Place,
+    unavailable: Sequence[Exception] = (),
 ) -> list[ToPage]:
-    """What a page hears; each script is one reading of Redis."""
+    """What a page hears; each script is one reading of Redis, `unavailable` come first."""
     said: list[ToPage] = []
 
     async def follow(_redis: Any, _id: bytes, _after: int) -> AsyncIterator[Frame | None]:
@@ -54,7 +58,11 @@ async def told(
     async def say(message: ToPage) -> None:
         said.append(message)
 
+    failures = iter(unavailable)
+
     async def look(_id: UUID) -> Turn | None:
+        if failure := next(failures, None):
+            raise failure
         return record
 
     monkeypatch.setattr(follower, "follow", follow)
@@ -132,6 +140,22 @@ async def test_silence_makes_it_look_at_the_record(monkeypatch: pytest.MonkeyPat
         Whole(MESSAGE, "abc"),
         End(MESSAGE, "stop"),
     ]
+
+
+@pytest.mark.parametrize("unavailable", [UNAVAILABLE[:1] * 2, UNAVAILABLE[1:] * 3])
+async def test_the_end_comes_when_the_record_is_back(
+    monkeypatch: pytest.MonkeyPatch, unavailable: list[Exception]
+) -> None:
+    read: Script = [frame(1, "a"), frame(2, "b", kind=Kind.END)]
+    record = on_record("ab", finish_reason="stop")
+    script: list[Script] = [read, [], []]  # a reader that has all events gets no more
+    said = await told(monkeypatch, script, record, unavailable=unavailable)
+    assert said[-1] == End(MESSAGE, "stop")
+
+
+async def test_a_reader_with_all_pieces_gets_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = await told(monkeypatch, [[]], on_record("ab", finish_reason="stop"), after=3)
+    assert said == [Whole(MESSAGE, "ab"), End(MESSAGE, "stop")]
 
 
 async def test_a_failed_answer(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -58,6 +58,22 @@ def test_what_no_page_says(text: str) -> None:
         protocol.read(text)
 
 
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        (f'{{"type": "send", "message": "{ID}", "text": "\\ud800", "model": "m"}}', ID),
+        (f'{{"text": "{"x" * protocol.MAX_FRAME}", "message":"{ID}"}}', ID),
+        (msgspec.json.encode({"type": "send", "text": f'"message":"{ID}"'}).decode(), None),
+        (f'{{"message": "{"-" * 36}"}}', None),
+        ("nonsense", None),
+    ],
+)
+def test_a_message_that_cannot_be_read_may_have_a_name(text: str, named: UUID | None) -> None:
+    with pytest.raises(msgspec.DecodeError):
+        protocol.read(text)
+    assert protocol.named(text) == named
+
+
 def test_the_longest_text_fits_into_a_frame() -> None:
     text = "长" * protocol.MAX_TEXT
     sent = msgspec.json.encode(Send(text, "m", uuid4())).decode()

@@ -456,7 +456,9 @@ def test_bad_messages_are_told_and_do_no_harm(connect: Connect, sent: str, code:
 
 
 def test_too_long_a_text(connect: Connect) -> None:
-    assert connect("bob", "acme").send("x" * 60_001)["code"] == "too_long"
+    message = str(uuid4())
+    refused = connect("bob", "acme").send("x" * 60_001, message=message)
+    assert (refused["code"], refused["message"]) == ("too_long", message)
 
 
 # Whose it is -----------------------------------------------------------------------------------
