@@ -91,9 +91,7 @@ def give_back(dialogue: Dialogue, *, by: str) -> None:
     """Let the assistant answer from the person's next message on. Raises ValidationError."""
     with transaction.atomic():
         _lock_own(dialogue, by)
-        if state := dialogue.state:
-            dialogue.encrypt_state(states.packed(turns.resumed(states.unpacked(state))))
-            dialogue.save(update_fields=["data_key_id", "ciphertext"])
+        resume_assistant(dialogue)
         _finish(dialogue, S.OPEN, HandOverEnd.GIVEN_BACK)
         dialogue.record(Action.DIALOGUE_GIVE_BACK, by)
         _tell(dialogue)
@@ -106,6 +104,13 @@ def resolve(dialogue: Dialogue, *, by: str) -> None:
         _finish(dialogue, S.RESOLVED, HandOverEnd.RESOLVED)
         dialogue.record(Action.DIALOGUE_RESOLVE, by)
         _tell(dialogue)
+
+
+def resume_assistant(dialogue: Dialogue) -> None:
+    """Let the assistant, which had said its last, answer again. In a transaction, locked."""
+    if state := dialogue.state:
+        dialogue.encrypt_state(states.packed(turns.resumed(states.unpacked(state))))
+        dialogue.save(update_fields=["data_key_id", "ciphertext"])
 
 
 # Words -------------------------------------------------------------------------------------------
