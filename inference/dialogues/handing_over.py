@@ -114,27 +114,48 @@ def resume_assistant(dialogue: Dialogue) -> None:
 
 
 # Words -------------------------------------------------------------------------------------------
-def reply(dialogue: Dialogue, text: str, *, by: str) -> DialogueMessage:
-    """Answer the person, as the member who has the dialogue. Raises ValidationError, Barred."""
+def reply(
+    dialogue: Dialogue, text: str, client_id: UUID | None = None, *, by: str
+) -> DialogueMessage:
+    """Answer the person, as the member who has the dialogue. Raises ValidationError, Barred.
+
+    Sent again with the same `client_id`, a reply or a note counts once.
+    """
     content = _content(text)
     with transaction.atomic():
-        _lock_own(dialogue, by)
+        lock(dialogue)
+        if earlier := _earlier(dialogue, Role.HUMAN, client_id, by):
+            return earlier
+        _refuse_others(dialogue, by)
         _open_one(dialogue).take(by)
-        message = dialogue.add(Role.HUMAN, content, author=by)
+        message = dialogue.add(Role.HUMAN, content, author=by, client_id=client_id)
         dialogue.record(Action.DIALOGUE_REPLY, by, number=message.number)
         _tell(dialogue)
     return message
 
 
-def note(dialogue: Dialogue, text: str, *, by: str) -> DialogueMessage:
+def note(
+    dialogue: Dialogue, text: str, client_id: UUID | None = None, *, by: str
+) -> DialogueMessage:
     """Write a note for members, which the person never sees. Raises ValidationError, Barred."""
     content = _content(text)
     with transaction.atomic():
         lock(dialogue)
-        message = dialogue.add(Role.NOTE, content, author=by)
+        if earlier := _earlier(dialogue, Role.NOTE, client_id, by):
+            return earlier
+        message = dialogue.add(Role.NOTE, content, author=by, client_id=client_id)
         dialogue.record(Action.DIALOGUE_NOTE, by, number=message.number)
         _tell(dialogue)
     return message
+
+
+def _earlier(
+    dialogue: Dialogue, role: Role, client_id: UUID | None, by: str
+) -> DialogueMessage | None:
+    """Returns what the member has sent with this id before."""
+    if client_id is None:
+        return None
+    return dialogue.messages.filter(client_id=client_id, role=role, author=by).first()
 
 
 # Leases ------------------------------------------------------------------------------------------
@@ -177,6 +198,10 @@ def end_with_person(dialogue: Dialogue) -> None:
 def _lock_own(dialogue: Dialogue, actor: str) -> None:
     """Lock it. Raises ValidationError unless this member has it."""
     lock(dialogue)
+    _refuse_others(dialogue, actor)
+
+
+def _refuse_others(dialogue: Dialogue, actor: str) -> None:
     if dialogue.status == S.CLOSED:
         raise ValidationError(_("The person has closed this dialogue."))
     if dialogue.status != S.WITH_HUMAN or dialogue.taken_by != actor:
