@@ -225,7 +225,8 @@ async def test_a_message_that_failed_keeps_its_text_and_its_id(shop: Shop) -> No
     tab, go, ids = await shop.open(), asyncio.Event(), list[str]()
 
     async def refuse(route: Route) -> None:
-        ids.append(route.request.post_data_json["id"])
+        body: Any = route.request.post_data_json
+        ids.append(body["id"])
         if len(ids) == 2:
             await go.wait()
         await route.fulfill(status=400, headers={"access-control-allow-origin": "*"})
