@@ -91,9 +91,7 @@ def give_back(dialogue: Dialogue, *, by: str) -> None:
     """Let the assistant answer from the person's next message on. Raises ValidationError."""
     with transaction.atomic():
         _lock_own(dialogue, by)
-        if state := dialogue.state:
-            dialogue.encrypt_state(states.packed(turns.resumed(states.unpacked(state))))
-            dialogue.save(update_fields=["data_key_id", "ciphertext"])
+        resume_assistant(dialogue)
         _finish(dialogue, S.OPEN, HandOverEnd.GIVEN_BACK)
         dialogue.record(Action.DIALOGUE_GIVE_BACK, by)
         _tell(dialogue)
@@ -108,28 +106,56 @@ def resolve(dialogue: Dialogue, *, by: str) -> None:
         _tell(dialogue)
 
 
+def resume_assistant(dialogue: Dialogue) -> None:
+    """Let the assistant, which had said its last, answer again. In a transaction, locked."""
+    if state := dialogue.state:
+        dialogue.encrypt_state(states.packed(turns.resumed(states.unpacked(state))))
+        dialogue.save(update_fields=["data_key_id", "ciphertext"])
+
+
 # Words -------------------------------------------------------------------------------------------
-def reply(dialogue: Dialogue, text: str, *, by: str) -> DialogueMessage:
-    """Answer the person, as the member who has the dialogue. Raises ValidationError, Barred."""
+def reply(
+    dialogue: Dialogue, text: str, client_id: UUID | None = None, *, by: str
+) -> DialogueMessage:
+    """Answer the person, as the member who has the dialogue. Raises ValidationError, Barred.
+
+    Sent again with the same `client_id`, a reply or a note counts once.
+    """
     content = _content(text)
     with transaction.atomic():
-        _lock_own(dialogue, by)
+        lock(dialogue)
+        if earlier := _earlier(dialogue, Role.HUMAN, client_id, by):
+            return earlier
+        _refuse_others(dialogue, by)
         _open_one(dialogue).take(by)
-        message = dialogue.add(Role.HUMAN, content, author=by)
+        message = dialogue.add(Role.HUMAN, content, author=by, client_id=client_id)
         dialogue.record(Action.DIALOGUE_REPLY, by, number=message.number)
         _tell(dialogue)
     return message
 
 
-def note(dialogue: Dialogue, text: str, *, by: str) -> DialogueMessage:
+def note(
+    dialogue: Dialogue, text: str, client_id: UUID | None = None, *, by: str
+) -> DialogueMessage:
     """Write a note for members, which the person never sees. Raises ValidationError, Barred."""
     content = _content(text)
     with transaction.atomic():
         lock(dialogue)
-        message = dialogue.add(Role.NOTE, content, author=by)
+        if earlier := _earlier(dialogue, Role.NOTE, client_id, by):
+            return earlier
+        message = dialogue.add(Role.NOTE, content, author=by, client_id=client_id)
         dialogue.record(Action.DIALOGUE_NOTE, by, number=message.number)
         _tell(dialogue)
     return message
+
+
+def _earlier(
+    dialogue: Dialogue, role: Role, client_id: UUID | None, by: str
+) -> DialogueMessage | None:
+    """Returns what the member has sent with this id before."""
+    if client_id is None:
+        return None
+    return dialogue.messages.filter(client_id=client_id, role=role, author=by).first()
 
 
 # Leases ------------------------------------------------------------------------------------------
@@ -172,6 +198,10 @@ def end_with_person(dialogue: Dialogue) -> None:
 def _lock_own(dialogue: Dialogue, actor: str) -> None:
     """Lock it. Raises ValidationError unless this member has it."""
     lock(dialogue)
+    _refuse_others(dialogue, actor)
+
+
+def _refuse_others(dialogue: Dialogue, actor: str) -> None:
     if dialogue.status == S.CLOSED:
         raise ValidationError(_("The person has closed this dialogue."))
     if dialogue.status != S.WITH_HUMAN or dialogue.taken_by != actor:

@@ -170,6 +170,7 @@ def _opened(dialogue: Dialogue, message: DialogueMessage) -> Received:
         inbox_news.tell_on_commit(dialogue.tenant_id)
         return Received(message, None)
     if dialogue.status == DialogueStatus.RESOLVED:
+        handing_over.resume_assistant(dialogue)
         dialogue.move(DialogueStatus.OPEN)
     lease = uuid4()
     turn = DialogueTurn(

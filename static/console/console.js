@@ -33,11 +33,11 @@ document.addEventListener("submit", (event) => {
   tabler.Modal.getOrCreateInstance(dialog).show();
 });
 
-// Unsent texts of the chat (chat/drafts.js) stay on no computer that somebody has left.
+// Unsent texts of the chat (chat/drafts.js) and the inbox stay on no computer that somebody has left.
 document.addEventListener("submit", ({ target }) => {
   if (!target.matches("[data-sign-out]")) return;
   for (const storage of [localStorage, sessionStorage]) {
-    for (const name of Object.keys(storage)) if (/^chat-(draft|queue):/.test(name)) storage.removeItem(name);
+    for (const name of Object.keys(storage)) if (/^(chat-(draft|queue)|inbox-draft):/.test(name)) storage.removeItem(name);
   }
 });
 

@@ -1,11 +1,15 @@
 // The live inbox: a socket says what changed, and the page reads that part again.
-import { Connection } from "../chat/connection.js";
+import { Connection, NOT_A_MEMBER, SIGNED_OUT, TENANT_CLOSED } from "../chat/connection.js";
+import { uuid } from "./uuid.js";
 
+const SHUT_OUT = [SIGNED_OUT, NOT_A_MEMBER, TENANT_CLOSED];
 const EVERY_MS = 15_000; // a look without news, where no socket comes through
 const holder = document.querySelector("[data-inbox]");
 const { tenant, dialogue, live, list } = holder.dataset;
 const title = document.title;
+const draft = `inbox-draft:${dialogue}`;
 const reading = new Map(); // address -> whether it is to be read once more
+const sent = new Map(); // form -> {id, text} of what it sent, until the platform has it
 
 begin();
 
@@ -18,13 +22,14 @@ function begin() {
   });
   connection.addEventListener("lost", ({ detail }) => {
     lost(true);
-    if (detail.code >= 4400) location.reload(); // signed out, or no longer an agent: the page says so
+    if (SHUT_OUT.includes(detail.code)) location.reload(); // the page says why
   });
   connection.addEventListener("wake", readAll);
   connection.addEventListener("message", ({ detail }) => (detail.type === "inbox" ? readAll() : readLive()));
   setInterval(() => document.hidden || readAll(), EVERY_MS);
   document.addEventListener("keydown", sendByKeys);
   document.addEventListener("submit", send);
+  restore();
   count();
   scrollDown();
 }
@@ -82,9 +87,15 @@ async function read(address, use) {
 function swap(selector, fresh) {
   const [before, after] = [document.querySelector(selector), fresh.querySelector(selector)];
   if (!after || same(before) === same(after)) return;
-  const focused = before.contains(document.activeElement) ? document.activeElement.getAttribute("href") : null;
+  const focused = before.contains(document.activeElement) ? mark(document.activeElement) : null;
   before.replaceWith(after);
-  if (focused) document.querySelector(`${selector} [href="${focused}"]`)?.focus();
+  if (focused) document.querySelector(`${selector} ${focused}`)?.focus();
+}
+
+// What finds the same element in a part that is read anew: a link, a form's button, the thread.
+function mark(element) {
+  if (element.form) return `[action="${element.form.getAttribute("action")}"] button`;
+  return element.href ? `[href="${element.getAttribute("href")}"]` : ".inbox-thread";
 }
 
 // The text of a part without the tokens of its forms, which differ each time.
@@ -117,20 +128,25 @@ function sendByKeys(event) {
   if (event.target.matches("[data-composer]")) event.target.form.requestSubmit();
 }
 
-// A reply goes out without a new page, so that nothing else of the page is lost.
+// A reply goes out without a new page, so that nothing else of the page is lost. It keeps its id
+// until the platform has it: what is sent again counts once.
 async function send(event) {
   const form = event.target;
   if (!form.matches("[data-inbox-form]")) return;
   event.preventDefault();
-  const [text, button] = [form.querySelector("textarea"), form.querySelector("button")];
-  if (!text.value.trim() || button.disabled) return;
+  const text = form.querySelector("textarea").value;
+  const button = form.querySelector("button");
+  if (!text.trim() || button.disabled) return;
+  if (sent.get(form)?.text !== text) sent.set(form, { id: uuid(), text });
+  const body = new FormData(form);
+  body.set("client_id", sent.get(form).id);
   button.disabled = true;
   try {
-    const answer = await fetch(form.action, { method: "POST", body: new FormData(form), redirect: "manual" });
-    if (answer.type !== "opaqueredirect") return refused(form, answer);
-    text.value = "";
-    for (const problem of form.querySelectorAll(".invalid-feedback, .alert")) problem.remove();
-    text.classList.remove("is-invalid");
+    const answer = await fetch(form.action, { method: "POST", body, headers: { "HX-Request": "true" } });
+    if (answer.status === 204) recorded(form, text);
+    else if (answer.status === 422) await refused(form, answer);
+    else if (answer.status < 500) return leave();
+    else lost(true);
   } catch {
     lost(true);
   } finally {
@@ -139,11 +155,39 @@ async function send(event) {
   readLive();
 }
 
+function recorded(form, text) {
+  const field = form.querySelector("textarea");
+  sent.delete(form);
+  lost(false);
+  if (field.value === text) field.value = "";
+  for (const problem of form.querySelectorAll(".invalid-feedback, .alert")) problem.remove();
+  field.classList.remove("is-invalid");
+}
+
 async function refused(form, answer) {
   const page = new DOMParser().parseFromString(await answer.text(), "text/html");
   const action = form.getAttribute("action");
   const fresh = [...page.querySelectorAll("[data-inbox-form]")].find((one) => one.getAttribute("action") === action);
-  if (!fresh) return location.reload();
+  const before = form.querySelector("textarea");
+  const hadFocus = before === document.activeElement;
   form.replaceChildren(...fresh.childNodes);
-  readLive();
+  const field = form.querySelector("textarea");
+  field.value = before.value; // with what was written meanwhile
+  if (hadFocus) field.focus();
+}
+
+// Signed out, or no longer an agent: the page says so, and what was written is there afterwards.
+function leave() {
+  sessionStorage.setItem(draft, JSON.stringify(fields().map((field) => field.value)));
+  location.reload();
+}
+
+function restore() {
+  const texts = JSON.parse(sessionStorage.getItem(draft) ?? "[]");
+  sessionStorage.removeItem(draft);
+  fields().forEach((field, n) => (field.value ||= texts[n] ?? ""));
+}
+
+function fields() {
+  return [...document.querySelectorAll("[data-composer]")];
 }

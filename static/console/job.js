@@ -8,6 +8,7 @@ const points = []; // {step, train, held, rate, tokens, ms, speed}, by step
 const plots = [];
 let last = 0;
 let over = false;
+let asking = false;
 if (holder) begin();
 
 function begin() {
@@ -19,6 +20,8 @@ function begin() {
 }
 
 async function refresh() {
+  if (asking) return; // an older answer must not come after a newer one
+  asking = true;
   let more;
   try {
     const answer = await fetch(`${holder.dataset.curves}?after=${last}`, { headers: { "HX-Request": "true" } });
@@ -27,6 +30,8 @@ async function refresh() {
   } catch {
     holder.classList.add("stalled"); // the next round tries again
     return;
+  } finally {
+    asking = false;
   }
   holder.classList.remove("stalled");
   over = more.over;

@@ -3,8 +3,9 @@
 //   <script async src="https://forebay.example/static/widget/widget.js" data-key="pk-fb-…"></script>
 //
 // It works under a strict Content-Security-Policy: no inline script or style, no eval, no markup
-// from texts. It sets no cookie; sessionStorage holds the visitor's token while the tab is open.
-// docs/api/dialogues.md has its settings and the policy that a page needs.
+// from texts. It sets no cookie; sessionStorage holds the visitor's token while the tab is open, and
+// messages until they are answered. docs/api/dialogues.md has its settings and the policy that a
+// page needs.
 "use strict";
 (() => {
   const script = document.currentScript;
@@ -114,7 +115,7 @@
     @media (max-width: 30rem) { :host { inset: auto .5rem .5rem auto; }
       .panel { width: calc(100vw - 1rem); height: calc(100vh - 1rem); } }`;
 
-  let session = load(); // {token, expires, dialogue, opened, status}
+  let session = load(); // {token, expires, languages, dialogue, opened, unsent}
   let language = "en";
   let words = TEXTS.en;
   let status = "open";
@@ -127,9 +128,9 @@
   // What the tab remembers ----------------------------------------------------------------------
   function load() {
     try {
-      return JSON.parse(sessionStorage.getItem(stored)) ?? {};
+      return { unsent: [], ...JSON.parse(sessionStorage.getItem(stored)) };
     } catch {
-      return {};
+      return { unsent: [] };
     }
   }
 
@@ -165,20 +166,36 @@
     });
   }
 
-  async function ensureToken() {
+  const ensureToken = shared(async () => {
     if (session.token && session.expires - EARLY_S > Date.now() / 1_000) return;
     const answer = await ask("POST", "/v1/widget/sessions", { key, token: session.token || null });
     const { token, expires_at, languages } = await answer.json();
     remember({ token, expires: expires_at, languages });
-  }
+  });
 
-  async function ensureDialogue() {
+  const ensureDialogue = shared(async () => {
+    try {
+      await beginDialogue();
+    } catch (problem) {
+      if (!session.token || problem.status !== 401) throw problem;
+      remember({ token: null, dialogue: null }); // too old to be renewed: a new visitor
+      await beginDialogue();
+    }
+  });
+
+  async function beginDialogue() {
     await ensureToken();
     speak();
     if (session.dialogue) return;
     const wanted = session.languages?.includes(language) ? { language } : {};
     const answer = await ask("POST", "/v1/dialogues", wanted);
     remember({ dialogue: (await answer.json()).id });
+  }
+
+  // Who calls it while it is under way waits for the same end: two tokens are two visitors.
+  function shared(work) {
+    let underWay = null;
+    return () => (underWay ??= work().finally(() => (underWay = null)));
   }
 
   function speak() {
@@ -210,6 +227,7 @@
       const before = last;
       try {
         await ensureToken();
+        signal.throwIfAborted();
         const over = await readOnce(signal, tries);
         if (over) return;
       } catch (problem) {
@@ -292,32 +310,51 @@
   }
 
   function forget() {
+    for (const message of session.unsent) if (!message.failed) giveBack(message);
     remember({ dialogue: null, token: null });
     unfollow();
-    say(words.unavailable);
-    parts.again.hidden = false;
-    parts.end.hidden = true;
-    parts.form.hidden = true;
+    shown.clear();
+    last = "";
+    parts.log.setAttribute("aria-busy", "false");
+    showStatus("unavailable");
   }
 
   // Sending -------------------------------------------------------------------------------------
+  // A message is remembered until it is answered. So it outlives its page, and keeps the id by
+  // which it counts once.
   function submit(event) {
     event?.preventDefault();
     const text = parts.input.value.trim();
     if (!text) return;
     if (text.length > LONGEST) return say(words.long);
     parts.input.value = "";
-    const id = uuid();
-    showOwn(id, text);
-    sending = sending.then(() => send(id, text));
+    const same = session.unsent.find((one) => one.failed && one.text === text);
+    const message = { id: same?.id ?? uuid(), text };
+    remember({ unsent: [...session.unsent.filter((one) => !one.failed), message] });
+    queue(message);
   }
 
-  async function send(id, text) {
+  function queue(message) {
+    showOwn(message.id, message.text);
+    sending = sending.then(() => send(message));
+  }
+
+  function resume() {
+    for (const message of session.unsent) {
+      if (message.failed) draft(message.text);
+      else queue(message);
+    }
+  }
+
+  async function send(message) {
+    if (message.failed) return;
+    const { id, text } = message;
     busy(true);
     for (let tries = 0; tries < SEND_TRIES; tries += 1) {
       try {
-        await ensureToken();
+        await enter();
         await ask("POST", `/v1/dialogues/${session.dialogue}/messages`, { id, text });
+        drop(message);
         return busy(false);
       } catch (problem) {
         if (isGone(problem)) return forget();
@@ -327,12 +364,35 @@
         if (problem.status === 429) say(words.limited);
         else if (!problem.status) say(words.offline);
         await pause(problem.after * 1_000 || AGAIN_MS[Math.min(tries + 1, AGAIN_MS.length - 1)]);
+        if (message.failed) return; // the dialogue is gone, as its reader has seen
       }
     }
     busy(false);
+    giveBack(message);
+  }
+
+  function drop(message) {
+    remember({ unsent: session.unsent.filter((one) => one !== message) });
+  }
+
+  // The text goes back into the field. What is on record stays shown, too.
+  function giveBack(message) {
+    const root = shown.get(message.id)?.root;
+    const isUnsent = !root || root.matches(".unsent");
+    if (isUnsent) {
+      root?.remove();
+      shown.delete(message.id);
+    }
+    message.failed = true;
+    remember({});
+    // An answer that broke off is never tried again: the same text is a new message then.
+    if (root?.nextElementSibling?.matches(":not(.unsent)")) drop(message);
+    if (isUnsent || !parts.input.value) draft(message.text);
     say(words.failed);
-    if (!parts.input.value) parts.input.value = text;
-    shown.get(id)?.root.remove();
+  }
+
+  function draft(text) {
+    parts.input.value = [parts.input.value, text].filter(Boolean).join("\n");
   }
 
   function busy(is) {
@@ -343,6 +403,7 @@
 
   async function end() {
     try {
+      await ensureDialogue();
       await ask("POST", `/v1/dialogues/${session.dialogue}/close`, {});
       showStatus("closed");
       parts.rating.hidden = false;
@@ -383,8 +444,11 @@
   }
 
   function showOwn(id, text) {
+    if (shown.has(id)) return; // it is on record, and sent again for its answer
     const message = place(id, "person");
     message.text.textContent = text;
+    message.root.classList.add("unsent");
+    parts.log.append(message.root);
     scroll();
   }
 
@@ -395,7 +459,7 @@
     const sources = element("div", { className: "sources", hidden: true });
     const name = element("div", { className: "who", textContent: who });
     const root = element("div", { className: `message ${role}` }, name, text, sources);
-    parts.log.append(root);
+    parts.log.insertBefore(root, parts.log.querySelector(".unsent"));
     const made = { root, text, sources };
     shown.set(number, made);
     return made;
@@ -410,7 +474,10 @@
   function showMessage(message) {
     const { number, role, client_id: own } = message;
     if (own && shown.has(own)) shown.set(number, shown.get(own));
-    const { text, sources } = place(number, role);
+    const made = place(number, role);
+    if (own) shown.set(own, made);
+    const { root, text, sources } = made;
+    root.classList.remove("unsent");
     const whole = message.text ?? "";
     if (text.textContent !== whole) text.replaceChildren(element("span", { textContent: whole }));
     showSources(sources, message.sources ?? []);
@@ -432,7 +499,7 @@
 
   function showStatus(next, keep = false) {
     status = next;
-    const closed = status === "closed";
+    const closed = ["closed", "unavailable"].includes(status);
     if (!(keep && parts.status.textContent === words.failed)) say(words[status] ?? "");
     parts.form.hidden = closed;
     parts.end.hidden = closed;
@@ -535,16 +602,15 @@
 
   async function begin() {
     try {
-      await ensureDialogue();
-      follow();
+      await enter();
     } catch (problem) {
-      if (session.token && problem.status === 401) {
-        remember({ token: null, dialogue: null }); // too old to be renewed: a new visitor
-        return begin();
-      }
       say(problem.status === 429 ? words.limited : words.unavailable);
     }
-    return undefined;
+  }
+
+  async function enter() {
+    await ensureDialogue();
+    follow();
   }
 
   function pause(ms) {
@@ -562,6 +628,7 @@
     build();
     speak();
     if (session.opened) open();
+    resume();
   }
 
   if (!key) console.error("forebay widget: the script needs data-key, a widget key of your tenant");

@@ -56,6 +56,7 @@ class Look:
     status: str = ""
     turn_is_over: bool = True
     in_progress: bool = False
+    is_cut: bool = False  # there may be more messages
 
 
 class Feed:
@@ -72,6 +73,8 @@ class Feed:
                 look = await read_in_tenant(self._tenant_id, self._look)
                 for event in look.events:
                     yield event
+                if look.is_cut:
+                    continue
                 if self._is_over(look):
                     yield Event("end", {})
                     return
@@ -92,11 +95,14 @@ class Feed:
         look.turn_is_over = turn is None or turn.is_over
         look.in_progress = not look.turn_is_over
         rows = DialogueMessage.objects.filter(dialogue=dialogue, number__gte=self._cursor.number)
-        for message in rows.filter(role__in=SHOWN).order_by("number")[:AT_A_TIME]:
+        shown = list(rows.filter(role__in=SHOWN).order_by("number")[:AT_A_TIME])
+        for message in shown:
             look.events += self._of_message(message)
             if not message.whole:
                 look.in_progress = True
                 break  # what comes after it waits, so that the cursor can say where it is
+        else:
+            look.is_cut = len(shown) == AT_A_TIME
         look.events += self._of_status(dialogue.status)
         if turn and turn.step == TurnStep.FAILED:
             look.events.append(Event("error", {"code": turn.error_code}))

@@ -50,6 +50,6 @@ def message_of(message: DialogueMessage) -> Json:
             "step": message.step,
             "worded_by": message.worded_by,
         }
-    if message.client_id:
+    if message.client_id and message.role == Role.PERSON:
         shown["client_id"] = str(message.client_id)
     return shown

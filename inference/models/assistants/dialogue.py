@@ -234,7 +234,7 @@ class DialogueMessage(models.Model):
     number = models.PositiveIntegerField()  # from 1
     role = models.CharField(max_length=10, choices=Role)
     author = models.CharField(max_length=60, default="")  # the member, of HUMAN and NOTE
-    client_id = models.UUIDField(null=True)  # by which a person's client sends it again
+    client_id = models.UUIDField(null=True)  # by which a person's or member's client sends it again
     data_key_id = models.UUIDField()
     ciphertext = models.BinaryField()
     whole = models.BooleanField(default=True)

@@ -38,7 +38,13 @@ _BARRED: dict[type[Exception], Promise] = {
 }
 
 
-class TextForm(ConsoleForm):
+class WrittenForm(ConsoleForm):
+    """A text, and an id of the page's: sent again with it, the text counts once."""
+
+    client_id = forms.UUIDField(required=False, widget=forms.HiddenInput)
+
+
+class TextForm(WrittenForm):
     text = forms.CharField(
         label=_("Reply"),
         max_length=LONGEST_TEXT,
@@ -46,7 +52,7 @@ class TextForm(ConsoleForm):
     )
 
 
-class NoteForm(ConsoleForm):
+class NoteForm(WrittenForm):
     text = forms.CharField(
         label=_("Note"),
         max_length=LONGEST_TEXT,
@@ -141,8 +147,8 @@ def transfer(request: TenantRequest, dialogue: UUID) -> HttpResponse:
 def reply(request: TenantRequest, dialogue: UUID) -> HttpResponse:
     row, form = _dialogue(request, dialogue), TextForm(request.POST)
     write = partial(handing_over.reply, row, by=request.actor)
-    if saved(form, lambda: write(form.cleaned_data["text"]), _BARRED):
-        return _to_page(request, row)
+    if saved(form, lambda: write(**form.cleaned_data), _BARRED):
+        return _written(request, row)
     return _page(request, row, 422, reply=form)
 
 
@@ -151,8 +157,8 @@ def reply(request: TenantRequest, dialogue: UUID) -> HttpResponse:
 def note(request: TenantRequest, dialogue: UUID) -> HttpResponse:
     row, form = _dialogue(request, dialogue), NoteForm(request.POST)
     write = partial(handing_over.note, row, by=request.actor)
-    if saved(form, lambda: write(form.cleaned_data["text"]), _BARRED):
-        return _to_page(request, row)
+    if saved(form, lambda: write(**form.cleaned_data), _BARRED):
+        return _written(request, row)
     return _page(request, row, 422, note=form)
 
 
@@ -188,7 +194,10 @@ def _leave(
     return report_and_leave(request, act, text, page, _BARRED, dialogue=row.pk)
 
 
-def _to_page(request: TenantRequest, row: Dialogue) -> HttpResponse:
+def _written(request: TenantRequest, row: Dialogue) -> HttpResponse:
+    """Return to the page; its script has not left it, and must tell this from a lost session."""
+    if request.htmx:
+        return HttpResponse(status=204)
     return redirect("console:inbox_dialogue", tenant=request.tenant.name, dialogue=row.pk)
 
 

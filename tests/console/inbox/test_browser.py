@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from django.db import transaction
-from playwright.sync_api import Page, WebSocketRoute, expect
+from playwright.sync_api import Page, Route, WebSocketRoute, expect
 
 from inference.dialogues import changes, handing_over
 from inference.models import Dialogue, DialogueStatus, Role
@@ -34,6 +34,9 @@ class News:
         self._sockets.append(socket)
         socket.on_message(lambda _message: None)
 
+    def close(self, code: int) -> None:
+        self._sockets[-1].close(code=code)
+
     def tell(self, kind: str, **fields: str) -> None:
         self._sockets[-1].send(json.dumps({"type": kind, **fields}))
 
@@ -44,7 +47,10 @@ def news(page: Page) -> News:
 
 
 def hand_over(member: Member, text: str) -> Dialogue:
-    dialogue = a_dialogue(member.tenant, text)
+    return handed_over(a_dialogue(member.tenant, text))
+
+
+def handed_over(dialogue: Dialogue) -> Dialogue:
     with transaction.atomic():
         handing_over.hand_over(dialogue, "asked", by="test")
     return dialogue
@@ -95,6 +101,64 @@ def test_a_member_answers_live_by_keyboard(
     expect(page.get_by_role("button", name="Take over")).to_be_visible()
     dialogue.refresh_from_db()
     assert dialogue.status == DialogueStatus.OPEN
+
+
+def test_a_reply_is_sent_once_and_no_text_is_lost(
+    alice: Member, page: Page, news: News, sign_in_page: Any, settings: Any
+) -> None:
+    dialogue = apart(lambda: hand_over(alice, "I want a human"))
+    apart(lambda: handing_over.take_over(dialogue, alice))
+    sign_in_page("alice@acme.example")
+    page.goto(f"{INBOX}{dialogue.pk}/")
+    field, replies = page.get_by_label("Reply"), page.locator(".inbox-human")
+
+    def lose_the_answer(route: Route) -> None:
+        route.fetch()
+        route.abort()
+
+    def write_meanwhile(route: Route) -> None:
+        field.fill("Where did you")
+        route.continue_()
+
+    page.route("**/reply/", write_meanwhile)
+    page.route("**/reply/", lose_the_answer, times=1)
+    field.fill("Hello, I am Alice.")
+    field.press("Control+Enter")
+    expect(replies).to_have_count(1)
+    expect(field).to_have_value("Hello, I am Alice.")
+    with page.expect_response("**/reply/"):
+        field.press("Control+Enter")
+    with page.expect_response("**/live/"):
+        news.tell("dialogue", dialogue=str(dialogue.pk))
+    expect(replies).to_have_count(1)
+    expect(field).to_have_value("Where did you")
+
+    page.unroute("**/reply/")
+    page.context.clear_cookies(name=settings.SESSION_COOKIE_NAME)
+    field.fill("Where did you order?")
+    field.press("Control+Enter")
+    page.wait_for_url(re.compile("/login/"))
+    sign_in_page("alice@acme.example")
+    page.goto(f"{INBOX}{dialogue.pk}/")
+    expect(field).to_have_value("Where did you order?")
+
+
+def test_news_and_a_full_house_leave_the_page_as_it_is(
+    alice: Member, page: Page, news: News, sign_in_page: Any
+) -> None:
+    dialogue = apart(lambda: a_dialogue(alice.tenant, "Hello"))
+    sign_in_page("alice@acme.example")
+    page.goto(f"{INBOX}{dialogue.pk}/")
+    button = page.get_by_role("button", name="Take over")
+    button.focus()
+    apart(lambda: handed_over(dialogue))
+    news.tell("dialogue", dialogue=str(dialogue.pk))
+    expect(page.locator("[data-inbox-head]")).to_contain_text("Waits for a human")
+    expect(button).to_be_focused()
+    page.get_by_label("Note").fill("A loyal customer.")
+    news.close(4429)
+    expect(page.get_by_text("Not connected")).to_be_visible()
+    expect(page.get_by_label("Note")).to_have_value("A loyal customer.")
 
 
 def test_it_fits_a_phone(alice: Member, page: Page, news: News, sign_in_page: Any) -> None:

@@ -1,5 +1,7 @@
 """The inbox over HTTP: the list, a dialogue, acts on it, and who read what."""
 
+from uuid import uuid4
+
 import pytest
 from django.db import transaction
 from django.test import Client
@@ -67,6 +69,18 @@ def test_a_member_takes_answers_notes_and_gives_it_back(
     roles = list(waiting.messages.order_by("number").values_list("role", flat=True))
     assert waiting.status == DialogueStatus.OPEN
     assert roles == [Role.PERSON, Role.HUMAN, Role.NOTE]
+
+
+def test_a_script_that_sends_a_reply_again_sees_that_it_is_on_record_once(
+    client: Client, waiting: Dialogue
+) -> None:
+    post(client, waiting, "taking")
+    fields = {"text": "Hello", "client_id": str(uuid4())}
+    for _ in range(2):
+        address = f"{INBOX}{waiting.pk}/reply/"
+        answer = client.post(address, fields, headers={"HX-Request": "true"})
+        assert answer.status_code == 204
+    assert waiting.messages.filter(role=Role.HUMAN).count() == 1
 
 
 def test_a_reply_without_the_dialogue_is_refused_beside_its_field(

@@ -2,6 +2,7 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from uuid import uuid4
 
 import pytest
 from django.core.exceptions import ValidationError
@@ -77,6 +78,18 @@ def test_a_member_takes_it_answers_and_gives_it_back(acme: Tenant, alice: Member
     assert (row.ending, row.taken_by) == ("given_back", alice.actor)
     verbs = ["hand_over", "take", "note", "reply", "give_back"]
     assert acts(dialogue) == [f"dialogue:{verb}" for verb in verbs]
+
+
+def test_words_that_a_member_sends_again_count_once(acme: Tenant, alice: Member) -> None:
+    dialogue = a_dialogue(acme, "I want a human")
+    handing_over.take_over(dialogue, alice)
+    for write in (handing_over.reply, handing_over.note):
+        client_id = uuid4()
+        first = write(dialogue, "Hello", client_id, by=alice.actor)
+        assert write(dialogue, "Hello", client_id, by=alice.actor) == first
+    handing_over.give_back(dialogue, by=alice.actor)
+    roles = dialogue.messages.order_by("number").values_list("role", flat=True)
+    assert list(roles) == [Role.PERSON, Role.HUMAN, Role.NOTE]
 
 
 def test_a_member_takes_over_while_the_assistant_writes(acme: Tenant, alice: Member) -> None:

@@ -6,11 +6,15 @@ from uuid import uuid4
 import pytest
 from django.utils import timezone
 
+from inference.assistants import state as states
+from inference.assistants.state import State
 from inference.dialogues import handing_over, receiving, recording, resuming
 from inference.errors import Conflict
 from inference.models import Dialogue, DialogueTurn, TurnStep
 from tenants.models import Tenant
+from tenants.roles import Role as MemberRole
 from tests.inference.dialogues.rows import a_dialogue
+from tests.people import join
 
 pytestmark = pytest.mark.django_db
 
@@ -48,6 +52,17 @@ def test_a_note_of_a_member_does_not_keep_a_failed_message_from_being_sent_again
     open_turn(dialogue, "Is anybody there?")
     last = receiving.receive(dialogue, "Hello?", turn.question.client_id, by="test")
     assert (last.turn, last.lease) == (again.turn, None)
+
+
+def test_the_assistant_answers_again_after_a_member_has_resolved_it(acme: Tenant) -> None:
+    dialogue = a_dialogue(acme)
+    dialogue.encrypt_state(states.packed(State(over="asked")))
+    dialogue.save()
+    alice = join(acme, "alice@acme.example", MemberRole.OWNER)
+    handing_over.take_over(dialogue, alice)
+    handing_over.resolve(dialogue, by=alice.actor)
+    open_turn(dialogue)
+    assert not states.unpacked(dialogue.state).over
 
 
 def test_a_turn_that_ends_its_processes_is_given_up(acme: Tenant) -> None:

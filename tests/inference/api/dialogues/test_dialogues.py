@@ -12,7 +12,6 @@ from audit.models import DataKey, Event, Payload
 from inference.models import (
     Dialogue,
     DialogueMessage,
-    DialogueStatus,
     DialogueTurn,
     Role,
     TurnStep,
@@ -117,10 +116,10 @@ async def test_it_is_closed_with_an_opinion(desk: Helpdesk) -> None:
 
 async def test_a_message_after_a_goodbye_opens_it_again(desk: Helpdesk) -> None:
     dialogue = (await desk.begin())["id"]
-    await in_database(Dialogue.objects.update)(status=DialogueStatus.RESOLVED)
-    await desk.answer_to(dialogue, "When are you open?")
-    described = await desk.client.get(f"/v1/dialogues/{dialogue}")
-    assert described.json()["status"] in ("open", "waiting")
+    goodbye = await desk.answer_to(dialogue, "Goodbye")
+    assert goodbye["dialogue"]["status"] == "resolved"
+    turn = await desk.answer_to(dialogue, "When are you open?")
+    assert (turn["answer"]["text"], turn["dialogue"]["status"]) == ("9 to 5.", "open")
 
 
 async def test_texts_and_prompts_are_under_the_persons_key(desk: Helpdesk) -> None:

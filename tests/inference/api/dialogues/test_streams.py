@@ -122,6 +122,19 @@ async def test_a_stream_ends_with_the_key_of_its_reader(
     assert (name, data["error"]["code"]) == ("error", "invalid_api_key")
 
 
+async def test_a_closed_dialogue_is_read_to_its_end(
+    desk: Helpdesk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feed, "AT_A_TIME", 2)
+    dialogue = (await desk.begin())["id"]
+    await desk.answer_to(dialogue, "When are you open?")
+    await desk.client.post(f"/v1/dialogues/{dialogue}/close", json={})
+    path, accept = f"/v1/dialogues/{dialogue}/messages", {"accept": "text/event-stream"}
+    events = await read(await desk.client.get(path, headers=accept))
+    assert [event for event, name, _data in events if name == "message"] == ["1", "2", "3"]
+    assert events[-1][1] == "end"
+
+
 async def test_a_stream_goes_on_after_any_of_its_events(worded: Helpdesk) -> None:
     dialogue = (await worded.begin())["id"]
     whole = await read(await worded.send(dialogue, "What does it cost?", stream=True))

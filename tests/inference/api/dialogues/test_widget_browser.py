@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from playwright.async_api import BrowserContext, Locator, async_playwright, expect
+from playwright.async_api import BrowserContext, Locator, Route, async_playwright, expect
 from playwright.async_api import Page as Tab
 
 from bench.servers.chromium import ARGUMENTS, PATH
@@ -177,3 +177,70 @@ async def test_where_no_socket_comes_through_it_reads_a_stream(shop: Shop) -> No
     await write(tab, "When are you open?")
     await expect(log(tab)).to_contain_text("9 to 5.", timeout=20_000)
     shop.complaints.clear()  # of the refused sockets
+
+
+async def test_what_is_written_at_once_waits_for_the_dialogue(shop: Shop) -> None:
+    tab, go, posts = await shop.open(), asyncio.Event(), list[str]()
+
+    async def hold(route: Route) -> None:
+        posts.append(route.request.method)
+        await go.wait()
+        await route.continue_()
+
+    await tab.route("**/v1/widget/sessions", hold)
+    launcher = tab.get_by_role("button", name="Open the conversation")
+    await launcher.press("Enter")
+    await write(tab, "When are you open?")
+    await tab.keyboard.press("Escape")
+    await launcher.press("Enter")
+    go.set()
+    await expect(log(tab)).to_contain_text("9 to 5.", timeout=20_000)
+    await expect(log(tab)).to_have_attribute("aria-busy", "false")
+    assert posts.count("POST") == 1
+    assert await in_database(Dialogue.objects.count)() == 1
+
+
+async def test_a_message_outlives_its_page(shop: Shop) -> None:
+    tab, held = await shop.open(), list[Route]()
+
+    async def hold_the_first(route: Route) -> None:
+        if held:
+            return await route.continue_()
+        held.append(route)
+        return None
+
+    await tab.route("**/messages", hold_the_first)
+    await tab.get_by_role("button", name="Open the conversation").click()
+    await expect(log(tab)).to_contain_text("Hello!")
+    await write(tab, "When are you open?")
+    await expect(log(tab)).to_contain_text("When are you open?")
+    await tab.reload()
+    whole = re.compile(r"^AssistantHello!YouWhen are you open\?Assistant9 to 5\.$")
+    await expect(log(tab)).to_have_text(whole, timeout=20_000)
+    await tab.reload()
+    await expect(log(tab)).to_have_text(whole, timeout=20_000)
+
+
+async def test_a_message_that_failed_keeps_its_text_and_its_id(shop: Shop) -> None:
+    tab, go, ids = await shop.open(), asyncio.Event(), list[str]()
+
+    async def refuse(route: Route) -> None:
+        body: Any = route.request.post_data_json
+        ids.append(body["id"])
+        if len(ids) == 2:
+            await go.wait()
+        await route.fulfill(status=400, headers={"access-control-allow-origin": "*"})
+
+    await tab.route("**/messages", refuse)
+    await tab.get_by_role("button", name="Open the conversation").click()
+    await expect(log(tab)).to_contain_text("Hello!")
+    await write(tab, "When are you open?")
+    field = tab.get_by_label("Write a message")
+    await expect(field).to_have_value("When are you open?")
+    await field.press("Enter")
+    await field.fill("On Sundays?")
+    go.set()
+    await expect(field).to_have_value("On Sundays?\nWhen are you open?")
+    await expect(tab.get_by_role("status")).to_contain_text("Please send it again.")
+    assert ids == ids[:1] * 2
+    shop.complaints.clear()  # of the refused messages
