@@ -17,6 +17,7 @@ from audit.models import DataKey, DeletionRequest, DeletionState, ErasureStep, E
 from audit.retention import legal_hold
 from audit.retention.legal_hold import OnHold
 from inference.data_sets import deleting, prepared, reading, uploading
+from inference.data_sets.storage_limit import VersionGone
 from inference.models import (
     ChunkPart,
     DataSet,
@@ -203,6 +204,57 @@ def test_a_job_that_began_before_the_erasure_brings_nothing_back(
     lost = prepared.register(version, tmp_path, job_id=uuid4(), by=BY, since=began)
     lost.refresh_from_db()
     assert (lost.state, texts(lost)) == (DataSetState.EMPTIED, [])
+
+
+def test_rows_of_the_only_person_do_not_come_back_without_the_field_person(
+    manual: DataSet, bob: Member, tmp_path: Path
+) -> None:
+    parent = uploaded(manual, jsonl([chat("bob's secret", person=str(bob.subject_id))]))
+    began = timezone.now()
+    (tmp_path / "train.jsonl").write_bytes(jsonl([chat("bob's secret")]))
+    erase(bob)
+    made = prepared.register(parent, tmp_path, job_id=uuid4(), by=BY, since=began)
+    made.refresh_from_db()
+    assert (made.state, made.rows, texts(made)) == (DataSetState.EMPTIED, 0, [])
+
+
+def test_rows_of_nobody_stay_where_the_only_person_kept_the_field_person(
+    manual: DataSet, bob: Member, tmp_path: Path
+) -> None:
+    rows = [chat("his", person=str(bob.subject_id)), chat("nobody's")]
+    parent = uploaded(manual, jsonl(rows))
+    began = timezone.now()
+    prepared.write_files(parent, tmp_path)
+    erase(bob)
+    made = prepared.register(parent, tmp_path, job_id=uuid4(), by=BY, since=began)
+    made.refresh_from_db()
+    assert (made.state, made.rows, made.traces_people) == (DataSetState.READY, 1, True)
+
+
+def test_samples_of_a_job_that_began_before_the_erasure_are_not_kept(
+    version: DataSetVersion, bob: Member, tmp_path: Path
+) -> None:
+    """Also where its process died between the samples and the look for erasures."""
+    began, job = timezone.now(), uuid4()
+    prepared.write_files(version, tmp_path)
+    (tmp_path / "report.json").write_bytes(b'{"samples": {"masked": ["bob\'s secret"]}}')
+    erase(bob)
+    made = prepared.register(version, tmp_path, job_id=job, by=BY)
+    assert made.chunks.filter(part=ChunkPart.SAMPLES).exists()
+    assert prepared.register(version, tmp_path, job_id=job, by=BY, since=began) == made
+    assert not made.chunks.filter(part=ChunkPart.SAMPLES).exists()
+
+
+def test_nothing_is_added_to_a_deleted_data_set(
+    version: DataSetVersion, manual: DataSet, tmp_path: Path
+) -> None:
+    prepared.write_files(version, tmp_path)
+    deleting.delete(DataSet.objects.get(pk=manual.pk), by=BY)
+    with pytest.raises(ValidationError):
+        uploading.begin(manual, DataSetFormat.CHATS, by=BY)
+    version.refresh_from_db()
+    with pytest.raises(VersionGone):
+        prepared.register(version, tmp_path, job_id=uuid4(), by=BY)
 
 
 def test_a_job_that_comes_again_gets_its_version(version: DataSetVersion, tmp_path: Path) -> None:
