@@ -79,6 +79,11 @@ class JobQuerySet(models.QuerySet["Job"]):
         training = models.Q(training_file_id=file_id)
         return self.filter(training | models.Q(validation_file_id=file_id))
 
+    def files(self) -> set[uuid.UUID]:
+        """Returns the files that they read."""
+        pairs = self.values_list("training_file_id", "validation_file_id")
+        return {pk for pair in pairs for pk in pair if pk}
+
 
 class Job(models.Model):
     """A job of one of the trainer's kinds.
