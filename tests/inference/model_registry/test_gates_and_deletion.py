@@ -26,6 +26,9 @@ from inference.model_registry.storage import store
 from inference.models import (
     Engine,
     EvaluationGate,
+    Job,
+    JobKind,
+    JobState,
     Model,
     ModelVersion,
     Pool,
@@ -190,6 +193,27 @@ def test_what_serves_stays(base: ModelVersion, engine: Engine) -> None:
         deleting.delete(base, by=BY)
     base.refresh_from_db()
     assert base.state == VersionState.READY
+
+
+def a_job(tenant: Tenant, state: JobState, **fields: Any) -> Job:
+    people = {"subject_id": uuid4(), "data_key_id": uuid4()}
+    return Job.objects.create(tenant=tenant, state=state, kind=JobKind.CONVERT, **people, **fields)
+
+
+def test_what_an_unfinished_job_stands_on_stays(
+    base: ModelVersion, of_acme: ModelVersion, acme: Tenant, globex: Tenant
+) -> None:
+    adapter = {"adapter": str(of_acme)}
+    job = a_job(acme, JobState.PAUSED, base_version_id=base.pk, parameters=adapter)
+    a_job(globex, JobState.QUEUED, parameters=adapter)  # another's of the same name
+    for version in (base, of_acme):
+        with pytest.raises(ValidationError, match=f"It is in use: {job.public_id}"):
+            deleting.delete(version, by=BY)
+    later = timezone.now() + timedelta(days=1)
+    assert model_versions.erase_old(acme.pk, later, frozenset()) == 0
+    Job.objects.filter(pk=job.pk).update(state=JobState.CANCELLED)
+    deleting.delete(base, by=BY)
+    assert model_versions.erase_old(acme.pk, later, frozenset()) == 1
 
 
 def test_a_hold_of_the_tenant_keeps_its_versions(of_acme: ModelVersion, acme: Tenant) -> None:
