@@ -13,10 +13,12 @@ from django.utils import timezone
 from audit.actions import Action
 from audit.erasure import deletion, erasers, execution, tombstones
 from audit.erasure.erasers import Evidence
+from audit.keys import keyring
 from audit.models import DataKey, DeletionRequest, DeletionState, ErasureStep, Event
 from audit.retention import legal_hold
 from audit.retention.legal_hold import OnHold
 from inference.data_sets import deleting, prepared, reading, uploading
+from inference.data_sets.chunks import RowWriter
 from inference.data_sets.storage_limit import VersionGone
 from inference.models import (
     ChunkPart,
@@ -243,6 +245,23 @@ def test_samples_of_a_job_that_began_before_the_erasure_are_not_kept(
     assert made.chunks.filter(part=ChunkPart.SAMPLES).exists()
     assert prepared.register(version, tmp_path, job_id=job, by=BY, since=began) == made
     assert not made.chunks.filter(part=ChunkPart.SAMPLES).exists()
+
+
+def test_rows_of_who_is_erased_while_they_are_written_count_in_no_part(
+    version: DataSetVersion, bob: Member, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held_out = prepared.write_files(version, tmp_path)[ChunkPart.TRAIN]
+    held_out.rename(tmp_path / "held_out.jsonl")
+    finish = RowWriter.finish
+
+    def finishes(writer: RowWriter) -> None:
+        finish(writer)
+        keyring.destroy(bob.tenant_id, bob.subject_id)
+
+    monkeypatch.setattr(RowWriter, "finish", finishes)
+    made = prepared.register(version, tmp_path, job_id=uuid4(), by=BY)
+    assert (made.rows, made.held_out_rows) == (0, 2)
+    assert len(texts(made, ChunkPart.HELD_OUT)) == 2
 
 
 def test_nothing_is_added_to_a_deleted_data_set(
