@@ -39,6 +39,8 @@ def purge(tenant_id: UUID, subject_id: UUID) -> Evidence:
     storage_limit.lock_data_sets(tenant_id)  # else what a job makes of the rows now is missed
     versions = list(containing(tenant_id, subject_id))
     rows = sum(_purge_rows(version, subject_id) for version in versions)
+    samples = DataSetChunk.objects.filter(tenant_id=tenant_id, part=ChunkPart.SAMPLES)
+    samples.filter(version__parent__in=versions).delete()  # they quote rows that a job left out
     _people(tenant_id, subject_id).delete()
     untraced = [version for version in versions if not version.traces_people]
     held = [version for version in untraced if held_people(version)]

@@ -247,6 +247,21 @@ def test_samples_of_a_job_that_began_before_the_erasure_are_not_kept(
     assert not made.chunks.filter(part=ChunkPart.SAMPLES).exists()
 
 
+def test_samples_of_rows_that_a_job_left_out_go_too(
+    manual: DataSet, alice: Member, bob: Member, tmp_path: Path
+) -> None:
+    """The new version has none of the person's rows."""
+    lines = [chat(f"{one}'s", person=str(one.subject_id)) for one in (alice, bob)]
+    parent = uploaded(manual, jsonl(lines))
+    (tmp_path / "train.jsonl").write_bytes(jsonl(lines[:1]))
+    (tmp_path / "report.json").write_bytes(b'{"samples": {"copies": ["bob\'s secret"]}}')
+    made = prepared.register(parent, tmp_path, job_id=uuid4(), by=BY)
+    assert made.chunks.filter(part=ChunkPart.SAMPLES).exists()
+    assert erase(bob)["rows"] == 1
+    assert not made.chunks.filter(part=ChunkPart.SAMPLES).exists()
+    assert len(texts(made)) == 1
+
+
 def test_rows_of_who_is_erased_while_they_are_written_count_in_no_part(
     version: DataSetVersion, bob: Member, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
