@@ -120,7 +120,7 @@ def a_job(key: ApiKey, state: JobState, training: File, validation: File | None 
         kind=JobKind.FINE_TUNE,
         state=state,
         training_file_id=training.pk,
-        validation_file_id=validation and validation.pk,
+        validation_file_id=validation.pk if validation else None,
     )
 
 

@@ -46,8 +46,8 @@ def test_a_file_of_gguf_says_what_it_is(acme: Tenant, tmp_path: Path) -> None:
 
 
 def test_what_no_row_can_hold_is_cut_from_what_files_say(acme: Tenant, tmp_path: Path) -> None:
-    keys = {"llama__context_length": 2**64 - 1, "general__license": "m\0it"}
-    file = gguf(tmp_path / "m" / "m.gguf", **keys)
+    path = tmp_path / "m" / "m.gguf"
+    file = gguf(path, llama__context_length=2**64 - 1, general__license="m\0it")
     (file.parent / "README.md").write_text("# A\0 model")
     version = register(tenant_id=acme.pk, name="m", folder=file.parent, kind=VersionKind.BASE)
     assert (version.licence, version.card) == ("mit", "# A model")
