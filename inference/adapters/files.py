@@ -24,10 +24,19 @@ def place(version: ModelVersion) -> str:
 
     Raises what `local_copy` raises.
     """
-    paths = {GGUF: _gguf(version.pk), PEFT: _peft(version.pk)}
-    if not any(path.exists() for path in paths.values()):
+    paths = _paths(version)
+    if not all(path.exists() for path in paths.values()):
         _place(local_copy(version), paths)
-    return " ".join(form for form, path in paths.items() if path.exists())
+    return " ".join(paths)
+
+
+def _paths(version: ModelVersion) -> dict[str, Path]:
+    """Returns the place of each format that the version has."""
+    names = list(version.files.values_list("name", flat=True))
+    has_gguf = any(name.endswith(".gguf") for name in names)
+    has_peft = any(Path(name).name == CONFIG for name in names)
+    formats = (GGUF, has_gguf, _gguf(version.pk)), (PEFT, has_peft, _peft(version.pk))
+    return {form: path for form, has, path in formats if has}
 
 
 def remove(version: UUID) -> None:
@@ -44,13 +53,15 @@ def _peft(version: UUID) -> Path:
 
 
 def _place(source: Path, paths: dict[str, Path]) -> None:
+    """Put there what is missing: a process may have been killed between two formats."""
     Path(settings.ADAPTERS_FOLDER).mkdir(parents=True, exist_ok=True)
-    if config := next(source.rglob(CONFIG), None):
-        _place_folder(config.parent, paths[PEFT])
-    if file := next(source.rglob("*.gguf"), None):
-        draft = paths[GGUF].with_suffix(".part")
-        _copy(file, draft)
-        draft.rename(paths[GGUF])
+    missing = {form: path for form, path in paths.items() if not path.exists()}
+    if target := missing.get(GGUF):
+        draft = target.with_name(f"{target.name}.part")
+        _copy(next(source.rglob("*.gguf")), draft)
+        draft.rename(target)
+    if target := missing.get(PEFT):
+        _place_folder(next(source.rglob(CONFIG)).parent, target)
 
 
 def _place_folder(source: Path, target: Path) -> None:

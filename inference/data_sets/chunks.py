@@ -4,7 +4,7 @@ Memory holds a few MiB of rows at a time. Each chunk has a transaction of its ow
 as long as an import would keep the audit trail's sealer waiting.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from uuid import UUID
 
@@ -125,12 +125,14 @@ def rows_of(version: DataSetVersion, chunk_id: int) -> Iterator[Row]:
     yield from (Row(chunk.subject_id, line) for line in clear.splitlines())
 
 
-def drop_unreadable(version: DataSetVersion) -> int:
-    """Delete chunks whose person was erased while they were written. Returns their rows."""
+def drop_unreadable(version: DataSetVersion) -> Counter[str]:
+    """Delete chunks whose person was erased while they were written. Returns their rows by part."""
     chunks = version.chunks.exclude(data_key_id__in=DataKey.objects.values("id"))
-    number = sum(chunks.values_list("rows", flat=True))
+    lost = Counter[str]()
+    for part, rows in chunks.values_list("part", "rows"):
+        lost[part] += rows
     chunks.delete()
-    return number
+    return lost
 
 
 def _ids(version: DataSetVersion, part: ChunkPart) -> list[int]:

@@ -13,6 +13,7 @@ from audit.retention import legal_hold
 from audit.retention.legal_hold import OnHold
 from inference.data_sets import encryption
 from inference.models import DataSet, DataSetPerson, DataSetState, DataSetVersion
+from tenants.models.model_changes import lock
 
 __all__ = ["OnHold", "delete", "delete_version", "held_people"]
 
@@ -20,6 +21,7 @@ __all__ = ["OnHold", "delete", "delete_version", "held_people"]
 def delete(data_set: DataSet, *, by: str) -> None:
     """Delete a data set with all its versions. Raises OnHold."""
     with transaction.atomic():
+        lock(data_set)  # no version is added meanwhile
         for version in data_set.versions.present():
             _refuse_if_held(version)
             _delete_rows(version)

@@ -80,7 +80,7 @@ def import_due() -> None:
 
 
 def give_up_uploads() -> None:
-    """Fail uploads to which nobody has added a piece for a day since they began."""
+    """Fail uploads that nobody has completed for a day since they began."""
     before = timezone.now() - timedelta(hours=PATIENCE_H)
     old = DataSetVersion.objects.filter(state=DataSetState.UPLOADING, created_at__lt=before)
     for version in old.select_related("data_set"):
@@ -144,8 +144,8 @@ def complete(version: DataSetVersion, writer: RowWriter, report: dict[str, objec
         version.chunks.filter(part=ChunkPart.UPLOAD).delete()
         lost = chunks.drop_unreadable(version)
         figures = {
-            "rows": writer.rows[ChunkPart.TRAIN] - lost,
-            "held_out_rows": writer.rows[ChunkPart.HELD_OUT],
+            "rows": writer.rows[ChunkPart.TRAIN] - lost[ChunkPart.TRAIN],
+            "held_out_rows": writer.rows[ChunkPart.HELD_OUT] - lost[ChunkPart.HELD_OUT],
             "stored_bytes": writer.bytes,
         }
         _end(version, DataSetState.READY, report=report, ready_at=timezone.now(), **figures)

@@ -12,11 +12,12 @@ from uuid import UUID
 
 import orjson
 
-from inference.data_sets import chunks, importing, people, purging, rows
+from inference.data_sets import chunks, importing, people, purging, rows, storage_limit
 from inference.data_sets.chunks import RowWriter
 from inference.data_sets.reading import lines
 from inference.data_sets.report import ImportReport
 from inference.data_sets.rows import LONGEST_LINE, BadRow
+from inference.data_sets.storage_limit import VersionGone
 from inference.models import (
     ChunkPart,
     DataSetChunk,
@@ -57,8 +58,17 @@ def register(
     that comes again gets its version. Raises TooLarge, StorageFull, VersionGone,
     ValidationError.
     """
-    if earlier := _earlier(parent, job_id):
-        return earlier
+    version = _earlier(parent, job_id) or _made(parent, folder, job_id, by, since)
+    if since:
+        _leave_out_erased(version, parent, since)
+    return version
+
+
+def _made(
+    parent: DataSetVersion, folder: Path, job_id: UUID, by: str, since: datetime | None
+) -> DataSetVersion:
+    if parent.state == DataSetState.DELETED:
+        raise VersionGone
     with tenant_scope(parent.tenant_id):
         version = parent.data_set.add_version(
             by=by,
@@ -68,19 +78,32 @@ def register(
             form=_form(parent),
             state=DataSetState.IMPORTING,
         )
-    _fill(version, parent, folder)
-    if since and not version.traces_people and purging.purged_since([parent.pk], since):
-        purging.empty(version)
+    _fill(version, parent, folder, since)
     return version
 
 
-def _fill(version: DataSetVersion, parent: DataSetVersion, folder: Path) -> None:
+def _leave_out_erased(version: DataSetVersion, parent: DataSetVersion, since: datetime) -> None:
+    """Take out what may be words of people who were erased after the job got the rows.
+
+    An erasure at the same moment comes before, and is seen here, or after, and sees this version.
+    """
+    with tenant_scope(version.tenant_id):
+        storage_limit.lock_data_sets(version.tenant_id)
+        if purging.purged_since([parent.pk], since):
+            version.chunks.filter(part=ChunkPart.SAMPLES).delete()
+            if not version.traces_people:
+                purging.empty(version)
+
+
+def _fill(
+    version: DataSetVersion, parent: DataSetVersion, folder: Path, since: datetime | None
+) -> None:
     writer, report = RowWriter(version), ImportReport()
     for part, name in FILES.items():
         for row in _rows(folder / name, version, report):
             writer.add(row, part)
     writer.finish()
-    _note_people(version, parent, writer)
+    _note_people(version, parent, writer, since)
     job_report = _report(folder)
     if samples := job_report.pop(SAMPLES, None):
         chunk = DataSetChunk(version=version, part=ChunkPart.SAMPLES, number=0)
@@ -104,11 +127,18 @@ def _rows(path: Path, version: DataSetVersion, report: ImportReport) -> Iterator
                 yield row
 
 
-def _note_people(version: DataSetVersion, parent: DataSetVersion, writer: RowWriter) -> None:
-    """Note the parent's people where the rows do not say whose they are."""
+def _note_people(
+    version: DataSetVersion, parent: DataSetVersion, writer: RowWriter, since: datetime | None
+) -> None:
+    """Note the parent's people where the rows do not say whose they are.
+
+    Who was erased since the job got the rows is none of the parent's people any more.
+    """
+    if parent.traces_people and (writer.people or writer.barred):
+        return
     with tenant_scope(version.tenant_id):
-        of_parent = dict(parent.people.values_list("subject_id", "rows"))
-        if not of_parent or (writer.people and parent.traces_people):
+        of_parent = list(parent.people.values_list("subject_id", flat=True))
+        if not of_parent and not (since and purging.purged_since([parent.pk], since)):
             return
         people_rows = [
             DataSetPerson(tenant_id=version.tenant_id, version=version, subject_id=pk, rows=0)

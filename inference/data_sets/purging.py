@@ -19,7 +19,7 @@ from django.utils import timezone
 
 from audit.actions import Action
 from audit.erasure.erasers import Evidence
-from inference.data_sets import encryption
+from inference.data_sets import encryption, storage_limit
 from inference.data_sets.deleting import held_people
 from inference.models import (
     ChunkPart,
@@ -36,8 +36,11 @@ BY = "system:erasure"
 
 def purge(tenant_id: UUID, subject_id: UUID) -> Evidence:
     """Purge a person from a tenant's data sets, in the open transaction."""
+    storage_limit.lock_data_sets(tenant_id)  # else what a job makes of the rows now is missed
     versions = list(containing(tenant_id, subject_id))
     rows = sum(_purge_rows(version, subject_id) for version in versions)
+    samples = DataSetChunk.objects.filter(tenant_id=tenant_id, part=ChunkPart.SAMPLES)
+    samples.filter(version__parent__in=versions).delete()  # they quote rows that a job left out
     _people(tenant_id, subject_id).delete()
     untraced = [version for version in versions if not version.traces_people]
     held = [version for version in untraced if held_people(version)]

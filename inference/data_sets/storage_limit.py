@@ -38,13 +38,18 @@ def reserve(version: DataSetVersion, size: int) -> None:
         return
     if size > settings.DATA_SET_BYTES:
         raise TooLarge
-    lock(f"data sets:{version.tenant_id}")
+    lock_data_sets(version.tenant_id)
     others = stored(version.tenant_id, besides=version)
     if others + size > settings.DATA_SETS_BYTES:
         raise StorageFull(others)
     if not DataSetVersion.objects.moving().filter(pk=version.pk).update(stored_bytes=size):
         raise VersionGone
     version.stored_bytes = size
+
+
+def lock_data_sets(tenant_id: UUID) -> None:
+    """Have others that write a tenant's rows wait until the transaction ends."""
+    lock(f"data sets:{tenant_id}")
 
 
 def stored(tenant_id: UUID, besides: DataSetVersion | None = None) -> int:

@@ -16,7 +16,7 @@ from inference.models import (
 from tenants.models.model_changes import lock
 
 LARGEST_PIECE = 8 * 1024 * 1024  # bytes
-PATIENCE_H = 24  # an upload without a new piece is given up after that
+PATIENCE_H = 24  # an upload that is not complete is given up after that
 
 
 class NotUploading(Exception):

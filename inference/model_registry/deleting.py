@@ -14,7 +14,7 @@ from audit.retention import legal_hold
 from inference.model_registry.opening import remove_copy
 from inference.model_registry.registering import scope_of
 from inference.model_registry.storage import store
-from inference.models import AdapterPromotion, ModelFile, ModelVersion
+from inference.models import AdapterPromotion, Job, ModelFile, ModelVersion
 from inference.models.model_version import lock_registry
 
 
@@ -38,10 +38,14 @@ def _refuse_used(version: ModelVersion) -> None:
 
 
 def user(version: ModelVersion) -> str:
-    """Returns an engine or another user of the version; "" if nobody uses it."""
+    """Returns an engine, an adapter or a job that uses the version; "" if nobody does.
+
+    What a job makes of a version that is gone could not be registered.
+    """
     adapters = AdapterPromotion.objects.wanted().filter(version=version)
     names = (row.adapter.model for row in adapters.select_related("adapter")[:1])
-    return next(iter((*version.engine_names, *names)), "")
+    jobs = (job.public_id for job in Job.objects.unfinished().over(version)[:1])
+    return next(iter((*version.engine_names, *names, *jobs)), "")
 
 
 def remove_files(version: ModelVersion) -> None:

@@ -20,6 +20,7 @@ from inference.model_registry.registering import scope_of
 from inference.model_registry.storage import store
 from inference.models import Engine, ModelFile, ModelVersion, VersionState
 
+_DRAFT = ".part"
 RECENT_S = 900  # a copy that was opened so lately is not removed: its reader may not have begun
 
 
@@ -79,7 +80,7 @@ def _files(version: ModelVersion) -> list[ModelFile]:
 
 def _copy(version: ModelVersion, files: list[ModelFile], folder: Path) -> None:
     """Make the folder whole, or not at all."""
-    draft = folder.with_name(f"{folder.name}.part")
+    draft = folder.with_name(f"{folder.name}{_DRAFT}")
     shutil.rmtree(draft, ignore_errors=True)
     for file in files:
         target = draft / file.name
@@ -100,6 +101,7 @@ def _alone(folder: Path) -> Iterator[None]:
 
 def make_room(size: int) -> None:
     """Remove copies, the least recently opened first, until `size` bytes fit. Raises NoRoom."""
+    _remove_drafts()
     copies = sorted(_copies(), key=lambda folder: folder.stat().st_mtime)
     sizes = {folder: _size(folder) for folder in copies}
     excess = sum(sizes.values()) + size - settings.MODEL_COPIES_BYTES
@@ -124,16 +126,24 @@ def remove_copy(version_id: UUID) -> None:
 
 
 def remove_stale() -> None:
-    """Remove copies of versions that are deleted, in the system's scope."""
+    """Remove copies of deleted versions and of killed processes, in the system's scope."""
+    with _alone(settings.MODEL_COPIES / "any"):
+        _remove_drafts()
     ready = {str(pk) for pk in ModelVersion.objects.ready().values_list("pk", flat=True)}
     for folder in list(_copies()):
         if folder.name not in ready:
             remove_copy(UUID(folder.name))
 
 
+def _remove_drafts() -> None:
+    """Remove what killed processes had begun: who copies is alone, and this one is."""
+    for draft in settings.MODEL_COPIES.glob(f"*{_DRAFT}"):
+        shutil.rmtree(draft, ignore_errors=True)
+
+
 def _copies() -> Iterator[Path]:
     for folder in settings.MODEL_COPIES.glob("*"):
-        if folder.is_dir() and not folder.name.endswith(".part"):
+        if folder.is_dir() and not folder.name.endswith(_DRAFT):
             yield folder
 
 

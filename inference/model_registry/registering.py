@@ -20,6 +20,7 @@ from inference.models.model_version import LONGEST_CARD, LONGEST_LICENCE, lock_r
 from tenants.scope import system_scope, tenant_scope
 
 BY_JOB = "system:job"
+LARGEST_NUMBER = 2**63 - 1  # of a bigint
 _CARDS = ("readme.md", "model_card.md")
 
 
@@ -123,12 +124,12 @@ def _facts(version: ModelVersion, checked: Contents) -> dict[str, object]:
     return {
         "format": checked.format,
         "dtype": header.dtype,
-        "architecture": header.architecture[:60],
+        "architecture": _plain(header.architecture, 60),
         "parameters": header.parameters,
-        "context_length": header.context_length,
+        "context_length": min(header.context_length, LARGEST_NUMBER),
         "size": checked.size,
         "source": version.source,
-        "licence": version.licence or header.licence[:LONGEST_LICENCE],
+        "licence": version.licence or _plain(header.licence, LONGEST_LICENCE),
         "card": version.card or _card(checked),
         **manifest.signed(version, checked.files),
     }
@@ -137,7 +138,12 @@ def _facts(version: ModelVersion, checked: Contents) -> dict[str, object]:
 def _card(checked: Contents) -> str:
     """Returns the beginning of the folder's README."""
     files = (file for file in checked.files if file.name.lower() in _CARDS)
-    return next((file.path.read_text()[:LONGEST_CARD] for file in files), "")
+    return next((_plain(file.path.read_text(), LONGEST_CARD) for file in files), "")
+
+
+def _plain(text: str, longest: int) -> str:
+    """Returns the beginning of a text of somebody's files, as PostgreSQL takes it."""
+    return text.replace("\0", "")[:longest]
 
 
 def _registered(

@@ -1,6 +1,7 @@
 """Ends what dead processes left behind: imports, half deleted versions, files of nobody."""
 
 import logging
+from contextlib import suppress
 from datetime import timedelta
 from uuid import UUID
 
@@ -9,8 +10,10 @@ from django.utils import timezone
 from inference.model_registry.deleting import remove_files
 from inference.model_registry.importing import remove_leftovers
 from inference.model_registry.opening import remove_stale
+from inference.model_registry.registering import scope_of
 from inference.model_registry.storage import store
 from inference.models import ModelFile, ModelVersion, VersionState
+from inference.models.model_version import lock_registry
 from infrastructure.objects.place import StoreError
 
 log = logging.getLogger(__name__)
@@ -49,11 +52,32 @@ def give_up() -> None:
 def remove_unknown() -> int:
     """Delete objects that no version has, such as those of a removed tenant. Returns how many."""
     count, before = 0, timezone.now() - UNKNOWN
-    for owner in store().owners():
+    for owner in filter(_is_owner, store().owners()):
+        files = ModelFile.objects.filter(tenant=_tenant(owner))
+        known = set(files.values_list("sha256", flat=True))
         for stored in list(store().stored(owner)):
-            rows = ModelFile.objects.filter(sha256=stored.sha256)
-            own = rows.filter(tenant=None if owner == "platform" else UUID(owner))
-            if stored.modified_at < before and not own.exists():
-                store().delete(owner, stored.sha256)
-                count += 1
+            if stored.modified_at < before and stored.sha256 not in known:
+                count += _remove_unknown(owner, stored.sha256)
     return count
+
+
+def _is_owner(name: str) -> bool:
+    """Returns whether a folder of the store is ours: it may have others, such as lost+found."""
+    with suppress(ValueError):
+        return _tenant(name) is None or name == str(_tenant(name))
+    return False
+
+
+def _tenant(owner: str) -> UUID | None:
+    return None if owner == "platform" else UUID(owner)
+
+
+def _remove_unknown(owner: str, digest: str) -> bool:
+    """Delete an object, unless a version has claimed it since the look at all of them."""
+    tenant_id = _tenant(owner)
+    with scope_of(tenant_id):
+        lock_registry(tenant_id)
+        if ModelFile.objects.filter(tenant=tenant_id, sha256=digest).exists():
+            return False
+        store().delete(owner, digest)
+    return True

@@ -102,6 +102,8 @@ class DataSet(models.Model):
         """Add a version, which is recorded. Raises ValidationError."""
         with transaction.atomic():
             lock(self)
+            if self.deleted_at:
+                raise ValidationError(_("The data set %(name)s is gone.") % {"name": self.name})
             if self.latest >= MOST_VERSIONS:
                 raise ValidationError(_("A data set has at most %d versions.") % MOST_VERSIONS)
             self.latest, self.changed_at = self.latest + 1, timezone.now()

@@ -12,6 +12,7 @@ from django.utils.translation import gettext_lazy as _
 
 from audit.actions import Action
 from audit.trail.record import act
+from inference.models.model_version import ModelVersion
 from inference.models.served import LONGEST_NAME
 from tenants.models import ApiKey, Tenant
 from tenants.models.model_changes import lock
@@ -78,6 +79,17 @@ class JobQuerySet(models.QuerySet["Job"]):
         """Jobs over this file."""
         training = models.Q(training_file_id=file_id)
         return self.filter(training | models.Q(validation_file_id=file_id))
+
+    def over(self, version: ModelVersion) -> "JobQuerySet":
+        """Jobs whose base or adapter is this version."""
+        jobs = self.filter(tenant=version.tenant_id) if version.tenant_id else self
+        adapter = models.Q(parameters__adapter=str(version))
+        return jobs.filter(adapter | models.Q(base_version_id=version.pk))
+
+    def files(self) -> set[uuid.UUID]:
+        """Returns the files that they read."""
+        pairs = self.values_list("training_file_id", "validation_file_id")
+        return {pk for pair in pairs for pk in pair if pk}
 
 
 class Job(models.Model):

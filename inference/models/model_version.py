@@ -27,6 +27,7 @@ from tenants.models import Tenant
 from tenants.models.model_changes import lock
 
 LONGEST_NAME, LONGEST_LICENCE, LONGEST_CARD, LONGEST_REASON = 80, 120, 20_000, 300
+DATA_SUBJECTS = "data_subjects"  # in a source: whose files its job read, once that is erased
 OF_THE_PLATFORM = "tenant_id is null"  # rows that every tenant sees, by row security
 MOST_VERSIONS, MOST_PARENTS = 10_000, 16  # of a tenant; of a version
 
@@ -96,6 +97,10 @@ class ModelVersionQuerySet(models.QuerySet["ModelVersion"]):
         """Versions that were trained on one of these versions of data sets."""
         ids = ModelDataSet.objects.filter(data_set_version_id__in=list(data_set_versions))
         return self.filter(pk__in=ids.values("version"))
+
+    def made_of_files_of(self, subject_id: UUID) -> Self:
+        """Versions of jobs over files of the person, whose rows are gone."""
+        return self.filter(**{f"source__{DATA_SUBJECTS}__contains": [str(subject_id)]})
 
     def descendants(self) -> Self:
         """These versions, and all that were made from them, over any number of steps."""
@@ -169,6 +174,11 @@ class ModelVersion(models.Model):
     def owner(self) -> str:
         """Returns the name of its owner in the store of objects."""
         return str(self.tenant_id) if self.tenant_id else "platform"
+
+    @property
+    def shown_source(self) -> dict[str, Any]:
+        """Returns where its files come from, without the pseudonyms of people."""
+        return {name: each for name, each in self.source.items() if name != DATA_SUBJECTS}
 
     @property
     def problem_in_words(self) -> str:
@@ -280,6 +290,13 @@ class ModelVersion(models.Model):
             self.save(update_fields=["state", "problem"])
             self.record(Action.MODEL_VERSION_FAIL, by, reason=self.problem)
 
+    def note_data_subjects(self, subjects: list[str]) -> None:
+        """Note whose files its job read: the row of the job, which says so, is about to go."""
+        with transaction.atomic():
+            lock(self)
+            self.source = {**self.source, DATA_SUBJECTS: subjects}
+            self.save(update_fields=["source"])
+
     def delete_files(self, *, by: str) -> None:
         """Mark it as deleted: its row stays as a part of others' lineage, its files go.
 
@@ -290,7 +307,8 @@ class ModelVersion(models.Model):
             if self.state == S.DELETED:
                 return
             self.state, self.deleted_at = S.DELETED, timezone.now()
-            self.card, self.source, self.problem = "", {}, ""
+            self.card, self.problem = "", ""
+            self.source = {k: v for k, v in self.source.items() if k == DATA_SUBJECTS}
             self.save(update_fields=["state", "deleted_at", "card", "source", "problem"])
             self.record(Action.MODEL_VERSION_DELETE, by)
 

@@ -43,8 +43,9 @@ def erase(tenant_id: UUID, subject_id: UUID) -> Evidence:
 def _of_files(tenant_id: UUID, subject_id: UUID) -> list[UUID]:
     """Returns versions of models that jobs made from files of the person, without a data set."""
     jobs = Job.objects.filter(tenant_id=tenant_id, data_subjects__contains=[str(subject_id)])
-    made = ModelVersion.objects.of(tenant_id).filter(made_by_job__in=jobs.values("pk"))
-    return list(made.values_list("pk", flat=True))
+    versions = ModelVersion.objects.of(tenant_id)
+    made = versions.filter(made_by_job__in=jobs.values("pk"))
+    return list((made | versions.made_of_files_of(subject_id)).values_list("pk", flat=True))
 
 
 def _tell(version: ModelVersion) -> None:

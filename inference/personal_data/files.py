@@ -13,7 +13,7 @@ from audit.exports.portability import Row
 from audit.keys.keyring import Unreadable
 from inference.batch.encryption import known_metadata, known_name
 from inference.batch.file_store import FileReader
-from inference.models import Batch, BatchLine, File, FileChunk
+from inference.models import Batch, BatchLine, File, FileChunk, Job
 from inference.models.batch import OVER
 
 ROWS = 100  # rows deleted in one step, with the chunks of files and the lines of batches
@@ -53,10 +53,12 @@ KINDS = {"files": ("inference_file", "created_at")}  # for data_classes.by_month
 
 
 def erase_old(tenant_id: UUID, before: datetime, spare: frozenset[UUID]) -> int:
-    """Delete ended batches with the files of their time."""
+    """Delete ended batches with the files of their time; what batches and jobs still read stays."""
     old = Q(tenant_id=tenant_id, created_at__lt=before) & ~Q(subject_id__in=list(spare))
     running = Batch.objects.filter(tenant_id=tenant_id).under_way()
-    files = File.objects.filter(old).exclude(pk__in=running.values("input_file_id"))
+    of_batches = Q(pk__in=running.values("input_file_id"))
+    of_jobs = Q(pk__in=Job.objects.filter(tenant_id=tenant_id).unfinished().files())
+    files = File.objects.filter(old).exclude(of_batches | of_jobs)
     return _delete(Batch.objects.filter(old, state__in=OVER)) + _delete(files)
 
 

@@ -64,9 +64,17 @@ def _delete(jobs: JobQuerySet) -> int:
     while rows := list(jobs[:ROWS]):
         for job in rows:
             job_checkpoint_files.forget(job)
+            _keep_lineage(job)
         Job.objects.filter(pk__in=[job.pk for job in rows]).delete()
         count += len(rows)
     return count
+
+
+def _keep_lineage(job: Job) -> None:
+    """Have the versions that a job made know whose files it read."""
+    if job.data_subjects:
+        for version in ModelVersion.objects.of(job.tenant_id).filter(made_by_job=job.pk):
+            version.note_data_subjects(job.data_subjects)
 
 
 def erase_old(tenant_id: UUID, before: datetime, spare: frozenset[UUID]) -> int:

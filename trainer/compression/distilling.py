@@ -65,8 +65,9 @@ class _Run:
 
     def result(self) -> dict[str, Any]:
         words = self._write_tokenizer()
+        if first := read_plan(self.job, self.folder, 1):
+            write_plan(first, self.folder)
         data = open_data(self.job, form_of(self.job), open_tokenizer(self._tokenizer), Ranks())
-        first = read_plan(self.job, self.folder, 1)
         plan = first or self._first_plan()
         plan.apply()
         teacher = open_model(self.base).to(plan.device)

@@ -50,6 +50,9 @@ class _Preparation:
         self._files = files
         self._space = space
         self._options = job.order.parameters
+        self._bytes = sum(source.size for source in files)
+        if space.drop_checkpoints_of_others(self._bytes):  # rows of an erased person have left it
+            job.events.warning("fewer_rows", "Rows have left the data: it is read from its start")
         self._copies = NearCopies(space.database, self._options["similarity"], self._text)
         for number, hashes in space.resume():
             self._copies.add(number, hashes)
@@ -59,7 +62,6 @@ class _Preparation:
         self._tokens = TokenCounter(job.order.base)
         pages = [source for source in files if source.suffix in MARKDOWN]
         self._by_page = len(pages) >= _FEW_PAGES
-        self._bytes = sum(source.size for source in files)
         self._bytes_before = 0
         self._told_at = time.monotonic()
         self._due_at = self._told_at + _CHECKPOINT_S
@@ -145,7 +147,9 @@ class _Preparation:
     def _save(self) -> None:
         """Writes a checkpoint; all of them take a twentieth of the time at most."""
         began = time.monotonic()
-        state = {"done": list(self._done), "report": self._report.as_json()}
+        state = {
+            "done": list(self._done), "report": self._report.as_json(), "bytes": self._bytes
+        }  # fmt: skip
         self._job.events.checkpoint(*self._space.checkpoint(state))
         now = time.monotonic()
         self._due_at = now + max(_CHECKPOINT_S, 20 * (now - began))

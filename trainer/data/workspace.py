@@ -41,6 +41,20 @@ class Workspace:
         self._step = 0
         database.executescript(_SCHEMA)
 
+    def drop_checkpoints_of_others(self, size: int) -> bool:
+        """Drops all where the data had another size. Returns whether it did.
+
+        Later ones get higher numbers than these had.
+        """
+        steps = checkpoints(self._folder)
+        state = _state(steps[-1][1]) if steps else {}
+        if state.get("bytes", size) == size:
+            return False
+        for _step, checkpoint in steps:
+            shutil.rmtree(checkpoint)
+        self._step = steps[-1][0]
+        return True
+
     def resume(self) -> Iterator[tuple[int, list[int]]]:
         """Takes over all checkpoints; yields the number and the hashes of each document."""
         for step, checkpoint in checkpoints(self._folder):
@@ -53,7 +67,7 @@ class Workspace:
                 hashes = list(struct.unpack_from(f"<{count}q", data, place + _ENTRY.size))
                 place += _ENTRY.size + 8 * count
                 yield self._enter(part_number, size), hashes
-            self.state = json.loads((checkpoint / "state.json").read_text(encoding="utf-8"))
+            self.state = _state(checkpoint)
             self._step = step
 
     def _enter(self, part: int, size: int) -> int:
@@ -110,6 +124,11 @@ class Workspace:
     def close(self) -> None:
         for file in self._files:
             file.close()
+
+
+def _state(checkpoint: Path) -> dict[str, Any]:
+    state: dict[str, Any] = json.loads((checkpoint / "state.json").read_text(encoding="utf-8"))
+    return state
 
 
 @contextmanager

@@ -48,9 +48,11 @@ class _Run:
 
     def result(self, form: Form) -> dict[str, Any]:
         job, folder = self.job, self.job.order.checkpoints
-        data = open_data(job, form, open_tokenizer(self.base), self.ranks)
         first = read_plan(job, folder, self.ranks.count)
         self.ranks.wait()
+        if first and self.ranks.is_first:
+            write_plan(first, folder)
+        data = open_data(job, form, open_tokenizer(self.base), self.ranks)
         plan = first or self._first_plan()
         plan.apply()
         with memory.memory_refusals(plan.micro_batch, job.order.parameters["length"]):

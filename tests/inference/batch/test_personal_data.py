@@ -1,7 +1,7 @@
 """Files and batches of a person: gone with their erasure and their time, told in their export."""
 
 from datetime import timedelta
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 from django.utils import timezone
@@ -9,7 +9,17 @@ from django.utils import timezone
 from audit.erasure import erasers
 from audit.keys.keyring import Unreadable, keyring
 from inference.batch import actions, encryption, file_store
-from inference.models import Batch, BatchLine, BatchState, File, FileChunk, FilePurpose
+from inference.models import (
+    Batch,
+    BatchLine,
+    BatchState,
+    File,
+    FileChunk,
+    FilePurpose,
+    Job,
+    JobKind,
+    JobState,
+)
 from inference.personal_data import files
 from tenants.models import ApiKey, Tenant
 from tenants.scope import tenant_scope
@@ -99,6 +109,31 @@ def test_their_time_ends(mine: ApiKey, theirs: ApiKey) -> None:
     kept = {young.pk, running.input_file_id, spared.input_file_id}
     assert {file.pk for file in File.objects.all()} == kept
     assert not Batch.objects.filter(pk=over.pk).exists()
+
+
+def a_job(key: ApiKey, state: JobState, training: File, validation: File | None = None) -> Job:
+    return Job.objects.create(
+        tenant=key.tenant,
+        subject_id=key.subject_id,
+        data_key_id=uuid4(),
+        actor=key.actor,
+        kind=JobKind.FINE_TUNE,
+        state=state,
+        training_file_id=training.pk,
+        validation_file_id=validation.pk if validation else None,
+    )
+
+
+def test_files_that_an_unfinished_job_reads_outlast_their_time(mine: ApiKey) -> None:
+    training, validation, others = (a_file(mine, purpose=FilePurpose.FINE_TUNE) for _ in range(3))
+    a_job(mine, JobState.PAUSED, training, validation)
+    a_job(mine, JobState.QUEUED, training)
+    a_job(mine, JobState.FAILED, others)
+    later = timezone.now() + timedelta(days=1)
+    assert files.erase_old(mine.tenant_id, later, frozenset()) == 1
+    assert set(File.objects.all()) == {training, validation}
+    Job.objects.update(state=JobState.CANCELLED)
+    assert files.erase_old(mine.tenant_id, later, frozenset()) == 2
 
 
 def test_their_export_tells_them(mine: ApiKey, theirs: ApiKey) -> None:

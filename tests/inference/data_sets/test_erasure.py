@@ -13,10 +13,13 @@ from django.utils import timezone
 from audit.actions import Action
 from audit.erasure import deletion, erasers, execution, tombstones
 from audit.erasure.erasers import Evidence
+from audit.keys import keyring
 from audit.models import DataKey, DeletionRequest, DeletionState, ErasureStep, Event
 from audit.retention import legal_hold
 from audit.retention.legal_hold import OnHold
 from inference.data_sets import deleting, prepared, reading, uploading
+from inference.data_sets.chunks import RowWriter
+from inference.data_sets.storage_limit import VersionGone
 from inference.models import (
     ChunkPart,
     DataSet,
@@ -203,6 +206,89 @@ def test_a_job_that_began_before_the_erasure_brings_nothing_back(
     lost = prepared.register(version, tmp_path, job_id=uuid4(), by=BY, since=began)
     lost.refresh_from_db()
     assert (lost.state, texts(lost)) == (DataSetState.EMPTIED, [])
+
+
+def test_rows_of_the_only_person_do_not_come_back_without_the_field_person(
+    manual: DataSet, bob: Member, tmp_path: Path
+) -> None:
+    parent = uploaded(manual, jsonl([chat("bob's secret", person=str(bob.subject_id))]))
+    began = timezone.now()
+    (tmp_path / "train.jsonl").write_bytes(jsonl([chat("bob's secret")]))
+    erase(bob)
+    made = prepared.register(parent, tmp_path, job_id=uuid4(), by=BY, since=began)
+    made.refresh_from_db()
+    assert (made.state, made.rows, texts(made)) == (DataSetState.EMPTIED, 0, [])
+
+
+def test_rows_of_nobody_stay_where_the_only_person_kept_the_field_person(
+    manual: DataSet, bob: Member, tmp_path: Path
+) -> None:
+    rows = [chat("his", person=str(bob.subject_id)), chat("nobody's")]
+    parent = uploaded(manual, jsonl(rows))
+    began = timezone.now()
+    prepared.write_files(parent, tmp_path)
+    erase(bob)
+    made = prepared.register(parent, tmp_path, job_id=uuid4(), by=BY, since=began)
+    made.refresh_from_db()
+    assert (made.state, made.rows, made.traces_people) == (DataSetState.READY, 1, True)
+
+
+def test_samples_of_a_job_that_began_before_the_erasure_are_not_kept(
+    version: DataSetVersion, bob: Member, tmp_path: Path
+) -> None:
+    """Also where its process died between the samples and the look for erasures."""
+    began, job = timezone.now(), uuid4()
+    prepared.write_files(version, tmp_path)
+    (tmp_path / "report.json").write_bytes(b'{"samples": {"masked": ["bob\'s secret"]}}')
+    erase(bob)
+    made = prepared.register(version, tmp_path, job_id=job, by=BY)
+    assert made.chunks.filter(part=ChunkPart.SAMPLES).exists()
+    assert prepared.register(version, tmp_path, job_id=job, by=BY, since=began) == made
+    assert not made.chunks.filter(part=ChunkPart.SAMPLES).exists()
+
+
+def test_samples_of_rows_that_a_job_left_out_go_too(
+    manual: DataSet, alice: Member, bob: Member, tmp_path: Path
+) -> None:
+    """The new version has none of the person's rows."""
+    lines = [chat(f"{one}'s", person=str(one.subject_id)) for one in (alice, bob)]
+    parent = uploaded(manual, jsonl(lines))
+    (tmp_path / "train.jsonl").write_bytes(jsonl(lines[:1]))
+    (tmp_path / "report.json").write_bytes(b'{"samples": {"copies": ["bob\'s secret"]}}')
+    made = prepared.register(parent, tmp_path, job_id=uuid4(), by=BY)
+    assert made.chunks.filter(part=ChunkPart.SAMPLES).exists()
+    assert erase(bob)["rows"] == 1
+    assert not made.chunks.filter(part=ChunkPart.SAMPLES).exists()
+    assert len(texts(made)) == 1
+
+
+def test_rows_of_who_is_erased_while_they_are_written_count_in_no_part(
+    version: DataSetVersion, bob: Member, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held_out = prepared.write_files(version, tmp_path)[ChunkPart.TRAIN]
+    held_out.rename(tmp_path / "held_out.jsonl")
+    finish = RowWriter.finish
+
+    def finishes(writer: RowWriter) -> None:
+        finish(writer)
+        keyring.destroy(bob.tenant_id, bob.subject_id)
+
+    monkeypatch.setattr(RowWriter, "finish", finishes)
+    made = prepared.register(version, tmp_path, job_id=uuid4(), by=BY)
+    assert (made.rows, made.held_out_rows) == (0, 2)
+    assert len(texts(made, ChunkPart.HELD_OUT)) == 2
+
+
+def test_nothing_is_added_to_a_deleted_data_set(
+    version: DataSetVersion, manual: DataSet, tmp_path: Path
+) -> None:
+    prepared.write_files(version, tmp_path)
+    deleting.delete(DataSet.objects.get(pk=manual.pk), by=BY)
+    with pytest.raises(ValidationError):
+        uploading.begin(manual, DataSetFormat.CHATS, by=BY)
+    version.refresh_from_db()
+    with pytest.raises(VersionGone):
+        prepared.register(version, tmp_path, job_id=uuid4(), by=BY)
 
 
 def test_a_job_that_comes_again_gets_its_version(version: DataSetVersion, tmp_path: Path) -> None:

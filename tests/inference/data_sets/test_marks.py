@@ -76,3 +76,18 @@ def test_a_model_of_a_job_over_files_is_marked_when_their_person_goes(
     assert data_sets.erase(bob.tenant_id, bob.subject_id)["models"] == 1
     assert marked() == {"of-his-file"}
     assert DataSetNotice.objects.get().subject_id == alice.subject_id
+
+
+def test_a_model_is_marked_though_whoever_ordered_its_job_was_erased_before(
+    alice: Member, bob: Member
+) -> None:
+    job = a_job(alice, bob.subject_id)
+    model = a_model(bob.tenant, "of-his-file", made_by_job=job.pk)
+    a_model(bob.tenant, "quantised", model.pk)
+    jobs.erase(alice.tenant_id, alice.subject_id)
+    assert not marked()
+    model.refresh_from_db()
+    assert not model.shown_source
+    model.delete_files(by=BY)
+    data_sets.erase(bob.tenant_id, bob.subject_id)
+    assert marked() == {"of-his-file", "quantised"}

@@ -4,13 +4,26 @@ import json
 import os
 from pathlib import Path
 from typing import Any
+from uuid import UUID, uuid4
 
 import pytest
 from pytest_django.fixtures import Settings
 
 from inference.jobs.job_checkpoint_versions import register_checkpoint
 from inference.model_registry.registering import register
-from inference.models import Job, JobCheckpoint, JobMetric, ModelVersion, VersionKind
+from inference.models import (
+    DataSet,
+    DataSetVersion,
+    Job,
+    JobCheckpoint,
+    JobMetric,
+    ModelVersion,
+    VersionKind,
+)
+from inference.personal_data import data_sets
+from tenants.models import Tenant
+from tenants.scope import tenant_scope
+from tests.inference.data_sets.conftest import chat, jsonl, uploaded
 from tests.inference.jobs.works import Works, in_database, rows
 from tests.trainer.tiny_model import SENTENCES, write_tiny_model
 
@@ -53,6 +66,41 @@ async def test_a_job_is_paused_within_a_step_goes_on_and_registers_its_adapter(
     assert [point.step for point in points] == list(range(job.of + 1))
     assert [point.step for point in points if point.train_loss is None] == [0]
     assert (job.gpu_ms, job.cost) == await tiny.bill()
+
+
+async def test_it_goes_on_after_the_erasure_of_a_person_in_its_data_set(tiny: Works) -> None:
+    acme, person = tiny.bench.acme, uuid4()
+    version = await in_database(_data_set)(acme, person)
+    parameters = {**SHORT, "epochs": 40, "rank": 4, "patience": 0}
+    job = await tiny.create(
+        base="tiny-real", data_set_version=version, training_file=None, parameters=parameters
+    )
+    tiny.start()
+    await tiny.reaches(job, "running", step=2, seconds=1800)
+    await tiny.act(job, "pause")
+    paused = await tiny.reaches(job, "paused", order=False, seconds=300)
+    await in_database(_erased)(acme, person)
+    await tiny.act(job, "resume")
+    job = await tiny.reaches(job, "succeeded", seconds=1800)
+    assert 2 <= paused.done < job.done < paused.of
+    codes = await rows(job.events.order_by("id").values_list("code", flat=True))
+    assert "fewer_rows" in codes
+    made = await in_database(ModelVersion.objects.get)(pk=job.result_version_id)
+    assert made.marked_at
+
+
+def _data_set(tenant: Tenant, person: UUID) -> DataSetVersion:
+    """Half of its rows are the person's."""
+    lines = [chat(f"what is {n}", f"it is {n}", person=str(person)) for n in range(10)]
+    lines += [chat(f"where is {n}", f"it is at {n}") for n in range(10)]
+    with tenant_scope(tenant.pk):
+        data_set = DataSet.create(tenant, "set", uuid4(), by="test")
+    return uploaded(data_set, jsonl(lines))
+
+
+def _erased(tenant: Tenant, person: UUID) -> None:
+    with tenant_scope(tenant.pk):
+        assert data_sets.erase(tenant.pk, person)["rows"] == 10
 
 
 async def test_a_checkpoint_of_it_becomes_an_adapter(tiny: Works) -> None:

@@ -5,7 +5,7 @@ import struct
 from pathlib import Path
 from typing import Any
 
-F32, Q8_0, TEXT, UINT32 = 0, 8, 8, 4
+F32, Q8_0, TEXT, UINT32, UINT64 = 0, 8, 8, 4, 10
 
 
 def safetensors(path: Path, fill: bytes = b"\1", **shapes: list[int]) -> Path:
@@ -35,7 +35,8 @@ def gguf(path: Path, *, values: int = 64, fill: bytes = b"\2", **keys: str | int
     for name, value in fields.items():
         raw += _text(name.replace("__", "."))
         if isinstance(value, int):
-            raw += struct.pack("<II", UINT32, value)
+            is_long = value >= 1 << 32
+            raw += struct.pack("<IQ" if is_long else "<II", UINT64 if is_long else UINT32, value)
         else:
             raw += struct.pack("<I", TEXT) + _text(value)
     raw += _text("token_embd.weight") + struct.pack("<IQIQ", 1, values, F32, 0)

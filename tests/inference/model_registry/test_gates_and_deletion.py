@@ -3,18 +3,22 @@
 import os
 from datetime import timedelta
 from pathlib import Path
+from queue import Queue
+from threading import Thread
 from typing import Any
 from uuid import uuid4
 
 import pytest
+from django.conf import settings
 from django.core.exceptions import ValidationError
+from django.db import connection
 from django.utils import timezone
 from pytest_django.fixtures import Settings
 
 from audit.actions import Action
 from audit.models import Event
 from audit.retention import legal_hold
-from inference.model_registry import deleting, gates, marking, opening, tidying
+from inference.model_registry import contents, deleting, gates, marking, opening, tidying
 from inference.model_registry.evaluation_gates import evaluation_gates
 from inference.model_registry.opening import local_copy
 from inference.model_registry.promoting import promote
@@ -23,6 +27,9 @@ from inference.model_registry.storage import store
 from inference.models import (
     Engine,
     EvaluationGate,
+    Job,
+    JobKind,
+    JobState,
     Model,
     ModelVersion,
     Pool,
@@ -30,6 +37,7 @@ from inference.models import (
     VersionState,
 )
 from inference.personal_data import model_versions
+from infrastructure.objects.content import ContentStore
 from tenants.models import Tenant
 from tests.console.evaluations.reported import reported, task_set
 from tests.inference.model_registry.files import folder, gguf
@@ -188,6 +196,27 @@ def test_what_serves_stays(base: ModelVersion, engine: Engine) -> None:
     assert base.state == VersionState.READY
 
 
+def a_job(tenant: Tenant, state: JobState, **fields: Any) -> Job:
+    people = {"subject_id": uuid4(), "data_key_id": uuid4()}
+    return Job.objects.create(tenant=tenant, state=state, kind=JobKind.CONVERT, **people, **fields)
+
+
+def test_what_an_unfinished_job_stands_on_stays(
+    base: ModelVersion, of_acme: ModelVersion, acme: Tenant, globex: Tenant
+) -> None:
+    adapter = {"adapter": str(of_acme)}
+    job = a_job(acme, JobState.PAUSED, base_version_id=base.pk, parameters=adapter)
+    a_job(globex, JobState.QUEUED, parameters=adapter)  # another's of the same name
+    for version in (base, of_acme):
+        with pytest.raises(ValidationError, match=f"It is in use: {job.public_id}"):
+            deleting.delete(version, by=BY)
+    later = timezone.now() + timedelta(days=1)
+    assert model_versions.erase_old(acme.pk, later, frozenset()) == 0
+    Job.objects.filter(pk=job.pk).update(state=JobState.CANCELLED)
+    deleting.delete(base, by=BY)
+    assert model_versions.erase_old(acme.pk, later, frozenset()) == 1
+
+
 def test_a_hold_of_the_tenant_keeps_its_versions(of_acme: ModelVersion, acme: Tenant) -> None:
     ends = timezone.now() + timedelta(hours=1)
     legal_hold.request(acme.pk, by=BY, reason="court", expires_at=ends, subject_id=uuid4())
@@ -217,6 +246,46 @@ def test_objects_without_a_row_go_after_a_day(
     assert len(list(store().stored(str(acme.pk)))) == 2
 
 
+@pytest.mark.django_db(transaction=True)
+def test_an_object_that_a_version_claims_meanwhile_is_there_for_it(
+    acme: Tenant, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process registers a file of nobody, between the look at it and its deletion."""
+    where = folder(tmp_path / "own")
+    for file in contents.read(where, FULL).files:
+        store().put(str(acme.pk), file.sha256, file.path)
+    monkeypatch.setattr(tidying, "UNKNOWN", timedelta(seconds=-1))
+    delete, made = ContentStore.delete, Queue[ModelVersion]()
+
+    def registers() -> None:
+        made.put(register(tenant_id=acme.pk, name="own", folder=where, kind=FULL))
+        connection.close()
+
+    other = Thread(target=registers)
+
+    def deletes(self: ContentStore, owner: str, digest: str) -> None:
+        if not other.ident:
+            other.start()
+            other.join(0.5)
+        delete(self, owner, digest)
+
+    monkeypatch.setattr(ContentStore, "delete", deletes)
+    tidying.remove_unknown()
+    version = made.get(timeout=30)
+    other.join(30)
+    assert version.state == VersionState.READY
+    assert local_copy(version).exists()
+
+
+def test_other_folders_in_the_store_are_left_alone(model_store: Path, db: None) -> None:
+    others = [model_store / name / "aa" / "x" for name in ("lost+found", uuid4().hex)]
+    for path in others:
+        path.parent.mkdir(parents=True)
+        path.write_text("x")
+    tidying.tidy()
+    assert all(path.exists() for path in others)
+
+
 def test_old_versions_go_with_their_retention_unless_they_serve(
     of_acme: ModelVersion, acme: Tenant, engine: Engine, tmp_path: Path
 ) -> None:
@@ -244,6 +313,18 @@ def test_copies_that_nobody_uses_make_room(
     settings.MODEL_COPIES_BYTES = of_acme.size
     assert local_copy(of_acme).exists()
     assert not first.exists()
+
+
+@pytest.mark.parametrize("by", ["tidying", "the next copy"])
+def test_copies_that_a_killed_process_began_go(base: ModelVersion, by: str) -> None:
+    draft = settings.MODEL_COPIES / f"{uuid4()}.part"
+    draft.mkdir(parents=True)
+    (draft / "model.safetensors").write_bytes(b"x")
+    if by == "tidying":
+        tidying.tidy()
+    else:
+        local_copy(base)
+    assert not draft.exists()
 
 
 def test_copies_that_are_held_stay(

@@ -45,6 +45,16 @@ def test_a_file_of_gguf_says_what_it_is(acme: Tenant, tmp_path: Path) -> None:
     assert (version.licence, version.context_length, version.parameters) == ("apache-2.0", 2048, 64)
 
 
+def test_what_no_row_can_hold_is_cut_from_what_files_say(acme: Tenant, tmp_path: Path) -> None:
+    path = tmp_path / "m" / "m.gguf"
+    file = gguf(path, llama__context_length=2**64 - 1, general__license="m\0it")
+    (file.parent / "README.md").write_text("# A\0 model")
+    version = register(tenant_id=acme.pk, name="m", folder=file.parent, kind=VersionKind.BASE)
+    assert (version.licence, version.card) == ("mit", "# A model")
+    assert version.context_length == 2**63 - 1
+    assert version.state == VersionState.READY
+
+
 def test_the_next_version_of_a_name_has_the_next_number(acme: Tenant, tmp_path: Path) -> None:
     base = register(tenant_id=None, name="base", folder=folder(tmp_path / "b"), kind=BASE)
     for number in (1, 2):

@@ -168,6 +168,24 @@ def test_a_preparation_that_was_paused_and_killed_ends_as_one_that_ran_through(
     assert report(whole)["copies"] == 300
 
 
+def test_a_preparation_whose_data_lost_rows_meanwhile_begins_anew(tmp_path: Path) -> None:
+    """As those of an erased person leave a data set: else others would be passed over."""
+    lines = [json.dumps({"text": sentence(n)}) for n in range(900)]
+    path, cut = write(tmp_path / "set.jsonl", *lines), tmp_path / "cut"
+    cut.mkdir()
+    process = start(cut, path)
+    wait_for(cut, 20_000)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(60) == 75
+    write(path, *lines[2:])
+    whole = prepare(tmp_path / "whole", path, held_out=20)
+    assert start(cut, path).wait(100) == 0
+    for name in ("train.jsonl", "held_out.jsonl", "report.json"):
+        assert (cut / "output" / name).read_bytes() == (whole.output / name).read_bytes(), name
+    assert '"fewer_rows"' in (cut / "output" / "events.jsonl").read_text()
+    assert not list((cut / "checkpoints").iterdir())
+
+
 def test_a_full_disk_ends_with_its_code_and_the_checkpoint_stays(tmp_path: Path) -> None:
     """A limit on the size of files stands in for the disk: EFBIG is written as ENOSPC is."""
     path = write(tmp_path / "set.jsonl", *(json.dumps({"text": sentence(n)}) for n in range(2000)))

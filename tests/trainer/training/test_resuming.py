@@ -113,6 +113,51 @@ def test_another_order_does_not_go_on_from_its_checkpoints(
     assert (run.code, run.error) == (64, "changed_order")
 
 
+@pytest.mark.parametrize("is_split", [False, True])
+def test_it_goes_on_without_rows_that_have_left_its_data(
+    trainer: WarmTrainer, base: Path, tmp_path: Path, is_split: bool
+) -> None:
+    """As those of an erased person leave a data set; no file of the run has them any more."""
+    paths = {"train": write_texts(tmp_path / "train", 24)}
+    if is_split:
+        paths["held_out"] = write_texts(tmp_path / "held_out", 3)
+    order = fields(base, paths["train"], **LONG)
+    order["data"] = {side: str(path) for side, path in paths.items()}
+    process = trainer.start(tmp_path, "pretrain", **order)
+    process.until("metric", 6)
+    process.signal(signal.SIGTERM)
+    assert process.end().code == 75
+    data = tmp_path / "checkpoints" / "data"
+    before = {path: path.stat().st_size for path in data.glob("*/tokens")}
+    held_out = (data / "held_out.lines").read_bytes()
+    for path in paths.values():
+        path.write_text("".join(path.read_text().splitlines(keepends=True)[2:]))
+    process = trainer.start(tmp_path, "pretrain", **order)
+    process.until("metric", 9)
+    process.signal(signal.SIGTERM)
+    paused = process.end()
+    assert [e["code"] for e in paused.events if e["type"] == "message"] == ["fewer_rows", "resumed"]
+    assert sum(path.stat().st_size for path in before) < sum(before.values())
+    run = trainer.run(tmp_path, "pretrain", **order)
+    assert run.code == 0
+    assert [event.get("code") for event in run.events].count("fewer_rows") == 1
+    steps = [event["step"] for event in metrics(run)]
+    assert steps == list(range(len(steps)))
+    assert (data / "held_out.lines").read_bytes() == held_out
+
+
+def test_it_does_not_go_on_with_rows_that_it_did_not_begin_with(
+    trainer: WarmTrainer, base: Path, tmp_path: Path
+) -> None:
+    texts = write_texts(tmp_path / "texts.jsonl", 24)
+    order = fields(base, texts, epochs=1)
+    trainer.run(tmp_path, "pretrain", **order)
+    lines = texts.read_text().splitlines(keepends=True)
+    texts.write_text("".join([*lines[2:], lines[0].replace("basin", "river")]))
+    run = trainer.run(tmp_path, "pretrain", **order)
+    assert (run.code, run.error) == (64, "changed_order")
+
+
 def test_the_precision_is_tried_once(
     trainer: WarmTrainer, base: Path, texts: Path, tmp_path: Path
 ) -> None:

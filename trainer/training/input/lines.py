@@ -44,13 +44,21 @@ def held_out_by_hash(path: Path) -> Callable[[bytes], bool]:
 
     Copies of a line have one hash, so none is on both sides. Of one line nothing is held out.
     """
-    hashes = array("Q", (_hash(line) for _number, line in read_lines(path)))
+    hashes = array("Q", (line_hash(line) for _number, line in read_lines(path)))
     values = np.unique(np.frombuffer(hashes, dtype=np.uint64)) if hashes else np.zeros(0)
     if len(values) < 2:
         return lambda _line: False
     limit = int(values[max(1, int(len(values) * HELD_OUT_SHARE)) - 1])
-    return lambda line: _hash(line) <= limit
+    return lambda line: line_hash(line) <= limit
 
 
-def _hash(line: bytes) -> int:
+def line_hash(line: bytes) -> int:
     return int.from_bytes(sha256(line).digest()[:8], "big")
+
+
+def file_hash(path: Path) -> str:
+    digest = sha256()
+    with path.open("rb") as file:
+        while piece := file.read(1 << 20):
+            digest.update(piece)
+    return digest.hexdigest()

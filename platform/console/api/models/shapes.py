@@ -101,7 +101,7 @@ class ModelVersionShape(Row):
         return version.problem_in_words
 
     def get_source(self, version: ModelVersion) -> dict[str, Any]:
-        return dict(version.source) if version.tenant_id else {}
+        return version.shown_source if version.tenant_id else {}
 
     def get_parents(self, version: ModelVersion) -> list[str]:
         return sorted(str(link.parent_id) for link in version.parent_links.all())
@@ -120,7 +120,7 @@ class AnyModelVersionShape(ModelVersionShape):
     EXAMPLE = {**ModelVersionShape.EXAMPLE, "served_by": ["gpu-1.support-7b-3"]}
 
     def get_source(self, version: ModelVersion) -> dict[str, Any]:
-        return dict(version.source)
+        return version.shown_source
 
     def get_served_by(self, version: ModelVersion) -> list[str]:
         return version.engine_names
