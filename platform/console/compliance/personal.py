@@ -551,7 +551,8 @@ MAP: dict[str, dict[Data, str]] = {
     "inference.Engine": {
         D.NONE: "id name position from_file created_at pool kind url api_key slots auto_slots "
         "hosted options draining resting stopped staged seat starting_since "
-        "starting_reason model_version_id lent_since gpu_free returning_since last_return_s",
+        "starting_reason model_version_id lent_since lent_return_s gpu_free returning_since "
+        "last_return_s",
     },
     # A tenant's models and nobody's own. What was trained on a person's data says so in marked_at.
     "inference.ModelVersion": {
