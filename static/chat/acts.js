@@ -2,7 +2,6 @@
 import { uuid } from "../console/uuid.js";
 import { announce } from "./announcer.js";
 import { copied } from "./copying.js";
-import { edit } from "./editing.js";
 import * as notices from "./notices.js";
 import { at, say } from "./page.js";
 import { posted } from "./requests.js";
@@ -32,7 +31,8 @@ class Acts {
     if (!this.#isBusy()) this.page.request({ type: "again", message: uuid(), ...wish });
   }
 
-  edit({ message }) {
+  async edit({ message }) {
+    const { edit } = await import("./editing.js"); // of which a first visit has none
     const { thread, composer, ask } = this.page;
     const question = thread.questionOf(message);
     edit(thread.node(question.id), question.text, (text) => {

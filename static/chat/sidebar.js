@@ -3,12 +3,12 @@ import { answered, confirmed, named } from "./dialogs.js";
 import { item } from "./listed.js";
 import { at, data, element, say } from "./page.js";
 import { fetched, posted } from "./requests.js";
-import { share, showShares } from "./sharing.js";
 import { Shelves } from "./shelves.js";
 
 export { fetched };
 
 const DAY = 86400000;
+const sharing = () => import("./sharing.js"); // of which a first visit has none
 
 export class Sidebar extends EventTarget {
   #rows = [];
@@ -34,7 +34,7 @@ export class Sidebar extends EventTarget {
     });
     this.#shelves.addEventListener("failed", ({ detail }) => this.#tell("failed", detail));
     at("#select").addEventListener("click", () => this.#select(this.#selected ? null : new Set()));
-    at("#show-shares").addEventListener("click", showShares);
+    at("#show-shares").addEventListener("click", async () => (await sharing()).showShares());
     at("#select-archive").addEventListener("click", () => this.#archiveSelected());
     at("#select-delete").addEventListener("click", () => this.#deleteSelected());
   }
@@ -161,7 +161,7 @@ export class Sidebar extends EventTarget {
     move: (row) => this.#move(row),
     rename: (row) => this.#rename(row),
     share: async (row) => {
-      const problem = await share(row);
+      const problem = await (await sharing()).share(row);
       if (problem) this.#tell("failed", problem);
     },
     delete: (row) => this.#delete(row),
