@@ -130,7 +130,7 @@ test-models: .venv/.dev .venv-train/.ready
 # this checkout is forebay.platform.
 .venv-ansible/.ready: requirements/ansible.txt
 	@$(PYTHON) -m venv --clear .venv-ansible
-	@.venv-ansible/bin/pip install -q --disable-pip-version-check --require-hashes -r $<
+	@.venv-ansible/bin/pip install -q --disable-pip-version-check --no-deps --require-hashes -r $<
 	@mkdir -p .venv-ansible/collections/ansible_collections/forebay
 	@ln -sfn ../../../../deploy/ansible .venv-ansible/collections/ansible_collections/forebay/platform
 	@touch $@
@@ -143,7 +143,7 @@ test-ansible: .venv/.dev .venv-ansible/.ready
 # Renders the chart, for `python -m deploy.kubernetes` and in tests: Helm's own code, as a library.
 .venv-helm/.ready: deploy/kubernetes/helm.txt
 	@$(PYTHON) -m venv --clear .venv-helm
-	@.venv-helm/bin/pip install -q --disable-pip-version-check --require-hashes -r $<
+	@.venv-helm/bin/pip install -q --disable-pip-version-check --no-deps --require-hashes -r $<
 	@touch $@
 
 # What clients have their own stubs made from is proto/; ours are made anew after a change there.
