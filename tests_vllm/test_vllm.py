@@ -54,10 +54,10 @@ def text_of(found: dict[str, Any]) -> str:
     return text
 
 
-async def run(engine: VllmEngine, session: EngineSession, work: Any) -> tuple[Any, Traces]:
+async def run(engine: VllmEngine, session: EngineSession, work: Run) -> tuple[Any, Traces]:
     """By way of the worker."""
     traces = Traces()
-    outcome = await work.run(session, traces.writer, traces.ledger, traces.cipher)
+    outcome = await work.work_and_settle(session, traces.writer, traces.ledger, traces.cipher)
     assert traces.last.kind != Kind.ERROR, traces.last.body
     return outcome, traces
 
