@@ -44,7 +44,7 @@ def user(version: ModelVersion) -> str:
     """
     adapters = AdapterPromotion.objects.wanted().filter(version=version)
     names = (row.adapter.model for row in adapters.select_related("adapter")[:1])
-    jobs = (job.public_id for job in Job.objects.unfinished().over(version)[:1])
+    jobs = (job.public_id for job in Job.objects.unfinished().of_version(version)[:1])
     return next(iter((*version.engine_names, *names, *jobs)), "")
 
 

@@ -80,14 +80,14 @@ class JobQuerySet(models.QuerySet["Job"]):
         training = models.Q(training_file_id=file_id)
         return self.filter(training | models.Q(validation_file_id=file_id))
 
-    def over(self, version: ModelVersion) -> "JobQuerySet":
+    def of_version(self, version: ModelVersion) -> "JobQuerySet":
         """Jobs whose base or adapter is this version."""
         jobs = self.filter(tenant=version.tenant_id) if version.tenant_id else self
         adapter = models.Q(parameters__adapter=str(version))
         return jobs.filter(adapter | models.Q(base_version_id=version.pk))
 
-    def files(self) -> set[uuid.UUID]:
-        """Returns the files that they read."""
+    def file_ids(self) -> set[uuid.UUID]:
+        """Returns the ids of the files that they read."""
         pairs = self.values_list("training_file_id", "validation_file_id")
         return {pk for pair in pairs for pk in pair if pk}
 

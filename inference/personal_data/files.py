@@ -57,7 +57,7 @@ def erase_old(tenant_id: UUID, before: datetime, spare: frozenset[UUID]) -> int:
     old = Q(tenant_id=tenant_id, created_at__lt=before) & ~Q(subject_id__in=list(spare))
     running = Batch.objects.filter(tenant_id=tenant_id).under_way()
     of_batches = Q(pk__in=running.values("input_file_id"))
-    of_jobs = Q(pk__in=Job.objects.filter(tenant_id=tenant_id).unfinished().files())
+    of_jobs = Q(pk__in=Job.objects.filter(tenant_id=tenant_id).unfinished().file_ids())
     files = File.objects.filter(old).exclude(of_batches | of_jobs)
     return _delete(Batch.objects.filter(old, state__in=OVER)) + _delete(files)
 

@@ -6,12 +6,12 @@ import { fetched, posted } from "./requests.js";
 const chip = at("#quota");
 const dialog = at("#quotas");
 let quotas = [];
-let asked = 0;
+let reads = 0;
 
 export async function refresh(model) {
-  const mine = (asked += 1);
+  const mine = (reads += 1);
   const present = await fetched(data.quotas, { tenant: data.tenant, model });
-  if (mine !== asked) return; // a later answer is the one to show
+  if (mine !== reads) return; // a later answer is the one to show
   quotas = present ?? quotas;
   const [fullest] = quotas;
   chip.hidden = !fullest;

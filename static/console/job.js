@@ -8,7 +8,7 @@ const points = []; // {step, train, held, rate, tokens, ms, speed}, by step
 const plots = [];
 let last = 0;
 let over = false;
-let asking = false;
+let isReading = false;
 if (holder) begin();
 
 function begin() {
@@ -20,8 +20,8 @@ function begin() {
 }
 
 async function refresh() {
-  if (asking) return; // an older answer must not come after a newer one
-  asking = true;
+  if (isReading) return; // an older answer must not come after a newer one
+  isReading = true;
   let more;
   try {
     const answer = await fetch(`${holder.dataset.curves}?after=${last}`, { headers: { "HX-Request": "true" } });
@@ -31,7 +31,7 @@ async function refresh() {
     holder.classList.add("stalled"); // the next round tries again
     return;
   } finally {
-    asking = false;
+    isReading = false;
   }
   holder.classList.remove("stalled");
   over = more.over;

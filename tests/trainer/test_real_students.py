@@ -96,9 +96,9 @@ def test_a_tuned_student_does_the_task_of_a_tuned_teacher(
         for name, base in {"teacher": str(smollm2), "student": student["model"]}.items()
     }
     report_files.write("distil-intents.json", json.dumps(figures, indent=1) + "\n")
-    teacher, kept = (figures[name]["accuracy"]["value"] for name in ("teacher", "student"))
-    assert teacher >= TEACHER_LEAST, figures
-    assert kept >= TASKS_KEPT * teacher, figures
+    accuracy = {name: each["accuracy"]["value"] for name, each in figures.items()}
+    assert accuracy["teacher"] >= TEACHER_LEAST, figures
+    assert accuracy["student"] >= TASKS_KEPT * accuracy["teacher"], figures
 
 
 def test_ten_minutes_keep_most_of_the_next_tokens(distil: Distil) -> None:

@@ -76,7 +76,7 @@ class Stay:
         self._process: TrainerProcess | None = None
         self._since = self._stop_asked_at = 0.0
         self._ended_at = math.inf
-        self._has_new, self._deaths, self._lost_ms = False, 0, 0
+        self._has_new, self._deaths = False, 0
         self._step = 0  # of the last checkpoint that the trainer has reported here
         self._names = frozenset[str]()  # of the checkpoints that are stored
         self._counted_ms = job.gpu_ms + counted_ms  # GPU time up to the last checkpoint
@@ -130,8 +130,7 @@ class Stay:
             if self._has_new and not self._stop_asked_at:
                 self._has_new = False
                 if self._is_ahead():
-                    took_ms = await self._checkpoint(wish)
-                    return Advance(took_ms, lost_ms=self._lost_ms)
+                    return await self._checkpoint(wish)
             taken_ms = self.uncounted_ms
             if await self._obeys(await wish()):
                 return Advance(lost_ms=taken_ms)
@@ -169,18 +168,12 @@ class Stay:
             active_ms = self._counted_ms + self.uncounted_ms
             await in_database(attending.write, self.job, events, active_ms)
 
-    async def _checkpoint(self, wish: AskWish) -> int:
-        """Store the newest checkpoint. Returns the time that led to it, in milliseconds.
-
-        The trainer works on meanwhile, and is stopped where that is wished: `_lost_ms` is the time
-        since the checkpoint if it was killed then.
-        """
-        now, self._lost_ms = time.monotonic(), 0
+    async def _checkpoint(self, wish: AskWish) -> Advance:
+        """Store the newest checkpoint. The trainer works on meanwhile, unless it is to stop."""
+        now = time.monotonic()
         storing = asyncio.create_task(self._stored())
         try:
-            while not (await asyncio.wait({storing}, timeout=LOOK_S))[0]:
-                if self._is_at_work() and await self._obeys(await wish()):
-                    self._lost_ms = self._gpu_ms(time.monotonic()) - self._gpu_ms(now)
+            lost_ms = await self._obey_until(storing, wish)
         except BaseException:
             storing.cancel()
             raise
@@ -193,7 +186,17 @@ class Stay:
         self._deaths = 0
         self._counted_ms += took_ms
         work.CHECKPOINTS.of(self.job.kind).value += 1
-        return took_ms
+        return Advance(took_ms, lost_ms=lost_ms)
+
+    async def _obey_until(
+        self, storing: asyncio.Task[job_checkpoint_files.Files], wish: AskWish
+    ) -> int:
+        """Returns the trainer's time since then, in milliseconds, if it had to be killed."""
+        began, lost_ms = time.monotonic(), 0
+        while not (await asyncio.wait({storing}, timeout=LOOK_S))[0]:
+            if self._is_at_work() and await self._obeys(await wish()):
+                lost_ms = self._gpu_ms(time.monotonic()) - self._gpu_ms(began)
+        return lost_ms
 
     def _is_at_work(self) -> bool:
         """Returns whether the process runs, and notes when it ends: that time is no GPU time."""
@@ -228,7 +231,7 @@ class Stay:
         await self._process.kill()  # its children
         self._process = None
         ran_ms = self._gpu_ms(time.monotonic())
-        took_ms = await self._checkpoint(wish) if self._is_ahead() else 0
+        took_ms = (await self._checkpoint(wish)).gpu_ms if self._is_ahead() else 0
         if code == DONE:
             return Advance(took_ms or ran_ms, has_ended=True)
         if code == PAUSED:

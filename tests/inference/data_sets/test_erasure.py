@@ -236,7 +236,7 @@ def test_rows_of_nobody_stay_where_the_only_person_kept_the_field_person(
 def test_samples_of_a_job_that_began_before_the_erasure_are_not_kept(
     version: DataSetVersion, bob: Member, tmp_path: Path
 ) -> None:
-    """Also where its process died between the samples and the look for erasures."""
+    """The process may die between the samples and the look for erasures."""
     began, job = timezone.now(), uuid4()
     prepared.write_files(version, tmp_path)
     (tmp_path / "report.json").write_bytes(b'{"samples": {"masked": ["bob\'s secret"]}}')

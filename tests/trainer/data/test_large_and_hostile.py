@@ -169,7 +169,7 @@ def test_a_preparation_that_was_paused_and_killed_ends_as_one_that_ran_through(
 
 
 def test_a_preparation_whose_data_lost_rows_meanwhile_begins_anew(tmp_path: Path) -> None:
-    """As those of an erased person leave a data set: else others would be passed over."""
+    """The rows of an erased person do. A count of lines would pass over others."""
     lines = [json.dumps({"text": sentence(n)}) for n in range(900)]
     path, cut = write(tmp_path / "set.jsonl", *lines), tmp_path / "cut"
     cut.mkdir()

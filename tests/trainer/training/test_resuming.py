@@ -117,7 +117,7 @@ def test_another_order_does_not_go_on_from_its_checkpoints(
 def test_it_goes_on_without_rows_that_have_left_its_data(
     trainer: WarmTrainer, base: Path, tmp_path: Path, is_split: bool
 ) -> None:
-    """As those of an erased person leave a data set; no file of the run has them any more."""
+    """The rows of an erased person do. No file of the run has them any more."""
     paths = {"train": write_texts(tmp_path / "train", 24)}
     if is_split:
         paths["held_out"] = write_texts(tmp_path / "held_out", 3)
