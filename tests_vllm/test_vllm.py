@@ -79,15 +79,35 @@ async def test_several_answers_read_the_prompt_once(
     engine: VllmEngine, session: EngineSession, stream: bool
 ) -> None:
     alone = await answer(engine, session, asked(engine, max_tokens=8))
-    order = msgspec.structs.replace(asked(engine, n=3, max_tokens=8, stream=stream), choices=3)
+    outcome, choices = await several(engine, session, stream=stream, temperature=0.7)
+    assert [choice["index"] for choice in choices] == [0, 1, 2]
+    assert outcome.prompt_tokens == alone["usage"]["prompt_tokens"]
+    assert 3 <= outcome.completion_tokens <= 3 * 8
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_several_answers_without_chance_are_asked_for_apart(
+    engine: VllmEngine, session: EngineSession, stream: bool
+) -> None:
+    """It refuses `n` at temperature 0."""
+    alone = await answer(engine, session, asked(engine, max_tokens=8))
+    outcome, choices = await several(engine, session, stream=stream)
+    assert [choice["index"] for choice in choices] == [0, 1, 2]
+    assert {choice["message"]["content"] for choice in choices} == {text_of(alone)}
+    assert outcome.prompt_tokens == 3 * alone["usage"]["prompt_tokens"]
+    assert outcome.completion_tokens == 3 * 8
+
+
+async def several(
+    engine: VllmEngine, session: EngineSession, *, stream: bool, **body: Any
+) -> tuple[Any, list[dict[str, Any]]]:
+    """Ask for three answers. Returns the outcome and the choices on record."""
+    body = {"n": 3, "max_tokens": 8, "stream": stream, **body}
+    order = msgspec.structs.replace(asked(engine, **body), choices=3)
     work = Run(order, order.item, engine)
     work.handler = Choices(work)
     outcome, _ = await run(engine, session, work)
-    choices = orjson.loads(outcome.response)["choices"]
-    assert [choice["index"] for choice in choices] == [0, 1, 2]
-    assert {choice["message"]["content"] for choice in choices} == {text_of(alone)}
-    assert outcome.prompt_tokens == alone["usage"]["prompt_tokens"]
-    assert outcome.completion_tokens == 3 * 8
+    return outcome, orjson.loads(outcome.response)["choices"]
 
 
 async def test_the_tokens_of_a_prompt_and_back(engine: VllmEngine, session: EngineSession) -> None:

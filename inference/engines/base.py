@@ -264,7 +264,7 @@ class Engine:
     reads_reasoning = True  # an assistant's `reasoning_content`
     knows_refusals = False  # refusal parts of an assistant; others get them as text
     scores_texts = False  # `scoring` says how likely given texts are
-    makes_choices: bool = False  # `n` answers to one prompt (choices.py)
+    makes_choices: bool = False  # `n` answers to one prompt: see `makes_together`
     tokenizes: ClassVar[frozenset[str]] = frozenset()  # "text", "chat": see `tokens_of`
     most_choices: ClassVar[int] = 2000  # at one place of a JSON schema
     most_readings: ClassVar[int | None] = None  # of one text by a schema; None: they cost nothing
@@ -455,6 +455,10 @@ class Engine:
         if body.get("stream"):
             body["stream_options"] = {"include_usage": True}
         return body
+
+    def makes_together(self, body: dict[str, Any]) -> bool:
+        """Returns whether it makes the `n` answers of a checked body at once."""
+        return self.makes_choices
 
     def prepare_task(self, body: dict[str, Any], task: str) -> dict[str, Any]:
         """Turn a validated body of embeddings or a ranking into the engine's."""
@@ -655,6 +659,10 @@ class Engine:
         if means is Meaning.ACCOUNT:
             return self._no_account(status)
         return EngineFailed(502, "engine_failed", f"the engine answered {status}")
+
+    def explained(self, failure: EngineFailed, order: Order) -> EngineFailed:
+        """Returns the failure, or the client's mistake that is behind it."""
+        return failure
 
     def _away(self, status: int, message: str) -> EngineAway:
         failure = EngineAway(message if status == 503 else "the engine is not ready")

@@ -1,11 +1,11 @@
 """The choices of a request: `n` answers to each of its prompts.
 
-Choice number `prompt * n + i` is answer `i` to a prompt, as OpenAI numbers them. A kind with
-`makes_choices` makes all answers to a prompt at once, and reads it once. Others are asked for each
-answer apart, and read the prompt each time.
+Choice number `prompt * n + i` is answer `i` to a prompt, as OpenAI numbers them. Some engines make
+all answers to a prompt at once, and read it once (`Engine.makes_together`). Others are asked for
+each answer apart, and read the prompt each time.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,16 +50,17 @@ def prompts_of(body: Body) -> list[Any]:
 
 
 def several_of(body: Body, *, read_once: bool) -> Several:
-    """Returns the numbers of a checked body. `read_once`: all its engines have `makes_choices`."""
+    """Returns the numbers of a checked body. `read_once`: all its engines make them together."""
     prompts, each = len(prompts_of(body)), int(body.get("n") or 1)
     if prompts * each == 1:
         return ONE
     return Several(prompts, each, 1 if read_once else each)
 
 
-def questions(order: Order, *, together: bool) -> Iterator[Question]:
-    """Yields the questions of an order. `together`: one for all answers to a prompt."""
+def questions(order: Order, makes_together: Callable[[Body], bool]) -> Iterator[Question]:
+    """Yields the questions of an order: one for all answers to a prompt, or one for each."""
     body = orjson.loads(order.body)
+    together = makes_together(body)
     each = int(body.pop("n", None) or 1)
     for number, prompt in enumerate(prompts_of(body)):
         own = body | {"prompt": prompt} if "prompt" in body else body

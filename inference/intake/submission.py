@@ -231,13 +231,13 @@ def _several(body: Body, engine: Engine, klass: str) -> Several:
 
     Any engine of the model may get it: the one that reads a prompt most often counts.
     """
-    several = several_of(body, read_once=engine.makes_choices)
+    several = several_of(body, read_once=engine.makes_together(body))
     if several is ONE:
         return ONE
     if not classes.of(klass).serves_completions:
         what = f"requests of the class `{klass}` have one answer: leave out `n` and further prompts"
         raise BadRequest(what, code="unsupported_value", param="n")
-    read_once = all(each.makes_choices for each in engines_of(engine.config.name))
+    read_once = all(each.makes_together(body) for each in engines_of(engine.config.name))
     return several_of(body, read_once=read_once)
 
 

@@ -29,6 +29,7 @@ from inference.engines.continuation import stops_of
 from inference.engines.fields import BOOL, FORMAT, FieldRule, integer, tokens
 from inference.engines.kinds.open_ended import OpenEndedEngine, salt
 from inference.engines.kinds.openai import OpenAIEngine
+from inference.engines.kinds.vllm_patterns import TOO_FAR, counts_too_far
 from inference.engines.kinds.vllm_scoring import VllmScoring
 from inference.engines.prompt_bound import counted_template
 from inference.engines.transport.connection import NoConnection
@@ -98,6 +99,15 @@ class VllmEngine(OpenEndedEngine):
     def open_ended(self, body: dict[str, Any]) -> None:
         super().open_ended(body)
         body["add_generation_prompt"] = False
+
+    def makes_together(self, body: dict[str, Any]) -> bool:
+        """False at temperature 0, where vLLM refuses `n` (SamplingParams, "greedy sampling")."""
+        return super().makes_together(body) and body.get("temperature") != 0
+
+    def explained(self, failure: EngineFailed, order: Order) -> EngineFailed:
+        if failure.code != "engine_failed" or not counts_too_far(order.body):
+            return failure
+        return EngineFailed(400, "invalid_request", TOO_FAR)
 
     def outgoing(self, order: Order) -> bytes:
         if order.adapter:

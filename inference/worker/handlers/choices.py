@@ -48,7 +48,7 @@ class Choices(Asking):
     def __init__(self, run: Run) -> None:
         super().__init__(run)
         order, engine = run.order, run.engine
-        all_questions = questions(order, together=engine.makes_choices)
+        all_questions = questions(order, engine.makes_together)
         self._replies = [Reply(question) for question in all_questions]
         self._waiting = deque(self._replies)
         self._gathered = Gathered(order)

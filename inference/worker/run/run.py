@@ -269,7 +269,7 @@ class Run:
             away.message = _why_it_stays(self.order) or away.message
             return away
         except EngineFailed as failure:
-            return failure
+            return self.engine.explained(failure, self.order)
         except TimeoutError:
             return self._late()
         except ParksHere:

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.unit
 
 def questioned(body: dict[str, Any], *, together: bool) -> list[tuple[int, int, dict[str, Any]]]:
     order = an_order(body=orjson.dumps(body), choices=6)
-    all_questions = list(questions(order, together=together))
+    all_questions = list(questions(order, lambda _: together))
     assert {question.order.choices for question in all_questions} == {1}
     return [(each.first, each.count, orjson.loads(each.order.body)) for each in all_questions]
 

@@ -9,6 +9,7 @@ import pytest
 from aiohttp import web
 
 from inference.engines.base import Engine
+from inference.engines.choices import questions, several_of
 from inference.engines.health.reachability import probe
 from inference.engines.kinds.llama_cpp import LlamaCppEngine
 from inference.engines.kinds.open_ended import salt
@@ -23,6 +24,7 @@ from inference.templating.control_tokens import TAGS
 from inference.validation import requests
 from tests.inference.engines.served import Served, an_engine
 from tests.inference.orders import an_order
+from tests.inference.scripted import Traces, generation
 
 pytestmark = pytest.mark.unit
 FILE = {"type": "file", "file": {"file_data": "AAAA"}}
@@ -85,6 +87,18 @@ def test_without_priority_scheduling_vllm_would_refuse_a_priority() -> None:
 def test_what_a_client_may_not_say(body: dict[str, Any], says: str) -> None:
     with pytest.raises(BadRequest, match=says):
         requests.check_chat({"messages": [QUESTION], **body}, an_vllm())
+
+
+@pytest.mark.parametrize(("temperature", "together"), [(0, False), (0.0, False), (0.1, True)])
+def test_vllm_makes_several_answers_at_once_unless_all_are_the_same(
+    temperature: float, together: bool
+) -> None:
+    """It refuses `n` at temperature 0: each is asked for apart then, as from llama.cpp."""
+    engine, body = an_vllm(), {"messages": [], "n": 2, "temperature": temperature}
+    assert engine.makes_together(body) is together
+    assert several_of(body, read_once=engine.makes_together(body)).reads == (1 if together else 2)
+    order = an_order(body=orjson.dumps(body), choices=2)
+    assert len(list(questions(order, engine.makes_together))) == (1 if together else 2)
 
 
 def test_vllms_own_fields_reach_it() -> None:
@@ -340,3 +354,38 @@ def test_under_a_longer_stop_string_it_does_not_keep_its_course(stop: Any, keeps
     """It shows the text up to some characters before its end, which may be inside of a token."""
     body = orjson.dumps({"messages": [{"role": "user", "content": "hi"}], "stop": stop})
     assert an_vllm().resumes_unchanged(an_order(body=body)) is keeps
+
+
+def shaped(schema: dict[str, Any], *, stream: bool = False) -> Order:
+    form = {"type": "json_schema", "json_schema": {"name": "x", "schema": schema}}
+    body = {"model": "m", "messages": [QUESTION], "response_format": form}
+    return an_order(body=orjson.dumps(body), stream=stream)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(
+    ("schema", "status"),
+    [
+        ({"pattern": "^[a-z]{1,129}$"}, 400),
+        ({"properties": {"a": {"patternProperties": {"^(ab){500}$": {}}}}}, 400),
+        ({"anyOf": [{}, {"pattern": "a{200,}"}]}, 400),
+        ({"pattern": "^[a-z]{1,128}$"}, 502),
+        ({"properties": {"pattern": {"maxLength": 129}}}, 502),
+    ],
+)
+async def test_what_vllms_grammar_cannot_count_is_the_clients_mistake(
+    served: Served, session: EngineSession, schema: dict[str, Any], status: int, stream: bool
+) -> None:
+    """A mistake neither counts for the breaker nor goes to another engine."""
+    error = orjson.dumps({"error": {"message": "Internal server error", "code": 500}})
+    if stream:
+        served.streams(b"data: " + error + b"\n\n")
+    else:
+        served.says(error, 500)
+    traces = Traces()
+    run = generation(an_vllm(served.url + "/v1"), shaped(schema, stream=stream))
+    await run.work_and_settle(session, traces.writer, traces.ledger, traces.cipher)
+    assert traces.last.status == status
+    assert run.failure
+    assert run.failure.counts is (status == 502)
+    assert ("counts above 128" in traces.error["message"]) is (status == 400)
