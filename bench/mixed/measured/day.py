@@ -67,7 +67,7 @@ def measured(day: Day, trainer: Path) -> MeasuredDay:
         lent.begin_job()
         tell("the day with a job")
         mixed = played(day, uvloop.run(ask_for_a_day(lent.forebay, MODEL, *_load(day))))
-        return MeasuredDay(day, apart, mixed, lent.gpu_s)
+        return MeasuredDay(day, apart, mixed, lent.end_job())
 
 
 def _load(day: Day) -> tuple[float, float, int]:

@@ -20,7 +20,7 @@ SCOPES = ("inference", "management:read", "management:write")
 
 
 class Fleet:
-    """`gpu_s` and `job` are those of the job that takes what the requests leave."""
+    """A platform with a tenant whose job takes what the requests leave."""
 
     def __init__(self, forebay: Forebay) -> None:
         self.forebay = forebay
@@ -51,14 +51,18 @@ class Fleet:
         job = {"kind": "pretrain", "base": BASE, "training_file": upload["id"], "parameters": JOB}
         self._job = self._call("POST", f"/api/v1/tenants/{TENANT}/jobs/", json=job)["id"]
 
-    def end_job(self) -> None:
-        self._call("POST", f"/api/v1/tenants/{TENANT}/jobs/{self._job}/cancel/")
+    def end_job(self) -> float:
+        """Cancel the job. Returns the seconds for which it had an engine's hardware.
 
-    @property
-    def gpu_s(self) -> float:
-        """Returns the seconds for which the job had an engine's hardware."""
-        shown = self._call("GET", f"/api/v1/tenants/{TENANT}/jobs/{self._job}/")
-        return float(shown["gpu_ms"]) / 1000
+        Its time is known once its order is settled.
+        """
+        self._call("POST", f"/api/v1/tenants/{TENANT}/jobs/{self._job}/cancel/")
+        wait_until(self._job_is_settled, 120)
+        job = self._call("GET", f"/api/v1/tenants/{TENANT}/jobs/{self._job}/")
+        return float(job["gpu_ms"]) / 1000
+
+    def _job_is_settled(self) -> bool:
+        return not self.forebay.rows("select 1 from inference_job where order_id is not null")
 
     def serves_whole(self) -> bool:
         """Returns whether no engine is lent, rests or starts."""
