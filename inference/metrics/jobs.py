@@ -15,6 +15,7 @@ _KIND, _STATE = Label.of("kind", *JobKind.values), Label.of("state", *JobState.v
 REASONS = (
     *("by_request", "quota", "disk_full", "registry_full", "no_trainer", "no_progress"),
     *("cancelled_by_operator", "access_revoked", "tenant_suspended", "checkpoints_full"),
+    *("files_damaged",),
 )
 JOBS = Gauge(
     "forebay_jobs", "Jobs by kind and state, ended ones until their retention", _KIND, _STATE

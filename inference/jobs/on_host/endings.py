@@ -22,7 +22,7 @@ _UNKNOWN = ("trainer_broken", "the trainer could not be started, or broke")
 PAUSING = frozenset(
     {
         *("disk_full", "registry_full", "checkpoints_full"),
-        *("no_trainer", "no_progress", "cancelled_by_operator"),
+        *("no_trainer", "no_progress", "cancelled_by_operator", "files_damaged"),
     }
 )
 # Ends after which it is tried again.

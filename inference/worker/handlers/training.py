@@ -7,6 +7,7 @@ the job is paused, and when the order's GPU time is used up.
 
 import contextlib
 import errno
+import logging
 import time
 
 import orjson
@@ -22,6 +23,7 @@ from inference.jobs.on_host.endings import TrainerFailed
 from inference.jobs.on_host.patience import in_database, in_thread
 from inference.jobs.on_host.stay import Advance, Host, Stay, Wish
 from inference.jobs.on_host.work_folder import MaterialGone
+from inference.model_registry.manifest import Tampered
 from inference.model_registry.opening import NoRoom, NotThere
 from inference.models import Job as JobRow
 from inference.pool_policy import LendingRules
@@ -33,6 +35,7 @@ from inference.worker.run.state import ParksHere
 from infrastructure.objects.content import Damaged
 from infrastructure.objects.place import StoreError
 
+log = logging.getLogger(__name__)
 ASK_S = 1.0  # between two looks at the job's row
 STOP_AHEAD_MS = 2_000  # before the order's GPU time is used up
 
@@ -138,7 +141,10 @@ class Training(StepwiseHandler):
             raise await self._fails(job, "erased", "its data has been erased") from None
         except NotThere:
             raise await self._fails(job, "material_gone", "its base was deleted") from None
-        except (StoreError, Damaged, NoRoom):
+        except (Damaged, Tampered, FileNotFoundError) as problem:
+            log.error("ALERT job:files %s: %s", job.pk, problem)
+            raise await self._fails(job, *_DAMAGED) from None
+        except (StoreError, NoRoom):
             raise await self._fails(job, *_NO_STORE) from None
         except OSError as problem:
             raise await self._fails(job, *_of_disk(problem)) from None
@@ -196,6 +202,10 @@ _NO_PROGRESS = (
     "no_progress",
     "the GPU time that could be set aside is too short for a checkpoint: raise the quota, or save "
     "more often",
+)
+_DAMAGED = (
+    "files_damaged",
+    "a file that it needs is missing in the store or damaged: restore it, then resume the job",
 )
 _NO_STORE = ("store_unavailable", "the store of files cannot be reached; it will be tried again")
 

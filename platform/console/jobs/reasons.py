@@ -43,6 +43,10 @@ REASONS: dict[str, Advice] = {
         _("The GPU time that could be set aside is too short for one checkpoint."),
         _("Ask for a quota increase, or save checkpoints more often in a new job."),
     ),
+    "files_damaged": Advice(
+        _("A file that it needs is missing in the store, or damaged."),
+        _("The operators of the platform have to restore it. Then resume the job."),
+    ),
     "cancelled_by_operator": Advice(_("An operator took it out of the queue."), _RESUME),
     "restricted": Advice(
         _("The processing of its person's data is restricted."),

@@ -15,6 +15,7 @@ from inference.worker.recovery import restoring
 from infrastructure.objects.place import StoreError
 from tenants.models import Quota
 from tests.inference.conftest import forget_pool
+from tests.inference.jobs.scripted_trainer import tensors
 from tests.inference.jobs.works import Works, in_database, rows
 from tests.inference.running import until
 
@@ -260,3 +261,23 @@ async def test_gpu_time_that_is_used_up_before_a_checkpoint_is_paid_for(
     assert job.reason == "no_progress"
     assert 2_000 <= job.gpu_ms <= 5_000
     assert (job.gpu_ms, job.cost) == await works.bill()
+
+
+@pytest.mark.parametrize("content", [None, b"other bytes"])
+async def test_a_job_whose_files_are_damaged_waits_for_people(
+    works: Works, settings: Settings, content: bytes | None
+) -> None:
+    """It was tried again for ever, as if the store were away."""
+    job = await works.create(steps=4)
+    stored = (each for each in Path(settings.MODEL_STORE).rglob("*") if each.is_file())
+    path = next(each for each in stored if each.read_bytes() == tensors(3))
+    path.unlink()
+    if content:
+        path.write_bytes(content)
+    works.start()
+    job = await works.reaches(job, "paused", order=False)
+    assert job.reason == "files_damaged"
+    path.unlink(missing_ok=True)
+    path.write_bytes(tensors(3))
+    await works.act(job, "resume")
+    await works.reaches(job, "succeeded")
