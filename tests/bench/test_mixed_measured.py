@@ -5,6 +5,7 @@ import pytest
 from bench.mixed.measured.__main__ import section
 from bench.mixed.measured.clients import Answers, due_times
 from bench.mixed.measured.day import Day, DayAlone, MeasuredDay, played
+from bench.mixed.measured.fleet import SLOTS
 
 pytestmark = pytest.mark.unit
 DAY = Day(engines=2, seconds=1000, per_second=1.0)
@@ -31,4 +32,4 @@ def test_the_saved_part_is_that_of_two_fleets() -> None:
 def test_slots_in_use_are_counted_over_the_day() -> None:
     day = played(DAY, Answers([0.1, 0.3, 0.2], [100.0, 200.0, 100.0], failed=1))
     assert (day.requests, day.failed, day.first_token_p99_s) == (3, 1, 0.3)
-    assert day.busy == pytest.approx(400 / (2 * 4 * 1000))
+    assert day.busy == pytest.approx(400 / (2 * SLOTS * 1000))

@@ -1,7 +1,7 @@
 """python -m bench.mixed.measured --trainer PYTHON [--engines N] [--seconds S] [--out FILE]
 
 A short day of real requests to engines of the bundled model on this machine, once alone and once
-with a job of the real trainer, which gets the engines that rest. Prints a table; `--out` writes
+with jobs of the real trainer, which get the engines that rest. Prints a table; `--out` writes
 the figures. `--trainer`: the Python with PyTorch; by default that of `make .venv-train/.ready`.
 """
 
@@ -38,10 +38,10 @@ def main() -> None:
 def section(report: MeasuredDay) -> str:
     head = (
         f"{report.day.engines} engines, {report.day.seconds:g} s, {report.day.per_second:g} "
-        f"requests a second on average: the job had an engine's hardware for {report.gpu_s:.0f} s, "
+        f"requests a second on average: jobs had an engine's hardware for {report.gpu_s:.0f} s, "
         f"{report.saved:.1%} less hardware, first token p99 {report.slower:.2f}x."
     )
-    rows = [_row("alone", report.apart), _row("with the job", report.mixed)]
+    rows = [_row("alone", report.apart), _row("with the jobs", report.mixed)]
     return paragraphs(head, table(HEAD, rows))
 
 

@@ -1,4 +1,4 @@
-"""The same day with and without a job that takes what requests leave."""
+"""The same day with and without jobs that take what requests leave."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +14,9 @@ RETURN_S = 20
 
 @dataclass(frozen=True, slots=True)
 class Day:
-    """`per_second`: requests on average."""
+    """`per_second`: requests on average. All engines but one may have a job."""
 
-    engines: int = 2
+    engines: int = 3
     seconds: float = 1200.0
     per_second: float = 1.0
     seed: int = 7
@@ -36,7 +36,7 @@ class DayAlone:
 
 @dataclass(frozen=True, slots=True)
 class MeasuredDay:
-    """`gpu_s`: seconds of an engine's hardware that the job had."""
+    """`gpu_s`: seconds of an engine's hardware that the jobs had."""
 
     day: Day
     apart: DayAlone
@@ -45,7 +45,7 @@ class MeasuredDay:
 
     @property
     def dedicated(self) -> float:
-        """Returns the engines' hardware that would do the job in the same day."""
+        """Returns the engines' hardware that would do the jobs in the same day."""
         return self.gpu_s / self.day.seconds
 
     @property
@@ -60,14 +60,14 @@ class MeasuredDay:
 
 def measured(day: Day, trainer: Path) -> MeasuredDay:
     with fleet(day.engines, {}, trainer) as alone:
-        tell("the day without a job")
+        tell("the day without jobs")
         apart = played(day, uvloop.run(ask_for_a_day(alone.forebay, MODEL, *_load(day))))
     lending = {"return_s": RETURN_S, "spare": day.spare}
     with fleet(day.engines, lending, trainer) as lent:
-        lent.begin_job()
-        tell("the day with a job")
+        lent.begin_jobs(day.engines - 1)
+        tell("the day with jobs")
         mixed = played(day, uvloop.run(ask_for_a_day(lent.forebay, MODEL, *_load(day))))
-        return MeasuredDay(day, apart, mixed, lent.end_job())
+        return MeasuredDay(day, apart, mixed, lent.end_jobs())
 
 
 def _load(day: Day) -> tuple[float, float, int]:

@@ -14,13 +14,13 @@ from bench.servers.forebay import Forebay, forebay_on
 from config.supervisor.engines.embedded_engine import bundled_model
 
 MODEL, POOL, TENANT, BASE = "small", "small", "trainers", "smollm2-135m"
-SLOTS, CONTEXT, HOLD_S = 4, 512, 60
+SLOTS, CONTEXT, HOLD_S = 16, 512, 60
 JOB = {"epochs": 1000, "learning_rate": 1e-4, "batch": 4, "length": 128, "save_every": 5}
 SCOPES = ("inference", "management:read", "management:write")
 
 
 class Fleet:
-    """A platform with a tenant whose job takes what the requests leave."""
+    """A platform with a tenant whose jobs take what the requests leave."""
 
     def __init__(self, forebay: Forebay) -> None:
         self.forebay = forebay
@@ -35,13 +35,13 @@ class Fleet:
             headers={"Authorization": f"Bearer {key['api_key']}"},
             timeout=60,
         )
-        self._job = ""
+        self._jobs: list[str] = []
 
     def close(self) -> None:
         self._http.close()
 
-    def begin_job(self) -> None:
-        """Begin a training that is never through."""
+    def begin_jobs(self, count: int) -> None:
+        """Begin trainings that are never through."""
         pages = sorted((REPOSITORY / "docs").rglob("*.md"))
         lines = "".join(json.dumps({"text": page.read_text()}) + "\n" for page in pages)
         file = ("pages.jsonl", lines.encode())
@@ -49,19 +49,21 @@ class Fleet:
             "POST", "/v1/files", files={"file": file}, data={"purpose": "fine-tune"}
         )
         job = {"kind": "pretrain", "base": BASE, "training_file": upload["id"], "parameters": JOB}
-        self._job = self._call("POST", f"/api/v1/tenants/{TENANT}/jobs/", json=job)["id"]
+        path = f"/api/v1/tenants/{TENANT}/jobs/"
+        self._jobs = [self._call("POST", path, json=job)["id"] for _ in range(count)]
 
-    def end_job(self) -> float:
-        """Cancel the job. Returns the seconds for which it had an engine's hardware.
+    def end_jobs(self) -> float:
+        """Cancel the jobs. Returns the seconds for which they had an engine's hardware.
 
-        Its time is known once its order is settled.
+        Their time is known once their orders are settled.
         """
-        self._call("POST", f"/api/v1/tenants/{TENANT}/jobs/{self._job}/cancel/")
-        wait_until(self._job_is_settled, 120)
-        job = self._call("GET", f"/api/v1/tenants/{TENANT}/jobs/{self._job}/")
-        return float(job["gpu_ms"]) / 1000
+        paths = [f"/api/v1/tenants/{TENANT}/jobs/{job}/" for job in self._jobs]
+        for path in paths:
+            self._call("POST", f"{path}cancel/")
+        wait_until(self._are_jobs_settled, 120)
+        return sum(float(self._call("GET", path)["gpu_ms"]) for path in paths) / 1000
 
-    def _job_is_settled(self) -> bool:
+    def _are_jobs_settled(self) -> bool:
         return not self.forebay.rows("select 1 from inference_job where order_id is not null")
 
     def serves_whole(self) -> bool:
