@@ -7,14 +7,17 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from contextlib import suppress
+from datetime import timedelta
 from itertools import takewhile
 
 import orjson
 from channels.db import database_sync_to_async
 from django.core.exceptions import ValidationError
+from django.db import DatabaseError
 from django.utils import timezone
 
 from audit.keys.keyring import Unreadable
+from audit.keys.master_keys.errors import MasterKeyUnavailable
 from inference.api import deferred
 from inference.api.deferred import ADDRESS_COUNTED, Refused, Wait, caller_of, consequence
 from inference.api.evaluations.submitting import waiting_time
@@ -33,6 +36,7 @@ from inference.intake.submit import submit
 from inference.models import PolicyEvaluation, PolicyPurpose
 from inference.stream.frames import Frame, Kind
 from inference.validation.requests import Form
+from infrastructure.redis.link import RedisGone
 from tenants.caller import Caller
 
 log = logging.getLogger(__name__)
@@ -41,6 +45,8 @@ AT_ONCE = 8  # rows of an evaluation
 KLASS = "batch"  # gives way to requests that people wait for
 RENEW_S = 20.0
 _PASSING = (429, 503)  # no engine took the row
+_AWAY = (DatabaseError, MasterKeyUnavailable, RedisGone)  # another process goes on
+AGAIN = timedelta(seconds=deferred.LEAST_WAIT_S)
 
 
 class RowFailed(Wait):
@@ -66,6 +72,11 @@ async def _drive(evaluation: PolicyEvaluation) -> None:
         await in_database(evaluation.wait)(waiting_time(wait))
     except Refused as refused:
         await in_database(evaluation.fail)(refused.code)
+    except _AWAY:
+        raise
+    except Exception:  # it comes again with the next try, which pays for the rows beside it
+        log.exception("evaluation %s of a policy broke off", evaluation.pk)
+        await in_database(evaluation.wait_for_row)(AGAIN, "internal_error")
     finally:
         renewing.cancel()
         await context.close()

@@ -190,6 +190,46 @@ async def test_a_row_that_engines_fail_at_each_time_ends_it(
     assert amounts[8:] == [amounts[2]] * 2
 
 
+async def test_a_row_may_leave_out_an_input_that_has_a_default(
+    version: Any, engine: EngineServer
+) -> None:
+    schema = {**SPEC["input_schema"], "required": ["amount"]}
+    schema["properties"] = {**schema["properties"], "shop": {"type": "string", "default": "Kiosk"}}
+    lines = a_file().replace(b'"Tea, Ltd"', b"").splitlines()
+    evaluation = await ended(
+        await begun(await version(input_schema=schema), data=b"\n".join(lines))
+    )
+    assert (evaluation.state, evaluation.error_code) == ("succeeded", "")
+    assert len(engine.asked) == 60
+    assert all("to Kiosk" in body["messages"][0]["content"] for body in engine.asked)
+
+
+async def test_a_row_that_breaks_the_driver_each_time_ends_it(
+    version: Any, engine: EngineServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rows beside it are paid for once, and other evaluations go on."""
+    monkeypatch.setattr(policy_evaluation, "MOST_FAILURES", 3)
+    head, *lines = a_file().splitlines()
+    data = b"\n".join([head, b"101,Tea,card-1,1", *lines])
+    evaluation, score, tries = await begun(await version(), data=data), driver._score, list[float]()
+
+    async def breaks(*arguments: Any) -> float:
+        amount = arguments[-1].input["amount"]
+        if amount < 101:
+            return await score(*arguments)
+        tries.append(amount)
+        raise LookupError("an answer without choices")
+
+    monkeypatch.setattr(driver, "_score", breaks)
+    for _ in range(3):
+        await drive()
+        await in_database(PolicyEvaluation.objects.update)(due_at=evaluation.created_at)
+    await in_database(evaluation.refresh_from_db)()
+    assert (evaluation.state, evaluation.error_code) == ("failed", "internal_error")
+    assert len(tries) == 3
+    assert len(engine.asked) < 2 * driver.AT_ONCE
+
+
 async def test_rows_that_a_limit_let_through_are_not_asked_again(
     version: Any, engine: EngineServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
