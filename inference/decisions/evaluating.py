@@ -95,7 +95,8 @@ def report_of(
     groups = [row.group for row in rows] if any(row.group for row in rows) else []
     labelled = Labelled([row.label for row in rows], groups)
     inputs = {name: [row.input.get(name) for row in rows] for name in spec.inputs}
-    return report.build(about, labelled, sides, spec.thresholds, inputs)
+    named = {name: schema.get("enum", ()) for name, schema in spec.inputs.items()}
+    return report.build(about, labelled, sides, spec.thresholds, inputs, named)
 
 
 def fitted(

@@ -118,12 +118,17 @@ async def test_a_report_comes_of_the_policys_own_question_and_stays_with_the_ver
 
 
 async def test_rows_are_unreadable_at_rest_and_gone_at_the_end(version: Any) -> None:
-    evaluation = await begun(await version())
+    """Its report stays, in clear, and has none of their texts."""
+    made = await version()
+    evaluation = await begun(made)
     assert b"Tea" not in bytes(evaluation.ciphertext or b"")
     rows = await in_database(lambda: evaluating.unpacked(evaluation.rows))()
     assert rows[0].input["shop"] == "Tea, Ltd"
     await ended(evaluation)
     assert (evaluation.ciphertext, evaluation.data_key_id, evaluation.scores) == (None, None, [])
+    await in_database(made.refresh_from_db)()
+    assert evaluation.report
+    assert "Tea" not in str([evaluation.report, made.report])
 
 
 @pytest.mark.parametrize("purpose", ["temperature", "platt", "stack"])
