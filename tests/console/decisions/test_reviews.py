@@ -96,9 +96,11 @@ def test_a_second_person_decides_without_seeing_the_first_outcome(
     shown = second.get(page).content.decode()
     assert "One person has decided" in shown
     assert "stolen card" not in shown
+    assert ",Block" not in second.get(QUEUE, {"export": "csv"}).content.decode()
     second.post(f"{page}decision/", {"outcome": "block", "reason": "agreed"})
     decision.refresh_from_db()
     assert decision.final == "block"
+    assert ",Block" in second.get(QUEUE, {"export": "csv", "state": "decided"}).content.decode()
 
 
 def test_a_claim_is_given_back(acme: Tenant, rita: Member, ralf: Member, sign_in: SignIn) -> None:
