@@ -258,7 +258,7 @@ def _page(request: TenantRequest, review: Review, form: OutcomeForm) -> HttpResp
         "claimed_by": actors.name(review.claimed_by) if review.is_claimed else "",
         "decided_by": actors.name(review.decided_by) if review.decided_by else "",
         "confirmed_by": actors.name(review.confirmed_by) if review.confirmed_by else "",
-        "barred": request.actor in review.people_before(),
+        "barred": _text(lambda: request.actor in review.people_before()),
         **_explanation(review.decision),
     }
     return render(request, "console/decisions/review.html", context)
@@ -272,7 +272,7 @@ def _content(decision: Decision) -> Content | None:
 
 
 def _text(read: Callable[[], Any]) -> Any:
-    """Returns a text, "" if its key is gone."""
+    """Returns a text, or what follows from one; "" if its key is gone."""
     try:
         return read()
     except Unreadable:

@@ -155,13 +155,28 @@ def test_who_disagrees_needs_another_person_too(acme: Tenant) -> None:
     decide(review, "block", RITA, "The customer did not answer")
     decide(review, "approve", RALF)
     assert (review.state, review.decided_by) == (ReviewState.SECOND, RALF)
-    with pytest.raises(SamePerson):
-        reviewing.claim(review, by=RALF)
+    for before in (RALF, RITA):  # she knows what he has decided: something else
+        with pytest.raises(SamePerson):
+            reviewing.claim(review, by=before)
     decide(review, "approve", ROSA)
     assert (review.outcome, review.confirmed_by) == ("approve", ROSA)
     (opinion,) = review.reasons.earlier
     assert (opinion.outcome, opinion.by) == ("block", RITA)
     assert opinion.reason == "The customer did not answer"
+
+
+def test_a_third_person_agrees_with_one_of_two(acme: Tenant) -> None:
+    decision = decided(acme, **TWO)
+    review = review_of(decision)
+    for outcome, person in (("block", RITA), ("approve", RALF), ("block", ROSA)):
+        decide(review, outcome, person, f"for {outcome}, {person}")
+    decision.refresh_from_db()
+    assert (review.state, review.outcome, decision.final) == (ReviewState.DECIDED, "block", "block")
+    assert (review.decided_by, review.confirmed_by) == (RITA, ROSA)
+    reasons = review.reasons
+    assert (reasons.first, reasons.second) == (f"for block, {RITA}", f"for block, {ROSA}")
+    (opinion,) = reasons.earlier
+    assert (opinion.outcome, opinion.by) == ("approve", RALF)
 
 
 def test_below_the_sum_one_person_decides(acme: Tenant) -> None:
@@ -202,6 +217,18 @@ def test_nobody_decides_the_contest_of_their_own_decision(acme: Tenant) -> None:
     decide(review, "approve", ROSA)
     decision.refresh_from_db()
     assert decision.final == "approve"
+
+
+def test_nobody_decides_the_contest_of_what_they_had_another_opinion_of(acme: Tenant) -> None:
+    decision = decided(acme, **TWO)
+    for outcome, person in (("approve", RITA), ("block", RALF), ("block", ROSA)):
+        decide(review_of(decision), outcome, person)
+    Contest.begin(decision, "no", by=PROGRAM)
+    review = decision.reviews.waiting().get()
+    for before in (RITA, RALF, ROSA):
+        with pytest.raises(SamePerson):
+            reviewing.claim(review, by=before)
+    reviewing.claim(review, by="member:rolf")
 
 
 def test_nobody_decides_a_contest_that_their_own_key_entered(acme: Tenant) -> None:
