@@ -306,6 +306,15 @@ def test_an_erasure_leaves_outcomes_without_a_person(acme: Tenant) -> None:
     assert other.content.input["merchant"] == "Watches"
 
 
+def test_an_explanation_that_comes_after_the_erasure_is_not_stored(acme: Tenant) -> None:
+    decision = decided(acme)
+    late = DecisionExplanation.objects.select_related("decision").get()
+    assert decision.person_id
+    personal.erase(acme.id, decision.person_id)
+    late.succeed(b"abroad raised it")  # by a process that has the key for a second more
+    assert not DecisionExplanation.objects.exists()
+
+
 def test_retention_deletes_old_decisions_but_not_contested_or_held_ones(acme: Tenant) -> None:
     old: Any = timezone.now() - timedelta(days=500)
     gone, contested = decided(acme, created_at=old), decided(acme, created_at=old)
