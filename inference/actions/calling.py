@@ -75,6 +75,14 @@ async def withdraw(dialogue: InDialogue) -> None:
     await _in_tenant(dialogue, ActionCall.withdraw_open)(dialogue.tenant_id, dialogue.id)
 
 
+async def perhaps_done(dialogue: InDialogue) -> list[tuple[str, Values]]:
+    """Returns the dialogue's confirmed calls that were done, or may have been.
+
+    Raises Unreadable, MasterKeyUnavailable.
+    """
+    return await _in_tenant(dialogue, _perhaps_done)(dialogue)
+
+
 async def call(dialogue: InDialogue, turn_id: UUID, action: str, arguments: Values) -> ActionResult:
     """Call the action once for this turn. Cancelling the caller does not stop the request.
 
@@ -104,6 +112,11 @@ def confirm_now(dialogue: InDialogue, turn_id: UUID, action: str, arguments: Val
         return True  # a resumed turn; it may have been sent since
     question = _open_question(dialogue, action, arguments)
     return bool(question and question.confirm(turn_id, by=dialogue.actor))
+
+
+def _perhaps_done(dialogue: InDialogue) -> list[tuple[str, Values]]:
+    calls = ActionCall.objects.of_dialogue(dialogue.id).filter(tenant_id=dialogue.tenant_id)
+    return [(call.action_name, call.arguments) for call in calls.perhaps_done()]
 
 
 # A call ------------------------------------------------------------------------------------------

@@ -73,6 +73,11 @@ class ActionCallQuerySet(models.QuerySet["ActionCall"]):
     def to_settle(self) -> Self:
         return self.filter(state=S.UNKNOWN, settled_at=None)
 
+    def perhaps_done(self) -> Self:
+        """Those that were confirmed and done, or may have been, as far as anybody knows."""
+        rows = self.filter(state__in=(S.SENT, S.SUCCEEDED, S.UNKNOWN)).exclude(confirmed_in=None)
+        return rows.exclude(settled_as=Settlement.NOT_DONE)
+
     def newest_first(self) -> Self:
         return self.order_by("-created_at", "-id")
 
