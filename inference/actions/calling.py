@@ -146,15 +146,15 @@ def _open(dialogue: InDialogue, turn_id: UUID, action: str, arguments: Values) -
 
 def _opened(dialogue: InDialogue, turn_id: UUID, action: str, arguments: Values) -> _Opening:
     row, reason = _checked(dialogue, action, arguments)
-    question = None
-    if row and row.moves_money and not reason:
-        question = _confirmed_question(dialogue, action, arguments)
-        reason = "" if question else "not_confirmed"
+    question = _confirmed_question(dialogue, action, arguments) if row and not reason else None
+    if row and row.moves_money and question is None:
+        reason = reason or "not_confirmed"
     if row is None or reason:
         refused = _new(dialogue, row, action_name=action[:80])
         refused.encrypt(arguments if reason != "too_long" else {})
         return _Opening(refused.refuse(reason, turn_id, by=dialogue.actor), None)
     sent = question or _new(dialogue, row)
+    sent.revision, sent.moves_money = row.revision, row.moves_money
     if question is None:
         sent.encrypt(arguments)
     sent.send(turn_id, row.timeout_s, by=dialogue.actor)

@@ -250,6 +250,21 @@ async def test_money_moves_after_the_persons_yes_alone(
     assert len(service.delivered) == 1
 
 
+async def test_a_yes_that_a_rule_asks_for_is_sent_along_and_used_up(
+    action: tuple[WebhookAction, str], service: Service, dialogue: Dialogue
+) -> None:
+    turn = uuid4()
+    await calling.propose(dialogue, uuid4(), "order_state", GOOD)
+    assert await calling.confirm(dialogue, turn, "order_state", GOOD)
+    await in_database(action[0].change)(by="test", timeout_s=3)
+    assert (await calling.call(dialogue, turn, "order_state", GOOD)).succeeded
+    [row] = await rows()
+    assert (row.state, row.confirmed_in, row.revision) == (CallState.SUCCEEDED, turn, 2)
+    [body] = service.bodies
+    assert body["confirmed_at"] == row.confirmed_at.isoformat()  # type: ignore[union-attr]
+    assert body["revision"] == 2
+
+
 async def test_a_yes_expires_and_can_be_taken_back(
     refund: WebhookAction, service: Service, dialogue: Dialogue
 ) -> None:
