@@ -13,8 +13,11 @@ import pytest
 from django.utils import timezone
 from pytest_django.fixtures import Settings
 
+from audit.keys import keyring as keys
+from audit.keys.keyring import Unreadable
 from audit.models import Event
 from inference.actions import calling
+from inference.actions.sending import Delivery, Outcome
 from inference.models import ActionCall, CallState, WebhookAction
 from inference.models.assistants.action_call import CONFIRMED_FOR
 from infrastructure.postgres.request_threads import in_request_thread
@@ -224,6 +227,20 @@ async def test_arguments_and_answer_are_encrypted_under_the_persons_key(
     assert b"A-1" not in stored
     assert row.subject_id == dialogue.subject_id
     assert await in_database(lambda: row.arguments)() == GOOD
+
+
+async def test_an_outcome_is_on_record_though_its_person_was_erased_meanwhile(
+    action: tuple[WebhookAction, str], dialogue: Dialogue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def erased_meanwhile(_delivery: Delivery) -> Outcome:
+        await in_database(keys.destroy)(dialogue.tenant_id, dialogue.subject_id)
+        return Outcome(CallState.SUCCEEDED, "", 200, {"state": "sent"})
+
+    monkeypatch.setattr(calling, "send", erased_meanwhile)
+    with pytest.raises(Unreadable):
+        await calling.call(dialogue, uuid4(), "order_state", GOOD)
+    [row] = await rows()
+    assert (row.state, row.status, row.answer_ciphertext) == (CallState.SUCCEEDED, 200, None)
 
 
 # Money -------------------------------------------------------------------------------------------
