@@ -70,6 +70,7 @@ async def test_a_version_is_built_with_figures(words: House) -> None:
     assert version.figures["confusions"]
     assert not any(example in str(version.figures) for example in EXAMPLES), "it is in clear"
     shown = await in_database(lambda: version.shown_figures)()
+    assert shown
     assert {each["example"] for each in shown["confusions"]} <= EXAMPLES
     assert sum(words.engine.portions) == 48
     assert await in_database(Completion.objects.count)() == 1, "a request like any other"
