@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from uuid import UUID
 
+from django.db import transaction
 from django.db.models import Q
 
 from audit.erasure.erasers import Evidence
@@ -33,13 +34,16 @@ def _about(tenant_id: UUID, subject_id: UUID) -> DecisionQuerySet:
     return rows.filter(Q(person=subject_id) | with_texts)
 
 
+@transaction.atomic
 def erase(tenant_id: UUID, subject_id: UUID) -> Evidence:
     """Take the person and the texts out of the decisions about a person.
 
     Reviews that wait are over: nobody can read what they are about.
     """
     decisions = _about(tenant_id, subject_id)
-    about = {"tenant_id": tenant_id, "decision__in": decisions.values("pk")}
+    # Locked first: a contest that is entered meanwhile is waited for, and goes with the others.
+    own = list(decisions.select_for_update(no_key=True).values_list("pk", flat=True))
+    about = {"tenant_id": tenant_id, "decision__in": own}
     contests, _by_table = Contest.objects.filter(**about).delete()
     explanations, _by_table = DecisionExplanation.objects.filter(**about).delete()
     Review.objects.waiting().filter(**about).delete()

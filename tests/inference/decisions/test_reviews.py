@@ -1,13 +1,14 @@
 """Reviews and contests: who may take which step, and what it leaves."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
 import pytest
 from django.core.exceptions import ValidationError
-from django.db import connection
+from django.db import connection, transaction
 from django.utils import timezone
 
 from audit.erasure import deletion, execution, tombstones
@@ -304,6 +305,37 @@ def test_an_erasure_leaves_outcomes_without_a_person(acme: Tenant) -> None:
     assert review_of(other).state == ReviewState.OPEN
     other.refresh_from_db()
     assert other.content.input["merchant"] == "Watches"
+
+
+def test_of_an_erased_person_nobody_enters_a_contest(acme: Tenant) -> None:
+    decision = decided(acme)
+    assert decision.person_id
+    personal.erase(acme.id, decision.person_id)
+    with pytest.raises(Unreadable):  # also in a process that has the key for a second more
+        Contest.begin(decision, "I was at home", by=PROGRAM)
+    assert not Review.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_contest_that_is_entered_during_the_erasure_goes_with_the_others(acme: Tenant) -> None:
+    decision = decided(acme, outcome="block")
+
+    def erase() -> None:
+        try:
+            personal.erase(acme.id, person_id)
+        finally:
+            connection.close()
+
+    person_id = decision.person_id
+    assert person_id
+    with ThreadPoolExecutor(1) as pool:
+        with transaction.atomic():
+            Contest.begin(decision, "I was at home", by=PROGRAM)
+            erasing = pool.submit(erase)
+            assert not wait([erasing], 1).done
+        erasing.result(20)
+    assert not Contest.objects.exists()
+    assert not Review.objects.exists()
 
 
 def test_an_explanation_that_comes_after_the_erasure_is_not_stored(acme: Tenant) -> None:
