@@ -90,12 +90,22 @@ def exported(tenant_id: UUID, subject_id: UUID) -> Iterator[Row]:
             "score": decision.score,
             "thresholds": {"review": decision.review_at, "block": decision.block_at},
             "source": decision.source,
+            "fallback": decision.fallback_reason or None,
+            "shadow": _shadow(decision),
+            "feedback": decision.feedback or None,
             "input": content and content.input,
             "reasons": [each.message for each in content.reasons] if content else None,
             "explanation": _explanation(decision),
             "reviews": [_review(review) for review in decision.reviews.order_by("created_at")],
             "contests": [_contest(each) for each in decision.contests.order_by("created_at")],
         }
+
+
+def _shadow(decision: Decision) -> Row | None:
+    """Returns what another version said about the person, which decided nothing."""
+    if not decision.shadow_outcome:
+        return None
+    return {"outcome": decision.shadow_outcome, "score": decision.shadow_score}
 
 
 def _explanation(decision: Decision) -> dict[str, list[str]] | None:

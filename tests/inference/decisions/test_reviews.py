@@ -276,8 +276,12 @@ def test_an_export_has_the_decision_with_all_about_it(acme: Tenant) -> None:
     decision = decided(acme)
     Contest.begin(decision, "I was at home", by=PROGRAM)
     decide(review_of(decision), "approve", RITA, "You were right")
+    decision.give_feedback("negative", by=PROGRAM)
+    version = decision.version_id
+    Decision.note_shadow(decision.pk, version, score=0.9, raw_score=0.8, outcome="block")
     assert decision.person_id
     (row,) = personal.exported(acme.id, decision.person_id)
+    assert (row["feedback"], row["shadow"]) == ("negative", {"outcome": "block", "score": 0.9})
     assert row["input"]["merchant"] == "Watches"
     assert (row["final_outcome"], row["contests"][0]["answer"]) == ("approve", "You were right")
     assert RITA not in str(row)
