@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from django.utils import timezone
 
@@ -11,6 +11,7 @@ from inference.actions.result import ActionResult
 from inference.actions.sending import Delivery, send
 from inference.models import ActionCall, WebhookAction
 from infrastructure.postgres.request_threads import in_request_thread
+from tenants.models.idempotent_request import KEPT
 from tenants.scope import tenant_scope
 
 LONGEST_S = 10  # a page waits for it
@@ -21,7 +22,8 @@ Values = dict[str, Any]
 class Trial:
     """`subject_id` is the member's: arguments and answer are under their key.
 
-    `confirmed` is the member's yes to a call that moves money.
+    `confirmed` is the member's yes to a call that moves money. `call_id` is the same where a trial
+    is asked for again since its answer was lost: within a day it is sent once.
     """
 
     action_id: UUID
@@ -30,6 +32,7 @@ class Trial:
     actor: str
     language: str
     confirmed: bool = False
+    call_id: UUID | None = None
 
 
 async def call(trial: Trial, arguments: Values) -> ActionResult:
@@ -44,7 +47,11 @@ async def call(trial: Trial, arguments: Values) -> ActionResult:
 
 def _open(trial: Trial, arguments: Values) -> tuple[ActionCall, Delivery | None]:
     action = WebhookAction.objects.get(pk=trial.action_id, tenant_id=trial.tenant_id)
+    earlier = action.calls.filter(pk=trial.call_id).first() if trial.call_id else None
+    if earlier and earlier.created_at > timezone.now() - KEPT:
+        return earlier, None
     row = ActionCall(
+        pk=uuid4() if earlier or not trial.call_id else trial.call_id,
         tenant_id=trial.tenant_id,
         action=action,
         action_name=action.name,
