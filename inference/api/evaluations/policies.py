@@ -13,7 +13,7 @@ from itertools import takewhile
 import orjson
 from channels.db import database_sync_to_async
 from django.core.exceptions import ValidationError
-from django.db import DatabaseError
+from django.db import DatabaseError, transaction
 from django.utils import timezone
 
 from audit.keys.keyring import Unreadable
@@ -25,7 +25,7 @@ from inference.api.refusals import REFUSALS
 from inference.decisions import current_version, evaluating, model_question, policies
 from inference.decisions.calibration import Unfit
 from inference.decisions.evaluation.labelled_file import Row
-from inference.decisions.evaluation.report import NoFigures
+from inference.decisions.evaluation.report import NoFigures, Report
 from inference.decisions.spec import CHAT, PolicySpec
 from inference.engines import engines_of
 from inference.evaluation.side_order import ROUTE
@@ -38,6 +38,7 @@ from inference.stream.frames import Frame, Kind
 from inference.validation.requests import Form
 from infrastructure.redis.link import RedisGone
 from tenants.caller import Caller
+from tenants.models.model_changes import lock
 
 log = logging.getLogger(__name__)
 in_database = database_sync_to_async
@@ -171,19 +172,30 @@ def _score_in(frame: Frame, spec: PolicySpec) -> float:
 def _end(
     evaluation: PolicyEvaluation, spec: PolicySpec, rows: list[Row], scores: list[float]
 ) -> None:
-    version, by = evaluation.version, evaluation.created_by
     try:
         if evaluation.purpose == PolicyPurpose.REPORT:
             report = evaluating.report_of(spec, rows, scores, _about(evaluation, spec))
-            version.note_report(report, by=by)
-            evaluation.succeed(report)
+            _store(evaluation, report)
         else:
             purpose = str(evaluation.purpose)
-            new = evaluating.fitted(spec, rows, scores, purpose, timezone.now())
-            evaluation.succeed(written=policies.write(version.policy, new, by=by).number)
+            _store(evaluation, evaluating.fitted(spec, rows, scores, purpose, timezone.now()))
     except (Unfit, NoFigures, ValidationError) as problem:
         log.warning("evaluation %s of a policy: %s", evaluation.pk, problem)
         evaluation.fail("cannot_fit")
+
+
+def _store(evaluation: PolicyEvaluation, made: Report | PolicySpec) -> None:
+    """Store what it came to, once; nothing of one that was cancelled. Raises ValidationError."""
+    version, by = evaluation.version, evaluation.created_by
+    with transaction.atomic():
+        lock(evaluation)
+        if evaluation.is_over:
+            return
+        if isinstance(made, PolicySpec):
+            evaluation.succeed(written=policies.write(version.policy, made, by=by).number)
+        else:
+            version.note_report(made, by=by)
+            evaluation.succeed(made)
 
 
 def _about(evaluation: PolicyEvaluation, spec: PolicySpec) -> dict[str, object]:

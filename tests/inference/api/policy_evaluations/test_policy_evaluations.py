@@ -278,6 +278,25 @@ async def test_a_cancelled_one_stops_and_asks_no_more(version: Any, engine: Engi
     assert names == ["evaluation:create", "evaluation:cancel"]
 
 
+@pytest.mark.parametrize("purpose", ["report", "platt"])
+async def test_one_that_is_cancelled_at_its_end_leaves_nothing(
+    version: Any, monkeypatch: pytest.MonkeyPatch, purpose: str
+) -> None:
+    evaluation = await begun(made := await version(), purpose)
+    for name in ("report_of", "fitted"):
+        work = getattr(evaluating, name)
+
+        def cancelled(*arguments: Any, work: Any = work) -> Any:
+            PolicyEvaluation.objects.get().cancel(by="test")
+            return work(*arguments)
+
+        monkeypatch.setattr(evaluating, name, cancelled)
+    await ended(evaluation)
+    await in_database(made.refresh_from_db)()
+    assert (evaluation.state, evaluation.written, made.report) == ("cancelled", None, None)
+    assert await in_database(DecisionPolicyVersion.objects.count)() == 1
+
+
 @pytest.mark.parametrize(
     ("purpose", "data", "words"),
     [
