@@ -88,9 +88,11 @@ class ReviewQuerySet(models.QuerySet["Review"]):
         return self.exclude(state=ReviewState.DECIDED)
 
     def free_for(self, actor: str) -> "ReviewQuerySet":
-        """Returns reviews that nobody else has claimed."""
+        """Returns reviews that nobody else has claimed, but those that wait for another person."""
         over = Q(claimed_until=None) | Q(claimed_until__lt=timezone.now())
-        return self.waiting().filter(over | Q(claimed_by=actor))
+        waiting = self.waiting().exclude(state=ReviewState.SECOND, decided_by=actor)
+        entered = waiting.filter(contests__created_by=actor)
+        return waiting.exclude(pk__in=entered).filter(over | Q(claimed_by=actor))
 
 
 class Review(models.Model):

@@ -330,8 +330,7 @@ def test_a_contest_that_is_entered_during_the_erasure_goes_with_the_others(acme:
         finally:
             connection.close()
 
-    person_id = decision.person_id
-    assert person_id
+    person_id: Any = decision.person_id
     with ThreadPoolExecutor(1) as pool:
         with transaction.atomic():
             Contest.begin(decision, "I was at home", by=PROGRAM)
