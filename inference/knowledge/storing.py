@@ -117,7 +117,7 @@ def _before(document: Document) -> DocumentQuerySet:
     Which of two uploads came first, their last pieces say: either may have begun before the other.
     """
     named = document.base.documents.filter(name=document.name).exclude(pk=document.pk)
-    last_piece = document.pieces.aggregate(last=Max("id"))["last"]
+    last_piece = document.pieces.aggregate(last=Max("id", default=0))["last"]
     still_read = Q(state__in=DUE) & ~Q(pieces__id__gt=last_piece)
     return named.filter(still_read | Q(state=DocumentState.READY))
 
