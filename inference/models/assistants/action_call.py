@@ -202,7 +202,7 @@ class ActionCall(models.Model):
         self.state, self.turn_id, self.sent_at = S.SENT, turn_id, now
         self.deadline = now + timedelta(seconds=timeout_s) + MARGIN
         with transaction.atomic():
-            self.save()
+            self.save(force_insert=self._state.adding)
             self._act(Action.ACTION_CALL, by)
         return self
 
