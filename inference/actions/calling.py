@@ -75,6 +75,14 @@ async def withdraw(dialogue: InDialogue) -> None:
     await _in_tenant(dialogue, ActionCall.withdraw_open)(dialogue.tenant_id, dialogue.id)
 
 
+async def perhaps_done(dialogue: InDialogue) -> list[tuple[str, Values]]:
+    """Returns the dialogue's confirmed calls that were done, or may have been.
+
+    Raises Unreadable, MasterKeyUnavailable.
+    """
+    return await _in_tenant(dialogue, _perhaps_done)(dialogue)
+
+
 async def call(dialogue: InDialogue, turn_id: UUID, action: str, arguments: Values) -> ActionResult:
     """Call the action once for this turn. Cancelling the caller does not stop the request.
 
@@ -106,6 +114,11 @@ def confirm_now(dialogue: InDialogue, turn_id: UUID, action: str, arguments: Val
     return bool(question and question.confirm(turn_id, by=dialogue.actor))
 
 
+def _perhaps_done(dialogue: InDialogue) -> list[tuple[str, Values]]:
+    calls = ActionCall.objects.of_dialogue(dialogue.id).filter(tenant_id=dialogue.tenant_id)
+    return [(call.action_name, call.arguments) for call in calls.perhaps_done()]
+
+
 # A call ------------------------------------------------------------------------------------------
 async def _call(
     dialogue: InDialogue, turn_id: UUID, action: str, arguments: Values
@@ -133,15 +146,15 @@ def _open(dialogue: InDialogue, turn_id: UUID, action: str, arguments: Values) -
 
 def _opened(dialogue: InDialogue, turn_id: UUID, action: str, arguments: Values) -> _Opening:
     row, reason = _checked(dialogue, action, arguments)
-    question = None
-    if row and row.moves_money and not reason:
-        question = _confirmed_question(dialogue, action, arguments)
-        reason = "" if question else "not_confirmed"
+    question = _confirmed_question(dialogue, action, arguments) if row and not reason else None
+    if row and row.moves_money and question is None:
+        reason = reason or "not_confirmed"
     if row is None or reason:
         refused = _new(dialogue, row, action_name=action[:80])
         refused.encrypt(arguments if reason != "too_long" else {})
         return _Opening(refused.refuse(reason, turn_id, by=dialogue.actor), None)
     sent = question or _new(dialogue, row)
+    sent.revision, sent.moves_money = row.revision, row.moves_money
     if question is None:
         sent.encrypt(arguments)
     sent.send(turn_id, row.timeout_s, by=dialogue.actor)

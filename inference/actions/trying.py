@@ -1,19 +1,23 @@
 """A member tries an action: one real, signed request whose body has `"test": true`."""
 
+import asyncio
 from dataclasses import dataclass
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
+from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from inference.actions.calling import arguments_problem, delivery_of, note_now, result_of
 from inference.actions.result import ActionResult
 from inference.actions.sending import Delivery, send
-from inference.models import ActionCall, WebhookAction
+from inference.models import ActionCall, CallState, WebhookAction
 from infrastructure.postgres.request_threads import in_request_thread
+from tenants.models.idempotent_request import KEPT
 from tenants.scope import tenant_scope
 
 LONGEST_S = 10  # a page waits for it
+_LOOK_EVERY_S = 0.5
 Values = dict[str, Any]
 
 
@@ -21,7 +25,8 @@ Values = dict[str, Any]
 class Trial:
     """`subject_id` is the member's: arguments and answer are under their key.
 
-    `confirmed` is the member's yes to a call that moves money.
+    `confirmed` is the member's yes to a call that moves money. `call_id` is the same where a trial
+    is asked for again since its answer was lost: within a day it is sent once.
     """
 
     action_id: UUID
@@ -30,6 +35,7 @@ class Trial:
     actor: str
     language: str
     confirmed: bool = False
+    call_id: UUID | None = None
 
 
 async def call(trial: Trial, arguments: Values) -> ActionResult:
@@ -38,13 +44,35 @@ async def call(trial: Trial, arguments: Values) -> ActionResult:
     if delivery is not None:
         outcome = await send(delivery)
         await _apart(trial, note_now, row, outcome)
+    else:
+        await _wait(trial, row)
     result: ActionResult = await _apart(trial, result_of, row)
     return result
 
 
+async def _wait(trial: Trial, row: ActionCall) -> None:
+    """Wait for the outcome where the same trial is under way, its deadline at the latest."""
+    while row.state == CallState.SENT and row.deadline and timezone.now() < row.deadline:
+        await asyncio.sleep(_LOOK_EVERY_S)
+        await _apart(trial, row.refresh_from_db)
+
+
 def _open(trial: Trial, arguments: Values) -> tuple[ActionCall, Delivery | None]:
+    """Commit the call as sent, or as refused; or return the row of the same trial."""
+    try:
+        with transaction.atomic():
+            return _opened(trial, arguments)
+    except IntegrityError:  # the same trial was faster
+        return ActionCall.objects.get(pk=trial.call_id, tenant_id=trial.tenant_id), None
+
+
+def _opened(trial: Trial, arguments: Values) -> tuple[ActionCall, Delivery | None]:
     action = WebhookAction.objects.get(pk=trial.action_id, tenant_id=trial.tenant_id)
+    earlier = action.calls.filter(pk=trial.call_id).first() if trial.call_id else None
+    if earlier and earlier.created_at > timezone.now() - KEPT:
+        return earlier, None
     row = ActionCall(
+        pk=uuid4() if earlier or not trial.call_id else trial.call_id,
         tenant_id=trial.tenant_id,
         action=action,
         action_name=action.name,

@@ -76,7 +76,10 @@ def _fault(error: str) -> Fault:
 # Lines ------------------------------------------------------------------------------------------
 def with_lines(faults: list[Fault], text: str) -> list[Fault]:
     """Returns the faults with the lines of their paths in a JSON text."""
-    lines = dict(_positions(text))
+    try:
+        lines = dict(_positions(text))
+    except RecursionError:  # nested too deeply to be walked
+        lines = {}
     return [msgspec.structs.replace(each, line=_line(each.path, lines)) for each in faults]
 
 
@@ -95,11 +98,14 @@ def _positions(text: str) -> Iterator[tuple[str, int]]:
 class _Walk:
     def __init__(self, text: str) -> None:
         self.text, self.end = text, 0
+        self.line, self.counted = 1, 0  # the line of the last value, and where it begins
         self.scan = json.JSONDecoder().raw_decode
 
     def value(self, path: str, start: int) -> Iterator[tuple[str, int]]:
         start = self._skip(start)
-        yield path, self.text.count("\n", 0, start) + 1
+        self.line += self.text.count("\n", self.counted, start)
+        self.counted = start
+        yield path, self.line
         opening = self.text[start : start + 1]
         if opening == "{":
             yield from self._members(path, start + 1)

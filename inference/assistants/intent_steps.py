@@ -107,11 +107,17 @@ class Message:
         return self.act(intent.rule.action, arguments, confirmed=False)
 
     def _confirm(self, intent: Intent, arguments: Arguments) -> Next:
-        state, action = self.state, intent.rule.action
-        if digest(action, arguments) in state.confirmed:
-            return settled(state), Say("already", arguments, intent.name)
-        pending = Pending("confirm", action=action, arguments=arguments)
-        return changed(state, pending=pending), Confirm(action, arguments, intent.name)
+        pending = Pending("confirm", action=intent.rule.action, arguments=arguments)
+        if already := self.already(intent, pending):
+            return already
+        step = Confirm(pending.action, arguments, intent.name)
+        return changed(self.state, pending=pending), step
+
+    def already(self, intent: Intent, pending: Pending) -> Next | None:
+        """Returns the step where the action was confirmed and done before; None elsewhere."""
+        if digest(pending.action, pending.arguments) not in self.state.confirmed:
+            return None
+        return settled(self.state), Say("already", pending.arguments, intent.name)
 
     def act(self, action: str, arguments: Arguments, *, confirmed: bool) -> Next:
         state, number = self.state, self.state.actions + 1

@@ -70,7 +70,8 @@ def _changed_mind(message: Message, slot: Slot | None, extracted: Extracted) -> 
 # A confirmation ---------------------------------------------------------------------------------
 def _to_confirmation(message: Message, intent: Intent, pending: Pending) -> Next:
     if message.means("yes", "thanks"):
-        return message.act(pending.action, pending.arguments, confirmed=True)
+        already = message.already(intent, pending)
+        return already or message.act(pending.action, pending.arguments, confirmed=True)
     if message.means("no", "thanks"):
         return settled(message.state), Say("cancelled")
     extracted = extract(intent.slots, message.text, "", message.today)

@@ -37,10 +37,12 @@ class AtThreshold(msgspec.Struct, frozen=True):
 
 
 class Confusion(msgspec.Struct, frozen=True):
+    """`example` is the place of a sentence among the examples: figures are stored in clear."""
+
     intent: str
     taken_for: str
     count: int
-    example: str
+    example: int
 
 
 class IntentFigures(msgspec.Struct, frozen=True):
@@ -233,15 +235,15 @@ def _of_intent(name: str, listed: Sequence[Example], right: Sequence[bool]) -> I
 def _confusions(
     listed: Sequence[Example], guesses: Sequence[str], right: Sequence[bool]
 ) -> list[Confusion]:
-    """Returns the intents that are most often taken for others, each with a sentence."""
+    """Returns the intents that are most often taken for others, each with an example."""
     wrong = [
-        (example.intent, guess, example.text)
-        for example, guess, hit in zip(listed, guesses, right, strict=True)
+        (example.intent, guess, place)
+        for place, (example, guess, hit) in enumerate(zip(listed, guesses, right, strict=True))
         if not hit and guess != example.intent
     ]
-    counts = Counter((intent, guess) for intent, guess, _text in wrong)
-    sentences = {(intent, guess): text for intent, guess, text in reversed(wrong)}
+    counts = Counter((intent, guess) for intent, guess, _place in wrong)
+    places = {(intent, guess): place for intent, guess, place in reversed(wrong)}
     return [
-        Confusion(intent, guess, count, sentences[intent, guess])
+        Confusion(intent, guess, count, places[intent, guess])
         for (intent, guess), count in counts.most_common(MOST_CONFUSIONS)
     ]

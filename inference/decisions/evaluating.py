@@ -53,21 +53,22 @@ def begin(
 
 
 def rows_of(spec: PolicySpec, file: File) -> list[Row]:
-    """Returns the rows, each a valid input of the policy. Raises ValidationError."""
-    checked = InputCheck(spec).checked
+    """Returns the rows, each a whole input as the policy decides on it. Raises ValidationError."""
+    check = InputCheck(spec)
 
     def problem(row: dict[str, Any]) -> str:
         try:
-            checked(row)
+            check.checked(row)
         except BadRequest as wrong:
             return f"{wrong.message}."
         return ""
 
     types = {name: schema.get("type", "string") for name, schema in spec.inputs.items()}
     try:
-        return labelled_file.rows_in(file.data, file.label, file.group, types=types, check=problem)
+        rows = labelled_file.rows_in(file.data, file.label, file.group, types=types, check=problem)
     except BadFile as wrong:
         raise ValidationError({"content": str(wrong)}) from None
+    return [msgspec.structs.replace(row, input=check.with_defaults(row.input)) for row in rows]
 
 
 def _refuse_unfit(spec: PolicySpec, rows: Sequence[Row], purpose: str) -> None:
@@ -94,7 +95,8 @@ def report_of(
     groups = [row.group for row in rows] if any(row.group for row in rows) else []
     labelled = Labelled([row.label for row in rows], groups)
     inputs = {name: [row.input.get(name) for row in rows] for name in spec.inputs}
-    return report.build(about, labelled, sides, spec.thresholds, inputs)
+    named = {name: schema.get("enum", ()) for name, schema in spec.inputs.items()}
+    return report.build(about, labelled, sides, spec.thresholds, inputs, named)
 
 
 def fitted(

@@ -43,6 +43,10 @@ class InputCheck:
             _check_value(name, value)
         if problem := self._best_match(self._validator.iter_errors(input)):
             raise self._refusal(problem)
+        return self.with_defaults(input)
+
+    def with_defaults(self, input: Mapping[str, Value]) -> dict[str, Value]:
+        """Returns a checked input with the values that it leaves out."""
         return {**self._defaults, **input}
 
     def _refusal(self, problem: "Mismatch") -> BadRequest:

@@ -15,7 +15,7 @@ from inference.actions.result import ActionResult
 from inference.assistants import state as states
 from inference.assistants import turns
 from inference.assistants.state import Act, Confirm, HandOver, Result, Search, State, Step
-from inference.assistants.transitions import hand_over
+from inference.assistants.transitions import changed, digest, hand_over
 from inference.assistants.understanding import Prediction, WrongVector, classify
 from inference.dialogues.progress import Passage, Progress
 from inference.dialogues.scoped import read_in_tenant
@@ -79,13 +79,23 @@ class Stepping:
 
     # Understanding -------------------------------------------------------------------------------
     async def _understand(self) -> Progress:
-        before = await read_in_tenant(self._turn.tenant_id, lambda: states.unpacked(self._state))
+        before = await self._before()
         text = await read_in_tenant(self._turn.tenant_id, lambda: self._turn.question.content.text)
         predictions = await self._predictions(text)
         state, step = self._taken(before, text, predictions)
         if _asked_to_confirm(before) and not isinstance(step, Act):
             await calling.withdraw(self._dialogue)
         return Progress(state, step, (predictions or [])[:3])
+
+    async def _before(self) -> State:
+        """Returns the dialogue's state, with what the record says of its confirmed actions.
+
+        A turn that ended while its action ran, since a human took over or it failed, has left
+        nothing of it in the state.
+        """
+        before = await read_in_tenant(self._turn.tenant_id, lambda: states.unpacked(self._state))
+        done = [digest(*each) for each in await calling.perhaps_done(self._dialogue)]
+        return changed(before, confirmed=[*dict.fromkeys([*before.confirmed, *done])])
 
     @property
     def _state(self) -> bytes:
@@ -163,13 +173,22 @@ class Stepping:
     async def _act(self, so_far: Progress, step: Act) -> Progress:
         """Call the action, once in this turn. What may have been done is never tried again."""
         arguments: dict[str, Any] = dict(step.arguments)
+        turn_id = await read_in_tenant(self._turn.tenant_id, self._first_turn)
         if step.confirmed:
-            await calling.confirm(self._dialogue, self._turn.pk, step.action, arguments)
-        result = await calling.call(self._dialogue, self._turn.pk, step.action, arguments)
+            await calling.confirm(self._dialogue, turn_id, step.action, arguments)
+        result = await calling.call(self._dialogue, turn_id, step.action, arguments)
         assert so_far.state
         state, following = turns.after_action(self._spec, so_far.state, _result(result, step))
         outcome = result.text(state.language)
         return structs.replace(so_far, state=state, step=following, outcome=outcome)
+
+    def _first_turn(self) -> UUID:
+        """Returns the first turn of the message: where one fails after its call, the next one of
+        the same message gets that call's outcome.
+        """
+        turns = self._turn.question.turns.order_by("created_at")
+        pk: UUID = turns.values_list("pk", flat=True)[0]
+        return pk
 
 
 def _model_of(base_id: UUID) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from django.db import connection, transaction
+from django.db.models import Max, Q
 from django.db.models.functions import Now
 from django.utils import timezone
 
@@ -20,7 +21,7 @@ from inference.knowledge.embedding import Vector
 from inference.knowledge.encryption import Text
 from inference.knowledge.reading.section import Section
 from inference.models import Document, DocumentState, KnowledgeBase
-from inference.models.assistants.document import LEASE
+from inference.models.assistants.document import DUE, LEASE, DocumentQuerySet
 from tenants.scope import tenant_scope
 
 BY = "system:knowledge"
@@ -95,18 +96,30 @@ def _check_length(base: KnowledgeBase, length: int) -> None:
 def complete(document: Document) -> None:
     """Make a document ready whose passages are stored, in place of an earlier one of its name.
 
-    Raises LeaseLost, and OnHold where a legal hold keeps the earlier one.
+    An earlier upload that is still being read never takes its place. Raises LeaseLost, and OnHold
+    where a legal hold keeps the earlier one.
     """
     with tenant_scope(document.tenant_id), transaction.atomic():
-        named = document.base.documents.ready().filter(name=document.name)
-        for earlier in named.select_for_update():
-            legal_hold.refuse_if_held(earlier.tenant_id, earlier.id)
+        for earlier in _before(document).select_for_update():
+            if earlier.state == DocumentState.READY:
+                legal_hold.refuse_if_held(earlier.tenant_id, earlier.id)
             discard(earlier)
         _end(document, DocumentState.READY, ready_at=timezone.now())
         document.record(
             Action.KNOWLEDGE_IMPORT, BY, state=str(document.state), passages=document.passages
         )
         KnowledgeBase.objects.filter(pk=document.base_id).update(changed_at=timezone.now())
+
+
+def _before(document: Document) -> DocumentQuerySet:
+    """Returns those whose place a document takes: what is ready, and what came before it.
+
+    Which of two uploads came first, their last pieces say: either may have begun before the other.
+    """
+    named = document.base.documents.filter(name=document.name).exclude(pk=document.pk)
+    last_piece = document.pieces.aggregate(last=Max("id", default=0))["last"]
+    still_read = Q(state__in=DUE) & ~Q(pieces__id__gt=last_piece)
+    return named.filter(still_read | Q(state=DocumentState.READY))
 
 
 def fail(document: Document, code: str) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from uuid import UUID
 
+from django.db import transaction
 from django.db.models import Q
 
 from audit.erasure.erasers import Evidence
@@ -33,13 +34,17 @@ def _about(tenant_id: UUID, subject_id: UUID) -> DecisionQuerySet:
     return rows.filter(Q(person=subject_id) | with_texts)
 
 
+@transaction.atomic
 def erase(tenant_id: UUID, subject_id: UUID) -> Evidence:
     """Take the person and the texts out of the decisions about a person.
 
     Reviews that wait are over: nobody can read what they are about.
     """
     decisions = _about(tenant_id, subject_id)
-    about = {"tenant_id": tenant_id, "decision__in": decisions.values("pk")}
+    # Locked first: a contest that is entered meanwhile is waited for, and goes with the others.
+    locked = decisions.select_for_update(no_key=True).order_by("pk")
+    own = list(locked.values_list("pk", flat=True))
+    about = {"tenant_id": tenant_id, "decision__in": own}
     contests, _by_table = Contest.objects.filter(**about).delete()
     explanations, _by_table = DecisionExplanation.objects.filter(**about).delete()
     Review.objects.waiting().filter(**about).delete()
@@ -86,12 +91,22 @@ def exported(tenant_id: UUID, subject_id: UUID) -> Iterator[Row]:
             "score": decision.score,
             "thresholds": {"review": decision.review_at, "block": decision.block_at},
             "source": decision.source,
+            "fallback": decision.fallback_reason or None,
+            "shadow": _shadow(decision),
+            "feedback": decision.feedback or None,
             "input": content and content.input,
             "reasons": [each.message for each in content.reasons] if content else None,
             "explanation": _explanation(decision),
             "reviews": [_review(review) for review in decision.reviews.order_by("created_at")],
             "contests": [_contest(each) for each in decision.contests.order_by("created_at")],
         }
+
+
+def _shadow(decision: Decision) -> Row | None:
+    """Returns what another version said about the person, which decided nothing."""
+    if not decision.shadow_outcome:
+        return None
+    return {"outcome": decision.shadow_outcome, "score": decision.shadow_score}
 
 
 def _explanation(decision: Decision) -> dict[str, list[str]] | None:

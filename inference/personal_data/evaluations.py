@@ -49,13 +49,14 @@ def _without_report(tenant_id: UUID, subject_id: UUID) -> dict[str, QuerySet[Any
 
 
 def erase_old(tenant_id: UUID, before: datetime, spare: frozenset[UUID]) -> int:
-    """Delete evaluations that are over, with their reports."""
+    """Delete evaluations that are over, with their reports.
+
+    One of a policy has rows about people until it is over: it goes in any case, though its engine
+    has been away, or its limits without room, ever since.
+    """
     old = {"tenant_id": tenant_id, "created_at__lt": before}
-    over = (
-        Evaluation.objects.over().filter(**old),
-        PolicyEvaluation.objects.over().filter(**old),
-    )
-    return sum(rows.exclude(subject_id__in=list(spare)).delete()[0] for rows in over)
+    gone = (Evaluation.objects.over().filter(**old), PolicyEvaluation.objects.filter(**old))
+    return sum(rows.exclude(subject_id__in=list(spare)).delete()[0] for rows in gone)
 
 
 def exported(tenant_id: UUID, subject_id: UUID) -> Iterator[Row]:

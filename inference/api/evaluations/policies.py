@@ -7,14 +7,17 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from contextlib import suppress
+from datetime import timedelta
 from itertools import takewhile
 
 import orjson
 from channels.db import database_sync_to_async
 from django.core.exceptions import ValidationError
+from django.db import DatabaseError, transaction
 from django.utils import timezone
 
 from audit.keys.keyring import Unreadable
+from audit.keys.master_keys.errors import MasterKeyUnavailable
 from inference.api import deferred
 from inference.api.deferred import ADDRESS_COUNTED, Refused, Wait, caller_of, consequence
 from inference.api.evaluations.submitting import waiting_time
@@ -22,7 +25,7 @@ from inference.api.refusals import REFUSALS
 from inference.decisions import current_version, evaluating, model_question, policies
 from inference.decisions.calibration import Unfit
 from inference.decisions.evaluation.labelled_file import Row
-from inference.decisions.evaluation.report import NoFigures
+from inference.decisions.evaluation.report import NoFigures, Report
 from inference.decisions.spec import CHAT, PolicySpec
 from inference.engines import engines_of
 from inference.evaluation.side_order import ROUTE
@@ -33,7 +36,9 @@ from inference.intake.submit import submit
 from inference.models import PolicyEvaluation, PolicyPurpose
 from inference.stream.frames import Frame, Kind
 from inference.validation.requests import Form
+from infrastructure.redis.link import RedisGone
 from tenants.caller import Caller
+from tenants.models.model_changes import lock
 
 log = logging.getLogger(__name__)
 in_database = database_sync_to_async
@@ -41,6 +46,8 @@ AT_ONCE = 8  # rows of an evaluation
 KLASS = "batch"  # gives way to requests that people wait for
 RENEW_S = 20.0
 _PASSING = (429, 503)  # no engine took the row
+_AWAY = (DatabaseError, MasterKeyUnavailable, RedisGone)  # another process goes on
+AGAIN = timedelta(seconds=deferred.LEAST_WAIT_S)
 
 
 class RowFailed(Wait):
@@ -66,6 +73,11 @@ async def _drive(evaluation: PolicyEvaluation) -> None:
         await in_database(evaluation.wait)(waiting_time(wait))
     except Refused as refused:
         await in_database(evaluation.fail)(refused.code)
+    except _AWAY:
+        raise
+    except Exception:  # it comes again with the next try, which pays for the rows beside it
+        log.exception("evaluation %s of a policy broke off", evaluation.pk)
+        await in_database(evaluation.wait_for_row)(AGAIN, "internal_error")
     finally:
         renewing.cancel()
         await context.close()
@@ -160,19 +172,30 @@ def _score_in(frame: Frame, spec: PolicySpec) -> float:
 def _end(
     evaluation: PolicyEvaluation, spec: PolicySpec, rows: list[Row], scores: list[float]
 ) -> None:
-    version, by = evaluation.version, evaluation.created_by
     try:
         if evaluation.purpose == PolicyPurpose.REPORT:
             report = evaluating.report_of(spec, rows, scores, _about(evaluation, spec))
-            version.note_report(report, by=by)
-            evaluation.succeed(report)
+            _store(evaluation, report)
         else:
             purpose = str(evaluation.purpose)
-            new = evaluating.fitted(spec, rows, scores, purpose, timezone.now())
-            evaluation.succeed(written=policies.write(version.policy, new, by=by).number)
+            _store(evaluation, evaluating.fitted(spec, rows, scores, purpose, timezone.now()))
     except (Unfit, NoFigures, ValidationError) as problem:
         log.warning("evaluation %s of a policy: %s", evaluation.pk, problem)
         evaluation.fail("cannot_fit")
+
+
+def _store(evaluation: PolicyEvaluation, made: Report | PolicySpec) -> None:
+    """Store what it came to, once; nothing of one that was cancelled. Raises ValidationError."""
+    version, by = evaluation.version, evaluation.created_by
+    with transaction.atomic():
+        lock(evaluation)
+        if evaluation.is_over:
+            return
+        if isinstance(made, PolicySpec):
+            evaluation.succeed(written=policies.write(version.policy, made, by=by).number)
+        else:
+            version.note_report(made, by=by)
+            evaluation.succeed(made)
 
 
 def _about(evaluation: PolicyEvaluation, spec: PolicySpec) -> dict[str, object]:

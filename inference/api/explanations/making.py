@@ -13,6 +13,7 @@ import orjson
 from channels.db import database_sync_to_async
 
 from audit.keys.keyring import Unreadable
+from inference.api import deferred
 from inference.api.deferred import ADDRESS_COUNTED, Refused, Wait, consequence
 from inference.api.refusals import REFUSALS
 from inference.decisions import current_version, explaining, model_question
@@ -25,7 +26,7 @@ from inference.intake.context import Context
 from inference.intake.submission import Arrival, Options, read
 from inference.intake.submit import submit
 from inference.models import Decision, DecisionExplanation
-from inference.stream.frames import Kind
+from inference.stream.frames import Frame, Kind
 from inference.validation.requests import Form
 from tenants.caller import Caller
 from tenants.scope import tenant_scope
@@ -125,8 +126,16 @@ async def _scores(
     except REFUSALS as refusal:
         raise consequence(refusal) from None
     if frame.kind == Kind.ERROR:
-        raise Refused(str(orjson.loads(frame.body)["error"].get("code") or "engine_failed"))
+        raise _engine_failed(frame)
     return _read_scores(frame.body, spec, len(inputs))
+
+
+def _engine_failed(frame: Frame) -> Wait | Refused:
+    """Returns what an engine's error means: another try may find one that answers."""
+    code = str(orjson.loads(frame.body)["error"].get("code") or "engine_failed")
+    if frame.status == 429 or frame.status >= 500:
+        return Wait(frame.retry_after or deferred.LEAST_WAIT_S, code)
+    return Refused(code)
 
 
 def _body(

@@ -55,7 +55,10 @@ def _english(text: str) -> int:
 
 
 def _han(text: str) -> int | None:
-    """Returns the number: 二十三, 一百零五, 三万; digits in a row are read as such (一二三)."""
+    """Returns the number: 二十三, 一百零五, 三万; digits in a row are read as such (一二三).
+
+    A digit right behind a scale counts tenths of it, as people say it: 三万五 is 35,000.
+    """
     if len(text) > _MOST_DIGITS:
         return None
     if not set(text) & set(_HAN_SCALES):
@@ -68,4 +71,5 @@ def _han(text: str) -> int | None:
             total, part, digit = (total + part + digit) * 10_000, 0, 0
         else:
             part, digit = part + (digit or 1) * _HAN_SCALES[char], 0
-    return total + part + digit
+    tenth = _HAN_SCALES.get(text[-2:-1], 10) // 10
+    return total + part + digit * tenth

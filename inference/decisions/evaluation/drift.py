@@ -2,46 +2,54 @@
 
 The population stability index sums (p - q) ln(p / q) over bins. Below 0.1 nothing has moved, above
 0.25 much has (Siddiqi, 2006).
+
+A distribution stays with a version, in clear. It holds no text but those that the policy's schema
+names: all others are people's own words, and are counted by their hashes.
 """
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from hashlib import sha256
 from typing import Any
 
 import msgspec
 
 BINS, MOST_WORDS = 10, 20
-OTHER, MISSING = "\x00other", "\x00missing"
 _LEAST = 1e-4  # share of an empty bin, whose logarithm would be endless
 
 
 class Distribution(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Shares of bins. Numbers have `edges`; texts have `words`; the last share is the rest's.
+    """Shares of bins. Numbers have `edges`; texts have `words`, or so many `hashes`.
 
-    The share of missing values comes first.
+    The share of missing values comes first, that of other values last.
     """
 
     shares: list[float]
     edges: list[float] = []
     words: list[str] = []
+    hashes: int = 0
 
 
-def distribution_of(values: Sequence[Any]) -> Distribution:
-    """Returns ten bins with as many numbers each, or the commonest texts."""
+def distribution_of(values: Sequence[Any], named: Collection[Any] = ()) -> Distribution:
+    """Returns ten bins with as many numbers each, the commonest of the texts that are `named`, or
+    ten bins of any texts.
+    """
     numbers = sorted(filter(_is_number, values))
     if numbers:
         cuts = {float(numbers[len(numbers) * at // BINS]) for at in range(1, BINS)}
         empty = Distribution([], edges=sorted(cuts))
-    else:
-        common = Counter(value for value in values if isinstance(value, str))
+    elif named:
+        common = Counter(value for value in values if isinstance(value, str) and value in named)
         empty = Distribution([], words=[word for word, _count in common.most_common(MOST_WORDS)])
+    else:
+        empty = Distribution([], hashes=BINS)
     return msgspec.structs.replace(empty, shares=shares(empty, values))
 
 
 def shares(reference: Distribution, values: Sequence[Any]) -> list[float]:
     """Returns the shares of other values in the same bins."""
-    size = (len(reference.edges) or len(reference.words)) + 2
+    size = (len(reference.edges) or len(reference.words) or reference.hashes) + 2
     counts = [0] * size
     for value in values:
         counts[_bin(reference, value, size)] += 1
@@ -62,6 +70,8 @@ def _bin(reference: Distribution, value: Any, size: int) -> int:
         return 1 + sum(bool(value >= edge) for edge in reference.edges)
     if not isinstance(value, str):
         return 0
+    if reference.hashes:
+        return 1 + int.from_bytes(sha256(value.encode()).digest()) % reference.hashes
     return 1 + reference.words.index(value) if value in reference.words else size - 1
 
 

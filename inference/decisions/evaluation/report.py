@@ -3,7 +3,7 @@
 A side is one way to score the same rows: the policy as it decides, its model alone, its tree alone.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -59,10 +59,12 @@ def build(
     sides: Mapping[str, Sequence[float]],
     thresholds: Thresholds,
     inputs: Mapping[str, Sequence[Any]] | None = None,
+    named: Mapping[str, Collection[Any]] | None = None,
 ) -> Report:
     """Returns the report. `sides` begins with the policy's. Raises NoFigures.
 
-    `inputs` has the values of each input, whose distributions later ones are compared with.
+    `inputs` has the values of each input, whose distributions later ones are compared with;
+    `named` has those that the policy's schema names.
     """
     if len(set(rows.labels)) < 2:
         raise NoFigures("The file needs rows of both outcomes.")
@@ -81,7 +83,7 @@ def build(
             name: _difference(rows, first, scores, drawn)
             for name, scores in list(sides.items())[1:]
         },
-        "distributions": _distributions(first, inputs or {}),
+        "distributions": _distributions(first, inputs or {}, named or {}),
         "methods": SOURCES,
     }
 
@@ -183,9 +185,15 @@ def _reliability(
     return [(each, wilson(each.rate * each.rows, each.rows)) for each in bins]
 
 
-def _distributions(scores: Sequence[float], inputs: Mapping[str, Sequence[Any]]) -> Report:
+def _distributions(
+    scores: Sequence[float],
+    inputs: Mapping[str, Sequence[Any]],
+    named: Mapping[str, Collection[Any]],
+) -> Report:
     """Returns the shares of scores and inputs, by which drift is measured later."""
-    columns = {"score": scores, **{f"input.{name}": values for name, values in inputs.items()}}
-    return {
-        name: msgspec.to_builtins(drift.distribution_of(values)) for name, values in columns.items()
+    of_inputs = {
+        f"input.{name}": drift.distribution_of(values, named.get(name, ()))
+        for name, values in inputs.items()
     }
+    distributions = {"score": drift.distribution_of(scores), **of_inputs}
+    return {name: msgspec.to_builtins(each) for name, each in distributions.items()}

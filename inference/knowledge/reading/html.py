@@ -24,7 +24,7 @@ def sections(raw: bytes, name: str) -> Iterator[Section]:
     page, title = _parsed(raw)
     outline = Outline(title or name)
     anchor, pieces, heading = "", list[str](), None
-    for event, element in etree.iterwalk(page, events=("start", "end", "comment", "pi")):
+    for event, element in _walk(page):
         tag = element.tag
         if heading is not None and not (event == "end" and element is heading):
             continue  # its text is the title
@@ -32,7 +32,7 @@ def sections(raw: bytes, name: str) -> Iterator[Section]:
             pieces.append(element.tail or "")
         elif event == "start" and isinstance(tag, str) and _HEADING.fullmatch(tag):
             yield Section(outline.titles, anchor, _text(pieces))
-            outline.enter(int(tag[1]), element.text_content())
+            outline.enter(int(tag[1]), _title(element))
             anchor, pieces, heading = _anchor(element), [], element
         elif event == "start":
             pieces += ["\n\n" if tag in _LINES else " " if tag == "td" else "", element.text or ""]
@@ -43,15 +43,34 @@ def sections(raw: bytes, name: str) -> Iterator[Section]:
 
 
 def _parsed(raw: bytes) -> tuple[Any, str]:
-    """Returns the page's root, without what is no text, and its title."""
+    """Returns the page's root, and its title."""
     try:
         page = html.document_fromstring(raw, parser=html.HTMLParser(encoding=_encoding(raw)))
     except (etree.ParserError, etree.XMLSyntaxError, ValueError, LookupError):
         raise UnreadableDocument("html") from None
-    title = page.findtext(".//title") or ""
-    for element in list(page.iter(*_LEFT_OUT)):
-        element.drop_tree()
-    return page, title
+    return page, page.findtext(".//title") or ""
+
+
+def _walk(root: Any) -> Iterator[tuple[str, Any]]:
+    """Yields the events of what is text. Of what is left out there is the end, behind which text
+    may stand: to take it out of the tree would copy that text each time.
+    """
+    walk = etree.iterwalk(root, events=("start", "end", "comment", "pi"))
+    for event, element in walk:
+        if event == "start" and element.tag in _LEFT_OUT:
+            walk.skip_subtree()
+        else:
+            yield event, element
+
+
+def _title(heading: Any) -> str:
+    pieces = list[str]()
+    for event, element in _walk(heading):
+        if event == "start":
+            pieces.append(element.text or "")
+        elif element is not heading:
+            pieces.append(element.tail or "")
+    return "".join(pieces)
 
 
 def _encoding(raw: bytes) -> str | None:
@@ -65,9 +84,12 @@ def _encoding(raw: bytes) -> str | None:
 
 def _anchor(heading: Any) -> str:
     """Returns the id of a heading, of what is in it, or of the section that it begins."""
-    within = (each.get("id") or each.get("name") for each in heading.iter())
-    parent = heading.getparent()
-    above = parent.get("id") if parent is not None and parent.index(heading) == 0 else None
+    starts = (element for event, element in _walk(heading) if event == "start")
+    within = (each.get("id") or each.get("name") for each in starts)
+    parent, before = heading.getparent(), heading.getprevious()
+    while before is not None and before.tag in _LEFT_OUT:
+        before = before.getprevious()
+    above = parent.get("id") if parent is not None and before is None else None
     return next((one for one in within if one), above) or ""
 
 

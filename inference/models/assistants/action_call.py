@@ -5,6 +5,7 @@ call that is never sent again: its outcome is `unknown`, and a person settles it
 """
 
 import uuid
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any, ClassVar, Self
 
@@ -17,7 +18,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from audit.actions import Action
-from audit.keys.keyring import keyring
+from audit.keys.keyring import Unreadable, keyring
 from audit.trail.record import act
 from inference.models.assistants.webhook_action import WebhookAction
 from inference.models.prompt_template import LONGEST_NAME
@@ -72,6 +73,11 @@ class ActionCallQuerySet(models.QuerySet["ActionCall"]):
 
     def to_settle(self) -> Self:
         return self.filter(state=S.UNKNOWN, settled_at=None)
+
+    def perhaps_done(self) -> Self:
+        """Those that were confirmed and done, or may have been, as far as anybody knows."""
+        rows = self.filter(state__in=(S.SENT, S.SUCCEEDED, S.UNKNOWN)).exclude(confirmed_in=None)
+        return rows.exclude(settled_as=Settlement.NOT_DONE)
 
     def newest_first(self) -> Self:
         return self.order_by("-created_at", "-id")
@@ -145,6 +151,12 @@ class ActionCall(models.Model):
         """Returns the answer, {} without one. Raises Unreadable, MasterKeyUnavailable."""
         return self._decrypted(self.answer_ciphertext, b"answer") if self.answer_ciphertext else {}
 
+    def _keep(self, answer: Values) -> None:
+        """Encrypt the answer, unless the person has been erased or restricted meanwhile."""
+        with suppress(Unreadable):
+            cipher = keyring.by_id_now(self.data_key_id)
+            self.answer_ciphertext = cipher.encrypt(packed(answer), self._aad(b"answer"))
+
     def _decrypted(self, ciphertext: bytes | memoryview, field: bytes) -> Values:
         clear = keyring.by_id_now(self.data_key_id).decrypt(bytes(ciphertext), self._aad(field))
         values: Values = orjson.loads(clear)
@@ -190,7 +202,7 @@ class ActionCall(models.Model):
         self.state, self.turn_id, self.sent_at = S.SENT, turn_id, now
         self.deadline = now + timedelta(seconds=timeout_s) + MARGIN
         with transaction.atomic():
-            self.save()
+            self.save(force_insert=self._state.adding)
             self._act(Action.ACTION_CALL, by)
         return self
 
@@ -215,8 +227,7 @@ class ActionCall(models.Model):
             self.state, self.reason, self.status = state, reason[:60], status
             self.ended_at = timezone.now()
             if answer:
-                cipher = keyring.by_id_now(self.data_key_id)
-                self.answer_ciphertext = cipher.encrypt(packed(answer), self._aad(b"answer"))
+                self._keep(answer)
             self.save()
             self._act(Action.ACTION_END, self.created_by, state=str(state))
         return True

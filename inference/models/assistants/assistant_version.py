@@ -23,6 +23,7 @@ from audit.actions import Action
 from audit.keys.keyring import keyring
 from inference.assistants import spec as specs
 from inference.assistants import understanding
+from inference.assistants.example_groups import examples as examples_of
 from inference.assistants.spec import AssistantSpec
 from inference.assistants.understanding import Classifier
 from inference.models.served import LONGEST_NAME
@@ -153,6 +154,20 @@ class AssistantVersion(ReviewedVersion):
         text = bytes(self.classifier_ciphertext)
         cipher = keyring.by_id_now(self.classifier_key_id)
         return understanding.unpacked(cipher.decrypt(text, self._aad("classifier")))
+
+    @property
+    def shown_figures(self) -> dict[str, Any] | None:
+        """Returns the figures, with the sentences of examples. Raises Unreadable."""
+        if not self.figures:
+            return None
+        texts = [example.text for example in examples_of(self.spec)]
+        confusions = [
+            {**each, "example": texts[each["example"]]}
+            if isinstance(each["example"], int)
+            else each
+            for each in self.figures.get("confusions", ())
+        ]
+        return {**self.figures, "confusions": confusions}
 
     def _aad(self, part: str) -> bytes:
         owner = self.tenant_id.bytes + self.assistant_id.bytes

@@ -17,7 +17,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from audit.actions import Action
-from audit.keys.keyring import keyring
+from audit.keys.keyring import Unreadable, keyring
 from audit.trail.record import act
 from inference.models.decisions.decision import Decision
 from inference.models.decisions.review import Review, ReviewCause
@@ -122,6 +122,8 @@ class Contest(models.Model):
             lock(decision)
             if pk and (contest := cls.objects.filter(pk=pk).first()):
                 return contest
+            if decision.person_id is None:  # a process may know their key for a second more
+                raise Unreadable("its person has been erased")
             if decision.contests.filter(state=ContestState.OPEN).exists():
                 raise AlreadyContested
             now = timezone.now()

@@ -87,13 +87,17 @@ class DecisionExplanation(models.Model):
         return self._clear(b"progress") if self.state == ExplanationState.MAKING else b""
 
     def succeed(self, packed: bytes) -> None:
-        """Store it, encrypted under the decision's key. Raises Unreadable."""
+        """Store it, encrypted under the decision's key; nothing where its row was erased meanwhile.
+
+        Raises Unreadable.
+        """
         cipher = keyring.by_id_now(self.decision.data_key_id)
         self.data_key_id = cipher.key_id
         self.ciphertext = cipher.encrypt(packed, self._aad(b"packed"))
         self.state, self.problem = ExplanationState.READY, ""
         self.made_at = timezone.now()
-        self.save()
+        names = ("state", "problem", "data_key_id", "ciphertext", "made_at")
+        self._row.update(**{name: getattr(self, name) for name in names})
 
     def fail(self, problem: str) -> None:
         """Note why there is none; nothing where its person was erased meanwhile."""

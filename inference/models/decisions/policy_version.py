@@ -137,10 +137,15 @@ class DecisionPolicyVersion(ReviewedVersion):
             self.record(Action.POLICY_SUBMIT, by)
 
     def begin_trial(self, within: timedelta) -> int:
-        """Returns the number of this attempt. If it has not ended by then, others try."""
+        """Returns the number of this attempt; 0 where another process was faster.
+
+        If it has not ended by then, others try.
+        """
         attempts: int = (self.trial or {}).get("attempts", 0) + 1
-        self.trial = {"attempts": attempts}
-        self._trials().update(due_at=Now() + within, trial=self.trial)
+        trial = {"attempts": attempts}
+        if not self._trials().due().update(due_at=Now() + within, trial=trial):
+            return 0
+        self.trial = trial
         return attempts
 
     def try_later(self, after: timedelta) -> None:

@@ -88,9 +88,11 @@ class ReviewQuerySet(models.QuerySet["Review"]):
         return self.exclude(state=ReviewState.DECIDED)
 
     def free_for(self, actor: str) -> "ReviewQuerySet":
-        """Returns reviews that nobody else has claimed."""
+        """Returns reviews that nobody else has claimed, but those that wait for another person."""
         over = Q(claimed_until=None) | Q(claimed_until__lt=timezone.now())
-        return self.waiting().filter(over | Q(claimed_by=actor))
+        waiting = self.waiting().exclude(state=ReviewState.SECOND, decided_by=actor)
+        entered = waiting.filter(contests__created_by=actor)
+        return waiting.exclude(pk__in=entered).filter(over | Q(claimed_by=actor))
 
 
 class Review(models.Model):
@@ -172,7 +174,8 @@ class Review(models.Model):
     def decide(self, outcome: str, reason: str, *, by: str) -> None:
         """Decide what the claim is for. Raises ReviewRefused, ValidationError, Unreadable.
 
-        Of two people who need to agree, the second one's other outcome waits for a third opinion.
+        Of two people who need to agree, the second one's other outcome waits for a third opinion,
+        which is shared with one of them.
         """
         outcome, reason = FinalOutcome(outcome), checked_reason(reason)
         with transaction.atomic():
@@ -180,7 +183,7 @@ class Review(models.Model):
             self._refuse_decided()
             self._refuse_unclaimed(by)
             self._refuse_own(by)
-            agrees = self.state == ReviewState.SECOND and outcome == self.outcome
+            agrees = self.state == ReviewState.SECOND and self._is_shared(outcome)
             self._note(outcome, reason, by, confirms=agrees)
             self._unclaim()
             over = agrees or not self.needs_second
@@ -195,6 +198,7 @@ class Review(models.Model):
         """Set the outcome, its author and their words."""
         now, before = timezone.now(), self.reasons
         if confirms:
+            before = self._sided(outcome, before)
             self.confirmed_by, self.confirmed_at = by, now
             reasons = Reasons(before.first, reason, before.earlier)
         else:
@@ -203,6 +207,19 @@ class Review(models.Model):
         cipher = keyring.by_id_now(self.decision.data_key_id)
         self.data_key_id = cipher.key_id
         self.ciphertext = cipher.encrypt(msgspec.json.encode(reasons), self._aad)
+
+    def _is_shared(self, outcome: str) -> bool:
+        return outcome in (self.outcome, *(each.outcome for each in self.reasons.earlier))
+
+    def _sided(self, outcome: str, reasons: Reasons) -> Reasons:
+        """Let the opinion with this outcome be what is confirmed. Returns the reasons for it."""
+        shared = [each for each in reasons.earlier if each.outcome == outcome]
+        if outcome == self.outcome or not shared:
+            return reasons
+        others = [each for each in reasons.earlier if each is not shared[0]]
+        earlier = (*others, *self._opinion(reasons.first))
+        self.outcome, self.decided_by, self.decided_at = outcome, shared[0].by, shared[0].at
+        return Reasons(shared[0].reason, earlier=earlier)
 
     def _opinion(self, reason: str) -> tuple[Opinion, ...]:
         """Returns what was decided so far, where somebody has."""
@@ -237,15 +254,23 @@ class Review(models.Model):
             raise SamePerson
 
     def people_before(self) -> set[str]:
-        """Returns those who may not take the next step: it would be about their own one."""
-        people = {self.decided_by} if self.state == ReviewState.SECOND else set()
+        """Returns those who may not take the next step: it would be about their own one.
+
+        Whoever another did not agree with is among them: they would know the other outcome. Raises
+        Unreadable, MasterKeyUnavailable.
+        """
+        people = self._people_so_far() if self.state == ReviewState.SECOND else set[str]()
         if self.cause == ReviewCause.CONTEST:
-            earlier = self.decision.reviews.exclude(pk=self.pk)
-            for names in earlier.values_list("decided_by", "confirmed_by"):
-                people.update(names)
+            for earlier in self.decision.reviews.exclude(pk=self.pk):
+                people |= earlier._people_so_far()
             for actor in self.contests.values_list("created_by", flat=True):
                 people.update(people_behind(self.tenant, actor))
         return people - {""}
+
+    def _people_so_far(self) -> set[str]:
+        """Raises Unreadable, MasterKeyUnavailable."""
+        others = (opinion.by for opinion in self.reasons.earlier)
+        return {self.decided_by, self.confirmed_by, *others}
 
     def _unclaim(self) -> None:
         self.claimed_by, self.claimed_until = "", None

@@ -2,6 +2,7 @@
 
 import json
 from typing import Any
+from uuid import UUID, uuid4, uuid5
 
 from django import forms
 from django.core.exceptions import ValidationError
@@ -146,10 +147,19 @@ class RotationForm(ConsoleForm):
 
 
 class TrialForm(ConsoleForm):
+    """`once` names one press of the button: a page that is sent again sends nothing again."""
+
+    once = forms.UUIDField(widget=forms.HiddenInput, required=False, initial=uuid4)
     arguments = JsonField(label=_("Arguments"), initial={})
     confirmed = forms.BooleanField(label=_("I know that this call may move money"), required=False)
 
-    def __init__(self, data: Any, action: WebhookAction) -> None:
-        super().__init__(data, prefix="trial")
+    def __init__(self, data: Any, action: WebhookAction, arguments: Any = None) -> None:
+        super().__init__(data, prefix="trial", initial={"arguments": arguments or {}})
         if not action.moves_money:
             del self.fields["confirmed"]
+
+    def call_id(self, action: WebhookAction, actor: str) -> UUID | None:
+        """Returns the same for the same press of the button with the same fields."""
+        fields = self.cleaned_data
+        name = [actor, str(fields["once"]), fields["arguments"], fields.get("confirmed")]
+        return uuid5(action.pk, json.dumps(name, sort_keys=True)) if fields["once"] else None

@@ -140,7 +140,9 @@ def trial(request: TenantRequest, action: UUID) -> HttpResponse:
     if request.member is None:
         form.add_error(None, ValidationError(_("Only members of the tenant may try an action.")))
         return _page(request, row, trial=form)
-    return _page(request, row, trial=form, result=_tried(request, row, form))
+    result = _tried(request, row, form)
+    another = TrialForm(None, row, form.cleaned_data["arguments"])
+    return _page(request, row, trial=another, result=result)
 
 
 def _tried(request: TenantRequest, row: WebhookAction, form: TrialForm) -> ActionResult:
@@ -152,6 +154,7 @@ def _tried(request: TenantRequest, row: WebhookAction, form: TrialForm) -> Actio
         actor=request.actor,
         language="zh" if (get_language() or "").startswith("zh") else "en",
         confirmed=form.cleaned_data.get("confirmed", False),
+        call_id=form.call_id(row, request.actor),
     )
     return async_to_sync(trying.call)(trial, form.cleaned_data["arguments"])
 

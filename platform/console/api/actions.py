@@ -217,6 +217,7 @@ class Actions(Resource):
             actor=self.actor,
             language="en",
             confirmed=fields.get("confirmed", False),
+            call_id=self.idempotent.id if self.idempotent else None,
         )
         result = async_to_sync(trying.call)(trial, fields["arguments"])
         outcome = {name: getattr(result, name) for name in ("state", "reason", "answer", "texts")}

@@ -6,7 +6,7 @@ act stores nothing, so that it can be tried again.
 
 import hmac
 from hashlib import sha256
-from uuid import UUID
+from uuid import UUID, uuid5
 
 import msgspec
 import orjson
@@ -47,6 +47,12 @@ class IdempotentCall:
         self._route = f"{request.method} {request.path}"[:200]
         self._body = sha256(as_json(request.data)).digest()
         self._cipher = keyring.of_subject_now(tenant.id if tenant else PLATFORM, None)
+
+    @property
+    def id(self) -> UUID:
+        """Returns what names the request for an act that its transaction cannot undo."""
+        name = orjson.dumps([self._actor, self._route, self._key, self._body.hex()])
+        return uuid5(PLATFORM, name.decode())
 
     def earlier_answer(self) -> HttpResponse | None:
         """Returns the stored answer. Locks the key until the transaction ends. Raises Problem."""

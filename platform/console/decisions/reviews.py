@@ -61,6 +61,11 @@ REFUSALS: dict[type[ReviewRefused], Promise] = {
 UNREADABLE = _("Its input cannot be read: the person was erased, or their data is restricted.")
 
 
+def _final(review: Review) -> str:
+    """Returns nothing while a second person has yet to decide: they decide by themselves."""
+    return str(review.get_outcome_display()) if review.state == ReviewState.DECIDED else ""
+
+
 class ReviewFilter(ConsoleForm):
     state = forms.ChoiceField(label=_("State"), required=False, choices=_STATES)
     cause = forms.ChoiceField(
@@ -89,7 +94,7 @@ REVIEWS = Table(
         "score": Column(_("Score"), "decision.score", "decision__score", numbers=True),
         "cause": Column(_("Cause"), lambda row: row.get_cause_display(), "cause"),
         "state": Column(_("State"), lambda row: row.get_state_display(), "state"),
-        "outcome": Column(_("Outcome"), lambda row: row.get_outcome_display(), file_only=True),
+        "outcome": Column(_("Outcome"), _final, file_only=True),
     },
     order="-since",
 )
@@ -253,7 +258,7 @@ def _page(request: TenantRequest, review: Review, form: OutcomeForm) -> HttpResp
         "claimed_by": actors.name(review.claimed_by) if review.is_claimed else "",
         "decided_by": actors.name(review.decided_by) if review.decided_by else "",
         "confirmed_by": actors.name(review.confirmed_by) if review.confirmed_by else "",
-        "barred": request.actor in review.people_before(),
+        "barred": _text(lambda: request.actor in review.people_before()),
         **_explanation(review.decision),
     }
     return render(request, "console/decisions/review.html", context)
@@ -267,7 +272,7 @@ def _content(decision: Decision) -> Content | None:
 
 
 def _text(read: Callable[[], Any]) -> Any:
-    """Returns a text, "" if its key is gone."""
+    """Returns a text, or what follows from one; "" if its key is gone."""
     try:
         return read()
     except Unreadable:

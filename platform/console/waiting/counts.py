@@ -20,7 +20,6 @@ from audit.models import DeletionRequest, LegalHold
 from audit.models.deletion import DeletionState
 from console.account.invitations import invitations_for
 from inference.models import Contest, Dialogue, DialogueStatus, Review
-from inference.models.decisions.contest import ContestState
 from infrastructure.postgres.scope import is_narrow
 from tenants.models import Member, Notice, NoticeState, QuotaRaise, User
 from tenants.roles import Permission as P
@@ -118,19 +117,19 @@ def _count(rows: QuerySet[Any]) -> Coalesce:
 
 
 def _of_tenant(member: Member, user: User) -> dict[str, QuerySet[Any]]:
-    tenant_id, now = member.tenant_id, timezone.now()
+    tenant_id, own, now = member.tenant_id, member.actor, timezone.now()
     failed = Notice.objects.filter(target__isnull=False, state=NoticeState.FAILED)
-    reviews = Review.objects.filter(tenant=tenant_id).free_for(member.actor)
+    reviews = Review.objects.filter(tenant=tenant_id).free_for(own)
     return {
         "raises": QuotaRaise.objects.filter(tenant=tenant_id, quota__set_by_platform=False)
         .waiting()
         .exclude(requested_by=user),
-        "legal_holds": LegalHold.objects.filter(_undecided(member.actor), tenant_id=tenant_id),
+        "legal_holds": LegalHold.objects.filter(_undecided(own), tenant_id=tenant_id),
         "deletions": DeletionRequest.objects.filter(
             tenant_id=tenant_id, state=DeletionState.REQUESTED
         ),
         "reviews": reviews,
-        "contests": Contest.objects.filter(tenant=tenant_id, state=ContestState.OPEN),
+        "contests": Contest.objects.open().filter(tenant=tenant_id).exclude(created_by=own),
         "inbox": Dialogue.objects.filter(tenant=tenant_id, status=DialogueStatus.WAITING),
         "notice_deliveries": failed.filter(tenant=tenant_id, ended_at__gt=now - RECENT),
     }

@@ -1,9 +1,14 @@
 """Actions on their pages: created, changed, tried, their secret replaced, removed."""
 
 import json
+import re
+from concurrent.futures import ThreadPoolExecutor
+from copy import copy
 from typing import Any
+from uuid import uuid4
 
 import pytest
+from django.db import connection
 from django.test import Client
 
 from inference.models import ActionCall, CallState, WebhookAction
@@ -116,6 +121,42 @@ def test_a_test_that_moves_money_needs_a_yes(
     assert "not_confirmed" in client.post(path, fields).content.decode()
     assert not service.delivered
     client.post(path, {**fields, "trial-confirmed": "on"})
+    assert len(service.delivered) == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_page_that_is_sent_again_tries_once(
+    client: Client, acme: Tenant, service: Service
+) -> None:
+    action, _secret = new_action(acme, service.url, moves_money=True)
+    page, path = f"{ACTIONS}{action.pk}/", f"{ACTIONS}{action.pk}/trial/"
+    once = r'name="trial-once" value="([0-9a-f-]{36})"'
+    (name,) = re.findall(once, client.get(page).content.decode())
+    fields = {"trial-arguments": '{"order": "A-1"}', "trial-confirmed": "on", "trial-once": name}
+    shown = [client.post(path, fields).content.decode() for _ in range(2)]
+    assert all("Order A-1: sent." in text for text in shown)
+    assert len(service.delivered) == 1
+    (another,) = re.findall(once, shown[0])
+    client.post(path, fields | {"trial-once": another})
+    assert len(service.delivered) == 2
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_presses_at_once_send_once(client: Client, acme: Tenant, service: Service) -> None:
+    action, _secret = new_action(acme, service.url)
+    path = f"{ACTIONS}{action.pk}/trial/"
+    fields = {"trial-arguments": '{"order": "A-1"}', "trial-once": str(uuid4())}
+    other = copy(client)
+
+    def press(browser: Client) -> str:
+        try:
+            return browser.post(path, fields).content.decode()
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(2) as pool:
+        shown = list(pool.map(press, (client, other)))
+    assert all("Order A-1: sent." in text for text in shown)
     assert len(service.delivered) == 1
 
 

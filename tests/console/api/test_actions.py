@@ -1,7 +1,11 @@
 """Actions over the management API: created, changed, tried, rotated, removed; calls settled."""
 
-import pytest
+from typing import Any
 
+import pytest
+from django.db import OperationalError
+
+from console.api.idempotency import IdempotentCall
 from inference.models import WebhookAction
 from tenants.models import Member, Tenant
 from tests.console.api.conftest import Api, Enter, errors
@@ -68,6 +72,26 @@ def test_a_test_sends_one_request(api: Api, acme: Tenant, service: Service) -> N
     assert len(service.delivered) == 1
     refused = api.post(f"{path}test/", arguments={"order": "?"}).json()
     assert (refused["state"], refused["reason"]) == ("not_sent", "arguments")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_test_whose_answer_is_lost_is_sent_once(
+    api: Api, acme: Tenant, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lost(*_arguments: Any) -> None:
+        raise OperationalError
+
+    path = api.post(LIST, **{**FIELDS, "url": service.url}).headers["Location"] + "test/"
+    once = {"Idempotency-Key": "7f3a"}
+    with monkeypatch.context() as patch:
+        patch.setattr(IdempotentCall, "remember", lost)
+        assert api.post(path, once, arguments={"order": "A-1"}).status_code >= 500
+    for _ in range(2):
+        outcome = api.post(path, once, arguments={"order": "A-1"}).json()
+        assert (outcome["state"], outcome["answer"]["state"]) == ("succeeded", "sent")
+    assert len(service.delivered) == 1
+    api.post(path, {"Idempotency-Key": "7f3b"}, arguments={"order": "A-1"})
+    assert len(service.delivered) == 2
 
 
 @pytest.mark.django_db

@@ -5,9 +5,11 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.core.cache import caches
 from django.test import Client
 from django.utils import timezone
 
+from console.waiting.counts import waiting_for
 from inference.decisions import explaining
 from inference.decisions.explaining import Effect, Explanation
 from inference.models import Contest, Decision, DecisionExplanation, Review, ReviewState
@@ -96,9 +98,11 @@ def test_a_second_person_decides_without_seeing_the_first_outcome(
     shown = second.get(page).content.decode()
     assert "One person has decided" in shown
     assert "stolen card" not in shown
+    assert ",Block" not in second.get(QUEUE, {"export": "csv"}).content.decode()
     second.post(f"{page}decision/", {"outcome": "block", "reason": "agreed"})
     decision.refresh_from_db()
     assert decision.final == "block"
+    assert ",Block" in second.get(QUEUE, {"export": "csv", "state": "decided"}).content.decode()
 
 
 def test_a_claim_is_given_back(acme: Tenant, rita: Member, ralf: Member, sign_in: SignIn) -> None:
@@ -184,6 +188,22 @@ def test_a_contest_is_entered_and_decided_by_another_person(
     assert "I was at home" in other.get(page).content.decode()
     other.post(f"{page}decision/", {"outcome": "approve", "reason": "You were right"})
     assert Contest.objects.get().texts.answer == "You were right"
+
+
+def test_nothing_waits_for_those_who_may_not_decide_it(
+    acme: Tenant, rita: Member, ralf: Member
+) -> None:
+    review = decided(acme, **TWO).reviews.get()
+    review.claim(by=rita.actor, needs_second=True)
+    review.decide("block", "stolen card", by=rita.actor)
+    Contest.begin(decided(acme, outcome="block"), "", by=rita.actor)
+
+    def waiting(member: Member) -> dict[str, int]:
+        caches["process"].clear()
+        return {row.page: row.count for row in waiting_for(member.user)}
+
+    assert waiting(rita) == {}
+    assert waiting(ralf) == {"reviews": 2, "contests": 1}
 
 
 def test_overdue_contests_are_marked(acme: Tenant, rita: Member, sign_in: SignIn) -> None:

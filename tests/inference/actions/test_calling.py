@@ -13,8 +13,11 @@ import pytest
 from django.utils import timezone
 from pytest_django.fixtures import Settings
 
+from audit.keys import keyring as keys
+from audit.keys.keyring import Unreadable
 from audit.models import Event
 from inference.actions import calling
+from inference.actions.sending import Delivery, Outcome
 from inference.models import ActionCall, CallState, WebhookAction
 from inference.models.assistants.action_call import CONFIRMED_FOR
 from infrastructure.postgres.request_threads import in_request_thread
@@ -226,6 +229,20 @@ async def test_arguments_and_answer_are_encrypted_under_the_persons_key(
     assert await in_database(lambda: row.arguments)() == GOOD
 
 
+async def test_an_outcome_is_on_record_though_its_person_was_erased_meanwhile(
+    action: tuple[WebhookAction, str], dialogue: Dialogue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def erased_meanwhile(_delivery: Delivery) -> Outcome:
+        await in_database(keys.destroy)(dialogue.tenant_id, dialogue.subject_id)
+        return Outcome(CallState.SUCCEEDED, "", 200, {"state": "sent"})
+
+    monkeypatch.setattr(calling, "send", erased_meanwhile)
+    with pytest.raises(Unreadable):
+        await calling.call(dialogue, uuid4(), "order_state", GOOD)
+    [row] = await rows()
+    assert (row.state, row.status, row.answer_ciphertext) == (CallState.SUCCEEDED, 200, None)
+
+
 # Money -------------------------------------------------------------------------------------------
 async def test_money_moves_after_the_persons_yes_alone(
     refund: WebhookAction, service: Service, dialogue: Dialogue
@@ -248,6 +265,21 @@ async def test_money_moves_after_the_persons_yes_alone(
     again = await calling.call(dialogue, uuid4(), "refund", GOOD)
     assert again.reason == "not_confirmed", "a yes is for one call"
     assert len(service.delivered) == 1
+
+
+async def test_a_yes_that_a_rule_asks_for_is_sent_along_and_used_up(
+    action: tuple[WebhookAction, str], service: Service, dialogue: Dialogue
+) -> None:
+    turn = uuid4()
+    await calling.propose(dialogue, uuid4(), "order_state", GOOD)
+    assert await calling.confirm(dialogue, turn, "order_state", GOOD)
+    await in_database(action[0].change)(by="test", timeout_s=3)
+    assert (await calling.call(dialogue, turn, "order_state", GOOD)).succeeded
+    [row] = await rows()
+    assert (row.state, row.confirmed_in, row.revision) == (CallState.SUCCEEDED, turn, 2)
+    [body] = service.bodies
+    assert body["confirmed_at"] == row.confirmed_at.isoformat()  # type: ignore[union-attr]
+    assert body["revision"] == 2
 
 
 async def test_a_yes_expires_and_can_be_taken_back(

@@ -25,6 +25,7 @@ from tests.inference.web import current
 pytestmark = pytest.mark.django_db(transaction=True)
 in_database = database_sync_to_async
 SPEC = msgspec.structs.replace(SHOP, embedding_model="vectors", sure=0.2)
+EXAMPLES = {each for one in SPEC.intents for texts in one.examples.values() for each in texts}
 
 
 def without_slots(intent: Intent) -> Intent:
@@ -66,6 +67,11 @@ async def test_a_version_is_built_with_figures(words: House) -> None:
     assert {each["intent"] for each in version.figures["intents"]} == {
         intent.name for intent in SPEC.intents
     }
+    assert version.figures["confusions"]
+    assert not any(example in str(version.figures) for example in EXAMPLES), "it is in clear"
+    shown = await in_database(lambda: version.shown_figures)()
+    assert shown
+    assert {each["example"] for each in shown["confusions"]} <= EXAMPLES
     assert sum(words.engine.portions) == 48
     assert await in_database(Completion.objects.count)() == 1, "a request like any other"
 

@@ -1,6 +1,7 @@
 """Faults of a spec reach a person as a path, a line and a sentence."""
 
 import json
+import time
 from typing import Any
 
 import msgspec
@@ -108,6 +109,16 @@ def test_what_is_no_json_is_told_with_its_line(text: str, line: int) -> None:
     with pytest.raises(WrongSpec) as wrong:
         read(text)
     assert wrong.value.faults[0].line == line
+
+
+@pytest.mark.parametrize(
+    "text", ["[" + "0,\n" * 200_000 + "0]", '{"intents": ' + "[" * 700 + "]" * 700 + "}"]
+)
+def test_a_text_of_many_values_or_levels_is_refused_at_once(text: str) -> None:
+    began = time.process_time()
+    with pytest.raises(WrongSpec):
+        read(text)
+    assert time.process_time() - began < 3
 
 
 def test_many_faults_are_told_at_once_but_not_all_of_thousands() -> None:

@@ -17,6 +17,7 @@ from inference.assistants.state import (
     packed,
     unpacked,
 )
+from inference.assistants.transitions import digest
 from inference.assistants.turns import opened, resumed
 from tests.inference.assistants.dialogue import Dialogue
 from tests.inference.assistants.shop import SHOP, sure, unsure
@@ -201,6 +202,14 @@ def test_the_same_action_is_not_confirmed_twice() -> None:
     dialogue.result()
     step = dialogue.hear("refund AB-1234, it is broken", sure("refund"))
     assert step == Say("already", ARGUMENTS, "refund")
+
+
+def test_a_yes_to_what_is_on_record_as_done_does_it_no_second_time() -> None:
+    dialogue = confirmed()
+    name = digest("refund", ARGUMENTS)
+    dialogue.state = msgspec.structs.replace(dialogue.state, confirmed=[name])
+    assert dialogue.hear("yes") == Say("already", ARGUMENTS, "refund")
+    assert not isinstance(dialogue.hear("yes"), Act)
 
 
 def test_what_was_refused_may_be_asked_for_again() -> None:

@@ -132,6 +132,15 @@ def test_new_words_and_missing_values_are_drift() -> None:
     assert drift.stability_index(reference, [None] * 5 + ["shop"] * 5) > 0.25
 
 
+def test_of_texts_a_distribution_holds_those_alone_that_the_schema_names() -> None:
+    rows = ["Erika Mustermann, Leeds"] * 50 + ["shop"] * 50
+    assert "Erika" not in str(drift.distribution_of(rows))
+    named = drift.distribution_of(rows, ["shop", "bank"])
+    assert named.words == ["shop"]
+    assert drift.stability_index(named, ["shop", "somebody else"]) == pytest.approx(0)
+    assert drift.stability_index(named, ["shop"] * 9 + ["bank"]) > 0.25
+
+
 def test_a_distribution_of_one_value_and_of_none_can_be_compared() -> None:
     same = drift.distribution_of([3.0] * 50)
     assert drift.stability_index(same, [3.0] * 20) == pytest.approx(0)

@@ -1,13 +1,14 @@
 """Reviews and contests: who may take which step, and what it leaves."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
 import pytest
 from django.core.exceptions import ValidationError
-from django.db import connection
+from django.db import connection, transaction
 from django.utils import timezone
 
 from audit.erasure import deletion, execution, tombstones
@@ -155,13 +156,28 @@ def test_who_disagrees_needs_another_person_too(acme: Tenant) -> None:
     decide(review, "block", RITA, "The customer did not answer")
     decide(review, "approve", RALF)
     assert (review.state, review.decided_by) == (ReviewState.SECOND, RALF)
-    with pytest.raises(SamePerson):
-        reviewing.claim(review, by=RALF)
+    for before in (RALF, RITA):  # she knows what he has decided: something else
+        with pytest.raises(SamePerson):
+            reviewing.claim(review, by=before)
     decide(review, "approve", ROSA)
     assert (review.outcome, review.confirmed_by) == ("approve", ROSA)
     (opinion,) = review.reasons.earlier
     assert (opinion.outcome, opinion.by) == ("block", RITA)
     assert opinion.reason == "The customer did not answer"
+
+
+def test_a_third_person_agrees_with_one_of_two(acme: Tenant) -> None:
+    decision = decided(acme, **TWO)
+    review = review_of(decision)
+    for outcome, person in (("block", RITA), ("approve", RALF), ("block", ROSA)):
+        decide(review, outcome, person, f"for {outcome}, {person}")
+    decision.refresh_from_db()
+    assert (review.state, review.outcome, decision.final) == (ReviewState.DECIDED, "block", "block")
+    assert (review.decided_by, review.confirmed_by) == (RITA, ROSA)
+    reasons = review.reasons
+    assert (reasons.first, reasons.second) == (f"for block, {RITA}", f"for block, {ROSA}")
+    (opinion,) = reasons.earlier
+    assert (opinion.outcome, opinion.by) == ("approve", RALF)
 
 
 def test_below_the_sum_one_person_decides(acme: Tenant) -> None:
@@ -202,6 +218,18 @@ def test_nobody_decides_the_contest_of_their_own_decision(acme: Tenant) -> None:
     decide(review, "approve", ROSA)
     decision.refresh_from_db()
     assert decision.final == "approve"
+
+
+def test_nobody_decides_the_contest_of_what_they_had_another_opinion_of(acme: Tenant) -> None:
+    decision = decided(acme, **TWO)
+    for outcome, person in (("approve", RITA), ("block", RALF), ("block", ROSA)):
+        decide(review_of(decision), outcome, person)
+    Contest.begin(decision, "no", by=PROGRAM)
+    review = decision.reviews.waiting().get()
+    for before in (RITA, RALF, ROSA):
+        with pytest.raises(SamePerson):
+            reviewing.claim(review, by=before)
+    reviewing.claim(review, by="member:rolf")
 
 
 def test_nobody_decides_a_contest_that_their_own_key_entered(acme: Tenant) -> None:
@@ -248,8 +276,12 @@ def test_an_export_has_the_decision_with_all_about_it(acme: Tenant) -> None:
     decision = decided(acme)
     Contest.begin(decision, "I was at home", by=PROGRAM)
     decide(review_of(decision), "approve", RITA, "You were right")
+    decision.give_feedback("negative", by=PROGRAM)
+    version = decision.version_id
+    Decision.note_shadow(decision.pk, version, score=0.9, raw_score=0.8, outcome="block")
     assert decision.person_id
     (row,) = personal.exported(acme.id, decision.person_id)
+    assert (row["feedback"], row["shadow"]) == ("negative", {"outcome": "block", "score": 0.9})
     assert row["input"]["merchant"] == "Watches"
     assert (row["final_outcome"], row["contests"][0]["answer"]) == ("approve", "You were right")
     assert RITA not in str(row)
@@ -277,6 +309,45 @@ def test_an_erasure_leaves_outcomes_without_a_person(acme: Tenant) -> None:
     assert review_of(other).state == ReviewState.OPEN
     other.refresh_from_db()
     assert other.content.input["merchant"] == "Watches"
+
+
+def test_of_an_erased_person_nobody_enters_a_contest(acme: Tenant) -> None:
+    decision = decided(acme)
+    assert decision.person_id
+    personal.erase(acme.id, decision.person_id)
+    with pytest.raises(Unreadable):  # also in a process that has the key for a second more
+        Contest.begin(decision, "I was at home", by=PROGRAM)
+    assert not Review.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_contest_that_is_entered_during_the_erasure_goes_with_the_others(acme: Tenant) -> None:
+    decision = decided(acme, outcome="block")
+
+    def erase() -> None:
+        try:
+            personal.erase(acme.id, person_id)
+        finally:
+            connection.close()
+
+    person_id: Any = decision.person_id
+    with ThreadPoolExecutor(1) as pool:
+        with transaction.atomic():
+            Contest.begin(decision, "I was at home", by=PROGRAM)
+            erasing = pool.submit(erase)
+            assert not wait([erasing], 1).done
+        erasing.result(20)
+    assert not Contest.objects.exists()
+    assert not Review.objects.exists()
+
+
+def test_an_explanation_that_comes_after_the_erasure_is_not_stored(acme: Tenant) -> None:
+    decision = decided(acme)
+    late = DecisionExplanation.objects.select_related("decision").get()
+    assert decision.person_id
+    personal.erase(acme.id, decision.person_id)
+    late.succeed(b"abroad raised it")  # by a process that has the key for a second more
+    assert not DecisionExplanation.objects.exists()
 
 
 def test_retention_deletes_old_decisions_but_not_contested_or_held_ones(acme: Tenant) -> None:

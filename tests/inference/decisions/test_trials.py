@@ -47,9 +47,9 @@ class Trials:
     def __init__(self, tenant: Tenant, key: ApiKey) -> None:
         self.tenant, self.key = tenant, key
 
-    async def submitted(self, **fields: Any) -> DecisionPolicyVersion:
+    async def submitted(self, name: str = "payments", **fields: Any) -> DecisionPolicyVersion:
         create = in_database(policies.create)
-        policy = await create(self.tenant, "payments", payments(**fields), by=self.key.actor)
+        policy = await create(self.tenant, name, payments(**fields), by=self.key.actor)
         version: DecisionPolicyVersion = await in_database(policy.versions.get)()
         await in_database(version.submit)(by=self.key.actor, caller=self.key)
         return version
@@ -196,6 +196,33 @@ async def test_it_goes_on_where_a_process_has_died(
     await in_database(DecisionPolicyVersion.objects.update)(due_at="2026-01-01T00:00Z")
     await trials.ended(version)
     assert version.state == "in_review"
+
+
+async def test_of_two_processes_at_once_one_asks(trials: Trials, engine: VectorEngine) -> None:
+    submitted = await trials.submitted()
+    rows = DecisionPolicyVersion.objects
+    first, second = [await in_database(rows.get)(pk=submitted.pk) for _ in range(2)]
+    attempts = [await in_database(each.begin_trial)(driver.AGAIN) for each in (first, second)]
+    assert attempts == [1, 0]
+
+
+async def test_a_trial_that_breaks_off_each_time_fails_and_holds_up_no_other(
+    trials: Trials, engine: VectorEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(driver, "MOST_ATTEMPTS", 2)
+    odd, tried = await trials.submitted(), driver.tried
+    other = await trials.submitted(name="transfers")
+
+    async def breaks(context: Any, version: DecisionPolicyVersion) -> dict[str, Any]:
+        if version.pk == odd.pk:
+            raise LookupError("an answer without choices")
+        return await tried(context, version)
+
+    monkeypatch.setattr(driver, "tried", breaks)
+    assert await trials.ended(odd) == {"problem": "internal_error"}
+    await trials.ended(other)
+    assert other.state == "in_review"
+    assert len(engine.asked) == 1
 
 
 # A real engine -----------------------------------------------------------------------------------

@@ -6,9 +6,10 @@ from uuid import uuid4
 import pytest
 from django.utils import timezone
 
-from inference.models import Evaluation, TaskSet
+from inference.models import Evaluation, PolicyEvaluation, TaskSet
 from inference.personal_data import evaluations
-from tenants.models import Tenant
+from tenants.models import ApiKey, Tenant
+from tests.console.evaluations.policy_reported import SPEC, policy_version
 from tests.console.evaluations.reported import reported, task_set
 
 pytestmark = pytest.mark.django_db
@@ -52,3 +53,16 @@ def test_a_task_sets_texts_are_unreadable_without_the_tenants_key(acme: Tenant) 
     row = TaskSet.objects.get(pk=task_set(acme).pk)
     assert b"sky" not in bytes(row.ciphertext)
     assert row.content.items[0].prompt == "The sky of day 0 is"
+
+
+def test_rows_of_an_evaluation_that_never_ends_go_with_its_retention(acme: Tenant) -> None:
+    version = policy_version(acme, "payments", SPEC)
+    key, _text = ApiKey.issue(acme, "lab", by="test")
+    endless, young = (
+        PolicyEvaluation.create(version, b"rows", 1, by="test", caller=key) for _ in range(2)
+    )
+    before = timezone.now() - timedelta(days=10)
+    old = PolicyEvaluation.objects.filter(pk=endless.pk)
+    old.update(created_at=before - timedelta(days=1), state="running")
+    assert evaluations.erase_old(acme.id, before, frozenset()) == 1
+    assert PolicyEvaluation.objects.get().pk == young.pk

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from datetime import timedelta
 from functools import partial
 from typing import Any
 
@@ -178,6 +179,21 @@ async def test_a_new_upload_takes_the_place_of_the_earlier_one(library: Library)
     await purge()
     assert not await in_database(Document.objects.filter(pk=first.pk).exists)()
     assert await in_database(Passage.objects.count)() == 2
+
+
+async def test_an_upload_that_is_read_more_slowly_does_not_replace_a_later_one(
+    library: Library,
+) -> None:
+    first = await library.upload("returns.md", RETURNS)
+    second = await library.upload("returns.md", RETURNS.replace("five", "seven"))
+    later = first.created_at + timedelta(hours=1)
+    await in_database(Document.objects.filter(pk=first.pk).update)(due_at=later)  # for a limit
+    await library.read(second)
+    await in_database(Document.objects.filter(pk=first.pk).update)(due_at=first.created_at)
+    await drive()
+    best, *others = await library.search("fees of express parcels", most=50)
+    assert "seven" in best.text
+    assert "five" not in str(others)
 
 
 async def test_a_failed_upload_leaves_the_earlier_one(library: Library) -> None:

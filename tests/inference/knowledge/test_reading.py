@@ -168,6 +168,8 @@ def test_long_sections_are_cut_between_paragraphs_then_lines_then_sentences() ->
     [
         ("<p>a" + "\u2003" * 200_000 + "b</p>", F.HTML),
         ("<p>a" + "&#x2003;\n" * 50_000 + "b</p>", F.HTML),
+        ("<h1></h1>" * 60_000, F.HTML),
+        ("<nav></nav>abc" * 60_000, F.HTML),
         ("# " + "[" * 200_000, F.MARKDOWN),
         ("# " + "<" * 200_000, F.MARKDOWN),
     ],

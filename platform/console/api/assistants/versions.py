@@ -47,6 +47,7 @@ class AssistantVersionShape(AssistantVersionLine):
     return_reason = s.CharField(help_text='Why it was sent back; "": it never was.')
     spec = s.SerializerMethodField()
     figures = s.JSONField(
+        source="shown_figures",
         allow_null=True,
         help_text="Of the classifier, by a cross-validation split by groups of like examples.",
     )

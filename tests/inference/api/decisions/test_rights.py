@@ -158,6 +158,26 @@ async def test_a_next_try_pays_for_missing_scores_alone(
     assert len(engine.asked) == before + 3
 
 
+async def test_an_engine_that_fails_delays_an_explanation_and_no_score_is_paid_twice(
+    explainable: None, client: httpx.AsyncClient, engine: EngineServer
+) -> None:
+    decision = await decided(client, input=ABROAD)
+    before = len(engine.asked)
+
+    def fails_at_the_third(body: dict[str, Any]) -> dict[str, Any]:
+        if len(engine.asked) == before + 2:
+            engine.status = 500
+        return likely_abroad(body)
+
+    engine.beside = fails_at_the_third
+    assert (await explained(client, decision))["state"] == "making"
+    asked = len(engine.asked)
+    engine.status, engine.beside = 200, likely_abroad
+    await in_database(DecisionExplanation.objects.update)(due_at=timezone.now())
+    assert (await explained(client, decision))["state"] == "ready"
+    assert len(engine.asked) == asked + 1
+
+
 async def test_an_explanation_that_nobody_can_make_is_given_up(
     explainable: None, client: httpx.AsyncClient
 ) -> None:

@@ -118,12 +118,17 @@ async def test_a_report_comes_of_the_policys_own_question_and_stays_with_the_ver
 
 
 async def test_rows_are_unreadable_at_rest_and_gone_at_the_end(version: Any) -> None:
-    evaluation = await begun(await version())
+    """Its report stays, in clear, and has none of their texts."""
+    made = await version()
+    evaluation = await begun(made)
     assert b"Tea" not in bytes(evaluation.ciphertext or b"")
     rows = await in_database(lambda: evaluating.unpacked(evaluation.rows))()
     assert rows[0].input["shop"] == "Tea, Ltd"
     await ended(evaluation)
     assert (evaluation.ciphertext, evaluation.data_key_id, evaluation.scores) == (None, None, [])
+    await in_database(made.refresh_from_db)()
+    assert evaluation.report
+    assert "Tea" not in str([evaluation.report, made.report])
 
 
 @pytest.mark.parametrize("purpose", ["temperature", "platt", "stack"])
@@ -190,6 +195,46 @@ async def test_a_row_that_engines_fail_at_each_time_ends_it(
     assert amounts[8:] == [amounts[2]] * 2
 
 
+async def test_a_row_may_leave_out_an_input_that_has_a_default(
+    version: Any, engine: EngineServer
+) -> None:
+    schema = {**SPEC["input_schema"], "required": ["amount"]}
+    schema["properties"] = {**schema["properties"], "shop": {"type": "string", "default": "Kiosk"}}
+    lines = a_file().replace(b'"Tea, Ltd"', b"").splitlines()
+    evaluation = await ended(
+        await begun(await version(input_schema=schema), data=b"\n".join(lines))
+    )
+    assert (evaluation.state, evaluation.error_code) == ("succeeded", "")
+    assert len(engine.asked) == 60
+    assert all("to Kiosk" in body["messages"][0]["content"] for body in engine.asked)
+
+
+async def test_a_row_that_breaks_the_driver_each_time_ends_it(
+    version: Any, engine: EngineServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rows beside it are paid for once, and other evaluations go on."""
+    monkeypatch.setattr(policy_evaluation, "MOST_FAILURES", 3)
+    head, *lines = a_file().splitlines()
+    data = b"\n".join([head, b"101,Tea,card-1,1", *lines])
+    evaluation, score, tries = await begun(await version(), data=data), driver._score, list[float]()
+
+    async def breaks(*arguments: Any) -> float:
+        amount = arguments[-1].input["amount"]
+        if amount < 101:
+            return await score(*arguments)
+        tries.append(amount)
+        raise LookupError("an answer without choices")
+
+    monkeypatch.setattr(driver, "_score", breaks)
+    for _ in range(3):
+        await drive()
+        await in_database(PolicyEvaluation.objects.update)(due_at=evaluation.created_at)
+    await in_database(evaluation.refresh_from_db)()
+    assert (evaluation.state, evaluation.error_code) == ("failed", "internal_error")
+    assert len(tries) == 3
+    assert len(engine.asked) < 2 * driver.AT_ONCE
+
+
 async def test_rows_that_a_limit_let_through_are_not_asked_again(
     version: Any, engine: EngineServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -231,6 +276,25 @@ async def test_a_cancelled_one_stops_and_asks_no_more(version: Any, engine: Engi
     actions = Event.objects.filter(action__startswith="evaluation").order_by("id")
     names = await in_database(lambda: list(actions.values_list("action", flat=True)))()
     assert names == ["evaluation:create", "evaluation:cancel"]
+
+
+@pytest.mark.parametrize("purpose", ["report", "platt"])
+async def test_one_that_is_cancelled_at_its_end_leaves_nothing(
+    version: Any, monkeypatch: pytest.MonkeyPatch, purpose: str
+) -> None:
+    evaluation = await begun(made := await version(), purpose)
+    for name in ("report_of", "fitted"):
+        work = getattr(evaluating, name)
+
+        def cancelled(*arguments: Any, work: Any = work) -> Any:
+            PolicyEvaluation.objects.get().cancel(by="test")
+            return work(*arguments)
+
+        monkeypatch.setattr(evaluating, name, cancelled)
+    await ended(evaluation)
+    await in_database(made.refresh_from_db)()
+    assert (evaluation.state, evaluation.written, made.report) == ("cancelled", None, None)
+    assert await in_database(DecisionPolicyVersion.objects.count)() == 1
 
 
 @pytest.mark.parametrize(
