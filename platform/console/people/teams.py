@@ -13,7 +13,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext_lazy as _
 
 from console.authorization import TenantRequest, permitted
-from console.forms import ConsoleForm
+from console.forms import ConsoleForm, KnowingForm
 from console.people.team_budgets import BudgetForm, budgets
 from console.post_only import require_POST
 from console.reported_acts import report_and_leave, saved
@@ -24,7 +24,7 @@ from tenants.models.quotas.quota import SetByPlatform
 from tenants.roles import Permission
 
 
-class TeamForm(ConsoleForm):
+class TeamForm(KnowingForm):
     name = forms.CharField(label=_("Name"), max_length=80)
 
     temporary_chats = forms.BooleanField(
