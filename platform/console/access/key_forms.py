@@ -31,9 +31,12 @@ def may_handle(request: TenantRequest, key: ApiKey) -> bool:
 
     Otherwise the text of a rotated key would give them more than they may.
     """
-    if not _manages_teams(request) and reaches_beyond(key, request.member):
-        return False
-    return set(key.scopes) <= _scopes(request)
+    return not reaches_too_far(request, key) and set(key.scopes) <= _scopes(request)
+
+
+def reaches_too_far(request: TenantRequest, key: ApiKey) -> bool:
+    """Returns whether the key has a team or a model that this person has no access to."""
+    return not _manages_teams(request) and reaches_beyond(key, request.member)
 
 
 def _manages_teams(request: TenantRequest) -> bool:

@@ -6,7 +6,7 @@ import pytest
 from django.test import Client
 
 from inference.models import WidgetKey
-from tenants.models import ApiKey, Member, Tenant
+from tenants.models import ApiKey, Member, Team, Tenant
 from tests.console.conftest import SignIn
 from tests.inference.api.dialogues import helpdesk
 
@@ -62,10 +62,19 @@ def test_origins_are_changed(client: Client, acme: Tenant, key: ApiKey) -> None:
 
 
 def test_a_revoked_key_leaves_the_page(client: Client, acme: Tenant, key: ApiKey) -> None:
-    row = made(client, acme, key)
-    assert client.post(f"{PAGE}{row.pk}/revocation/").status_code == 302
-    assert row.text not in client.get(PAGE).content.decode()
-    assert client.post(f"{PAGE}{row.pk}/change/", {"origins": ORIGIN}).status_code == 404
+def test_a_key_beyond_the_persons_reach_is_for_none_of_their_pages(
+    client: Client, acme: Tenant, bob: Member, key: ApiKey, sign_in: SignIn
+) -> None:
+    """They could use its restricted models, and its team's budget, without its text."""
+    key.change(by="test", team=Team.form(acme, "risk", by="test"))
+    row, bobs = made(client, acme, key), sign_in(bob)
+    theirs = {"name": "mine", "api_key": key.pk, "origins": "https://bob.example"}
+    assistant = {"assistant": row.assistant_id}
+    page = bobs.post(f"{PAGE}addition/", {**theirs, **assistant}).content.decode()
+    assert "This key may do more than your role." in page
+    assert bobs.post(f"{PAGE}{row.pk}/change/", theirs).status_code == 403
+    row.refresh_from_db()
+    assert (WidgetKey.objects.get(), row.origins) == (row, [ORIGIN])
 
 
 def test_a_key_whose_api_key_is_revoked_says_so(client: Client, acme: Tenant, key: ApiKey) -> None:
