@@ -1,6 +1,7 @@
 """The page of widget keys: a line to paste, origins to change, and an end at once."""
 
 import re
+from datetime import timedelta
 
 import pytest
 from django.test import Client
@@ -75,6 +76,14 @@ def test_a_key_beyond_the_persons_reach_is_for_none_of_their_pages(
     assert bobs.post(f"{PAGE}{row.pk}/change/", theirs).status_code == 403
     row.refresh_from_db()
     assert (WidgetKey.objects.get(), row.origins) == (row, [ORIGIN])
+
+
+def test_a_rotation_takes_the_widgets_along(client: Client, acme: Tenant, key: ApiKey) -> None:
+    row = made(client, acme, key)
+    fresh, _text = key.rotate(by="test", overlap=timedelta(0))
+    row.refresh_from_db()
+    assert row.api_key == fresh
+    assert "revoked or expired" not in client.get(PAGE).content.decode()
 
 
 def test_a_key_whose_api_key_is_revoked_says_so(client: Client, acme: Tenant, key: ApiKey) -> None:
