@@ -148,13 +148,19 @@ def _page(
             "by": actors.name(row.created_by),
             "works": bool(row.api_key and not row.api_key.revoked_at and not row.api_key.expired),
             "snippet": snippet(row),
-            "origins": "\n".join(row.origins),
-            "problem": wrong_form.errors if row == wrong and wrong_form else None,
+            **_origins(row, wrong_form if row == wrong else None),
         }
         for row in table.rows
     ]
     context = {"table": table, "lines": lines, "form": form, "most": MOST}
     return render(request, "console/widget_keys.html", context)
+
+
+def _origins(key: WidgetKey, wrong: OriginsForm | None) -> dict[str, Any]:
+    """Returns a key's origins, or what was entered instead and what is wrong with it."""
+    if wrong is not None:
+        return {"origins": wrong["origins"].value(), "problem": wrong.errors}
+    return {"origins": "\n".join(key.origins), "problem": None}
 
 
 def snippet(key: WidgetKey) -> str:

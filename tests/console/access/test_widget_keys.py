@@ -62,7 +62,6 @@ def test_origins_are_changed(client: Client, acme: Tenant, key: ApiKey) -> None:
     assert row.origins == ["https://new.example"]
 
 
-def test_a_revoked_key_leaves_the_page(client: Client, acme: Tenant, key: ApiKey) -> None:
 def test_a_key_beyond_the_persons_reach_is_for_none_of_their_pages(
     client: Client, acme: Tenant, bob: Member, key: ApiKey, sign_in: SignIn
 ) -> None:
@@ -76,6 +75,21 @@ def test_a_key_beyond_the_persons_reach_is_for_none_of_their_pages(
     assert bobs.post(f"{PAGE}{row.pk}/change/", theirs).status_code == 403
     row.refresh_from_db()
     assert (WidgetKey.objects.get(), row.origins) == (row, [ORIGIN])
+
+
+def test_what_was_entered_stays_beside_its_fault(client: Client, acme: Tenant, key: ApiKey) -> None:
+    row = made(client, acme, key)
+    entered = "https://new.example\nhttps://new.example/page"
+    page = client.post(f"{PAGE}{row.pk}/change/", {"origins": entered}).content.decode()
+    assert f">{entered}</textarea>" in page
+    assert 'role="alert"' in page
+
+
+def test_a_revoked_key_leaves_the_page(client: Client, acme: Tenant, key: ApiKey) -> None:
+    row = made(client, acme, key)
+    assert client.post(f"{PAGE}{row.pk}/revocation/").status_code == 302
+    assert row.text not in client.get(PAGE).content.decode()
+    assert client.post(f"{PAGE}{row.pk}/change/", {"origins": ORIGIN}).status_code == 404
 
 
 def test_a_rotation_takes_the_widgets_along(client: Client, acme: Tenant, key: ApiKey) -> None:
