@@ -58,6 +58,7 @@ class MembershipForm(ConsoleForm):
         self.fields["member"] = field
 
 
+_REFUSALS = {SetByPlatform: _("The platform has set this quota: ask for an increase.")}
 TEAMS = Table(
     "teams",
     {
@@ -104,7 +105,8 @@ def team(request: TenantRequest, team: UUID) -> HttpResponse:
 def disbanding(request: TenantRequest, team: UUID) -> HttpResponse:
     row = _team(request, team)
     text = _("The team %(name)s is gone.") % {"name": row.name}
-    return report_and_leave(request, row.disband, text, "console:teams")
+    act = partial(row.disband, platform=request.user.is_operator)
+    return report_and_leave(request, act, text, "console:teams", _REFUSALS)
 
 
 @require_POST
@@ -130,8 +132,7 @@ def leaving(request: TenantRequest, team: UUID, member: UUID) -> HttpResponse:
 def budget(request: TenantRequest, team: UUID) -> HttpResponse:
     row, form = _team(request, team), BudgetForm(request.POST)
     platform = request.user.is_operator
-    refusals = {SetByPlatform: _("The platform has set this quota: ask for an increase.")}
-    if not saved(form, lambda: form.set(row, by=request.actor, platform=platform), refusals):
+    if not saved(form, lambda: form.set(row, by=request.actor, platform=platform), _REFUSALS):
         return _page(request, row, budget_form=form)
     messages.success(request, _("The budget has been set and applies from now on."))
     return _back(request, row)
