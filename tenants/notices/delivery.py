@@ -55,7 +55,7 @@ def deliver() -> None:
     began = time.monotonic()
     for notice in links.waiting_resets():
         _resolve(notice)
-    while (notices := claim()) and time.monotonic() - began < _BUSY_S:
+    while time.monotonic() - began < _BUSY_S and (notices := claim()):
         send(notices)
 
 
