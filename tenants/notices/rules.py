@@ -56,11 +56,13 @@ def _person(actor: str) -> User | None:
     return None
 
 
-def _concerned(act: Event) -> list[User]:
+def _concerned(act: Event) -> Iterable[User]:
     """Returns the person whom an act on an account concerns, whoever acted."""
     if act.tenant_id and act.subject_id:
         rows = Member.objects.filter(tenant=act.tenant_id, subject_id=act.subject_id)
         return [member.user for member in rows.select_related("user")]
+    if "user" in act.detail:
+        return User.objects.filter(pk=act.detail["user"])
     person = _person(act.actor)
     return [person] if person else []
 

@@ -10,7 +10,7 @@ from audit.actions import Action
 from audit.models import Event
 from audit.retention import legal_hold
 from audit.trail.record import act
-from tenants.accounts import person_acts
+from tenants.accounts import person_acts, second_factor_policy
 from tenants.models import ApiKey, Member, Notice, NoticeMark, Quota, QuotaRaise, Tenant, User
 from tenants.notices import expiry, following
 from tenants.notices.events import EVENTS
@@ -99,6 +99,20 @@ def test_a_person_of_two_tenants_hears_of_a_device_once(
     _announce_all()
     rows = Notice.objects.filter(event="session.new_device")
     assert [row.facts["network"] for row in rows] == ["10.0.0.0"] * count
+
+
+@pytest.mark.django_db
+def test_whose_factors_an_operator_or_a_command_takes_away_is_on_record_and_told() -> None:
+    ann, ben = (
+        User.objects.create_user(f"{name}@forebay.example", is_operator=True)
+        for name in ("ann", "ben")
+    )
+    second_factor_policy.reset(ann, by="command:reset_mfa")
+    second_factor_policy.reset(ann, by=ben.actor)
+    _announce_all()
+    events = Event.objects.filter(action=Action.MFA_REMOVE).order_by("id")
+    assert [event.detail["user"] for event in events] == [ann.pk, ann.pk]
+    assert _people("factor.removed") == {"ann@forebay.example"}
 
 
 @pytest.mark.django_db
