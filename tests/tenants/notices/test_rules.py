@@ -62,6 +62,24 @@ def test_a_raise_goes_to_who_decides_and_back_to_who_asked(
 
 
 @pytest.mark.django_db
+def test_who_has_left_hears_no_figures_of_the_tenant(
+    acme: Tenant, alice: Member, erin: Member
+) -> None:
+    quota_raise, user = _raise(acme, erin), erin.user
+    erin.remove(by="test")
+    quota_raise.approve(user=alice.user, by=alice.actor)
+    _announce_all()
+    assert user.email not in _people("raise.approved")
+
+
+@pytest.mark.django_db
+def test_who_joins_is_not_told_of_it(acme: Tenant, alice: Member, erin: Member) -> None:
+    act(Action.LINK_USE, actor=erin.actor, tenant_id=acme.pk)
+    _announce_all()
+    assert _people("invitation.accepted") == {"alice@acme.example"}
+
+
+@pytest.mark.django_db
 def test_a_raise_of_the_platforms_quota_goes_to_operators(acme: Tenant, alice: Member) -> None:
     User.objects.create_user("op@forebay.example", is_operator=True)
     _raise(acme, alice, by_platform=True)
