@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from inference.dialogues.scoped import read_in_tenant
 from inference.intake.access import allowed
 from inference.intake.context import Context
 from inference.intake.errors import OutOfService
@@ -13,6 +14,7 @@ from tenants.authentication.authenticator import (
     UnknownCaller,
 )
 from tenants.caller import Caller
+from tenants.models import ApiKey
 
 
 class NoCaller(Exception):
@@ -24,10 +26,20 @@ class NoCaller(Exception):
 
 
 async def caller_of(context: Context, dialogue: Dialogue) -> Caller:
-    """Returns the caller as it is now. Raises NoCaller, OutOfService, NotAllowed."""
-    if dialogue.api_key is None:
+    """Returns the caller as it is now, by the successor of a rotated key that has ended.
+
+    Raises NoCaller, OutOfService, NotAllowed.
+    """
+    key = dialogue.api_key
+    if key is None:
         raise NoCaller("access_revoked")
-    caller = await of_digest(context, bytes(dialogue.api_key.digest))
+    try:
+        caller = await of_digest(context, bytes(key.digest))
+    except NoCaller:
+        fresh = await read_in_tenant(key.tenant_id, ApiKey.objects.successor_of, key.pk)
+        if fresh is None:
+            raise
+        caller = await of_digest(context, bytes(fresh.digest))
     return about(caller, dialogue)
 
 

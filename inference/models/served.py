@@ -337,6 +337,11 @@ class Engine(Declared):
         """Returns whether a job may begin on its GPU now."""
         return bool(self.lent_since and self.gpu_free and not self.returning_since)
 
+    @property
+    def is_away(self) -> bool:
+        """Returns whether its server has left its GPU, or is not ready again since."""
+        return bool(self.lent_since or (self.returning_since and self.starting_since))
+
     @classmethod
     def add(cls, pool: Pool, name: str, *, by: str, api_key: str = "", **fields: Any) -> "Engine":
         """Add an engine, which every process uses within a second. Raises ValidationError.

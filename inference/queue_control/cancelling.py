@@ -1,12 +1,15 @@
 """Cancels waiting requests that an operator has chosen, and notifies their clients."""
 
-from collections.abc import Collection
+import logging
+from collections.abc import Collection, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 from django.db import transaction
 from msgspec.structs import replace
+from redis import RedisError
 
 from audit.actions import Action
 from audit.trail.record import act
@@ -20,6 +23,7 @@ from inference.record.recorded_requests import recorded_order
 from inference.stream import frames
 from inference.stream.writer import CHANNEL_EXPIRES_S
 
+log = logging.getLogger(__name__)
 MOST_IDS = 20  # ids in an audit event
 STATUS, CODE = 403, "cancelled_by_operator"  # clients do not retry after this status
 MESSAGE = "an operator of this platform cancelled the request while it waited"
@@ -73,12 +77,12 @@ def tell_end(order: Order, status: int, code: str, message: str, retry_after_s: 
 def cancel(chosen: Chosen, *, by: str) -> int:
     """Cancel them. Returns how many are over, or end soon because they have begun.
 
-    Raises redis.RedisError.
+    Raises redis.RedisError if it is none because Redis failed.
     """
     with transaction.atomic():
         items = {UUID(item.id): item for item in chosen.items}
         rows = Completion.objects.open().filter(pk__in=items, pool=chosen.pool)
-        places = {row.pk: _cancelled(row) for row in rows.order_by("created_at")}
+        places = _places(rows.order_by("created_at"))
         ended = [pk for pk, place in places.items() if place != b"gone"]
         # A running one may be in its line again by now: it was preempted.
         _clear_lines(chosen.pool, [items[pk] for pk in ended if places[pk] == b"queued"])
@@ -88,22 +92,40 @@ def cancel(chosen: Chosen, *, by: str) -> int:
     return len(ended)
 
 
+def _places(rows: Iterable[Completion]) -> dict[UUID, bytes]:
+    """Cancel each, and return where it was.
+
+    What was cancelled before Redis failed stays so: its client knows it, and must not be charged.
+    """
+    places: dict[UUID, bytes] = {}
+    for row in rows:
+        try:
+            with transaction.atomic():
+                places[row.pk] = _cancelled(row)
+        except RedisError:
+            if not places:
+                raise
+            log.warning("Redis failed after %d of the requests were cancelled", len(places))
+            break
+    return places
+
+
 def _cancelled(completion: Completion) -> bytes:
     """Returns where it was: "queued", "running" or "gone"."""
     where: bytes = run_blocking(CANCEL, completion.pool, str(completion.pk))
     if where == b"gone":
         return where
     record = recorded_order(completion.pk)
-    if record and record[1].reply_to:
-        tell_end(record[1], STATUS, CODE, MESSAGE)
     if where == b"queued":
         settle_unrun.end(completion, CANCELLED)
+    if record and record[1].reply_to:
+        tell_end(record[1], STATUS, CODE, MESSAGE)
     return where
 
 
 def _clear_lines(pool: str, items: list[Item]) -> None:
     """Remove them from their lines, or their tenants would seem to wait until their turn."""
-    with client().pipeline(transaction=False) as clear:
+    with suppress(RedisError), client().pipeline(transaction=False) as clear:
         for item in items:
             clear.lrem(f"{prefix(pool)}:{item.klass}:line:{item.tenant}", -1, str(item))
         clear.execute()

@@ -25,8 +25,13 @@ from inference.models import Engine
 from inference.order import OrderAdapter
 from inference.pool_policy import PoolPolicy
 
+# One that an operator resumes while its GPU is lent serves when its server is back: see
+# `Engine.is_away`.
 _ENGINES = """
-    select m.name, p.name, e.name, e.draining, e.seat, e.kind, e.url, e.api_key, e.slots,
+    select m.name, p.name, e.name,
+           e.draining or e.lent_since is not null
+               or (e.returning_since is not null and e.starting_since is not null),
+           e.seat, e.kind, e.url, e.api_key, e.slots,
            e.auto_slots, e.hosted, e.options, e.from_file, m.only_for, p.condition,
            p.overflow_after_ms, p.limits, p.window, p.lending,
            e.lent_since is not null and e.gpu_free and e.returning_since is null
@@ -92,7 +97,8 @@ def entry_of(engine: Engine) -> EngineEntry:
     names = (pool.model.name, pool.name, engine.name)
     fields, policy, only_for = engine.fields, pool.policy, pool.model.only_for
     own = engine.seat, engine.from_file, only_for
-    return EngineEntry(*names, fields, engine.draining, engine.takes_jobs, policy, *own)
+    draining = engine.draining or engine.is_away
+    return EngineEntry(*names, fields, draining, engine.takes_jobs, policy, *own)
 
 
 def _entry(

@@ -1,5 +1,6 @@
 """The look of the console's forms, and fields that several of them share."""
 
+from hashlib import sha256
 from typing import Any
 
 from django import forms
@@ -15,6 +16,7 @@ from django.utils.translation import gettext_lazy as _
 from inference.models.prompt_template import LONGEST_NAME, is_name
 
 _time_zone = lazy(get_current_timezone_name, str)
+CHANGED_MEANWHILE = _("Somebody has changed it meanwhile. Open the page again.")
 MOST = 2**31 - 1  # the largest limit: PostgreSQL's integer
 BOXES = (forms.CheckboxInput, forms.CheckboxSelectMultiple, forms.RadioSelect)
 
@@ -55,6 +57,32 @@ class ConsoleForm(forms.Form):
             return
         for name, errors in problem.error_dict.items():
             self.add_error(name if name in self.fields else None, errors)
+
+
+class KnowingForm(ConsoleForm):
+    """Refuses to write over what somebody else has changed since the page was opened.
+
+    It sends all of its fields, so it would undo their change unseen. `known` is a fingerprint of
+    the values that the page showed. A program that posts the form may leave it out.
+    """
+
+    known = forms.CharField(widget=forms.HiddenInput, required=False)
+
+    def get_initial_for_field(self, field: forms.Field, field_name: str) -> Any:
+        if field_name == "known":
+            return self._fingerprint
+        return super().get_initial_for_field(field, field_name)
+
+    def clean(self) -> dict[str, Any]:
+        fields: dict[str, Any] = self.cleaned_data
+        if fields.pop("known", "") not in ("", self._fingerprint):
+            self.add_error(None, CHANGED_MEANWHILE)
+        return fields
+
+    @property
+    def _fingerprint(self) -> str:
+        present = sorted((name, repr(value)) for name, value in self.initial.items())
+        return sha256(repr(present).encode()).hexdigest()[:32]
 
 
 class NameField(forms.CharField):

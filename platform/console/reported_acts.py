@@ -4,9 +4,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from django.contrib import messages
-from django.core.exceptions import ValidationError
+from django.core.exceptions import ObjectDoesNotExist, ValidationError
 from django.db import IntegrityError, transaction
-from django.http import HttpResponse
+from django.http import Http404, HttpResponse
 from django.shortcuts import redirect
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
@@ -28,7 +28,8 @@ def act_and_report(
 ) -> None:
     """Call the act, and show `text` if it succeeds, else why it failed.
 
-    `refusals` are the words for the model's own exceptions.
+    `refusals` are the words for the model's own exceptions. Raises Http404 if somebody has removed
+    its object meanwhile, or the same person by a second click.
     """
     try:
         with transaction.atomic():
@@ -40,6 +41,8 @@ def act_and_report(
         messages.error(request, " ".join(problem.messages))
     except RedisError:
         messages.error(request, _("Redis is unavailable. Try again in a moment."))
+    except ObjectDoesNotExist:
+        raise Http404 from None
     except tuple(refusals or ()) as problem:
         messages.error(request, _text_of(problem, refusals or {}))
     else:
@@ -66,6 +69,7 @@ def saved(form: ConsoleForm, act: Callable[[], Any], refusals: Refusals | None =
     """Call the act if the form was sent and is valid.
 
     Returns what the act returns, True for nothing, or None where the form says what is wrong.
+    Raises Http404 if somebody has removed its object meanwhile.
     """
     if not form.is_valid():
         return None
@@ -79,6 +83,8 @@ def saved(form: ConsoleForm, act: Callable[[], Any], refusals: Refusals | None =
         form.refuse(problem)
     except IntegrityError:  # somebody else took the name in the same moment
         form.add_error("name" if "name" in form.fields else None, _("This name is taken."))
+    except ObjectDoesNotExist:
+        raise Http404 from None
     except tuple(refusals or ()) as problem:
         form.add_error(None, _text_of(problem, refusals or {}))
     return None

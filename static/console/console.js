@@ -63,11 +63,12 @@ const entered = document.querySelector("[data-entered]");
 if (entered) {
   const fields = JSON.parse(document.querySelector("#entered").textContent);
   const values = (name) => fields.filter(([found]) => found === name).map(([, value]) => value);
-  // Rows of a table have forms of the same address: their hidden fields tell them apart.
+  // Rows of a table have forms of the same address: their hidden fields tell them apart. What a form knew of
+  // its object (console/forms.py) may be another by now: it goes out as it was, and the page says so.
   const isIt = (form) =>
     form.method === "post" &&
     new URL(form.getAttribute("action") || location.href, location.href).pathname === entered.dataset.entered &&
-    [...form.querySelectorAll("input[type=hidden]:not([name=csrfmiddlewaretoken])")].every(
+    [...form.querySelectorAll("input[type=hidden]:not([name=csrfmiddlewaretoken], [name=known])")].every(
       ({ name, value }) => !values(name).length || values(name).includes(value),
     );
   const form = [...document.forms].find(isIt);
@@ -115,6 +116,7 @@ document.addEventListener("htmx:afterSettle", ({ detail }) => {
 showError();
 
 function fill(field, values) {
+  if (field.name === "known" && values.length) field.value = values[0];
   if (["hidden", "password", "file", "submit", "button"].includes(field.type) || !field.name) return;
   if (["checkbox", "radio"].includes(field.type)) field.checked = values.includes(field.value);
   else if (field.type === "select-multiple") for (const option of field.options) option.selected = values.includes(option.value);

@@ -26,6 +26,7 @@ def record(
     """Records an act. `by`: an actor other than the person themselves.
 
     Each tenant of a member gets an event; acts of operators and unknown people are the platform's.
+    There `user` of the detail says whose account it is, if the actor does not.
     """
     facts: dict[str, Any] = {"success": success, "client_net": client_net, "detail": detail or {}}
     with transaction.atomic():
@@ -46,6 +47,8 @@ def record(
             _record_own(action, user, facts)
             return
     if not members:
+        if user:
+            facts["detail"] = {**facts["detail"], "user": user.pk}
         with system_scope():  # the typed name is not recorded: it may be a password
             act(action, actor=by or "unknown", **facts)
 

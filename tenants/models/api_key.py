@@ -98,6 +98,12 @@ class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
         }
         return self.line_of(pk).filter(**known)
 
+    def successor_of(self, pk: uuid.UUID) -> "ApiKey | None":
+        """Returns the key that replaced it, if that one may read its texts."""
+        fresh = self.filter(pk__in=self.filter(pk=pk).values("replaced_by")).first()
+        may = fresh and self.readable_with(fresh.pk).filter(pk=pk).exists()
+        return fresh if may else None
+
     def depending_on(self, actor: str) -> "ApiKeyQuerySet":
         return self.filter(grantors__contains=[actor])
 
@@ -349,12 +355,13 @@ class ApiKey(ScheduledRotation, OwnLimits):
         return successor
 
     def _give_over(self, successor: "ApiKey", until: datetime) -> None:
-        """Moves grants, quotas and rules; older predecessors then refer to the new key."""
+        """Moves grants, quotas, rules and widgets; older predecessors then refer to the new key."""
         if self.group:
             copy_grants(self.group, successor.own_group())
         ApiKey.objects.filter(replaced_by=self).update(replaced_by=successor)
         self.quotas.update(api_key=successor)
         self.cache_rules.update(api_key=successor)
+        self.widget_keys.update(api_key=successor)
         self.replaced_by, self.rotate_at = successor, None
         self.expires_at = min(until, self.expires_at or until)
         self.save(update_fields=["replaced_by", "expires_at", "rotate_at"])

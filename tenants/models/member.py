@@ -88,7 +88,7 @@ class Member(models.Model):
 
     @transaction.atomic
     def remove(self, *, by: str) -> None:
-        """Removes a member, their team memberships, and unused invitations from and for them.
+        """Removes a member, their teams and quotas, and unused invitations from and for them.
 
         Keys that they made, widened or rotated lose their power; keys for inference stay, so that
         production continues. Raises LastOwner, since a tenant without an owner could never be
@@ -105,6 +105,8 @@ class Member(models.Model):
         links = apps.get_model("tenants", "Link").objects.filter(tenant=self.tenant, used_at=None)
         by_member = models.Q(created_by__in=[self.actor, f"user:{self.user_id}"])
         links.filter(by_member | models.Q(email__iexact=self.user.email)).delete()
+        for quota in self.quotas.all():
+            quota.drop(by=by, platform=True)
         self.delete()
 
     def record(self, action: Action, *, by: str, role: object) -> None:

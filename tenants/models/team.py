@@ -55,9 +55,14 @@ class Team(models.Model):
                 self.save(update_fields=list(detail))
                 self._act(Action.TEAM_CHANGE, by, **detail)
 
-    def disband(self, *, by: str) -> None:
-        """Deletes the team and its grants. Its keys stay, without a team."""
+    def disband(self, *, by: str, platform: bool = False) -> None:
+        """Deletes the team, its grants and its budgets. Its keys stay, without a team.
+
+        Raises SetByPlatform for a budget of the platform's, which only operators delete.
+        """
         with transaction.atomic():
+            for budget in self.quotas.all():
+                budget.drop(by=by, platform=platform)
             group = self.group
             self._act(Action.TEAM_DELETE, by)
             self.delete()

@@ -46,7 +46,8 @@ _CLAIM = """
     select id from (
         select id, due_at, row_number() over (
             partition by coalesce(target_id, id) order by due_at) as position
-        from tenants_notice where state = 'waiting' and due_at <= %s) due
+        from tenants_notice
+        where state = 'waiting' and due_at <= %s and event <> %s) due
     where position <= %s order by due_at limit %s"""
 
 
@@ -55,7 +56,7 @@ def deliver() -> None:
     began = time.monotonic()
     for notice in links.waiting_resets():
         _resolve(notice)
-    while (notices := claim()) and time.monotonic() - began < _BUSY_S:
+    while time.monotonic() - began < _BUSY_S and (notices := claim()):
         send(notices)
 
 
@@ -73,8 +74,8 @@ def claim() -> list[Notice]:
     """Returns notices that are due. No other process sends them until their lease ends."""
     now = timezone.now()
     with transaction.atomic():
-        ids = [pk for (pk,) in rows(_CLAIM, [now, OF_A_TARGET, AT_ONCE])]
-        due = Notice.objects.due(now).filter(pk__in=ids).exclude(event=links.FORGOTTEN)
+        bounds = [now, links.FORGOTTEN, OF_A_TARGET, AT_ONCE]
+        due = Notice.objects.due(now).filter(pk__in=[pk for (pk,) in rows(_CLAIM, bounds)])
         due = due.select_related("tenant", "user", "link", "target")
         notices = list(due.select_for_update(skip_locked=True, of=("self",)))
         leased = Notice.objects.filter(pk__in=[notice.pk for notice in notices])

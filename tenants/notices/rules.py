@@ -48,7 +48,7 @@ def _those_who(permission: P) -> People:
 
 def _person(actor: str) -> User | None:
     kind, _, number = actor.partition(":")
-    if kind == "member":
+    if kind == "member" and _is_uuid(number):
         member = Member.objects.filter(pk=number).select_related("user").first()
         return member.user if member else None
     if kind in ("user", "operator") and number.isdigit():
@@ -56,11 +56,21 @@ def _person(actor: str) -> User | None:
     return None
 
 
-def _concerned(act: Event) -> list[User]:
+def _is_uuid(text: str) -> bool:
+    """Returns False for an actor that nobody could be: no notice may wait behind its act."""
+    try:
+        return bool(UUID(text))
+    except ValueError:
+        return False
+
+
+def _concerned(act: Event) -> Iterable[User]:
     """Returns the person whom an act on an account concerns, whoever acted."""
     if act.tenant_id and act.subject_id:
         rows = Member.objects.filter(tenant=act.tenant_id, subject_id=act.subject_id)
         return [member.user for member in rows.select_related("user")]
+    if "user" in act.detail:
+        return User.objects.filter(pk=act.detail["user"])
     person = _person(act.actor)
     return [person] if person else []
 
@@ -74,8 +84,13 @@ def _who_decides_raise(act: Event) -> list[User]:
 
 
 def _who_asked_for_raise(act: Event) -> list[User]:
+    """Returns the requester, unless they have left: the figures are the tenant's."""
     quota_raise = _raise(act)
-    return [quota_raise.requested_by] if quota_raise and quota_raise.requested_by else []
+    asker = quota_raise.requested_by if quota_raise else None
+    if asker is None:
+        return []
+    stays = asker.is_operator or Member.objects.filter(tenant=act.tenant_id, user=asker).exists()
+    return [asker] if stays else []
 
 
 def _raise(act: Event) -> QuotaRaise | None:
@@ -91,10 +106,6 @@ def _who_asked_for_deletion(act: Event) -> list[User]:
     if requester and requester.is_active:
         people[requester.pk] = requester
     return list(people.values())
-
-
-def _who_invited(act: Event) -> list[User]:
-    return holders(P.MANAGE_MEMBERS, act.tenant_id)
 
 
 def _is_invitation_used(act: Event) -> bool:
@@ -143,7 +154,9 @@ RULES: dict[str, Rule] = {
     Action.PASSWORD_CHANGE: _of_account("password.changed"),
     Action.MFA_ADD: _of_account("factor.added"),
     Action.MFA_REMOVE: _of_account("factor.removed"),
-    Action.LINK_USE: Rule("invitation.accepted", _who_invited, applies=_is_invitation_used),
+    Action.LINK_USE: Rule(
+        "invitation.accepted", _those_who(P.MANAGE_MEMBERS), applies=_is_invitation_used
+    ),
     Action.CONTEST_OPEN: Rule("contest.opened", _REVIEWS, ("contest", "decision", "due_at")),
     Action.CONTEST_LATE: Rule("contest.late", _REVIEWS, ("contest", "decision", "due_at")),
 }

@@ -128,7 +128,9 @@ language sql as $$
                              error_code, detail)
     select p.at, 'quota:reached', p.tenant_id, 'platform', '', q.model, '', true, '',
            jsonb_build_object('quota', q.id, 'percent', p.percent, 'unit', q.unit,
-               'window', q."window", 'limit', q."limit", 'used', c.used, 'starts', c.starts)
+               'window', q."window", 'limit', q."limit" + r.raised, 'used', c.used,
+               'starts', c.starts)  -- of what is allowed, as the percentage
     from passed p join tenants_quota q on q.id = p.quota_id
     join tenants_quotacounter c on c.quota_id = q.id and c.starts = p.starts
+    cross join lateral (select * from tenants_raises(q.id)) r
 $$;

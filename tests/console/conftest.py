@@ -17,7 +17,13 @@ from tests import chromium, people
 
 PASSWORD = "a forebay holds the river"
 CUT_OFF = re.compile("net::ERR_FAILED|htmx:sendError|htmx:afterRequest")  # we cut a poll off
+HIDDEN = re.compile(r'<input type="hidden" name="(\w+)" value="([^"]*)"')
 SignIn = Callable[[User | Member], Client]
+
+
+def hidden_fields(client: Client, address: str) -> dict[str, str]:
+    """Returns what a browser sends back of a page beside what people enter."""
+    return dict(HIDDEN.findall(client.get(address).content.decode()))
 
 
 @pytest.fixture(autouse=True)

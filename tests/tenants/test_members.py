@@ -11,7 +11,7 @@ from django.utils import timezone
 from audit.actions import Action
 from audit.models import Event
 from audit.retention import legal_hold
-from tenants.models import ApiKey, Link, Member, Team, Tenant
+from tenants.models import ApiKey, Link, Member, Quota, Team, Tenant
 from tenants.models.link import Purpose
 from tenants.models.member import LastOwner
 from tenants.roles import Permission, Profile, Role
@@ -121,6 +121,13 @@ def test_who_leaves_takes_the_keys_along_that_manage(acme: Tenant, alice: Member
     events = Event.objects.filter(action=Action.API_KEY_REVOKE, actor=alice.actor)
     assert {event.detail["key"] for event in events} == {str(key.pk) for key in keys[1:]}
     assert {event.detail["reason"] for event in events} == {"its maker was removed"}
+
+
+def test_a_quota_that_ends_with_its_member_is_on_record(acme: Tenant, bob: Member) -> None:
+    quota = Quota.set(acme, member=bob, unit="tokens", window="day", limit=9, by="test")
+    bob.remove(by="test")
+    assert not Quota.objects.exists()
+    assert Event.objects.get(action=Action.QUOTA_DELETE).detail["quota"] == str(quota.pk)
 
 
 def test_added_twice_is_one_member(acme: Tenant, alice: Member) -> None:

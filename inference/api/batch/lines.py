@@ -101,10 +101,8 @@ def successor(batch: Batch) -> bytes:
     """
     if batch.api_key_id is None:
         return b""
-    own = ApiKey.objects.filter(pk=batch.api_key_id)
-    fresh = ApiKey.objects.filter(pk__in=own.values("replaced_by")).first()
-    may = fresh and ApiKey.objects.readable_with(fresh.pk).filter(pk=batch.api_key_id).exists()
-    return bytes(fresh.digest) if fresh and may else b""
+    fresh = ApiKey.objects.successor_of(batch.api_key_id)
+    return bytes(fresh.digest) if fresh else b""
 
 
 def reader(batch: Batch) -> FileReader:

@@ -130,7 +130,8 @@ def engine_state(engine: EngineRow) -> EngineState:
     """Returns the state. The operator's draining comes before all that is observed."""
     if engine.staged:
         return EngineState(Condition.LOADING, engine.created_at)
-    return EngineState(Condition.DRAINING) if engine.draining else state_unless_draining(engine)
+    drains = engine.draining or engine.lent_since  # resumed, but a job has its GPU still
+    return EngineState(Condition.DRAINING) if drains else state_unless_draining(engine)
 
 
 def state_unless_draining(engine: EngineRow) -> EngineState:

@@ -10,7 +10,14 @@ from django.utils.translation import gettext_lazy as _
 
 from console.api.access.keys import scopes_to_give
 from console.authorization import TenantRequest
-from console.forms import ConsoleForm, LimitField, LinesField, LongForm, MomentField
+from console.forms import (
+    ConsoleForm,
+    KnowingForm,
+    LimitField,
+    LinesField,
+    LongForm,
+    MomentField,
+)
 from console.limits.limit_forms import LABELS, LimitFields
 from inference.engines import served
 from tenants.model_access import reaches_beyond
@@ -24,9 +31,12 @@ def may_handle(request: TenantRequest, key: ApiKey) -> bool:
 
     Otherwise the text of a rotated key would give them more than they may.
     """
-    if not _manages_teams(request) and reaches_beyond(key, request.member):
-        return False
-    return set(key.scopes) <= _scopes(request)
+    return not reaches_too_far(request, key) and set(key.scopes) <= _scopes(request)
+
+
+def reaches_too_far(request: TenantRequest, key: ApiKey) -> bool:
+    """Returns whether the key has a team or a model that this person has no access to."""
+    return not _manages_teams(request) and reaches_beyond(key, request.member)
 
 
 def _manages_teams(request: TenantRequest) -> bool:
@@ -114,7 +124,7 @@ class NewKeyForm(KeyForm):
     field_order = ("name", "days", "team")
 
 
-class ChangedKeyForm(KeyForm):
+class ChangedKeyForm(KeyForm, KnowingForm):
     expires_at = MomentField(label=_("Expires"), help_text=_("Leave empty for no expiry."))
     field_order = ("name", "expires_at", "team")
 
@@ -124,9 +134,9 @@ class ChangedKeyForm(KeyForm):
             self.initial["expires_at"] = key.expires_at.replace(second=0, microsecond=0)
 
     def settings(self) -> dict[str, Any]:
-        """Returns the fields that were changed here: changes by others meanwhile stay."""
+        """Returns the fields that were changed here."""
         fields = self.cleaned_data
-        return {name: fields[name] for name in self.changed_data}
+        return {name: fields[name] for name in self.changed_data if name in fields}
 
 
 class RotationForm(ConsoleForm):

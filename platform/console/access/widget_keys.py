@@ -5,6 +5,7 @@ from uuid import UUID
 
 from django import forms
 from django.conf import settings
+from django.core.exceptions import PermissionDenied, ValidationError
 from django.db.models import F, OuterRef, QuerySet, Subquery
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
@@ -12,6 +13,7 @@ from django.templatetags.static import static
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from console.access.key_forms import reaches_too_far
 from console.authorization import TenantRequest, permitted
 from console.forms import ConsoleForm
 from console.post_only import require_POST
@@ -24,6 +26,8 @@ from tenants.models import ApiKey, Tenant
 from tenants.roles import Permission
 
 SCRIPT = "widget/widget.js"
+# Who chooses pages for a key speaks with its models, and spends what it may.
+_TOO_FAR = gettext_lazy("This key may do more than your role. Ask an owner or an administrator.")
 WIDGET_KEYS = Table(
     "widget-keys",
     {
@@ -94,6 +98,8 @@ def addition(request: TenantRequest) -> HttpResponse:
 def _create(
     request: TenantRequest, name: str, assistant: Assistant, api_key: ApiKey, origins: list[str]
 ) -> None:
+    if reaches_too_far(request, api_key):
+        raise ValidationError({"api_key": _TOO_FAR})
     WidgetKey.create(request.tenant, name, assistant.pk, api_key, origins, by=request.actor)
 
 
@@ -101,6 +107,8 @@ def _create(
 @permitted(Permission.MANAGE_KEYS)
 def change(request: TenantRequest, widget_key: UUID) -> HttpResponse:
     row, form = _row(request, widget_key), OriginsForm(request.POST)
+    if row.api_key and reaches_too_far(request, row.api_key):
+        raise PermissionDenied(_TOO_FAR)
     if saved(form, lambda: row.change(by=request.actor, **form.cleaned_data)):
         return redirect("console:widget_keys", tenant=request.tenant.name)
     return _page(request, WidgetKeyForm(None, request.tenant), row, form)
@@ -140,13 +148,19 @@ def _page(
             "by": actors.name(row.created_by),
             "works": bool(row.api_key and not row.api_key.revoked_at and not row.api_key.expired),
             "snippet": snippet(row),
-            "origins": "\n".join(row.origins),
-            "problem": wrong_form.errors if row == wrong and wrong_form else None,
+            **_origins(row, wrong_form if row == wrong else None),
         }
         for row in table.rows
     ]
     context = {"table": table, "lines": lines, "form": form, "most": MOST}
     return render(request, "console/widget_keys.html", context)
+
+
+def _origins(key: WidgetKey, wrong: OriginsForm | None) -> dict[str, Any]:
+    """Returns a key's origins, or what was entered instead and what is wrong with it."""
+    if wrong is not None:
+        return {"origins": wrong["origins"].value(), "problem": wrong.errors}
+    return {"origins": "\n".join(key.origins), "problem": None}
 
 
 def snippet(key: WidgetKey) -> str:

@@ -9,7 +9,7 @@ from rest_framework import serializers as s
 from rest_framework.response import Response
 
 from audit.retention.legal_hold import OnHold
-from console.api.acts import Act, calling, filters, listing, shape_of, showing
+from console.api.acts import Act, filters, listing, shape_of, showing
 from console.api.problem import Problem, denied, first_or_404, not_found
 from console.api.resource import Resource
 from console.api.strict_input import Row, Shape
@@ -17,6 +17,7 @@ from console.people.members import LAST_OWNER, ON_HOLD
 from tenants.models import Link, Member, Team, TeamMembership
 from tenants.models.link import Purpose
 from tenants.models.member import LastOwner
+from tenants.models.quotas.quota import SetByPlatform
 from tenants.notices.links import mail_link
 from tenants.roles import Permission as P
 from tenants.roles import Role, permissions
@@ -199,11 +200,13 @@ class Teams(Resource):
         ),
     )
     retrieve = showing(P.VIEW_TEAMS, "Show a team.")
-    destroy = calling(
-        "disband",
-        P.MANAGE_TEAMS,
-        "Delete a team.\n\nIts keys stay, without a team; its grants are gone.",
-    )
+    refusals = {
+        SetByPlatform: (
+            403,
+            "set_by_platform",
+            _("The platform has set this quota: ask for an increase."),
+        )
+    }
 
     @Act(P.MANAGE_TEAMS, takes=NamedTeam)
     def create(self, request: Any, **path: Any) -> Response:
@@ -217,6 +220,20 @@ class Teams(Resource):
         row = self.row_to_change()
         row.change(by=self.actor, **fields)
         return self.respond(row)
+
+    @Act(P.MANAGE_TEAMS)
+    def destroy(self, request: Any, **path: Any) -> Response:
+        """Delete a team.
+
+        Its keys stay, without a team; its grants and budgets are gone. A key cannot delete a team
+        whose budget binds it, and only operators delete one with a budget of the platform's.
+        """
+        row: Team = self.row_to_change()
+        key = self.who.key
+        if key and any(budget.binds(key) for budget in row.quotas.all()):
+            raise denied(_("A key does not change itself."))
+        row.disband(by=self.actor, platform=self.who.is_operator)
+        return Response(status=204)
 
 
 class TeamMembershipShape(Shape):

@@ -96,7 +96,7 @@ def problem_of(raised: Exception) -> Problem:
     """Returns the problem that tells the caller about an exception, without internal details."""
     if isinstance(raised, Problem):
         return raised
-    if isinstance(raised, Http404):
+    if isinstance(raised, (Http404, exceptions.ObjectDoesNotExist)):  # also: removed meanwhile
         return not_found()
     if isinstance(raised, (ValidationError, exceptions.ValidationError)):
         return bad_request(dict(_fields(raised)))

@@ -6,7 +6,7 @@ from django import forms
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
-from console.forms import ConsoleForm, LimitField
+from console.forms import ConsoleForm, KnowingForm, LimitField
 from tenants.models import Tenant, TierPolicy
 from tenants.models.tier import LIMITS, Tier
 
@@ -29,7 +29,7 @@ class LimitFields(ConsoleForm):
     megabytes_per_day = LimitField(label=LABELS["megabytes_per_day"])
 
 
-class LimitsForm(LimitFields):
+class LimitsForm(LimitFields, KnowingForm):
     tier = forms.ChoiceField(label=_("Tier"), choices=Tier.choices)
     field_order = ("tier",)
     help_texts = {
@@ -50,7 +50,7 @@ def own_limits(tenant: Tenant) -> dict[str, int | None]:
     return {name: getattr(tenant, name) for name in LIMITS}
 
 
-class TierForm(LimitFields):
+class TierForm(LimitFields, KnowingForm):
     weight = forms.IntegerField(
         label=_("Weight"),
         min_value=1,

@@ -21,7 +21,7 @@ from console.post_only import require_POST
 from console.quota_amounts import from_count
 from console.quota_lines import RELATED as OF_QUOTAS
 from console.quota_lines import QuotaLine, lines, lines_of
-from console.reported_acts import act_and_report, saved
+from console.reported_acts import act_and_report, report_and_leave, saved
 from console.tables import Column, Table
 from tenants.models import Quota, QuotaRaise
 from tenants.models.quotas.quota import SetByPlatform
@@ -98,10 +98,10 @@ def quota(request: TenantRequest, quota: UUID) -> HttpResponse:
     _refuse_unless_manager(request)
     _refuse_platform_quota(request, row)
     form = LimitForm(request.POST, row.unit)
-    if not form.is_valid():
+    change = partial(row.change, by=request.actor, platform=request.user.is_operator)
+    refusals = {SetByPlatform: _SET_BY_PLATFORM}
+    if not saved(form, lambda: change(form.cleaned_data["limit"]), refusals):
         return detail(request, row, form=form)
-    limit, platform = form.cleaned_data["limit"], request.user.is_operator
-    row.change(limit, by=request.actor, platform=platform)
     messages.success(request, _("The quota has been changed and applies from now on."))
     return redirect("console:quota", tenant=request.tenant.name, quota=quota)
 
@@ -111,9 +111,10 @@ def quota(request: TenantRequest, quota: UUID) -> HttpResponse:
 def quota_drop(request: TenantRequest, quota: UUID) -> HttpResponse:
     row = _quota(request, quota)
     _refuse_platform_quota(request, row)
-    row.drop(by=request.actor, platform=request.user.is_operator)
-    messages.success(request, _("The quota has been deleted. Its usage record is kept."))
-    return redirect("console:quotas", tenant=request.tenant.name)
+    act = partial(row.drop, platform=request.user.is_operator)
+    text = _("The quota has been deleted. Its usage record is kept.")
+    refusals = {SetByPlatform: _SET_BY_PLATFORM}
+    return report_and_leave(request, act, text, "console:quotas", refusals)
 
 
 def detail(request: TenantRequest, quota: Quota, **shown: Any) -> HttpResponse:

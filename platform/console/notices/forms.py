@@ -7,7 +7,7 @@ from django import forms
 from django.conf import settings
 from django.utils.translation import gettext_lazy as _
 
-from console.forms import ConsoleForm
+from console.forms import ConsoleForm, KnowingForm
 from tenants.models import NoticeTarget, TargetKind
 from tenants.models.notices.notice_target import LONGEST_NAME, LONGEST_OVERLAP, LONGEST_SECRET
 from tenants.notices.events import ALWAYS_MAILED, Group
@@ -40,7 +40,7 @@ class NewTargetForm(TargetForm):
     field_order = ("kind", "name", "url", "secret", "groups", "language")
 
 
-class EditionForm(TargetForm):
+class EditionForm(TargetForm, KnowingForm):
     enabled = forms.BooleanField(label=_("On"), required=False)
 
     @classmethod

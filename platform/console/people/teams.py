@@ -13,7 +13,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext_lazy as _
 
 from console.authorization import TenantRequest, permitted
-from console.forms import ConsoleForm
+from console.forms import ConsoleForm, KnowingForm
 from console.people.team_budgets import BudgetForm, budgets
 from console.post_only import require_POST
 from console.reported_acts import report_and_leave, saved
@@ -24,7 +24,7 @@ from tenants.models.quotas.quota import SetByPlatform
 from tenants.roles import Permission
 
 
-class TeamForm(ConsoleForm):
+class TeamForm(KnowingForm):
     name = forms.CharField(label=_("Name"), max_length=80)
 
     temporary_chats = forms.BooleanField(
@@ -58,6 +58,7 @@ class MembershipForm(ConsoleForm):
         self.fields["member"] = field
 
 
+_REFUSALS = {SetByPlatform: _("The platform has set this quota: ask for an increase.")}
 TEAMS = Table(
     "teams",
     {
@@ -104,7 +105,8 @@ def team(request: TenantRequest, team: UUID) -> HttpResponse:
 def disbanding(request: TenantRequest, team: UUID) -> HttpResponse:
     row = _team(request, team)
     text = _("The team %(name)s is gone.") % {"name": row.name}
-    return report_and_leave(request, row.disband, text, "console:teams")
+    act = partial(row.disband, platform=request.user.is_operator)
+    return report_and_leave(request, act, text, "console:teams", _REFUSALS)
 
 
 @require_POST
@@ -130,8 +132,7 @@ def leaving(request: TenantRequest, team: UUID, member: UUID) -> HttpResponse:
 def budget(request: TenantRequest, team: UUID) -> HttpResponse:
     row, form = _team(request, team), BudgetForm(request.POST)
     platform = request.user.is_operator
-    refusals = {SetByPlatform: _("The platform has set this quota: ask for an increase.")}
-    if not saved(form, lambda: form.set(row, by=request.actor, platform=platform), refusals):
+    if not saved(form, lambda: form.set(row, by=request.actor, platform=platform), _REFUSALS):
         return _page(request, row, budget_form=form)
     messages.success(request, _("The budget has been set and applies from now on."))
     return _back(request, row)

@@ -43,7 +43,9 @@ class ModelAdditionForm(RouteFields, EngineForm):
         max_value=MOST_WAITING,
         required=False,
         initial=WAITING,
-        help_text=_("Of people and programs that wait for the answer. Empty: no limit."),
+        help_text=_(
+            "Of people and programs that wait for the answer. Empty: as the installation says."
+        ),
     )
     wait_s = forms.IntegerField(
         label=_("Longest wait (seconds)"),
@@ -51,7 +53,9 @@ class ModelAdditionForm(RouteFields, EngineForm):
         max_value=LONGEST_WAIT_S,
         required=False,
         initial=WAIT_S,
-        help_text=_("Requests that would wait longer are refused at once. Empty: no limit."),
+        help_text=_(
+            "Requests that would wait longer are refused at once. Empty: as the installation says."
+        ),
     )
 
     def __init__(self, data: Any = None) -> None:

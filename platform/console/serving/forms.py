@@ -9,7 +9,7 @@ from django import forms
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 
-from console.forms import ConsoleForm, LongForm
+from console.forms import CHANGED_MEANWHILE, ConsoleForm, LongForm
 from console.serving.option_fields import OPTION_NAMES, OTHERS, OptionFields, shown
 from inference.engine_entries import AUTO, MOST_SLOTS, SLOTS, name_problem
 from inference.engines import KINDS
@@ -18,8 +18,6 @@ from inference.models.served import LONGEST_NAME, Declared
 from inference.pool_policy import JOBS, LONGEST_MS, RouteCondition
 from inference.registry.checking import check_fields
 from infrastructure.url_form import url_problem
-
-_CHANGED_MEANWHILE = _("Somebody has changed it meanwhile. Open the page again.")
 
 
 def is_name(name: str) -> None:
@@ -150,7 +148,7 @@ class PolicyForm(RouteFields):
         """Change a locked pool. Raises FromFile, ValidationError."""
         fields = dict(self.cleaned_data)
         if fields.pop("known") != _policy_fingerprint(pool):
-            raise ValidationError(_CHANGED_MEANWHILE)
+            raise ValidationError(CHANGED_MEANWHILE)
         pool.change(by=by, **fields)
 
 
@@ -243,7 +241,7 @@ class ChangedEngineForm(EngineForm):
         """Change a locked engine. Raises FromFile, ValidationError."""
         fields = self.settings
         if fields.pop("known") != _fingerprint(engine):
-            raise ValidationError(_CHANGED_MEANWHILE)
+            raise ValidationError(CHANGED_MEANWHILE)
         if fields["url"] == engine.shown_url:  # parts that were not shown stay
             fields["url"] = engine.url
         values, launch = {"kind": engine.kind, **fields}, engine.options.get("launch")

@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy as _
 
 from console.account.reauthentication import recently_proven
 from console.authorization import TenantRequest, permitted
-from console.forms import ConsoleForm, LinesField, ReasonField
+from console.forms import ConsoleForm, KnowingForm, LinesField, ReasonField
 from console.post_only import require_POST
 from console.reported_acts import report_and_leave, saved
 from tenants.models.tenant import CHAT_RULES, Closed, Sharing, TemporaryChats, Tenant
@@ -29,7 +29,7 @@ TIME_ZONES = sorted(
 )
 
 
-class SettingsForm(ConsoleForm):
+class SettingsForm(KnowingForm):
     profile = forms.ChoiceField(
         label=_("Security profile"),
         choices=Profile.choices,

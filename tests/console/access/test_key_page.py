@@ -13,7 +13,7 @@ from tenants import model_access, secret_keys
 from tenants.models import ApiKey, Member, Quota, Team, Tenant
 from tenants.models.api_key import OFFERED
 from tenants.roles import Role
-from tests.console.conftest import SignIn, join
+from tests.console.conftest import SignIn, hidden_fields, join
 
 KEYS = "/console/t/acme/keys/"
 
@@ -125,6 +125,18 @@ def test_a_change_writes_what_was_changed_only(bob: Member, key: ApiKey, sign_in
     assert event.actor == bob.actor
     assert event.detail["burst"] == [None, 5]
     assert "expires_at" not in event.detail
+
+
+def test_a_key_that_was_narrowed_meanwhile_is_not_widened_again(
+    bob: Member, key: ApiKey, sign_in: SignIn
+) -> None:
+    client = sign_in(bob)
+    sent = {**form_of(key, name="nightly"), **hidden_fields(client, page_of(key))}
+    key.change(by="test", allowed_networks=["10.0.0.0/8"])
+    page = client.post(page_of(key), sent).content.decode()
+    assert "Somebody has changed it meanwhile." in page
+    key.refresh_from_db()
+    assert (key.name, key.allowed_networks) == ("ci", ["10.0.0.0/8"])
 
 
 def test_what_a_key_is_not_asked_for_cannot_be_set(

@@ -8,7 +8,7 @@ from allauth.mfa.models import Authenticator
 from django.contrib.sessions.backends.db import SessionStore
 from playwright.sync_api import Page, expect
 
-from tenants.models import Link, Member
+from tenants.models import ApiKey, Link, Member
 from tests import chromium
 from tests.console.account.conftest import code, with_app
 from tests.console.account.virtual_key import Key, virtual_key
@@ -151,6 +151,25 @@ def test_a_form_is_sent_again_after_the_proof(alice: Member, page: Page) -> None
     expect(page.get_by_text("Nothing has been submitted yet.")).to_have_count(0)
     (invitation,) = Link.objects.invitations(alice.tenant)
     assert (invitation.email, invitation.role) == ("frank@acme.example", "developer")
+
+
+def test_entries_of_a_form_whose_object_changed_meanwhile_are_not_lost(
+    alice: Member, page: Page
+) -> None:
+    key, _text = ApiKey.issue(alice.tenant, "ci", by="test", created_by=alice)
+    enter(page)
+    page.goto(f"/console/t/acme/keys/{key.pk}/")
+    page.get_by_label("Name").fill("nightly")
+    age_the_proofs(page)
+    key.change(by="test", allowed_networks=["127.0.0.0/8"])
+    page.get_by_role("button", name="Save", exact=True).click()
+    expect(page.get_by_role("heading", name="Confirm your identity")).to_be_visible()
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Continue").click()
+    expect(page.get_by_text("Somebody has changed it meanwhile.")).to_be_visible()
+    expect(page.get_by_label("Name")).to_have_value("nightly")
+    key.refresh_from_db()
+    assert (key.name, key.allowed_networks) == ("ci", ["127.0.0.0/8"])
 
 
 def test_entries_are_there_again_for_whoever_comes_back_without_a_proof(

@@ -10,6 +10,7 @@ from django.core.cache import caches
 from redis import Redis
 
 from audit.models import Event
+from console.api.serving.engines import Engines
 from inference import engines
 from inference.engines.health import breakers
 from inference.engines.transport.failure_reason import NO_ANSWER
@@ -143,6 +144,15 @@ def test_an_engine_is_drained_and_resumed(api: Api, engine: str) -> None:
     assert (drained["draining"], drained["state"]) == (True, "draining")
     assert api.post(f"{engine}resume/").json()["draining"] is False
     assert actions()[-2:] == ["engine:drain", "engine:resume"]
+
+
+def test_an_act_on_what_was_removed_meanwhile_finds_nothing(
+    api: Api, engine: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = Engine.objects.select_related("pool__model").get()
+    Engine.objects.get().remove(by="test")
+    monkeypatch.setattr(Engines, "row", lambda _self: found)
+    assert api.post(f"{engine}drain/").status_code == 404
 
 
 def test_a_breaker_is_shown_and_kept_open(

@@ -1,10 +1,12 @@
 """Members, invitations, roles, teams and what is granted to them."""
 
+from typing import Any
+
 import pytest
 
 from audit.models import Event
 from tenants import model_access
-from tenants.models import Link, Member, RestrictedModel, Team
+from tenants.models import Link, Member, Quota, RestrictedModel, Team
 from tests.console.api.conftest import Api, Enter, errors, issued
 
 T = "tenants/acme/"
@@ -70,6 +72,30 @@ def test_the_matrix_is_that_of_the_tenants_profile(api: Api, alice: Member) -> N
     alice.tenant.change(by="test", profile="mlps-l3")
     assert held("audit:view") == {"auditor", "audit:read"}
     assert "management:write" not in held("members:manage")
+
+
+def test_a_key_does_not_disband_the_team_whose_budget_binds_it(
+    api: Api, alice: Member, with_key: Enter
+) -> None:
+    team = Team.form(alice.tenant, "search", by="test")
+    limit: dict[str, Any] = {"unit": "tokens", "window": "day", "limit": 9}
+    Quota.set(alice.tenant, team=team, by="test", **limit)
+    path = f"{T}teams/{team.pk}/"
+    assert with_key(alice.tenant, team=team).delete(path).status_code == 403
+    assert Quota.objects.exists()
+    assert with_key(alice.tenant).delete(path).status_code == 204
+
+
+def test_a_team_with_a_budget_of_the_platforms_stays(api: Api, alice: Member) -> None:
+    team = Team.form(alice.tenant, "search", by="test")
+    limit: dict[str, Any] = {"unit": "tokens", "window": "day", "limit": 9}
+    Quota.set(alice.tenant, team=team, by="test", platform=True, **limit)
+    answer = api.delete(f"{T}teams/{team.pk}/")
+    assert (answer.status_code, answer.json()["type"]) == (
+        403,
+        "urn:forebay:problem:set_by_platform",
+    )
+    assert Quota.objects.exists()
 
 
 def test_a_team_and_its_places(api: Api, bob: Member) -> None:

@@ -6,7 +6,7 @@ from uuid import uuid4
 import pytest
 
 from audit.models import Event
-from tenants.models import ApiKey, Tenant
+from tenants.models import ApiKey, Member, Team, Tenant
 from tests.console.api.conftest import Api, Enter, errors
 from tests.inference.api.dialogues import helpdesk
 
@@ -46,6 +46,18 @@ def test_one_is_made_changed_and_revoked_on_record(api: Api, fields: dict[str, A
         "widget_key:change",
         "widget_key:revoke",
     ]
+
+
+def test_a_key_beyond_the_callers_reach_is_for_none_of_their_pages(
+    acme: Tenant, bob: Member, enter: Enter, api: Api, fields: dict[str, Any]
+) -> None:
+    team = Team.form(acme, "risk", by="test")
+    ApiKey.objects.get(pk=fields["api_key"]).change(by="test", team=team)
+    made = api.post(LIST, **fields)
+    mine = enter(bob)
+    assert mine.post(LIST, **fields).status_code == 403
+    path = str(made.headers["Location"])
+    assert mine.patch(path, origins=["https://bob.example"]).status_code == 403
 
 
 @pytest.mark.parametrize("name", ["assistant", "api_key"])

@@ -1,10 +1,12 @@
 import pytest
 
 from audit.models import Event
-from tenants.models import Member, Tenant, User
-from tests.console.conftest import SignIn
+from tenants.models import Member, Tenant, TierPolicy, User
+from tenants.models.tier import DEFAULTS
+from tests.console.conftest import HIDDEN, SignIn, hidden_fields
 
 LIMITS = "/console/t/acme/limits/"
+TIER = dict.fromkeys(DEFAULTS, "50")
 FORM = {
     "tier": "vip",
     "requests_per_minute": "500",
@@ -42,3 +44,27 @@ def test_a_tenant_sees_its_limits_and_whom_to_ask(alice: Member, sign_in: SignIn
     page = sign_in(alice).get(LIMITS).content.decode()
     assert "Platform operators set these limits." in page
     assert 'name="burst"' not in page
+
+
+def test_of_two_who_change_the_limits_the_second_is_told(
+    acme: Tenant, operator: User, sign_in: SignIn
+) -> None:
+    client = sign_in(operator)
+    opened = hidden_fields(client, LIMITS)
+    acme.change(by="test", requests_per_minute=7)
+    page = client.post(LIMITS, {**FORM, **opened}).content.decode()
+    assert "Somebody has changed it meanwhile." in page
+    acme.refresh_from_db()
+    assert (acme.tier, acme.requests_per_minute) == ("standard", 7)
+    assert client.post(LIMITS, {**FORM, **hidden_fields(client, LIMITS)}).status_code == 302
+
+
+def test_of_two_who_change_a_tier_the_second_is_told(operator: User, sign_in: SignIn) -> None:
+    client, form = sign_in(operator), {"tier": "vip", "weight": "9", **TIER}
+    opened = client.get("/console/tiers/").content.decode().partition('value="vip"')[2]
+    known = HIDDEN.findall(opened)[0]
+    TierPolicy.objects.of("vip").change(by="test", burst=7)
+    page = client.post("/console/tiers/", {**form, **dict([known])}).content.decode()
+    assert "Somebody has changed it meanwhile." in page
+    policy = TierPolicy.objects.of("vip")
+    assert (policy.weight, policy.burst) == (4, 7)

@@ -20,7 +20,7 @@ from tenants.models import (
     Tenant,
     User,
 )
-from tests.console.conftest import PASSWORD, SignIn
+from tests.console.conftest import PASSWORD, SignIn, hidden_fields
 
 pytestmark = pytest.mark.django_db
 FORM = {
@@ -53,6 +53,20 @@ def test_a_target_from_its_secret_to_its_removal(alice: Member, sign_in: SignIn)
     assert Notice.objects.count() == 1
     client.post(f"{at}removal/")
     assert not NoticeTarget.objects.exists()
+
+
+def test_a_target_that_was_turned_off_meanwhile_stays_off(alice: Member, sign_in: SignIn) -> None:
+    client = sign_in(alice)
+    client.post(f"{AT}addition/", FORM)
+    target = NoticeTarget.objects.get()
+    at = f"{AT}{target.pk}/"
+    change = {"name": "people", "groups": ["holds"], "language": "en", "enabled": "on"}
+    opened = hidden_fields(client, at)
+    target.change(by="test", enabled=False)
+    page = client.post(at, {**change, **opened}).content.decode()
+    assert "Somebody has changed it meanwhile." in page
+    target.refresh_from_db()
+    assert (target.name, target.enabled) == ("operations", False)
 
 
 def test_a_wrong_url_is_refused_beside_its_field(alice: Member, sign_in: SignIn) -> None:

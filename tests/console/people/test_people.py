@@ -11,7 +11,7 @@ from audit.models import Event
 from tenants.models import ApiKey, Link, Member, Team, Tenant, User
 from tenants.models.link import Purpose
 from tenants.roles import HOLDERS, Permission, Profile, Role, matrix
-from tests.console.conftest import SignIn, join, prove
+from tests.console.conftest import SignIn, hidden_fields, join, prove
 from tests.unguarded import unguarded
 
 PEOPLE = "/console/t/acme/members/"
@@ -229,6 +229,18 @@ def test_a_taken_name_is_said(alice: Member, sign_in: SignIn) -> None:
     page = sign_in(alice).post(TEAMS, {"name": "risk"}).content.decode()
     assert "There is a team of this name already." in page
     assert Team.objects.count() == 1
+
+
+def test_a_team_keeps_what_was_changed_while_its_page_was_open(
+    alice: Member, sign_in: SignIn
+) -> None:
+    team, client = Team.form(alice.tenant, "risk", by="t"), sign_in(alice)
+    opened = hidden_fields(client, f"{TEAMS}{team.pk}/")
+    team.change(by="t", temporary_chats=True)
+    page = client.post(f"{TEAMS}{team.pk}/", {"name": "risk models", **opened}).content.decode()
+    assert "Somebody has changed it meanwhile." in page
+    team.refresh_from_db()
+    assert (team.name, team.temporary_chats) == ("risk", True)
 
 
 def test_nobody_from_elsewhere_joins(alice: Member, charlie: Member, sign_in: SignIn) -> None:

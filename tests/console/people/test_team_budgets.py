@@ -1,8 +1,12 @@
 """A team's budgets are set and shown on its page."""
 
+from typing import Any
+
 import pytest
 
-from tenants.models import Member, Quota, Team
+from audit.actions import Action
+from audit.models import Event
+from tenants.models import Member, Quota, Team, User
 from tests.console.conftest import SignIn
 
 
@@ -42,3 +46,29 @@ def test_an_error_stands_beside_its_field(
 def test_only_who_manages_quotas_sets_it(bob: Member, team: Team, sign_in: SignIn) -> None:
     form = {"limit": "10", "unit": "tokens", "window": "day"}
     assert sign_in(bob).post(address(team, "budget/"), form).status_code == 403
+
+
+def budget_of(team: Team, *, platform: bool = False) -> Quota:
+    limit: dict[str, Any] = {"unit": "tokens", "window": "day", "limit": 9}
+    return Quota.set(team.tenant, team=team, by="test", platform=platform, **limit)
+
+
+def test_only_an_operator_disbands_a_team_with_a_budget_of_the_platforms(
+    alice: Member, operator: User, team: Team, sign_in: SignIn
+) -> None:
+    budget_of(team, platform=True)
+    said = sign_in(alice).post(address(team, "disbanding/"), follow=True).content.decode()
+    assert "The platform has set this quota" in said
+    assert Quota.objects.filter(team=team).exists()
+    sign_in(operator).post(address(team, "disbanding/"))
+    assert not Team.objects.exists()
+
+
+def test_a_budget_that_ends_with_its_team_is_on_record(
+    alice: Member, team: Team, sign_in: SignIn
+) -> None:
+    budget = budget_of(team)
+    sign_in(alice).post(address(team, "disbanding/"))
+    assert not Quota.objects.exists()
+    event = Event.objects.get(action=Action.QUOTA_DELETE)
+    assert (event.actor, event.detail["quota"]) == (alice.actor, str(budget.pk))

@@ -10,6 +10,7 @@ from audit.actions import Action
 from audit.models import Event
 from console.serving import addition
 from inference.models import Engine, Model, Pool
+from inference.queue.limits import limits_of
 from inference.registry.connection import ListedModel, Problem, Report
 from tenants.models import Member, User
 from tests.console.conftest import SignIn
@@ -57,6 +58,17 @@ def report(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
     monkeypatch.setattr(addition, "examine", examine)
     return calls
+
+
+def test_without_bounds_a_pool_has_those_of_the_installation_and_the_form_says_so(
+    client: Client,
+) -> None:
+    page = client.get(ADDITION).content.decode()
+    assert "no limit" not in page
+    assert page.count("Empty: as the installation says.") == 2
+    client.post(ADDITION, {**FORM, "waiting": "", "wait_s": ""})
+    bounds = limits_of(Pool.objects.get().policy, "realtime")
+    assert (bounds["waiting"], bounds["wait_s"]) == (5000, 120)
 
 
 def test_one_form_adds_model_pool_and_engine(client: Client, operator: User) -> None:

@@ -15,6 +15,7 @@ from django.conf import settings
 from django.test import Client
 from redis import Redis, RedisError
 
+from console.serving import engines as engine_pages
 from console.serving import pool_lines
 from inference import engines
 from inference.engines.health import reachability
@@ -174,6 +175,17 @@ def test_an_engine_is_drained_resumed_and_removed(
     for act in ("drain", "resume", "remove"):
         ((actor, detail),) = acts(f"engine:{act}")
         assert (actor, detail["name"]) == (operator.actor, "gpu-1")
+
+
+def test_an_act_on_what_was_removed_meanwhile_finds_nothing(
+    client: Client, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As by a second click: the page has read the engine, and then waits for its removal."""
+    found = Engine.objects.select_related("pool__model").get()
+    engine.remove(by=BY)
+    monkeypatch.setattr(engine_pages, "_engine_row", lambda _id: found)
+    for act in ("draining", "removal"):
+        assert client.post(url(found, f"{act}/")).status_code == 404
 
 
 def test_what_the_file_declares_is_read_only(client: Client, db: None) -> None:

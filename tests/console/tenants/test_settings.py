@@ -11,7 +11,7 @@ from audit.models import Event
 from inference.models import Model, Pool
 from tenants.models import Member, Price, Reconciliation, Tenant, TierPolicy, User
 from tenants.roles import Role
-from tests.console.conftest import SignIn
+from tests.console.conftest import SignIn, hidden_fields
 
 SETTINGS = "/console/t/acme/settings/"
 FORM = {
@@ -49,6 +49,18 @@ def test_bad_settings(alice: Member, sign_in: SignIn, bad: dict[str, str], said:
     assert "invalid-feedback" in page
     assert said in page
     assert Tenant.objects.get().retention_days == 200
+
+
+def test_a_tenant_that_became_local_only_meanwhile_stays_so(
+    acme: Tenant, alice: Member, sign_in: SignIn
+) -> None:
+    client = sign_in(alice)
+    opened = hidden_fields(client, SETTINGS)
+    acme.change(by="test", local_only=True)
+    page = client.post(SETTINGS, {**FORM, **opened}).content.decode()
+    assert "Somebody has changed it meanwhile." in page
+    acme.refresh_from_db()
+    assert (acme.local_only, acme.time_zone) == (True, "UTC")
 
 
 def test_an_owner_sets_neither_tier_nor_limits_nor_state(alice: Member, sign_in: SignIn) -> None:

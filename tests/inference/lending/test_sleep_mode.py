@@ -9,12 +9,15 @@ from typing import Any
 
 import pytest
 
+from inference import engines
 from inference.due_tasks import IN_DATABASE
 from inference.engine_entries import EngineEntry
+from inference.engines.health.reachability import Condition, engine_state
 from inference.lending import loans
 from inference.lending.sleep_mode import move_sleepers
 from inference.models import Engine
 from inference.queue.client import client
+from inference.registry import following
 from inference.registry.checking import check
 from tests.inference.fleet import Fleet
 
@@ -129,6 +132,35 @@ def test_one_that_does_not_wake_takes_no_requests(fleet: Fleet, server: Server) 
     move_sleepers()
     fleet.see(2, running=9)
     assert fleet.awake == ["1", "2", "3"]
+
+
+def in_force(fleet: Fleet) -> list[str]:
+    """Returns the engines that take requests."""
+    following.load_once()
+    names = [engine.config.id for engine in engines.pools()[fleet.pool].engines]
+    engines.forget()
+    return [name.removeprefix(f"{fleet.pool}.") for name in names]
+
+
+def test_one_that_an_operator_resumes_takes_no_requests_before_it_is_awake(
+    fleet: Fleet, server: Server
+) -> None:
+    fleet.see(180, running=0)
+    move_sleepers()
+    fleet.waiting, fleet.on = 0, (3,)
+    Engine.objects.filter(pool__name=fleet.pool).update(from_file=False)
+    fleet.engine(3).resume(by="operator:ann")
+    assert server.is_asleep, "a job is on its GPU"
+    assert in_force(fleet) == ["1"]
+    assert engine_state(fleet.engine(3)).condition == Condition.DRAINING
+    fleet.see(2, running=4)
+    assert fleet.awake == ["1", "2", "3"], "the sleeper does not count as one that serves"
+    fleet.on = ()
+    loans.leave(f"{fleet.pool}.3:jobs")
+    assert in_force(fleet) == ["1", "2"]
+    move_sleepers()
+    assert not server.is_asleep
+    assert in_force(fleet) == ["1", "2", "3"]
 
 
 def test_the_option_is_for_vllm_alone() -> None:

@@ -1,15 +1,21 @@
 """An operator cancels what waits: it ends once, and whoever waits for it is told."""
 
 from typing import Any
+from unittest.mock import Mock
 from uuid import uuid4
+
+import pytest
+from redis import RedisError
 
 from audit.models import Event
 from inference.models import Completion, State, Usage
+from inference.queue import fair_queue
 from inference.queue.client import client
 from inference.queue.fair_queue import prefix
 from inference.queue_control import cancelling
 from inference.queue_control.cancelling import cancel
 from inference.stream import frames
+from inference.worker.recovery.restoring import restore
 from inference.worker.recovery.sweeper import sweep_all
 from tenants.models import Tenant
 from tests.inference.lines.conftest import Waits, in_queue, popped
@@ -35,6 +41,31 @@ def test_what_a_tenant_has_waiting(waits: Waits, pool: str, acme: Tenant) -> Non
     assert (event.actor, event.tenant_id, event.detail["requests"]) == (BY, acme.id, 2)
     sweep_all()
     assert Usage.objects.count() == 2
+
+
+def test_what_was_cancelled_before_redis_fails_is_over(
+    waits: Waits, pool: str, acme: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits()
+    waits()
+    chosen, answers = cancelling.chosen_line(pool, "realtime", acme.id, 100), iter([True, False])
+    run = fair_queue.run_blocking
+
+    def answers_once(*arguments: Any) -> Any:
+        if not next(answers):
+            raise RedisError
+        return run(*arguments)
+
+    monkeypatch.setattr(cancelling, "run_blocking", answers_once)
+    assert cancel(chosen, by=BY) == 1
+    assert [row.error_code for row in Usage.objects.all()] == ["cancelled_by_operator"]
+    assert Completion.objects.open().count() == 1
+    assert Event.objects.get(action="queue:cancel").detail["requests"] == 1
+    restore(pool)
+    assert client().hlen(f"{prefix(pool)}:orders") == 1, "nothing puts it back"
+    with pytest.raises(RedisError):
+        monkeypatch.setattr(cancelling, "run_blocking", Mock(side_effect=RedisError))
+        cancel(chosen, by=BY)
 
 
 def test_one_that_has_begun_is_told_to_end(waits: Waits, pool: str) -> None:

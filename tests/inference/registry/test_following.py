@@ -10,6 +10,7 @@ from typing import Any
 import psycopg
 import pytest
 from django.db import connection
+from django.utils import timezone
 
 from inference import engines
 from inference.engines import aliases
@@ -68,6 +69,24 @@ def an_engine(name: str = "second", **fields: Any) -> Engine:
 def test_what_the_database_has_is_in_force() -> None:
     assert list(engines.served()) == ["small"]
     assert engines.served()["small"].config.url == URL
+
+
+@pytest.mark.usefixtures("followed")
+def test_a_lent_engine_that_is_resumed_serves_once_its_server_is_back() -> None:
+    made = an_engine(options={"sleeps": True})
+    rows, now = Engine.objects.filter(pk=made.pk), timezone.now()
+    rows.update(draining=True, resting=True, lent_since=now, gpu_free=True)
+    made.refresh_from_db()
+    made.resume(by=BY)
+    an_engine("third")
+    eventually(lambda: "third" in engines.served())
+    assert engines.pools()["second"].engines == ()
+    made.hand_back(by=BY)
+    an_engine("fourth")
+    eventually(lambda: "fourth" in engines.served())
+    assert engines.pools()["second"].engines == ()
+    made.note_awake()
+    eventually(lambda: engines.pools()["second"].engines)
 
 
 @pytest.mark.usefixtures("followed")

@@ -8,6 +8,7 @@ from django.core.cache import cache
 from django.test import Client
 from pytest_django.fixtures import Settings
 
+from audit.keys.cipher import Unreadable
 from tenants.accounts import text_lock
 from tenants.models import Link, Member, Notice, NoticeState, Tenant
 from tenants.models.link import Purpose
@@ -71,6 +72,20 @@ def test_without_a_mail_server_nothing_is_stored(
     settings.MAIL = False
     assert not links.mail_link(_invite(acme, alice))
     assert not Notice.objects.exists()
+
+
+def test_links_that_cannot_be_made_stop_no_other_mail(
+    acme: Tenant, alice: Member, mailbox: Mailbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(_notice: Notice) -> None:
+        raise Unreadable("no key")
+
+    monkeypatch.setattr(links, "resolve", fails)
+    for number in range(delivery.AT_ONCE + 1):
+        links.ask_for_reset(f"{number}@acme.example", "en")
+    links.mail_link(_invite(acme, alice))
+    delivery.deliver()
+    assert "dora@acme.example" in mailbox.mails[0]
 
 
 def test_a_forgotten_password_is_set_by_mail_once(

@@ -127,6 +127,18 @@ def test_a_tenant_of_another_time_zone_has_its_clock(
     assert "2026-12-01 16:00 (Asia/Shanghai)" in _parts(mailbox.mails[0])[1]
 
 
+def test_what_is_claimed_is_sent(
+    alice: Member, mailbox: Mailbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A round that has lasted for its time leaves the rest to the next one, at once."""
+    monkeypatch.setattr(delivery, "_BUSY_S", 0.0)
+    notice = _tell(alice)
+    delivery.deliver()
+    notice.refresh_from_db()
+    assert notice.attempts == len(notice.tries)
+    assert notice.due_at <= timezone.now()
+
+
 def test_a_mail_that_cannot_be_written_stops_no_other(
     alice: Member, bob: Member, mailbox: Mailbox
 ) -> None:

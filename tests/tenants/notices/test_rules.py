@@ -10,7 +10,7 @@ from audit.actions import Action
 from audit.models import Event
 from audit.retention import legal_hold
 from audit.trail.record import act
-from tenants.accounts import person_acts
+from tenants.accounts import person_acts, second_factor_policy
 from tenants.models import ApiKey, Member, Notice, NoticeMark, Quota, QuotaRaise, Tenant, User
 from tenants.notices import expiry, following
 from tenants.notices.events import EVENTS
@@ -62,6 +62,24 @@ def test_a_raise_goes_to_who_decides_and_back_to_who_asked(
 
 
 @pytest.mark.django_db
+def test_who_has_left_hears_no_figures_of_the_tenant(
+    acme: Tenant, alice: Member, erin: Member
+) -> None:
+    quota_raise, user = _raise(acme, erin), erin.user
+    erin.remove(by="test")
+    quota_raise.approve(user=alice.user, by=alice.actor)
+    _announce_all()
+    assert user.email not in _people("raise.approved")
+
+
+@pytest.mark.django_db
+def test_who_joins_is_not_told_of_it(acme: Tenant, alice: Member, erin: Member) -> None:
+    act(Action.LINK_USE, actor=erin.actor, tenant_id=acme.pk)
+    _announce_all()
+    assert _people("invitation.accepted") == {"alice@acme.example"}
+
+
+@pytest.mark.django_db
 def test_a_raise_of_the_platforms_quota_goes_to_operators(acme: Tenant, alice: Member) -> None:
     User.objects.create_user("op@forebay.example", is_operator=True)
     _raise(acme, alice, by_platform=True)
@@ -99,6 +117,20 @@ def test_a_person_of_two_tenants_hears_of_a_device_once(
     _announce_all()
     rows = Notice.objects.filter(event="session.new_device")
     assert [row.facts["network"] for row in rows] == ["10.0.0.0"] * count
+
+
+@pytest.mark.django_db
+def test_whose_factors_an_operator_or_a_command_takes_away_is_on_record_and_told() -> None:
+    ann, ben = (
+        User.objects.create_user(f"{name}@forebay.example", is_operator=True)
+        for name in ("ann", "ben")
+    )
+    second_factor_policy.reset(ann, by="command:reset_mfa")
+    second_factor_policy.reset(ann, by=ben.actor)
+    _announce_all()
+    events = Event.objects.filter(action=Action.MFA_REMOVE).order_by("id")
+    assert [event.detail["user"] for event in events] == [ann.pk, ann.pk]
+    assert _people("factor.removed") == {"ann@forebay.example"}
 
 
 @pytest.mark.django_db

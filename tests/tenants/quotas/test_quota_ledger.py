@@ -346,6 +346,18 @@ def test_80_and_100_percent_are_told_once(book: Book, acme: Tenant) -> None:
     assert QuotaNotice.objects.filter(percent=80).count() == 2
 
 
+def test_what_is_told_counts_a_raise_as_the_percentage_does(book: Book, acme: Tenant) -> None:
+    ours, ends = quota(acme, 5), datetime.now(UTC) + timedelta(days=1)
+    raised = {"amount": 5, "expires_at": ends, "state": "approved", "reason": "a rush"}
+    QuotaRaise.objects.create(tenant=acme, quota=ours, **raised)
+    for _ in range(8):
+        asked = Asked(acme)
+        book.reserve(asked)
+        book.settle(asked.over())
+    detail = Event.objects.get(action="quota:reached").detail
+    assert (detail["percent"], detail["used"], detail["limit"]) == (80, 8, 10)
+
+
 def test_a_quota_of_nothing_lets_nothing_in_and_a_free_model_costs_nothing(
     book: Book, acme: Tenant
 ) -> None:

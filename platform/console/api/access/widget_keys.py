@@ -9,9 +9,12 @@ from rest_framework import serializers as s
 from rest_framework.response import Response
 
 from console.api.acts import Act, calling, listing, showing
+from console.api.problem import denied
 from console.api.resource import Resource
 from console.api.strict_input import Row, Shape
 from inference.models import WidgetKey
+from tenants.model_access import reaches_beyond
+from tenants.models import ApiKey
 from tenants.models.origin import LONGEST_ORIGIN, MOST_ORIGINS
 from tenants.roles import Permission as P
 
@@ -78,6 +81,7 @@ class WidgetKeys(Resource):
             raise ValidationError({"assistant": _("There is no such assistant in this tenant.")})
         if api_key is None:
             raise ValidationError({"api_key": _("There is no such key in this tenant.")})
+        self._refuse_beyond(api_key)
         arguments = fields["name"], assistant.pk, api_key, fields["origins"]
         return self.respond(WidgetKey.create(tenant_, *arguments, by=self.actor), 201)
 
@@ -85,6 +89,14 @@ class WidgetKeys(Resource):
     def partial_update(self, request: Any, **path: Any) -> Response:
         """Change the name or the origins."""
         row, fields = self.row_to_change(), self.body()
+        self._refuse_beyond(row.api_key)
         if fields:
             row.change(by=self.actor, **fields)
         return self.respond(row)
+
+    def _refuse_beyond(self, api_key: ApiKey | None) -> None:
+        """Refuses who would speak with the models of a key, or spend its budget, by a page."""
+        member = self.who.key.created_by if self.who.key else self.who.member
+        manages = P.MANAGE_TEAMS in self.who.permissions
+        if api_key and not manages and reaches_beyond(api_key, member):
+            raise denied(_("This key reaches a team or a model that you do not."))

@@ -1,5 +1,6 @@
 """acme has an assistant, and a program with an API key."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -39,6 +40,13 @@ class Helpdesk:
         answer = await self.send(dialogue, text)
         assert answer.status_code == 200, answer.text
         return dict(answer.json())
+
+    async def rotate(self) -> None:
+        """Put another key in the place of the key, which ends at once."""
+        _key, text = await in_database(self.key.rotate)(by="test", overlap=timedelta(0))
+        while (await self.client.get("/v1/models")).status_code != 401:
+            await asyncio.sleep(0.02)
+        self.client.headers["authorization"] = f"Bearer {text}"
 
     async def messages(self, dialogue: str) -> list[dict[str, Any]]:
         answer = await self.client.get(f"/v1/dialogues/{dialogue}/messages")

@@ -66,6 +66,13 @@ async def test_a_message_counts_once(desk: Helpdesk) -> None:
     assert (other.status_code, other.json()["error"]["code"]) == (422, "idempotency_key_reused")
 
 
+async def test_a_dialogue_goes_on_with_the_key_in_place_of_its_own(desk: Helpdesk) -> None:
+    dialogue = (await desk.begin())["id"]
+    await desk.rotate()
+    turn = await desk.answer_to(dialogue, "When are you open?")
+    assert turn["answer"]["text"] == "9 to 5."
+
+
 async def test_a_complaint_goes_to_people_who_answer(desk: Helpdesk) -> None:
     dialogue = (await desk.begin())["id"]
     turn = await desk.answer_to(dialogue, "I complain!")

@@ -175,6 +175,16 @@ async def test_without_its_api_key_it_opens_nothing(site: Site) -> None:
     assert answer.status_code == 401
 
 
+async def test_a_rotation_of_its_api_key_takes_the_widget_along(site: Site) -> None:
+    await site.visit()
+    dialogue = await site.begin()
+    await site.desk.rotate()
+    path = f"/v1/dialogues/{dialogue}/messages"
+    turn = await site.page.post(path, json={"text": "When are you open?", "id": str(uuid4())})
+    assert turn.json()["answer"]["text"] == "9 to 5."
+    assert (await site.session()).status_code == 200
+
+
 async def test_an_address_has_a_limit_of_its_own(site: Site, settings: Settings) -> None:
     settings.WIDGET_PER_MINUTE = 3
     statuses = [(await site.session()).status_code for _ in range(5)]
