@@ -62,7 +62,10 @@ def _open(trial: Trial, arguments: Values) -> tuple[ActionCall, Delivery | None]
     try:
         with transaction.atomic():
             return _opened(trial, arguments)
-    except IntegrityError:  # the same trial was faster
+    except IntegrityError:
+        if trial.call_id is None:
+            raise
+        # The same trial was faster.
         return ActionCall.objects.get(pk=trial.call_id, tenant_id=trial.tenant_id), None
 
 

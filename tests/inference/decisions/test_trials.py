@@ -13,6 +13,7 @@ from pytest_django.fixtures import Settings
 from inference import engines
 from inference.api import deferred
 from inference.api.policy_trials import driver
+from inference.api.policy_trials.trial import tried
 from inference.decisions import policies
 from inference.intake import enqueue
 from inference.models import DecisionPolicyVersion, Usage
@@ -210,7 +211,7 @@ async def test_a_trial_that_breaks_off_each_time_fails_and_holds_up_no_other(
     trials: Trials, engine: VectorEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(driver, "MOST_ATTEMPTS", 2)
-    odd, tried = await trials.submitted(), driver.tried
+    odd = await trials.submitted()
     other = await trials.submitted(name="transfers")
 
     async def breaks(context: Any, version: DecisionPolicyVersion) -> dict[str, Any]:
