@@ -60,12 +60,22 @@ class EventWriter:
 
     def failed(self, error: Body) -> bytes:
         """Returns the end of a stream that cannot go on; `error` has `code` and `message`."""
+        self._chunk = max(self._chunk, 1)
         self._begin_once()
-        first = len(self._events)
+        first, had = len(self._events), self._after_chunk
+        self._write_from_here()
         self._fail(CANCELLED if error["code"] == Cancelled.code else FAILED, error)
+        self._chunk = max(self._chunk, had)
         self._number(first)
         self._events.append(errors.DONE)
         return self._taken()
+
+    def _write_from_here(self) -> None:
+        """Write all that follows, also for a reader that had more than is kept by now.
+
+        [DONE] alone would look like the end of an answer.
+        """
+        self._after_chunk, self._sequence = -1, max(self._sequence, self._after + 1)
 
     def _taken(self) -> bytes:
         text = b"".join(self._events)

@@ -315,6 +315,30 @@ def test_the_last_event_of_a_chunk_has_its_number() -> None:
     assert numbers == [1, 2, 3, 4, 5, 6, 7, 10]
 
 
+@pytest.mark.parametrize(
+    ("had", "shown"),
+    [
+        ({}, [("response.created", 0), ("response.in_progress", 1), ("response.failed", 2)]),
+        ({"after_chunk": 50}, [("response.failed", 2)]),
+        ({"after": 10}, [("response.failed", 11)]),
+    ],
+)
+def test_an_end_of_which_no_event_is_kept_is_told_to_whoever_had_more(
+    had: dict[str, int], shown: list[tuple[str, int]]
+) -> None:
+    """It was cancelled while it waited, or its events have expired."""
+    body = error_body("gone", "stream_expired", 404)
+    text = EventWriter(shape(), **had).written(Frame(b"", 0, 0, Kind.ERROR, body, 404))
+    assert text.endswith(b"data: [DONE]\n\n")
+    made = read(text)
+    assert [(event["type"], event["sequence_number"]) for _, event in made] == shown
+    number, end = made[-1]
+    assert (number, end["response"]["error"]["code"]) == (
+        had.get("after_chunk", 1),
+        "stream_expired",
+    )
+
+
 def _without_time(listed: list[Any]) -> list[Any]:
     for _, event in listed:
         event.get("response", {}).pop("completed_at", None)

@@ -1,14 +1,18 @@
 """The events of a stored response again: while it runs, after its end, and from the record."""
 
 import asyncio
+from datetime import timedelta
 from typing import Any
 
 import httpx
 import pytest
+from django.utils import timezone
 
-from inference.models import StoredResponse
+from inference.engine_entries import SLOTS
+from inference.models import Completion, StoredResponse
 from inference.stream import frames
 from tests.inference.api.responses.stored.asking import (
+    PATH,
     Json,
     cancel,
     completion_of,
@@ -150,6 +154,43 @@ async def test_of_a_cancelled_one(
         await expire(created)
     end = events(await get(alice, created, stream=True))[-1]
     assert (end["type"], end["response"]["status"]) == ("response.failed", "cancelled")
+
+
+async def test_of_one_that_is_cancelled_while_it_waits(
+    alice: httpx.AsyncClient, engine: EngineServer
+) -> None:
+    engine.goes_on.clear()
+    running = [await create(alice, background=True) for _ in range(SLOTS)]
+    first = asyncio.create_task(send(alice, stream=True, background=True))
+    created: Any = {"id": await until(_waiting)}
+    reading = asyncio.create_task(get(alice, created, stream=True))
+    await asyncio.sleep(0.3)
+    assert (await cancel(alice, created)).json()["status"] == "cancelled"
+    kinds = [event["type"] for event in events(await reading)]
+    assert kinds == ["response.created", "response.in_progress", "response.failed"]
+    engine.goes_on.set()
+    await first
+    for response in running:
+        await ended(alice, response)
+
+
+async def _waiting() -> str:
+    """Returns the id of the streamed response once there is one."""
+    row = await in_database(StoredResponse.objects.filter(pk__in=_streams).first)()
+    return str(row.public_id) if row else ""
+
+
+_streams = Completion.objects.filter(stream=True).values("pk")
+
+
+async def test_who_comes_back_too_late_is_told_so(alice: httpx.AsyncClient) -> None:
+    """Not [DONE] alone, as if all had come."""
+    final = events(await send(alice, stream=True))[-1]["response"]
+    await expire(final)
+    await in_database(Completion.objects.update)(settled_at=timezone.now() - timedelta(minutes=3))
+    headers = {"Last-Event-ID": "3"}
+    (end,) = events(await alice.get(f"{PATH}/{final['id']}/events", headers=headers))
+    assert (end["type"], end["response"]["error"]["code"]) == ("response.failed", "stream_expired")
 
 
 async def test_one_without_stream_has_no_events(alice: httpx.AsyncClient) -> None:
