@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Hashable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from uuid import UUID
 
@@ -21,11 +21,12 @@ from inference.models import Completion, StoredResponse
 from inference.models.completion import State
 from inference.stream.cursor import follow
 from inference.stream.frames import Frame, Kind
-from infrastructure.redis.link import RedisLink
+from infrastructure.redis.link import RedisGone, RedisLink
 from tenants.caller import Caller
 from tenants.rate_limits.admission import Admission
 
 READERS_PER_KEY, READERS_PER_TENANT = 32, 256
+AGAIN_S, TRIES = 1.0, 60  # of a reader while Redis is away
 Write = Callable[[Frame | None], Awaitable[None]]
 
 
@@ -77,6 +78,7 @@ async def read_on(
     """Write the frames after event `after`, and None after a second of silence.
 
     If the caller's access ends meanwhile, or the events have expired, the last frame is an error.
+    Raises Unavailable while Redis is away for long.
     """
     reading = _Reading(completion, after, write)
     task = asyncio.ensure_future(reading.go_on(call.context.redis))
@@ -103,6 +105,15 @@ class _Reading:
         self._completion, self._last, self._write = completion, after, write
 
     async def go_on(self, redis: RedisLink) -> None:
+        """Write what there is and what comes, as soon as Redis answers. Raises Unavailable."""
+        for _ in range(TRIES):
+            with suppress(RedisGone):
+                return await self._read(redis)
+            await self._write(None)
+            await asyncio.sleep(AGAIN_S)
+        raise Unavailable("the events of this stream cannot be read; try again", retry_after=2)
+
+    async def _read(self, redis: RedisLink) -> None:
         async for frame in follow(redis, self._completion.id.bytes, self._last):
             if frame:
                 self._last = frame.last
