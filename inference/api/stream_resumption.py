@@ -1,6 +1,7 @@
 """Reads a stream again, for its caller. A chat's stream can be read only in the chat."""
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable, Hashable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
@@ -27,6 +28,7 @@ from tenants.rate_limits.admission import Admission
 
 READERS_PER_KEY, READERS_PER_TENANT = 32, 256
 AGAIN_S, TRIES = 1.0, 60  # of a reader while Redis is away
+_PREFIX = re.compile("^(?:(?:chatcmpl|cmpl|rerank)-|(?:resp|msg)_)")
 Write = Callable[[Frame | None], Awaitable[None]]
 
 
@@ -41,9 +43,9 @@ async def own(call: Call, caller: Caller, completion_id: str) -> Completion:
 
 
 def parsed_id(text: str) -> UUID | None:
-    """Returns a request's id: bare, or as the answers of OpenAI's API have it."""
+    """Returns a request's id: bare, or as the answers of OpenAI's and Anthropic's APIs have it."""
     try:
-        return UUID(text.removeprefix("chatcmpl-").removeprefix("cmpl-"))
+        return UUID(_PREFIX.sub("", text, count=1))
     except ValueError:
         return None
 

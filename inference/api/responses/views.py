@@ -74,7 +74,7 @@ async def compact(request: Request) -> None:
 async def events(request: Request, identity: str) -> None:
     """Stream any completion again, from the event after `Last-Event-ID`."""
     caller, after = await address_counted_caller(request), streaming.last_event(request)
-    completion = await stream_resumption.own(request.call, caller, identity.removeprefix("resp_"))
+    completion = await stream_resumption.own(request.call, caller, identity)
     created_at, head = int(completion.created_at.timestamp()), requests.head_of(completion.model)
     writer = EventWriter(Shape(completion.pk, created_at, head), after_chunk=after)
     await streaming.send_again(request, caller, completion, writer.written, KEEP_ALIVE)
