@@ -97,6 +97,14 @@ def test_a_message_of_too_many_fields_is_refused_before_it_is_read(field: bytes)
     assert not requests.has_more_fields(field * MOST_FIELDS, MOST_FIELDS)
 
 
+def test_fields_behind_an_unknown_group_are_counted_too() -> None:
+    """protobuf passes over groups, and makes objects of all that stands behind one."""
+    group = b"\xfb\x07\xfc\x07"
+    assert len(pb.ChatRequest.FromString(group + b"\x12\0" * 3).messages) == 3
+    with pytest.raises(BadRequest, match=f"at most {MOST_FIELDS} fields"):
+        requests.parsed(pb.ChatRequest, group + b"\x12\0" * MOST_FIELDS)
+
+
 @given(st.binary(max_size=200))
 def test_any_bytes_are_counted_to_their_end(sent: bytes) -> None:
     assert requests.has_more_fields(sent, 0) == bool(sent)
