@@ -11,6 +11,7 @@ from django.utils import timezone
 from inference.engine_entries import SLOTS
 from inference.models import Completion, StoredResponse
 from inference.stream import frames
+from tests.inference.api.responses.asking import PATCH
 from tests.inference.api.responses.stored.asking import (
     PATH,
     Json,
@@ -40,6 +41,24 @@ async def test_all_events_again(alice: httpx.AsyncClient) -> None:
     first_events = without_times(events(await send(alice, stream=True)))
     again = without_times(events(await get(alice, first_events[-1]["response"], stream=True)))
     assert again == first_events
+
+
+async def test_by_the_ids_of_its_events_it_is_read_again_as_its_request_wanted_it(
+    alice: httpx.AsyncClient, engine: EngineServer
+) -> None:
+    function = {"name": "apply_patch", "arguments": '{"input":'}
+    engine.deltas = [
+        {"reasoning_content": "Hm."},
+        {"tool_calls": [{"index": 0, "id": "call_1", "function": function}]},
+        {"tool_calls": [{"index": 0, "function": {"arguments": '"x"}'}}]},
+    ]
+    engine.finish_reason = "tool_calls"
+    wishes = {"tools": [PATCH], "reasoning": {"summary": "auto"}, "instructions": "Be brief."}
+    first_events = without_times(events(await send(alice, stream=True, **wishes)))
+    final = first_events[-1]["response"]
+    assert [item["type"] for item in final["output"]] == ["reasoning", "custom_tool_call"]
+    again = await alice.get(f"{PATH}/{final['id']}/events")
+    assert without_times(events(again)) == first_events
 
 
 @pytest.mark.parametrize("path", ["/v1/responses/{}/events", "/v1/completions/{}/events"])
