@@ -13,15 +13,18 @@ from django.utils import timezone
 from inference.api import ownership
 from inference.api.call import Call
 from inference.api.ownership import repeatable_in_scope
+from inference.codec import pieces
 from inference.errors import Cancelled, NotFound, Unavailable, error_body
 from inference.intake.access.revocation import refusal
 from inference.intake.answer_stream import LOST_AFTER_S
 from inference.intake.limits.concurrency import EVERYBODY
 from inference.intake.refusals import not_admitted
-from inference.models import Completion, StoredResponse
+from inference.models import Completion, StoredResponse, Usage
 from inference.models.completion import State
+from inference.record.recorded_requests import recorded_answer, recorded_order
 from inference.stream.cursor import follow
-from inference.stream.frames import Frame, Kind
+from inference.stream.frames import Frame, Kind, unseen
+from inference.stream.writer import ENDED_S
 from infrastructure.redis.link import RedisGone, RedisLink
 from tenants.caller import Caller
 from tenants.rate_limits.admission import Admission
@@ -108,6 +111,9 @@ class _Reading:
 
     async def go_on(self, redis: RedisLink) -> None:
         """Write what there is and what comes, as soon as Redis answers. Raises Unavailable."""
+        if kept := await _of_kept_answer(self._completion):
+            fresh = unseen(kept, self._last)
+            return await self._write(fresh) if fresh else None
         for _ in range(TRIES):
             with suppress(RedisGone):
                 return await self._read(redis)
@@ -126,6 +132,23 @@ class _Reading:
 
     async def end(self, status: int, error: bytes) -> None:
         await self._write(Frame(b"", 0, self._last, Kind.ERROR, error, status))
+
+
+async def _of_kept_answer(completion: Completion) -> Frame | None:
+    """Returns the events of a stream that a kept answer ended at once: they are in no history."""
+    if completion.state != State.DONE or not _ended_within(completion, ENDED_S):
+        return None
+    return await repeatable_in_scope(completion.tenant_id, _kept, completion)
+
+
+def _kept(completion: Completion) -> Frame | None:
+    usages = Usage.objects.filter(completion=completion).exclude(cache__in=("", "miss"))
+    record = recorded_order(completion.pk) if usages.exists() else None
+    answer = recorded_answer(record[1]) if record else None
+    if record is None or answer is None:
+        return None
+    number, body = pieces.as_events(answer, include_usage=record[1].include_usage)
+    return Frame(completion.pk.bytes, 1, number, Kind.END, body)
 
 
 _EXPIRED = error_body(
@@ -157,9 +180,13 @@ async def more_may_come(completion: Completion) -> bool:
 
 def _ended_lately(completion: Completion) -> bool:
     """Returns whether its last event, which leaves after the record, may be on its way."""
-    if completion.settled_at is None or completion.state == State.CANCELLED:
-        return False
-    return abs(timezone.now() - completion.settled_at) < timedelta(seconds=LOST_AFTER_S)
+    is_cancelled = completion.state == State.CANCELLED
+    return not is_cancelled and _ended_within(completion, LOST_AFTER_S)
+
+
+def _ended_within(completion: Completion, seconds: float) -> bool:
+    ended_at = completion.settled_at
+    return ended_at is not None and abs(timezone.now() - ended_at) < timedelta(seconds=seconds)
 
 
 async def _present(completion: Completion) -> Completion | None:
