@@ -129,7 +129,7 @@ def said_of(answer: bytes) -> Said:
 
 def _said_in_chunk(chunk: _Chunk) -> Said:
     choices = chunk.choices
-    if not choices or _is_further(choices[0].index):
+    if not choices or is_further(choices[0].index):
         return NOTHING
     message = choices[0].delta or choices[0].message
     if message is None:
@@ -138,7 +138,7 @@ def _said_in_chunk(chunk: _Chunk) -> Said:
     return Said(message.content or "", reasoning if isinstance(reasoning, str) else "")
 
 
-def _is_further(index: Any) -> bool:
+def is_further(index: Any) -> bool:
     """Returns whether it is not the first of several answers: one text is the first one's."""
     return type(index) is int and index > 0
 

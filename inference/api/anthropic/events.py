@@ -92,8 +92,8 @@ class EventWriter:
                 self._begin(chunk.model)
             if chunk.usage:
                 self._usage = chunk.usage
-            if chunk.choices:
-                self._choice(chunk.choices[0])
+            if choice := chunk.choice:
+                self._choice(choice)
 
     def _choice(self, choice: Choice) -> None:
         if choice.delta:

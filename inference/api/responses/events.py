@@ -102,8 +102,8 @@ class EventWriter:
             self._begin_once()
             if chunk.usage:
                 self._usage = chunk.usage
-            if chunk.choices:
-                self._choice(chunk.choices[0])
+            if choice := chunk.choice:
+                self._choice(choice)
             self._number(first)
         if frame.kind == Kind.END:
             first = len(self._events)

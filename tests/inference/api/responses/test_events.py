@@ -345,6 +345,15 @@ def _without_time(listed: list[Any]) -> list[Any]:
     return listed
 
 
+def test_of_several_answers_the_first_one_alone() -> None:
+    """A chat's stream with `n`, which is read again here."""
+    second = orjson.loads(chunk("length", content="Bye").partition(b": ")[2])
+    second["choices"][0]["index"] = 1
+    other = b"data: " + orjson.dumps(second)
+    made = events(shape(), [START, chunk(content="Hi"), other], [chunk("stop"), other, DONE])
+    assert made[-1]["response"]["output"] == [message(0, "completed", output.text_part("Hi"))]
+
+
 # Whole answers -----------------------------------------------------------------------------------
 def whole(own: Shape, message: dict[str, Any], reason: str = "stop", **more: Any) -> dict[str, Any]:
     choice = {"index": 0, "message": message, "finish_reason": reason, **more}
