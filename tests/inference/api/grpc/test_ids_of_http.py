@@ -20,8 +20,7 @@ FORMS = ("{}", "chatcmpl-{}", "cmpl-{}", "resp_{}", "msg_{}", "rerank-{}")
 
 @pytest.fixture
 async def address(context: Context) -> AsyncIterator[str]:
-    bounds = {"largest": 64 * 1024, "grace_s": 1, "connections": 100}
-    server = Server(handlers(context), NAMES, **bounds)
+    server = Server(handlers(context), NAMES, largest=64 * 1024, grace_s=1, connections=100)
     port = server.listen("127.0.0.1:0")
     await server.start()
     yield f"127.0.0.1:{port}"
