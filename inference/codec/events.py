@@ -149,3 +149,8 @@ def finish_reason(chunk: dict[str, Any]) -> str:
         return str(chunk["choices"][0]["finish_reason"] or "")
     except (LookupError, TypeError):
         return ""
+
+
+def reason_of_whole(answer: dict[str, Any]) -> str:
+    """Returns the finish reason of a whole answer: without one it stopped, as its record says."""
+    return finish_reason(answer) or "stop"

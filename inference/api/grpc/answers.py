@@ -21,7 +21,7 @@ class Whole:
         words = events.said_of(frame.body)
         self.text, self.reasoning = words.text, words.reasoning
         answer = orjson.loads(frame.body)
-        self.finish_reason = events.finish_reason(answer)
+        self.finish_reason = events.reason_of_whole(answer)
         self.usage = usage(answer.get("usage"))
 
 

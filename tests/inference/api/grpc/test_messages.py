@@ -157,6 +157,11 @@ def test_an_error_is_raised() -> None:
     assert (problem.value.code, problem.value.status) == ("worker_lost", 502)
 
 
+def test_a_whole_answer_without_a_reason_stopped_as_its_record_says() -> None:
+    found = {"choices": [{"text": "hi"}]}
+    assert answers.Whole(Frame(b"", 1, 0, Kind.BODY, orjson.dumps(found))).finish_reason == "stop"
+
+
 @pytest.mark.parametrize("choice", [{"text": "hi"}, {"message": {"content": "hi"}}])
 def test_a_whole_answer(choice: dict[str, object]) -> None:
     details = {"prompt_tokens": 3, "prompt_tokens_details": {"cached_tokens": 2}}
