@@ -47,6 +47,11 @@ class Choice(msgspec.Struct):
     matched_stop: Any = None  # SGLang's
     logprobs: Any = None
 
+    @property
+    def piece(self) -> Delta | None:
+        """Returns its piece of a chat's answer, also where it is one of a text."""
+        return self.delta or (Delta(content=self.text) if self.text else None)
+
 
 class Chunk(msgspec.Struct):
     model: Any = None

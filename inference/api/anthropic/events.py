@@ -96,8 +96,8 @@ class EventWriter:
                 self._choice(choice)
 
     def _choice(self, choice: Choice) -> None:
-        if choice.delta:
-            for piece in self._parts.take(choice.delta):
+        if delta := choice.piece:
+            for piece in self._parts.take(delta):
                 self._grow_part(piece)
         if choice.finish_reason:
             for piece in self._parts.rest():

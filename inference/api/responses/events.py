@@ -123,8 +123,8 @@ class EventWriter:
         self.emit(b"response.in_progress", response)
 
     def _choice(self, choice: Choice) -> None:
-        if choice.delta:
-            for piece in self._parts.take(choice.delta, choice.logprobs):
+        if delta := choice.piece:
+            for piece in self._parts.take(delta, choice.logprobs):
                 self._grow(piece)
         if choice.finish_reason:
             for piece in self._parts.rest():

@@ -345,6 +345,14 @@ def _without_time(listed: list[Any]) -> list[Any]:
     return listed
 
 
+def test_a_prompts_stream_has_its_text() -> None:
+    """Any stream can be read again here, also one that had no chat."""
+    choices = [{"text": "Hi"}, {"text": "!", "finish_reason": "stop"}]
+    chunks = [b"data: " + orjson.dumps({"choices": [{"index": 0, **c}]}) for c in choices]
+    made = events(shape(), chunks[:1], [chunks[1], DONE])
+    assert made[-1]["response"]["output"] == [message(0, "completed", output.text_part("Hi!"))]
+
+
 def test_of_several_answers_the_first_one_alone() -> None:
     """A chat's stream with `n`, which is read again here."""
     second = orjson.loads(chunk("length", content="Bye").partition(b": ")[2])
