@@ -164,8 +164,19 @@ async def _end_of(completion: Completion) -> tuple[int, bytes] | None:
     present = await _present(completion)
     if present and (present.state == State.OPEN or _ended_lately(present)):
         return None
-    is_cancelled = present and present.state == State.CANCELLED
-    return (499, _CANCELLED) if is_cancelled else (404, _EXPIRED)
+    if present is None or present.state == State.DONE:
+        return 404, _EXPIRED
+    return await repeatable_in_scope(completion.tenant_id, _recorded_end, present)
+
+
+def _recorded_end(completion: Completion) -> tuple[int, bytes]:
+    """Returns the error that is on record; of what its caller has ended, that it was cancelled."""
+    usages = Usage.objects.filter(completion=completion).exclude(error_code="")
+    if not (ended := usages.values_list("status", "error_code").first()):
+        is_cancelled = completion.state == State.CANCELLED
+        return (Cancelled.status, _CANCELLED) if is_cancelled else (404, _EXPIRED)
+    status, code = ended
+    return status, error_body(f"this request ended with `{code}`", code, status)
 
 
 async def still_open(completion: Completion) -> bool:

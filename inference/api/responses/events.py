@@ -15,11 +15,13 @@ from inference.codec.chunks import Choice, Function, ToolCall, decoded
 from inference.codec.events import split
 from inference.codec.parts import REFUSAL, TEXT, THOUGHT, PartsInTurn, Piece
 from inference.errors import Cancelled
+from inference.queue_control import cancelling
 from inference.stream.frames import Frame, Kind
 from inference.validation.schemas import Body
 
 # No blank line stands behind a comment: behind an `id:` it would end an event without data.
 KEEP_ALIVE = b": keep-alive\n"
+_ENDED_EARLY = (Cancelled.code, cancelling.CODE)
 Item = TypeVar("Item", OpenReasoning, OpenMessage)
 
 
@@ -64,7 +66,7 @@ class EventWriter:
         self._begin_once()
         first, had = len(self._events), self._after_chunk
         self._write_from_here()
-        self._fail(CANCELLED if error["code"] == Cancelled.code else FAILED, error)
+        self._fail(CANCELLED if error["code"] in _ENDED_EARLY else FAILED, error)
         self._chunk = max(self._chunk, had)
         self._number(first)
         self._events.append(errors.DONE)

@@ -12,7 +12,7 @@ from django.utils import timezone
 from audit.models import Event
 from inference.api import stream_resumption
 from inference.intake.context import Context
-from inference.models import Completion
+from inference.models import Completion, Usage
 from inference.stream import cursor
 from inference.stream.frames import Kind
 from inference.stream.writer import Writer
@@ -61,6 +61,31 @@ async def test_a_stream_that_was_cancelled_while_it_waited_says_so(
     completion = await in_database(Completion.objects.create)(id=uuid4(), **row, **ended)
     answer = await events(text, completion.id)
     assert '"code":"cancelled"' in answer.text
+    assert answer.text.endswith("data: [DONE]\n\n")
+
+
+@pytest.mark.parametrize(
+    ("state", "status", "code"),
+    [
+        ("failed", 504, "aborted"),
+        ("cancelled", 403, "cancelled_by_operator"),
+        ("cancelled", 401, "access_revoked"),
+    ],
+)
+async def test_one_that_ended_without_a_last_event_has_the_error_of_its_record(
+    context: Context, acme: Tenant, state: str, status: int, code: str
+) -> None:
+    """Nobody told its readers, for its worker had died, or it had none yet."""
+    key, text = await issued(acme)
+    then = timezone.now() - timedelta(minutes=1)
+    ended = {"state": state, "created_at": then, "settled_at": then, "stream": True}
+    row = {"tenant": acme, "model": "mock", "route": "/v1/chat/completions", "api_key": key}
+    completion = await in_database(Completion.objects.create)(id=uuid4(), **row, **ended)
+    figures = {"prompt_tokens": 0, "completion_tokens": 0, "duration_ms": 9, "status": status}
+    words = {"finish_reason": "error", "error_code": code, "model": "mock", "created_at": then}
+    await in_database(Usage.objects.create)(completion=completion, tenant=acme, **figures, **words)
+    answer = await events(text, completion.id)
+    assert f'"code":"{code}"' in answer.text
     assert answer.text.endswith("data: [DONE]\n\n")
 
 

@@ -316,6 +316,17 @@ def test_the_last_event_of_a_chunk_has_its_number() -> None:
 
 
 @pytest.mark.parametrize(
+    ("code", "status"),
+    [("cancelled", "cancelled"), ("cancelled_by_operator", "cancelled"), ("aborted", "failed")],
+)
+def test_who_ended_it_early_has_cancelled_it(code: str, status: str) -> None:
+    """Its caller or an administrator, as the stored response says."""
+    body = error_body("it ended", code, 403)
+    text = EventWriter(shape()).written(Frame(b"", 1, 1, Kind.ERROR, body, 403))
+    assert read(text)[-1][1]["response"]["status"] == status
+
+
+@pytest.mark.parametrize(
     ("had", "shown"),
     [
         ({}, [("response.created", 0), ("response.in_progress", 1), ("response.failed", 2)]),
