@@ -42,11 +42,16 @@ class ApiError(Exception):
         self.refusal_id = self.request_id = ""
         self.caller: Caller | None = None  # the caller, if the front end does not know it
 
+    @property
+    def shown_param(self) -> str | None:
+        """Returns the field, whose name may be the client's, cut to LONGEST_PARAM."""
+        return self.param and _short(self.param, LONGEST_PARAM)
+
     def body(self) -> bytes:
         error: dict[str, Any] = {
             "message": _short(self.message, LONGEST_MESSAGE),
             "type": self.type,
-            "param": self.param and _short(self.param, LONGEST_PARAM),
+            "param": self.shown_param,
             "code": self.code,
         }
         if self.refusal_id:

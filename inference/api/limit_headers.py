@@ -76,6 +76,7 @@ def quota_headers_after(verdict: Verdict, order: Order, usage: Any, upstream: st
         "requests": 0,
         "tokens": charge.tokens - prompt - answer,
         "cost": charge.most - charge.cost(prompt, cached, answer, pool_in(upstream)),
+        "gpu_seconds": 0,  # those of jobs: an answer sets none aside
     }
     quotas = (
         replace(quota, remaining=max(0, quota.remaining + back[quota.unit]))

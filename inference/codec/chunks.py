@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 import orjson
 
-from inference.codec.events import DONE
+from inference.codec.events import DONE, is_further
 
 
 class Function(msgspec.Struct):
@@ -39,6 +39,7 @@ class Delta(msgspec.Struct):
 
 
 class Choice(msgspec.Struct):
+    index: Any = 0
     delta: Delta | None = None
     text: str | None = None  # of a prompt without a template
     finish_reason: str | None = None
@@ -46,11 +47,22 @@ class Choice(msgspec.Struct):
     matched_stop: Any = None  # SGLang's
     logprobs: Any = None
 
+    @property
+    def piece(self) -> Delta | None:
+        """Returns its piece of a chat's answer, also where it is one of a text."""
+        return self.delta or (Delta(content=self.text) if self.text else None)
+
 
 class Chunk(msgspec.Struct):
     model: Any = None
     choices: list[Choice] | None = None
     usage: Any = None
+
+    @property
+    def choice(self) -> Choice | None:
+        """Returns its piece of the answer; of several answers those of the first one alone."""
+        choice = self.choices[0] if self.choices else None
+        return None if choice is None or is_further(choice.index) else choice
 
 
 def text_of(content: Any) -> str:

@@ -129,7 +129,7 @@ def said_of(answer: bytes) -> Said:
 
 def _said_in_chunk(chunk: _Chunk) -> Said:
     choices = chunk.choices
-    if not choices or _is_further(choices[0].index):
+    if not choices or is_further(choices[0].index):
         return NOTHING
     message = choices[0].delta or choices[0].message
     if message is None:
@@ -138,7 +138,7 @@ def _said_in_chunk(chunk: _Chunk) -> Said:
     return Said(message.content or "", reasoning if isinstance(reasoning, str) else "")
 
 
-def _is_further(index: Any) -> bool:
+def is_further(index: Any) -> bool:
     """Returns whether it is not the first of several answers: one text is the first one's."""
     return type(index) is int and index > 0
 
@@ -149,3 +149,8 @@ def finish_reason(chunk: dict[str, Any]) -> str:
         return str(chunk["choices"][0]["finish_reason"] or "")
     except (LookupError, TypeError):
         return ""
+
+
+def reason_of_whole(answer: dict[str, Any]) -> str:
+    """Returns the finish reason of a whole answer: without one it stopped, as its record says."""
+    return finish_reason(answer) or "stop"

@@ -11,12 +11,12 @@ from tenants.models.refusal import RefusedBy
 REASONS = (
     *RefusedBy.values,
     *("open_calls", "too_many_batches", "file_storage_full", "too_many_files"),
-    *("queue_full", "server_overloaded", "server_stopped"),
+    *("queue_full", "server_overloaded", "server_stopped", "too_many_bytes_sent"),
     *("engine_unavailable", "no_local_engine", "not_queued", "internal_error", "cancelled"),
     *("invalid_request", "invalid_json", "invalid_protobuf", "invalid_variable"),
     *("unsupported_value", "unsupported_content_encoding", "context_length_exceeded"),
     *("not_offered", "too_many_tokens"),
-    *("request_timeout", "request_too_large", "method_not_allowed", "not_found", "not_kept"),
+    *("request_timeout", "request_too_large", "method_not_allowed", "not_found", "not_cached"),
     *("model_not_found", "stream_not_found", "request_not_found", "template_not_found"),
     *("file_not_found", "batch_not_found", "upload_not_found", "address_not_fetched"),
     *("policy_not_found", "decision_not_found", "contest_not_found", "already_contested"),
@@ -24,11 +24,13 @@ REASONS = (
     *("invalid_widget_key", "visitor_token_expired", "unknown_field"),
     *("invalid_input", "missing_input", "unknown_input"),
     *("item_not_found", "previous_response_not_found", "previous_response_not_completed"),
+    *("response_not_found", "chain_too_long"),
     *("response_not_in_background", "response_not_streamed", "no_summary"),
     *("file_in_use", "file_gone", "conflict"),
     *("idempotency_key_in_use", "idempotency_key_reused", "idempotency_answer_gone"),
     *("invalid_api_key", "api_key_in_url", "forbidden", "insufficient_scope", "restricted"),
     *("address_not_allowed", "origin_not_allowed", "tenant_closed", "access_revoked"),
+    *("tenant_suspended", "tenant_closing"),
 )
 ANSWERED = Counter(
     "forebay_requests_total",

@@ -92,12 +92,12 @@ class EventWriter:
                 self._begin(chunk.model)
             if chunk.usage:
                 self._usage = chunk.usage
-            if chunk.choices:
-                self._choice(chunk.choices[0])
+            if choice := chunk.choice:
+                self._choice(choice)
 
     def _choice(self, choice: Choice) -> None:
-        if choice.delta:
-            for piece in self._parts.take(choice.delta):
+        if delta := choice.piece:
+            for piece in self._parts.take(delta):
                 self._grow_part(piece)
         if choice.finish_reason:
             for piece in self._parts.rest():

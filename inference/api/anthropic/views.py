@@ -60,8 +60,7 @@ async def events(request: Request, identity: str) -> None:
     """Stream again from the event after `Last-Event-ID`."""
     call, caller = request.call, await address_counted_caller(request)
     after, thoughts = _last_event(request)
-    completion_id = identity.removeprefix("msg_")
-    completion = await stream_resumption.own(call, caller, completion_id)
+    completion = await stream_resumption.own(call, caller, identity)
     writer = EventWriter(answers.message_id(completion.pk.hex), None, thoughts, after=after)
 
     def written(frame: Frame) -> bytes:

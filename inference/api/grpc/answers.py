@@ -21,7 +21,7 @@ class Whole:
         words = events.said_of(frame.body)
         self.text, self.reasoning = words.text, words.reasoning
         answer = orjson.loads(frame.body)
-        self.finish_reason = events.finish_reason(answer)
+        self.finish_reason = events.reason_of_whole(answer)
         self.usage = usage(answer.get("usage"))
 
 
@@ -35,30 +35,50 @@ def usage(counted: Any) -> dict[str, int] | None:
     return counts | {"cached_tokens": count(details, "cached_tokens") or 0}
 
 
-def event(frame: Frame, request_id: str) -> pb.AnswerEvent:
-    """Returns all events of a frame as one message, since they arrived together.
+class Events:
+    """Writes the events of one stream; of several answers those of the first one."""
 
-    Raises ApiError for an error, Cancelled for an end that has no finish reason.
-    """
-    if frame.kind == Kind.ERROR:
-        raise errors.of_frame(frame)
-    pieces = frame.body.split(b"\n\n")
-    words = list(map(events.said_in, pieces))
-    message = pb.AnswerEvent(
-        number=frame.last,
-        text="".join(piece.text for piece in words),
-        reasoning="".join(piece.reasoning for piece in words),
-        request_id=request_id,
-    )
-    if frame.kind == Kind.END:
-        _end(message, list(map(events.parsed, pieces)))
-    return message
+    def __init__(self, request_id: str) -> None:
+        self._request_id, self._finish_reason = request_id, ""
+
+    def of(self, frame: Frame) -> pb.AnswerEvent:
+        """Returns all events of a frame as one message, since they arrived together.
+
+        Raises ApiError for an error, Cancelled for an end that has no finish reason.
+        """
+        if frame.kind == Kind.ERROR:
+            raise errors.of_frame(frame)
+        pieces = frame.body.split(b"\n\n")
+        words = list(map(events.said_in, pieces))
+        message = pb.AnswerEvent(
+            number=frame.last,
+            text="".join(piece.text for piece in words),
+            reasoning="".join(piece.reasoning for piece in words),
+            request_id=self._request_id,
+        )
+        may_end = frame.kind == Kind.END or events.ends(frame.body)
+        chunks = list(map(events.parsed, pieces)) if may_end else []
+        self._note_reason(chunks)
+        if frame.kind == Kind.END:
+            self._end(message, chunks)
+        return message
+
+    def _note_reason(self, chunks: list[dict[str, Any]]) -> None:
+        """Note the first answer's reason, which may come before the others have ended."""
+        own = filter(None, map(events.finish_reason, filter(_is_of_first, chunks)))
+        self._finish_reason = self._finish_reason or next(own, "")
+
+    def _end(self, message: pb.AnswerEvent, chunks: list[dict[str, Any]]) -> None:
+        # Who resumes behind the first answer's reason gets that of another one.
+        others = filter(None, map(events.finish_reason, chunks))
+        message.finish_reason = self._finish_reason or next(others, "")
+        if not message.finish_reason:
+            raise Cancelled
+        if counted := next((u for chunk in chunks if (u := usage(chunk.get("usage")))), None):
+            message.usage.CopyFrom(pb.Usage(**counted))
 
 
-def _end(message: pb.AnswerEvent, chunks: list[dict[str, Any]]) -> None:
-    reasons = filter(None, map(events.finish_reason, chunks))
-    message.finish_reason = next(reasons, "")
-    if not message.finish_reason:
-        raise Cancelled
-    if counted := next((u for chunk in chunks if (u := usage(chunk.get("usage")))), None):
-        message.usage.CopyFrom(pb.Usage(**counted))
+def _is_of_first(chunk: dict[str, Any]) -> bool:
+    choices = chunk.get("choices")
+    first = choices[0] if isinstance(choices, list) and choices else None
+    return isinstance(first, dict) and not events.is_further(first.get("index"))

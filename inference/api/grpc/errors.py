@@ -68,12 +68,10 @@ def of_frame(frame: Frame) -> ApiError:
 def _details(error: ApiError) -> list[Message]:
     info = rpc.ErrorInfo(reason=error.code.upper(), domain=DOMAIN)
     details: list[Message] = [info]
-    if error.param:
-        info.metadata["param"] = error.param
+    if param := error.shown_param:
+        info.metadata["param"] = param
     if error.status in (400, 422):
-        violation = rpc.BadRequest.FieldViolation(
-            field=error.param or "", description=message_of(error)
-        )
+        violation = rpc.BadRequest.FieldViolation(field=param or "", description=message_of(error))
         details.append(rpc.BadRequest(field_violations=[violation]))
     if isinstance(error, LimitReached):
         details += _of_limit(error, info)

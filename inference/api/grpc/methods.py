@@ -75,11 +75,12 @@ async def stream(read: Read, rpc: Rpc, caller: Caller, request: Any) -> None:
     """Answer with events."""
     answer = await rpc.submit(await read(rpc, caller, request, streamed=True))
     await rpc.begin(answer)
+    events = answers.Events(rpc.call.request_id)
     async with aclosing(answer.frames()) as frames:
         async for frame in frames:
             if frame:
                 rpc.call.tell_frame(frame)
-                await rpc.write(answers.event(frame, rpc.call.request_id))
+                await rpc.write(events.of(frame))
 
 
 # Earlier requests --------------------------------------------------------------------------------
@@ -90,9 +91,11 @@ async def resume(rpc: Rpc, caller: Caller, request: pb.ResumeRequest) -> None:
         raise BadRequest("`after_event` must be the number of an event", param="after_event")
     completion = await stream_resumption.own(rpc.call, caller, request.request_id)
 
+    events = answers.Events(str(completion.pk))
+
     async def write(frame: Frame | None) -> None:
         if frame:
-            await rpc.write(answers.event(frame, str(completion.pk)))
+            await rpc.write(events.of(frame))
 
     with stream_resumption.counted(rpc.call, caller):
         await stream_resumption.read_on(rpc.call, caller, completion, after, write)

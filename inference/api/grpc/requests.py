@@ -40,7 +40,7 @@ def parsed(kind: type[Message], encoded: bytes) -> Any:
 
 
 def has_more_fields(encoded: bytes, most: int) -> bool:
-    """Returns whether the message itself has more fields than `most`.
+    """Returns whether the message itself, with what is in its groups, has more fields than `most`.
 
     Two bytes make a field, which becomes an object: 4 MiB of them take a second. Invalid protobuf
     is left to the parser.
@@ -59,6 +59,8 @@ def has_more_fields(encoded: bytes, most: int) -> bool:
             case 2:
                 length, position = _varint(encoded, position)
                 position += length
+            case 3 | 4:  # a group begins or ends: protobuf reads on behind it
+                continue
             case 5:
                 position += 4
             case _:

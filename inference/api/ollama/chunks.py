@@ -37,8 +37,8 @@ class ChunkReader:
     def read(self, events: list[bytes]) -> None:
         for chunk in decoded(events):
             self.usage = chunk.usage or self.usage
-            if chunk.choices:
-                self._read_choice(chunk.choices[0])
+            if choice := chunk.choice:
+                self._read_choice(choice)
 
     def take(self) -> Piece | None:
         """Returns what has come since the last time; None if it was no text."""

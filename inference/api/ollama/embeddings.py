@@ -23,7 +23,7 @@ Writer = Callable[[bytes, int, str, Timing], bytes]
 
 
 async def embed(request: Request) -> None:
-    timing, caller, raw, present = await arrived(request, fields.EMBED)
+    timing, caller, raw, present = await arrived(request, fields.EMBED, fits_whole=False)
     if present.get("input", "") in ("", []):
         name = names.name_in(present)
         await check_model(request, caller, name)

@@ -79,12 +79,16 @@ async def generate(request: Request) -> None:
 
 
 async def arrived(
-    request: Request, known: dict[str, fields.Field]
+    request: Request, known: dict[str, fields.Field], *, fits_whole: bool = True
 ) -> tuple[Timing, Caller, bytes, Body]:
-    """Returns when a request came, its caller, its bytes and its fields, which are checked."""
+    """Returns when a request came, its caller, its bytes and its fields, which are checked.
+
+    `fits_whole`: the context has to hold all of its body.
+    """
     timing = Timing()
     caller, raw = await caller_of(request), await request.body()
-    body_length.check(caller, raw)
+    if fits_whole:
+        body_length.check(caller, raw)
     return timing, caller, raw, fields.checked(parsed(raw), known)
 
 

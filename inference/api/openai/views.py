@@ -9,6 +9,7 @@ from inference.api.http.request import Request, whole
 from inference.api.openai import delivery
 from inference.api.openai.balance import balance_of
 from inference.api.refusals import LONGEST_NAME
+from inference.codec import events as codec
 from inference.errors import NotFound
 from inference.intake.answer_stream import AnswerStream
 from inference.intake.limits import body_length
@@ -48,11 +49,10 @@ async def inference(request: Request) -> None:
     if frame.kind == Kind.ERROR:
         return await delivery.send_frame(request, frame)
     completion = orjson.loads(frame.body)
-    choice = completion["choices"][0]
     plain = {
         "request_id": str(answer.order.id),
-        "text": choice["text"],
-        "finish_reason": choice["finish_reason"],
+        "text": codec.said_of(frame.body).text,
+        "finish_reason": codec.reason_of_whole(completion),
         "usage": completion.get("usage"),
     }
     return await request.answer_json(plain)

@@ -15,11 +15,13 @@ from inference.codec.chunks import Choice, Function, ToolCall, decoded
 from inference.codec.events import split
 from inference.codec.parts import REFUSAL, TEXT, THOUGHT, PartsInTurn, Piece
 from inference.errors import Cancelled
+from inference.queue_control import cancelling
 from inference.stream.frames import Frame, Kind
 from inference.validation.schemas import Body
 
 # No blank line stands behind a comment: behind an `id:` it would end an event without data.
 KEEP_ALIVE = b": keep-alive\n"
+_ENDED_EARLY = (Cancelled.code, cancelling.CODE)
 Item = TypeVar("Item", OpenReasoning, OpenMessage)
 
 
@@ -60,12 +62,22 @@ class EventWriter:
 
     def failed(self, error: Body) -> bytes:
         """Returns the end of a stream that cannot go on; `error` has `code` and `message`."""
+        self._chunk = max(self._chunk, 1)
         self._begin_once()
-        first = len(self._events)
-        self._fail(CANCELLED if error["code"] == Cancelled.code else FAILED, error)
+        first, had = len(self._events), self._after_chunk
+        self._write_from_here()
+        self._fail(CANCELLED if error["code"] in _ENDED_EARLY else FAILED, error)
+        self._chunk = max(self._chunk, had)
         self._number(first)
         self._events.append(errors.DONE)
         return self._taken()
+
+    def _write_from_here(self) -> None:
+        """Write all that follows, also for a reader that had more than is kept by now.
+
+        [DONE] alone would look like the end of an answer.
+        """
+        self._after_chunk, self._sequence = -1, max(self._sequence, self._after + 1)
 
     def _taken(self) -> bytes:
         text = b"".join(self._events)
@@ -92,8 +104,8 @@ class EventWriter:
             self._begin_once()
             if chunk.usage:
                 self._usage = chunk.usage
-            if chunk.choices:
-                self._choice(chunk.choices[0])
+            if choice := chunk.choice:
+                self._choice(choice)
             self._number(first)
         if frame.kind == Kind.END:
             first = len(self._events)
@@ -113,8 +125,8 @@ class EventWriter:
         self.emit(b"response.in_progress", response)
 
     def _choice(self, choice: Choice) -> None:
-        if choice.delta:
-            for piece in self._parts.take(choice.delta, choice.logprobs):
+        if delta := choice.piece:
+            for piece in self._parts.take(delta, choice.logprobs):
                 self._grow(piece)
         if choice.finish_reason:
             for piece in self._parts.rest():

@@ -10,7 +10,7 @@ from inference.api.responses import answers, compaction, delivery, fields, items
 from inference.api.responses.events import KEEP_ALIVE, EventWriter
 from inference.api.responses.output import Shape
 from inference.api.responses.requests import ResponseRequest
-from inference.api.responses.stored import background, chain
+from inference.api.responses.stored import background, chain, resource
 from inference.errors import BadRequest
 from inference.intake.answer_stream import AnswerStream
 from inference.intake.limits import body_length
@@ -74,9 +74,8 @@ async def compact(request: Request) -> None:
 async def events(request: Request, identity: str) -> None:
     """Stream any completion again, from the event after `Last-Event-ID`."""
     caller, after = await address_counted_caller(request), streaming.last_event(request)
-    completion = await stream_resumption.own(request.call, caller, identity.removeprefix("resp_"))
-    created_at, head = int(completion.created_at.timestamp()), requests.head_of(completion.model)
-    writer = EventWriter(Shape(completion.pk, created_at, head), after_chunk=after)
+    completion = await stream_resumption.own(request.call, caller, identity)
+    writer = EventWriter(await resource.shape_of(completion), after_chunk=after)
     await streaming.send_again(request, caller, completion, writer.written, KEEP_ALIVE)
 
 

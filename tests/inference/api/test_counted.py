@@ -10,14 +10,18 @@ from pytest_django.fixtures import Settings
 from inference.api.grpc import methods
 from inference.api.openai import routes
 from inference.api.refusals import _TIERS
+from inference.api.responses.stored import resource
 from inference.chat.problems import ChatRefused
 from inference.chat.socket import sending
 from inference.errors import ApiError
 from inference.intake.access.allowed import NotAllowed
+from inference.intake.cache_lookup import NOT_KEPT
 from inference.intake.errors import OutOfService, QueueFull
+from inference.intake.limits import unadmitted_bodies
 from inference.metrics.labels import FRONT_ENDS, ROUTE, ROUTES, STATUS, TENANT, tenant
 from inference.metrics.requests import ANSWERED, REASONS, REFUSED
 from infrastructure.metrics import OTHER
+from tenants.models.tenant import State
 
 pytestmark = pytest.mark.unit
 PROJECT = Path(__file__).resolve().parents[3]
@@ -89,11 +93,16 @@ def test_a_question_that_is_refused_counts_with_its_reason(
 def test_every_code_in_the_front_ends_is_a_reason() -> None:
     """`code="…"` of an error; what is none of these counts as other, and nobody would see it."""
     found: set[str] = set()
-    for package in ("api", "intake", "validation"):
+    for package in ("api", "intake", "stored_responses", "validation"):
         for path in (PROJECT / "inference" / package).rglob("*.py"):
             found |= set(re.findall(r'\bcode="([a-z_]+)"', path.read_text()))
     unsent = {"recorded_late", "aborted"}  # ends on record that no client is refused with
     assert found - unsent <= set(REASONS)
+
+
+def test_so_is_every_code_that_has_a_name_there() -> None:
+    closed = {f"tenant_{state}" for state in State if state != State.ACTIVE}
+    assert {NOT_KEPT, unadmitted_bodies.CODE, resource.CODE, *closed} <= set(REASONS)
 
 
 def test_a_full_queue_is_an_increase_from_the_first_time_on() -> None:

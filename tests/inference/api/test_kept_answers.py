@@ -3,11 +3,13 @@
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
 import httpx
 import pytest
+from django.utils import timezone
 from redis import Redis
 
 from audit.erasure import erasers
@@ -89,6 +91,20 @@ async def test_a_stream_is_kept_and_replayed_as_a_stream(
     assert '"usage"' not in first.text
     assert [is_hit(one) for one in (first, again, whole)] == [False, True, True]
     assert len(engine.asked) == 1
+
+
+async def test_a_stream_of_a_kept_answer_is_read_again_like_any_other(
+    client: httpx.AsyncClient,
+) -> None:
+    await ask(client, stream=True)
+    kept = await ask(client, stream=True, stream_options={"include_usage": True})
+    assert is_hit(kept)
+    path = f"/v1/completions/{kept.headers['x-request-id']}/events"
+    assert (await client.get(path)).text == kept.text
+    rest = await client.get(path, headers={"Last-Event-ID": "1"})
+    assert rest.text == kept.text[kept.text.index("id: 2\n") :]
+    await in_database(Completion.objects.update)(settled_at=timezone.now() - timedelta(minutes=3))
+    assert '"code":"stream_expired"' in (await client.get(path)).text
 
 
 async def test_a_kept_answer_costs_what_cached_tokens_cost(client: httpx.AsyncClient) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter
 from datetime import timedelta
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -11,11 +12,11 @@ from django.utils import timezone
 from audit.models import Event
 from inference.api import stream_resumption
 from inference.intake.context import Context
-from inference.models import Completion
+from inference.models import Completion, Usage
 from inference.stream import cursor
 from inference.stream.frames import Kind
 from inference.stream.writer import Writer
-from infrastructure.redis.link import RedisLink
+from infrastructure.redis.link import RedisGone, RedisLink
 from tenants.models import ApiKey, Member, Tenant
 from tests.inference.api import stream_readers
 from tests.inference.api.stream_readers import events, in_database, issued, streamed
@@ -63,6 +64,31 @@ async def test_a_stream_that_was_cancelled_while_it_waited_says_so(
     assert answer.text.endswith("data: [DONE]\n\n")
 
 
+@pytest.mark.parametrize(
+    ("state", "status", "code"),
+    [
+        ("failed", 504, "aborted"),
+        ("cancelled", 403, "cancelled_by_operator"),
+        ("cancelled", 401, "access_revoked"),
+    ],
+)
+async def test_one_that_ended_without_a_last_event_has_the_error_of_its_record(
+    context: Context, acme: Tenant, state: str, status: int, code: str
+) -> None:
+    """Nobody told its readers, for its worker had died, or it had none yet."""
+    key, text = await issued(acme)
+    then = timezone.now() - timedelta(minutes=1)
+    ended = {"state": state, "created_at": then, "settled_at": then, "stream": True}
+    row = {"tenant": acme, "model": "mock", "route": "/v1/chat/completions", "api_key": key}
+    completion = await in_database(Completion.objects.create)(id=uuid4(), **row, **ended)
+    figures = {"prompt_tokens": 0, "completion_tokens": 0, "duration_ms": 9, "status": status}
+    words = {"finish_reason": "error", "error_code": code, "model": "mock", "created_at": then}
+    await in_database(Usage.objects.create)(completion=completion, tenant=acme, **figures, **words)
+    answer = await events(text, completion.id)
+    assert f'"code":"{code}"' in answer.text
+    assert answer.text.endswith("data: [DONE]\n\n")
+
+
 async def test_a_last_event_that_leaves_while_its_record_is_read_arrives(
     context: Context, link: RedisLink, acme: Tenant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -91,6 +117,45 @@ async def test_a_last_event_that_leaves_while_its_record_is_read_arrives(
         "data: 2",
         "data: 3",
     ]
+
+
+async def test_an_outage_of_redis_delays_a_reader_and_ends_no_stream(
+    context: Context, link: RedisLink, acme: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key, text = await issued(acme)
+    mine = await streamed(link, acme, api_key=key)
+    call, outage = context.redis.call, iter(range(2))
+
+    async def away_at_first(*words: Any) -> Any:
+        if next(outage, None) is not None:
+            raise RedisGone
+        return await call(*words)
+
+    monkeypatch.setattr(stream_resumption, "AGAIN_S", 0.05)
+    monkeypatch.setattr(context.redis, "call", away_at_first)
+    answer = await events(text, mine)
+    assert [line for line in answer.text.split("\n") if line.startswith("data")] == [
+        "data: 1",
+        "data: 2",
+        "data: 3",
+    ]
+
+
+async def test_a_long_outage_of_redis_ends_it_with_an_error_that_says_so(
+    context: Context, link: RedisLink, acme: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key, text = await issued(acme)
+    mine = await streamed(link, acme, api_key=key)
+
+    async def away(*_: Any) -> Any:
+        raise RedisGone
+
+    monkeypatch.setattr(stream_resumption, "AGAIN_S", 0.05)
+    monkeypatch.setattr(stream_resumption, "TRIES", 2)
+    monkeypatch.setattr(context.redis, "call", away)
+    answer = await events(text, mine)
+    assert '"code":"server_overloaded"' in answer.text
+    assert answer.text.endswith("data: [DONE]\n\n")
 
 
 @pytest.mark.parametrize(("settled_s", "last"), [(1, "data: 3"), (60, "data: [DONE]")])

@@ -40,6 +40,15 @@ async def test_each_text_has_a_vector_of_length_one(
     assert (await in_database(Completion.objects.get)(pk=request_id)).route == "/api/embed"
 
 
+async def test_each_text_has_to_fit_into_the_context_and_not_all_together(
+    client: httpx.AsyncClient,
+) -> None:
+    texts = ["x" * 300] * 100
+    answer = await embed(client, texts)
+    assert answer.status_code == 200, answer.text
+    assert len(answer.json()["embeddings"]) == len(texts)
+
+
 async def test_the_older_call_gives_the_engines_own(client: httpx.AsyncClient) -> None:
     body = {"model": "vectors:latest", "prompt": "hello"}
     answer = await client.post("/ollama/api/embeddings", json=body)

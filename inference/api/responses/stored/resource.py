@@ -2,13 +2,18 @@
 
 from contextlib import suppress
 
+import orjson
+
 from inference.api import ownership
 from inference.api.call import Call
-from inference.api.responses import answers, output
+from inference.api.ownership import repeatable_in_scope
+from inference.api.responses import answers, output, requests
 from inference.api.responses.output import Shape
 from inference.errors import NotFound
-from inference.models import State, StoredResponse
+from inference.models import Completion, State, StoredResponse
 from inference.models.stored_response import StoredResponseQuerySet
+from inference.order import Order
+from inference.record.recorded_requests import recorded_order
 from inference.stored_responses.record import RecordedResponse, recorded
 from inference.stream.frames import Frame, Kind
 from inference.validation.schemas import Body
@@ -40,15 +45,28 @@ async def own(
 
 async def read(row: StoredResponse, refusal: NotFound | None = None) -> RecordedResponse:
     """Returns the response. Raises the refusal if its texts have been erased."""
-    response = await ownership.repeatable_in_scope(row.tenant_id, recorded, row)
+    response = await repeatable_in_scope(row.tenant_id, recorded, row)
     if response is None:
         raise refusal or not_found()
     return response
 
 
 def shape(response: RecordedResponse) -> Shape:
-    created_at, made_with = int(response.order.created_at), response.head
-    return Shape(response.id, created_at, made_with["head"], made_with["packs_thoughts"])
+    return _shape(response.order, response.head)
+
+
+async def shape_of(completion: Completion) -> Shape:
+    """Returns the shape of any stream's response; of one that is not stored, by its model alone."""
+    record = await repeatable_in_scope(completion.tenant_id, recorded_order, completion.pk)
+    if record and (stored := record[1].stored):
+        return _shape(record[1], orjson.loads(stored.head))
+    created_at, head = int(completion.created_at.timestamp()), requests.head_of(completion.model)
+    return Shape(completion.pk, created_at, head)
+
+
+def _shape(order: Order, made_with: Body) -> Shape:
+    head, packs_thoughts = made_with["head"], made_with["packs_thoughts"]
+    return Shape(order.id, int(order.created_at), head, packs_thoughts)
 
 
 async def written(call: Call, response: RecordedResponse) -> Body:

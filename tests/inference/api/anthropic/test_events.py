@@ -113,6 +113,26 @@ def test_a_text() -> None:
     assert made[-2]["usage"] == COUNTED
 
 
+def test_a_prompts_stream_has_its_text() -> None:
+    """Any stream can be read again here, also one that had no chat."""
+    choices = [{"text": "Hi"}, {"text": "!", "finish_reason": "stop"}]
+    chunks = [b"data: " + orjson.dumps({"choices": [{"index": 0, **c}]}) for c in choices]
+    made = events(writer(), chunks[:1], [chunks[1], DONE])
+    deltas = [event["delta"] for event in made if event["type"] == "content_block_delta"]
+    assert [delta["text"] for delta in deltas] == ["Hi", "!"]
+
+
+def test_of_several_answers_the_first_one_alone() -> None:
+    """A chat's stream with `n`, which is read again here."""
+    second = orjson.loads(chunk("length", content="Bye").partition(b": ")[2])
+    second["choices"][0]["index"] = 1
+    other = b"data: " + orjson.dumps(second)
+    made = events(writer(), [START, chunk(content="Hi"), other], [chunk("stop"), other, DONE])
+    deltas = [event["delta"] for event in made if event["type"] == "content_block_delta"]
+    assert [delta["text"] for delta in deltas] == ["Hi"]
+    assert made[-2]["delta"]["stop_reason"] == "end_turn"
+
+
 def test_what_arrives_together_is_one_delta() -> None:
     made = events(writer(), [START, *(chunk(content=f" {n}") for n in range(9))], END)
     assert [e["delta"]["text"] for e in made if e["type"] == "content_block_delta"] == [

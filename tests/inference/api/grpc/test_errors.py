@@ -66,6 +66,15 @@ def test_a_long_message_does_not_fill_a_clients_metadata() -> None:
     assert len(errors.details_of(error)) < 2500
 
 
+def test_nor_does_a_long_name_of_a_field() -> None:
+    """A client chooses the names of variables: one of 20 KB took the place of the error itself."""
+    error = BadRequest("it is not a variable", param=f"variables.{'x' * 20_000}")
+    assert len(errors.details_of(error)) < 1000
+    (violation,) = details(error)["BadRequest"].field_violations
+    assert violation.field.startswith("variables.xxx")
+    assert len(violation.field) == family.LONGEST_PARAM
+
+
 def test_what_a_runner_says() -> None:
     body = family.error_body("the engine broke off", "engine_failed", 502)
     error = errors.of_frame(Frame(b"", 1, 3, Kind.ERROR, body, 502, 7))

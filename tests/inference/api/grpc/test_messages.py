@@ -97,6 +97,14 @@ def test_a_message_of_too_many_fields_is_refused_before_it_is_read(field: bytes)
     assert not requests.has_more_fields(field * MOST_FIELDS, MOST_FIELDS)
 
 
+def test_fields_behind_an_unknown_group_are_counted_too() -> None:
+    """protobuf passes over groups, and makes objects of all that stands behind one."""
+    group = b"\xfb\x07\xfc\x07"
+    assert len(pb.ChatRequest.FromString(group + b"\x12\0" * 3).messages) == 3
+    with pytest.raises(BadRequest, match=f"at most {MOST_FIELDS} fields"):
+        requests.parsed(pb.ChatRequest, group + b"\x12\0" * MOST_FIELDS)
+
+
 @given(st.binary(max_size=200))
 def test_any_bytes_are_counted_to_their_end(sent: bytes) -> None:
     assert requests.has_more_fields(sent, 0) == bool(sent)
@@ -110,7 +118,7 @@ def chunk(**choice: object) -> bytes:
 
 def test_events_that_came_together_stay_together() -> None:
     body = chunk(delta={"content": "a"}) + chunk(delta={"content": "b", "reasoning_content": "r"})
-    event = answers.event(Frame(b"", 1, 3, Kind.EVENTS, body), "id")
+    event = answers.Events("id").of(Frame(b"", 1, 3, Kind.EVENTS, body))
     assert (event.number, event.text, event.reasoning) == (3, "ab", "r")
     assert (event.finish_reason, event.HasField("usage"), event.request_id) == ("", False, "id")
 
@@ -119,14 +127,25 @@ def test_the_end_has_a_reason_and_the_usage() -> None:
     usage = {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}
     counted = b"data: " + orjson.dumps({"choices": [], "usage": usage}) + b"\n\n"
     body = chunk(text="!", finish_reason="stop") + counted + b"data: [DONE]\n\n"
-    event = answers.event(Frame(b"", 1, 9, Kind.END, body), "id")
+    event = answers.Events("id").of(Frame(b"", 1, 9, Kind.END, body))
     assert (event.text, event.finish_reason, event.usage.total_tokens) == ("!", "stop", 5)
+
+
+def test_of_several_answers_the_first_one_is_read_to_its_own_end() -> None:
+    """One that ends later has its reason in the last frame."""
+    own = answers.Events("id")
+    first = chunk(index=0, text="a", finish_reason="stop") + chunk(index=1, text="b")
+    assert own.of(Frame(b"", 1, 2, Kind.EVENTS, first)).text == "a"
+    last = chunk(index=1, text="c", finish_reason="length") + b"data: [DONE]\n\n"
+    end = own.of(Frame(b"", 1, 4, Kind.END, last))
+    assert (end.text, end.finish_reason) == ("", "stop")
+    assert answers.Events("id").of(Frame(b"", 1, 4, Kind.END, last)).finish_reason == "length"
 
 
 def test_an_end_without_a_reason_was_cancelled() -> None:
     """Never a false `stop`."""
     with pytest.raises(Cancelled):
-        answers.event(Frame(b"", 1, 9, Kind.END, b"data: [DONE]\n\n"), "id")
+        answers.Events("id").of(Frame(b"", 1, 9, Kind.END, b"data: [DONE]\n\n"))
     with pytest.raises(Cancelled):
         answers.Whole(Frame(b"", 1, 0, Kind.BODY, b""))
 
@@ -134,8 +153,13 @@ def test_an_end_without_a_reason_was_cancelled() -> None:
 def test_an_error_is_raised() -> None:
     body = b'{"error":{"message":"m","type":"t","param":null,"code":"worker_lost"}}'
     with pytest.raises(ApiError) as problem:
-        answers.event(Frame(b"", 1, 9, Kind.ERROR, body, 502), "id")
+        answers.Events("id").of(Frame(b"", 1, 9, Kind.ERROR, body, 502))
     assert (problem.value.code, problem.value.status) == ("worker_lost", 502)
+
+
+def test_a_whole_answer_without_a_reason_stopped_as_its_record_says() -> None:
+    found = {"choices": [{"text": "hi"}]}
+    assert answers.Whole(Frame(b"", 1, 0, Kind.BODY, orjson.dumps(found))).finish_reason == "stop"
 
 
 @pytest.mark.parametrize("choice", [{"text": "hi"}, {"message": {"content": "hi"}}])

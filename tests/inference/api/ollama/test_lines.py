@@ -69,6 +69,16 @@ def test_each_frame_is_a_line_with_the_number_of_its_last_chunk() -> None:
     assert (made[-1]["prompt_eval_count"], made[-1]["eval_count"]) == (9, 4)
 
 
+def test_of_several_answers_the_first_one_alone() -> None:
+    """A chat's stream with `n`, which is read again here."""
+    second = orjson.loads(chunk("length", content="Bye").partition(b": ")[2])
+    second["choices"][0]["index"] = 1
+    other = b"data: " + orjson.dumps(second)
+    *texts, end = read(writer(), [START, chunk(content="Hi"), other], [chunk("stop"), other, DONE])
+    assert [line["message"]["content"] for line in texts] == ["Hi"]
+    assert end["done_reason"] == "stop"
+
+
 def test_prompts_have_their_own_shape() -> None:
     text = b"data: " + orjson.dumps({"choices": [{"text": "a"}]})
     end = b"data: " + orjson.dumps({"choices": [{"text": "", "finish_reason": "length"}]})

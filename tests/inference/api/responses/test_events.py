@@ -315,10 +315,62 @@ def test_the_last_event_of_a_chunk_has_its_number() -> None:
     assert numbers == [1, 2, 3, 4, 5, 6, 7, 10]
 
 
+@pytest.mark.parametrize(
+    ("code", "status"),
+    [("cancelled", "cancelled"), ("cancelled_by_operator", "cancelled"), ("aborted", "failed")],
+)
+def test_who_ended_it_early_has_cancelled_it(code: str, status: str) -> None:
+    """Its caller or an administrator, as the stored response says."""
+    body = error_body("it ended", code, 403)
+    text = EventWriter(shape()).written(Frame(b"", 1, 1, Kind.ERROR, body, 403))
+    assert read(text)[-1][1]["response"]["status"] == status
+
+
+@pytest.mark.parametrize(
+    ("had", "shown"),
+    [
+        ({}, [("response.created", 0), ("response.in_progress", 1), ("response.failed", 2)]),
+        ({"after_chunk": 50}, [("response.failed", 2)]),
+        ({"after": 10}, [("response.failed", 11)]),
+    ],
+)
+def test_an_end_of_which_no_event_is_kept_is_told_to_whoever_had_more(
+    had: dict[str, int], shown: list[tuple[str, int]]
+) -> None:
+    """It was cancelled while it waited, or its events have expired."""
+    body = error_body("gone", "stream_expired", 404)
+    text = EventWriter(shape(), **had).written(Frame(b"", 0, 0, Kind.ERROR, body, 404))
+    assert text.endswith(b"data: [DONE]\n\n")
+    made = read(text)
+    assert [(event["type"], event["sequence_number"]) for _, event in made] == shown
+    number, end = made[-1]
+    assert (number, end["response"]["error"]["code"]) == (
+        had.get("after_chunk", 1),
+        "stream_expired",
+    )
+
+
 def _without_time(listed: list[Any]) -> list[Any]:
     for _, event in listed:
         event.get("response", {}).pop("completed_at", None)
     return listed
+
+
+def test_a_prompts_stream_has_its_text() -> None:
+    """Any stream can be read again here, also one that had no chat."""
+    choices = [{"text": "Hi"}, {"text": "!", "finish_reason": "stop"}]
+    chunks = [b"data: " + orjson.dumps({"choices": [{"index": 0, **c}]}) for c in choices]
+    made = events(shape(), chunks[:1], [chunks[1], DONE])
+    assert made[-1]["response"]["output"] == [message(0, "completed", output.text_part("Hi!"))]
+
+
+def test_of_several_answers_the_first_one_alone() -> None:
+    """A chat's stream with `n`, which is read again here."""
+    second = orjson.loads(chunk("length", content="Bye").partition(b": ")[2])
+    second["choices"][0]["index"] = 1
+    other = b"data: " + orjson.dumps(second)
+    made = events(shape(), [START, chunk(content="Hi"), other], [chunk("stop"), other, DONE])
+    assert made[-1]["response"]["output"] == [message(0, "completed", output.text_part("Hi"))]
 
 
 # Whole answers -----------------------------------------------------------------------------------

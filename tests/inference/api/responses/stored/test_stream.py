@@ -1,14 +1,19 @@
 """The events of a stored response again: while it runs, after its end, and from the record."""
 
 import asyncio
+from datetime import timedelta
 from typing import Any
 
 import httpx
 import pytest
+from django.utils import timezone
 
-from inference.models import StoredResponse
+from inference.engine_entries import SLOTS
+from inference.models import Completion, StoredResponse
 from inference.stream import frames
+from tests.inference.api.responses.asking import PATCH
 from tests.inference.api.responses.stored.asking import (
+    PATH,
     Json,
     cancel,
     completion_of,
@@ -36,6 +41,24 @@ async def test_all_events_again(alice: httpx.AsyncClient) -> None:
     first_events = without_times(events(await send(alice, stream=True)))
     again = without_times(events(await get(alice, first_events[-1]["response"], stream=True)))
     assert again == first_events
+
+
+async def test_by_the_ids_of_its_events_it_is_read_again_as_its_request_wanted_it(
+    alice: httpx.AsyncClient, engine: EngineServer
+) -> None:
+    function = {"name": "apply_patch", "arguments": '{"input":'}
+    engine.deltas = [
+        {"reasoning_content": "Hm."},
+        {"tool_calls": [{"index": 0, "id": "call_1", "function": function}]},
+        {"tool_calls": [{"index": 0, "function": {"arguments": '"x"}'}}]},
+    ]
+    engine.finish_reason = "tool_calls"
+    wishes = {"tools": [PATCH], "reasoning": {"summary": "auto"}, "instructions": "Be brief."}
+    first_events = without_times(events(await send(alice, stream=True, **wishes)))
+    final = first_events[-1]["response"]
+    assert [item["type"] for item in final["output"]] == ["reasoning", "custom_tool_call"]
+    again = await alice.get(f"{PATH}/{final['id']}/events")
+    assert without_times(events(again)) == first_events
 
 
 @pytest.mark.parametrize("path", ["/v1/responses/{}/events", "/v1/completions/{}/events"])
@@ -150,6 +173,43 @@ async def test_of_a_cancelled_one(
         await expire(created)
     end = events(await get(alice, created, stream=True))[-1]
     assert (end["type"], end["response"]["status"]) == ("response.failed", "cancelled")
+
+
+async def test_of_one_that_is_cancelled_while_it_waits(
+    alice: httpx.AsyncClient, engine: EngineServer
+) -> None:
+    engine.goes_on.clear()
+    running = [await create(alice, background=True) for _ in range(SLOTS)]
+    first = asyncio.create_task(send(alice, stream=True, background=True))
+    created: Any = {"id": await until(_waiting)}
+    reading = asyncio.create_task(get(alice, created, stream=True))
+    await asyncio.sleep(0.3)
+    assert (await cancel(alice, created)).json()["status"] == "cancelled"
+    kinds = [event["type"] for event in events(await reading)]
+    assert kinds == ["response.created", "response.in_progress", "response.failed"]
+    engine.goes_on.set()
+    await first
+    for response in running:
+        await ended(alice, response)
+
+
+async def _waiting() -> str:
+    """Returns the id of the streamed response once there is one."""
+    row = await in_database(StoredResponse.objects.filter(pk__in=_streams).first)()
+    return str(row.public_id) if row else ""
+
+
+_streams = Completion.objects.filter(stream=True).values("pk")
+
+
+async def test_who_comes_back_too_late_is_told_so(alice: httpx.AsyncClient) -> None:
+    """Not [DONE] alone, as if all had come."""
+    final = events(await send(alice, stream=True))[-1]["response"]
+    await expire(final)
+    await in_database(Completion.objects.update)(settled_at=timezone.now() - timedelta(minutes=3))
+    headers = {"Last-Event-ID": "3"}
+    (end,) = events(await alice.get(f"{PATH}/{final['id']}/events", headers=headers))
+    assert (end["type"], end["response"]["error"]["code"]) == ("response.failed", "stream_expired")
 
 
 async def test_one_without_stream_has_no_events(alice: httpx.AsyncClient) -> None:
