@@ -42,9 +42,8 @@ def erase(tenant_id: UUID, subject_id: UUID) -> Evidence:
     """
     decisions = _about(tenant_id, subject_id)
     # Locked first: a contest that is entered meanwhile is waited for, and goes with the others.
-    locked = decisions.select_for_update(no_key=True).order_by("pk")
-    own = list(locked.values_list("pk", flat=True))
-    about = {"tenant_id": tenant_id, "decision__in": own}
+    list(decisions.select_for_update(no_key=True).order_by("pk").values("pk"))
+    about = {"tenant_id": tenant_id, "decision__in": decisions.values("pk")}
     contests, _by_table = Contest.objects.filter(**about).delete()
     explanations, _by_table = DecisionExplanation.objects.filter(**about).delete()
     Review.objects.waiting().filter(**about).delete()
