@@ -111,9 +111,9 @@ class _Reading:
 
     async def go_on(self, redis: RedisLink) -> None:
         """Write what there is and what comes, as soon as Redis answers. Raises Unavailable."""
-        if kept := await _of_kept_answer(self._completion):
-            fresh = unseen(kept, self._last)
-            return await self._write(fresh) if fresh else None
+        if frame := await _of_kept_answer(self._completion):
+            rest = unseen(frame, self._last)
+            return await self._write(rest) if rest else None
         for _ in range(TRIES):
             with suppress(RedisGone):
                 return await self._read(redis)

@@ -175,8 +175,8 @@ def _phases(names: list[str]) -> dict[str, Phase]:
 def _member(row: Engine, phase: Phase, now: float) -> Member:
     # A breaker closes by a request, and one that rests gets none before it is woken.
     answers = phase is Phase.CLOSED or (row.resting and phase is Phase.DUE)
-    lent = row.lent_since and not row.resting  # resumed: it comes back, and serves nobody yet
-    works = bool(answers and row.starting_since is None and not row.stopped and not lent)
+    comes_back = row.lent_since and not row.resting  # resumed, and serves nobody yet
+    works = bool(answers and row.starting_since is None and not row.stopped and not comes_back)
     return Member(row.name, row.slots, row.resting, works, not (works or _is_coming(row, now)))
 
 

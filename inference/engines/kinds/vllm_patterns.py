@@ -34,8 +34,9 @@ def counts_too_far(body: bytes) -> bool:
 
 def _of(node: dict[str, Any]) -> list[str]:
     by_pattern = node.get("patternProperties")
-    named = list(by_pattern) if isinstance(by_pattern, dict) else []
-    return [*named, node["pattern"]] if isinstance(node.get("pattern"), str) else named
+    patterns = list(by_pattern) if isinstance(by_pattern, dict) else []
+    own = node.get("pattern")
+    return [*patterns, own] if isinstance(own, str) else patterns
 
 
 def _counts_too_far(pattern: str) -> bool:

@@ -149,9 +149,9 @@ def test_an_engine_is_drained_and_resumed(api: Api, engine: str) -> None:
 def test_an_act_on_what_was_removed_meanwhile_finds_nothing(
     api: Api, engine: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found = Engine.objects.select_related("pool__model").get()
+    row = Engine.objects.select_related("pool__model").get()
     Engine.objects.get().remove(by="test")
-    monkeypatch.setattr(Engines, "row", lambda _self: found)
+    monkeypatch.setattr(Engines, "row", lambda _self: row)
     assert api.post(f"{engine}drain/").status_code == 404
 
 

@@ -57,8 +57,8 @@ def test_only_an_operator_disbands_a_team_with_a_budget_of_the_platforms(
     alice: Member, operator: User, team: Team, sign_in: SignIn
 ) -> None:
     budget_of(team, platform=True)
-    said = sign_in(alice).post(address(team, "disbanding/"), follow=True).content.decode()
-    assert "The platform has set this quota" in said
+    text = sign_in(alice).post(address(team, "disbanding/"), follow=True).content.decode()
+    assert "The platform has set this quota" in text
     assert Quota.objects.filter(team=team).exists()
     sign_in(operator).post(address(team, "disbanding/"))
     assert not Team.objects.exists()

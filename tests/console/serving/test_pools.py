@@ -180,12 +180,12 @@ def test_an_engine_is_drained_resumed_and_removed(
 def test_an_act_on_what_was_removed_meanwhile_finds_nothing(
     client: Client, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As by a second click: the page has read the engine, and then waits for its removal."""
-    found = Engine.objects.select_related("pool__model").get()
+    """A second click reads the engine, and then waits for its removal."""
+    row = Engine.objects.select_related("pool__model").get()
     engine.remove(by=BY)
-    monkeypatch.setattr(engine_pages, "_engine_row", lambda _id: found)
+    monkeypatch.setattr(engine_pages, "_engine_row", lambda _id: row)
     for act in ("draining", "removal"):
-        assert client.post(url(found, f"{act}/")).status_code == 404
+        assert client.post(url(row, f"{act}/")).status_code == 404
 
 
 def test_what_the_file_declares_is_read_only(client: Client, db: None) -> None:

@@ -278,7 +278,8 @@ async def test_a_yes_that_a_rule_asks_for_is_sent_along_and_used_up(
     [row] = await rows()
     assert (row.state, row.confirmed_in, row.revision) == (CallState.SUCCEEDED, turn, 2)
     [body] = service.bodies
-    assert body["confirmed_at"] == row.confirmed_at.isoformat()  # type: ignore[union-attr]
+    assert row.confirmed_at
+    assert body["confirmed_at"] == row.confirmed_at.isoformat()
     assert body["revision"] == 2
 
 

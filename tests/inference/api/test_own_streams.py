@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
+import httpx
 import pytest
 from django.utils import timezone
 
@@ -38,16 +39,16 @@ async def refused() -> Counter[tuple[str, str, str]]:
     return found
 
 
+def data_in(answer: httpx.Response) -> list[str]:
+    return [line for line in answer.text.split("\n") if line.startswith("data")]
+
+
 async def test_the_key_that_asked_reads_it(context: Context, link: RedisLink, acme: Tenant) -> None:
     key, text = await issued(acme)
     mine = await streamed(link, acme, api_key=key)
     answer = await events(text, mine)
     assert answer.status_code == 200
-    assert [line for line in answer.text.split("\n") if line.startswith("data")] == [
-        "data: 1",
-        "data: 2",
-        "data: 3",
-    ]
+    assert data_in(answer) == ["data: 1", "data: 2", "data: 3"]
     assert not await refused()
 
 
@@ -112,11 +113,7 @@ async def test_a_last_event_that_leaves_while_its_record_is_read_arrives(
     writer.put(order, a_frame(1, 2, of=order.id))
     await writer.drained()
     answer = await events(text, order.id)
-    assert [line for line in answer.text.split("\n") if line.startswith("data")] == [
-        "data: 1",
-        "data: 2",
-        "data: 3",
-    ]
+    assert data_in(answer) == ["data: 1", "data: 2", "data: 3"]
 
 
 async def test_an_outage_of_redis_delays_a_reader_and_ends_no_stream(
@@ -134,11 +131,7 @@ async def test_an_outage_of_redis_delays_a_reader_and_ends_no_stream(
     monkeypatch.setattr(stream_resumption, "AGAIN_S", 0.05)
     monkeypatch.setattr(context.redis, "call", away_at_first)
     answer = await events(text, mine)
-    assert [line for line in answer.text.split("\n") if line.startswith("data")] == [
-        "data: 1",
-        "data: 2",
-        "data: 3",
-    ]
+    assert data_in(answer) == ["data: 1", "data: 2", "data: 3"]
 
 
 async def test_a_long_outage_of_redis_ends_it_with_an_error_that_says_so(
@@ -181,8 +174,7 @@ async def test_a_last_event_may_come_seconds_after_the_record_but_not_a_minute(
     await asyncio.sleep(1)
     writer.put(order, a_frame(3, 3, of=order.id, kind=Kind.END))
     await writer.drained()
-    lines = (await reading).text.split("\n")
-    assert [line for line in lines if line.startswith("data")][-1] == last
+    assert data_in(await reading)[-1] == last
 
 
 async def test_another_key_of_the_tenant_does_not_and_its_tries_are_on_record(

@@ -171,11 +171,11 @@ async def test_an_engine_that_fails_delays_an_explanation_and_no_score_is_paid_t
 
     engine.beside = fails_at_the_third
     assert (await explained(client, decision))["state"] == "making"
-    asked = len(engine.asked)
+    count = len(engine.asked)
     engine.status, engine.beside = 200, likely_abroad
     await in_database(DecisionExplanation.objects.update)(due_at=timezone.now())
     assert (await explained(client, decision))["state"] == "ready"
-    assert len(engine.asked) == asked + 1
+    assert len(engine.asked) == count + 1
 
 
 async def test_an_explanation_that_nobody_can_make_is_given_up(

@@ -203,7 +203,7 @@ _streams = Completion.objects.filter(stream=True).values("pk")
 
 
 async def test_who_comes_back_too_late_is_told_so(alice: httpx.AsyncClient) -> None:
-    """Not [DONE] alone, as if all had come."""
+    """[DONE] alone would say that all had come."""
     final = events(await send(alice, stream=True))[-1]["response"]
     await expire(final)
     await in_database(Completion.objects.update)(settled_at=timezone.now() - timedelta(minutes=3))
