@@ -14,6 +14,7 @@ from inference.engines.scoring import Scores, TokenScore
 
 LISTED = 1000  # next tokens in an answer
 LEAST_REST = 1e-6  # of the likelihood: the logarithms in an answer are rounded
+SURE = 1000  # added to a token's logit, so that it is the one that is made
 Ask = Callable[[str, dict[str, Any]], Awaitable[Any]]
 
 
@@ -49,6 +50,7 @@ class LlamaCppScoring:
         self._ask, self._lease, self._knowledge = ask, lease, knowledge
         self._since, self._vocabulary = knowledge(), vocabulary
         self._places: dict[tuple[int, ...], NextTokens] = {}
+        self._letter: int | None = None
 
     async def tokens(self, text: str, *, begins: bool) -> list[int]:
         body = {"content": text, "add_special": begins, "parse_special": False}
@@ -66,6 +68,8 @@ class LlamaCppScoring:
         return scores
 
     async def _next(self, before: tuple[int, ...], scores: Scores) -> NextTokens:
+        if self._letter is None:
+            self._letter = (await self.tokens("a", begins=False))[-1]
         answer = await self._ask(
             "/completion",
             {
@@ -75,6 +79,9 @@ class LlamaCppScoring:
                 "n_probs": LISTED,
                 "post_sampling_probs": False,
                 "temperature": 0,
+                # The list leaves the bias out. An answer that ends within a character, as one of
+                # Chinese may after a token, has no list; a letter always has one.
+                "logit_bias": [[self._letter, SURE]],
                 "cache_prompt": self._may_use_cache(),
                 "id_slot": self._lease.number,
             },

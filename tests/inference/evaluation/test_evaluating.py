@@ -80,6 +80,15 @@ async def test_a_text_is_more_likely_than_its_words_in_disorder(lab: Lab) -> Non
     assert bits["candidate"]["value"] < bits["baselines"]["zlib"]
 
 
+@pytest.mark.slow(seconds=30)
+async def test_a_text_may_have_characters_of_several_tokens(lab: Lab) -> None:
+    """The likeliest next token after such a token is often a part of a character, too."""
+    lab.work()
+    rows = [{"text": "简体中文的文档，价格是 5 €，快 × 2.3。"}]
+    perplexity = figures(await lab.evaluated(await lab.task_set("perplexity", rows)))["perplexity"]
+    assert perplexity["candidate"]["value"] > 1
+
+
 @pytest.mark.soak
 @pytest.mark.slow(seconds=30)
 async def test_work_that_is_put_back_goes_on_to_the_same_figures_and_bill(
