@@ -82,7 +82,7 @@ class Lab:
 
     def __init__(self, bench: Bench, key: ApiKey, url: str) -> None:
         self.bench, self.key, self.url, self.tenant = bench, key, url, bench.acme
-        self.version = "q4"
+        self.version, self.patience_s = "q4", PATIENCE_S
 
     def work(self) -> None:
         config = EngineConfig(MODEL, "llama_cpp", self.url, "model", slots=2, version=self.version)
@@ -115,7 +115,7 @@ class Lab:
             await in_database(evaluation.refresh_from_db)()
             return evaluation.is_over
 
-        await until(over, PATIENCE_S)
+        await until(over, self.patience_s)
         return evaluation
 
     async def evaluated(self, task_set: TaskSet, **models: str) -> Evaluation:

@@ -66,6 +66,7 @@ def urls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
 @pytest.fixture
 async def both(lab: Lab, urls: tuple[str, str], settings: Settings) -> AsyncIterator[Lab]:
     """Two models, each with a worker."""
+    lab.patience_s = 3000.0  # thousands of tokens, each a question to both
     pool, served = f"{lab.bench.pool}-q8", dict(settings.ENGINES)
     names = {MODEL: (lab.bench.pool, "f16", urls[0]), EIGHT: (pool, "q8_0", urls[1])}
     for model, (name, version, url) in names.items():
