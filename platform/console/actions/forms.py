@@ -121,7 +121,9 @@ class NewActionForm(ActionForm):
 
 class EditionForm(ActionForm):
     enabled = forms.BooleanField(
-        label=_("Assistants may call it"), required=False, help_text=_("Off, nothing is sent.")
+        label=_("Assistants may call it"),
+        required=False,
+        help_text=_("Off, tests alone are sent."),
     )
 
     @classmethod

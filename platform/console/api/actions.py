@@ -71,7 +71,7 @@ class NewAction(ActionFields):
 
 
 class ActionChange(ActionFields):
-    enabled = s.BooleanField(required=False, help_text="Off, nothing is sent.")
+    enabled = s.BooleanField(required=False, help_text="Off, tests alone are sent.")
     EXAMPLE = {"timeout_s": 5}
 
 
