@@ -120,6 +120,12 @@ class Declared(models.Model):
         return self
 
 
+def _shown(url: str) -> str:
+    """Returns an address without a user name, a password or a query."""
+    parts = urlsplit(url)
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+
+
 def _last(rows: models.QuerySet[Any]) -> int:
     highest = rows.aggregate(last=Max("position"))["last"]
     return 0 if highest is None else highest + 1
@@ -305,7 +311,14 @@ class Engine(Declared):
 
     @property
     def described(self) -> dict[str, Any]:
-        return {"name": self.name, "pool": self.pool.name, "kind": self.kind, "url": self.url}
+        return {
+            "name": self.name, "pool": self.pool.name, "kind": self.kind, "url": self.shown_url
+        }  # fmt: skip
+
+    def record(self, verb: str, by: str, **more: Any) -> None:
+        if "url" in more:
+            more["url"] = [_shown(url) for url in more["url"]]
+        super().record(verb, by, **more)
 
     def clean(self) -> None:
         self.hosted = self.hosted or self.kind in HOSTED
@@ -313,8 +326,7 @@ class Engine(Declared):
     @property
     def shown_url(self) -> str:
         """Returns its address for people, without a user name, a password or a query."""
-        parts = urlsplit(self.url)
-        return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+        return _shown(self.url)
 
     @property
     def fields(self) -> dict[str, Any]:
@@ -354,9 +366,14 @@ class Engine(Declared):
         return engine._added(by)
 
     def change(self, *, by: str, api_key: str | None = None, **fields: Any) -> "Engine":
-        """Change it. Another server's url needs an `api_key`. Raises FromFile, ValidationError."""
+        """Change it. Another server's url needs an `api_key`; `shown_url` is the present one.
+
+        Raises FromFile, ValidationError.
+        """
         with transaction.atomic():
             lock(self)
+            if fields.get("url") == self.shown_url:  # the parts that are not shown stay
+                fields["url"] = self.url
             self.refuse_from_file()
             self._refuse_staged()
             self._refuse_another_server(api_key, **fields)

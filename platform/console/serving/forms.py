@@ -242,8 +242,6 @@ class ChangedEngineForm(EngineForm):
         fields = self.settings
         if fields.pop("known") != _fingerprint(engine):
             raise ValidationError(CHANGED_MEANWHILE)
-        if fields["url"] == engine.shown_url:  # parts that were not shown stay
-            fields["url"] = engine.url
         values, launch = {"kind": engine.kind, **fields}, engine.options.get("launch")
         check_fields(engine.pool, engine.name, values, checked_launch=launch)
         engine.change(by=by, **fields)

@@ -236,6 +236,16 @@ def test_what_is_from_the_file_is_read_only(api: Api) -> None:
     assert api.patch(f"pools/{Pool.objects.get().pk}/", position=2).status_code == 409
 
 
+def test_a_secret_in_an_address_is_neither_shown_nor_recorded(api: Api, engine: str) -> None:
+    address = f"{URL}?key=pa55word"
+    changed = api.patch(engine, url=address, api_key="sk-hidden")
+    assert (changed.status_code, changed.json()["url"]) == (200, URL)
+    assert api.patch(engine, url=URL, slots=5).status_code == 200  # as it was shown
+    assert Engine.objects.get().url == address
+    assert "pa55word" not in api.get(engine).content.decode()
+    assert "pa55word" not in str(list(Event.objects.values_list("detail", flat=True)))
+
+
 def test_an_engine_may_join_a_pool_of_the_file(api: Api) -> None:
     import_file({"small": {"kind": "openai", "url": URL}})
     assert api.post("engines/", **{**NEW, "pool": "small"}).status_code == 201

@@ -125,7 +125,10 @@ class EngineShape(DeclaredShape):
     model = s.CharField(source="pool.model.name")
     pool = s.CharField(source="pool.name")
     kind = s.CharField()
-    url = s.CharField()
+    url = s.CharField(
+        source="shown_url", help_text="Without a user name, a password and a query. Sent back, "
+        "it changes none of them."
+    )  # fmt: skip
     has_api_key = s.SerializerMethodField()
     slots = s.IntegerField(help_text="The number in force now.")
     auto_slots = s.BooleanField(help_text="Whether the number follows the engine's own.")
