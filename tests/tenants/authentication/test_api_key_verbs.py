@@ -1,6 +1,6 @@
 """Keys: issued with what they may, changed, rotated, revoked."""
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -65,6 +65,7 @@ def test_a_key_with_everything(acme: Tenant) -> None:
         ("requests_per_minute", -1),
         ("expires_at", timezone.now() - timedelta(seconds=1)),
         ("expires_at", datetime(2099, 1, 1)),
+        ("expires_at", datetime(9999, 12, 31, 23, 59, tzinfo=UTC)),
         ("name", ""),
     ],
 )
