@@ -219,6 +219,7 @@ class ApiKey(ScheduledRotation, OwnLimits):
             lock(self)
             self._refuse_if_revoked()
             check_time("expires_at", fields.get("expires_at"))
+            self._refuse_longer_overlap(**fields)
             key_permissions.refuse_beyond_grantors(self, fields.get("scopes", ()))
             before = copy(self)
             detail = changed(self, fields, CHANGEABLE)
@@ -335,6 +336,14 @@ class ApiKey(ScheduledRotation, OwnLimits):
     def _refuse_if_revoked(self) -> None:
         if self.revoked_at:
             raise ValidationError(_("This key has been revoked."))
+
+    def _refuse_longer_overlap(self, **fields: Any) -> None:
+        """Raises ValidationError if it was rotated, and would work for longer than it may."""
+        if not self.replaced_by_id or self.expires_at is None or "expires_at" not in fields:
+            return
+        until = fields["expires_at"]
+        if until is None or until > self.expires_at:
+            raise ValidationError({"expires_at": _("This key has been rotated already.")})
 
     def refuse_if_over(self) -> None:
         """Raises ValidationError if it is revoked, expired or rotated."""

@@ -182,3 +182,18 @@ def test_a_rotation_does_not_lengthen_a_life(acme: Tenant) -> None:
     before = key.expires_at
     key.rotate(by="test", overlap=timedelta(days=30))
     assert ApiKey.objects.get(pk=key.pk).expires_at == before
+
+
+@pytest.mark.parametrize("until", [None, timedelta(days=400)])
+def test_a_rotated_key_does_not_get_a_longer_overlap(key: ApiKey, until: timedelta | None) -> None:
+    """Whoever has a text that leaked would go on with it."""
+    key.rotate(by="test", overlap=timedelta(days=1))
+    later = until and timezone.now() + until
+    with pytest.raises(ValidationError) as refused:
+        key.change(by="test", expires_at=later)
+    assert set(refused.value.message_dict) == {"expires_at"}
+    key.change(by="test", name="leaked", expires_at=timezone.now() + timedelta(hours=1))
+    key.refresh_from_db()
+    assert key.name == "leaked"
+    assert key.expires_at
+    assert key.expires_at < timezone.now() + timedelta(hours=2)
