@@ -1,5 +1,6 @@
 """The look of the console's forms, and fields that several of them share."""
 
+from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any
 
@@ -18,6 +19,9 @@ from inference.models.prompt_template import LONGEST_NAME, is_name
 _time_zone = lazy(get_current_timezone_name, str)
 CHANGED_MEANWHILE = _("Somebody has changed it meanwhile. Open the page again.")
 MOST = 2**31 - 1  # the largest limit: PostgreSQL's integer
+LONGEST_EMAIL = 254
+# Beyond them some time zone has no such moment, which pages of its readers could not show.
+EARLIEST, LATEST = datetime(1000, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
 BOXES = (forms.CheckboxInput, forms.CheckboxSelectMultiple, forms.RadioSelect)
 
 
@@ -152,6 +156,14 @@ class RelabelledForm:
             field.widget.attrs.update(self.attrs.get(name, {}))
 
 
+class AddressField(forms.EmailField):
+    """An email address, no longer than accounts and invitations hold."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        own = {"label": _("Email address"), "max_length": LONGEST_EMAIL}
+        super().__init__(**{**own, **kwargs})
+
+
 class MomentField(forms.DateTimeField):
     """A browser's own date and time picker, in the time zone that the label names."""
 
@@ -162,13 +174,20 @@ class MomentField(forms.DateTimeField):
         widget = forms.DateTimeInput(attrs={"type": "datetime-local"}, format=shape)
         super().__init__(**{"required": False, "widget": widget, **kwargs})
 
+    def to_python(self, value: Any) -> datetime | None:
+        """Raises ValidationError, also for a moment that not every time zone has."""
+        moment: datetime | None = super().to_python(value)
+        if moment and not EARLIEST <= moment <= LATEST:
+            raise ValidationError(self.error_messages["invalid"], code="invalid")
+        return moment
+
     def bound_data(self, data: Any, initial: Any) -> Any:
         """Returns a moment of a link, with its zone, as the browser's field shows it."""
         try:
             moment = parse_datetime(data) if isinstance(data, str) else None
         except ValueError:  # 30 February: the error beside the field says so
             moment = None
-        if moment is None or moment.tzinfo is None:
+        if moment is None or moment.tzinfo is None or not EARLIEST <= moment <= LATEST:
             return super().bound_data(data, initial)
         return localtime(moment).strftime("%Y-%m-%dT%H:%M")
 

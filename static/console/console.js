@@ -41,6 +41,11 @@ document.addEventListener("submit", ({ target }) => {
   }
 });
 
+// Nobody need be in front of a page that refreshes itself: such a request must not keep a session open.
+document.addEventListener("htmx:configRequest", ({ detail }) => {
+  if (!detail.triggeringEvent) detail.headers["X-Unattended"] = "1";
+});
+
 // Live figures that no longer arrive must not look live.
 for (const trouble of ["htmx:sendError", "htmx:responseError", "htmx:timeout"]) {
   document.addEventListener(trouble, (event) => event.target.classList.add("stalled"));

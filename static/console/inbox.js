@@ -69,7 +69,7 @@ async function read(address, use) {
   if (reading.has(address)) return reading.set(address, true);
   reading.set(address, false);
   try {
-    const answer = await fetch(address, { headers: { "HX-Request": "true" } });
+    const answer = await fetch(address, { headers: { "HX-Request": "true", "X-Unattended": "1" } });
     if (answer.status === 403 || answer.headers.has("HX-Redirect")) return location.reload();
     if (!answer.ok) throw new Error(answer.statusText);
     use(new DOMParser().parseFromString(await answer.text(), "text/html"));

@@ -24,7 +24,7 @@ async function refresh() {
   isReading = true;
   let more;
   try {
-    const answer = await fetch(`${holder.dataset.curves}?after=${last}`, { headers: { "HX-Request": "true" } });
+    const answer = await fetch(`${holder.dataset.curves}?after=${last}`, { headers: { "HX-Request": "true", "X-Unattended": "1" } });
     if (!answer.ok) throw new Error(answer.statusText);
     more = await answer.json();
   } catch {

@@ -63,7 +63,7 @@ import { axis, colour } from "./charts.js";
   const refresh = async () => {
     if (document.hidden) return;
     try {
-      const answer = await fetch(holder.dataset.chartUrl, { headers: { "HX-Request": "true" } });
+      const answer = await fetch(holder.dataset.chartUrl, { headers: { "HX-Request": "true", "X-Unattended": "1" } });
       if (!answer.ok) return;
       latest = await answer.json();
       redraw();

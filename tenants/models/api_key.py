@@ -20,8 +20,8 @@ from audit.trail.record import act
 from tenants import secret_keys
 from tenants.key_scopes import Scope
 from tenants.models import key_permissions
+from tenants.models.key_schedule import LATEST, ScheduledRotation, check_time
 from tenants.models.key_schedule import LONGEST_OVERLAP as LONGEST_OVERLAP
-from tenants.models.key_schedule import ScheduledRotation
 from tenants.models.member import Member
 from tenants.models.model_changes import changed, lock
 from tenants.models.restricted_model import copy_grants
@@ -218,7 +218,8 @@ class ApiKey(ScheduledRotation, OwnLimits):
         with transaction.atomic():
             lock(self)
             self._refuse_if_revoked()
-            _refuse_the_past(fields.get("expires_at"))
+            check_time("expires_at", fields.get("expires_at"))
+            self._refuse_longer_overlap(**fields)
             key_permissions.refuse_beyond_grantors(self, fields.get("scopes", ()))
             before = copy(self)
             detail = changed(self, fields, CHANGEABLE)
@@ -317,7 +318,7 @@ class ApiKey(ScheduledRotation, OwnLimits):
         """Saves a new key and returns its text."""
         secret = secret_keys.mint()
         self.public_id, self.digest = secret.public_id, secret.digest
-        _refuse_the_past(self.expires_at)
+        check_time("expires_at", self.expires_at)
         self.full_clean(exclude=_NEVER_GIVEN)
         self.save(force_insert=True)
         return secret.text
@@ -336,6 +337,14 @@ class ApiKey(ScheduledRotation, OwnLimits):
         if self.revoked_at:
             raise ValidationError(_("This key has been revoked."))
 
+    def _refuse_longer_overlap(self, **fields: Any) -> None:
+        """Raises ValidationError if it was rotated, and would work for longer than it may."""
+        if not self.replaced_by_id or self.expires_at is None or "expires_at" not in fields:
+            return
+        until = fields["expires_at"]
+        if until is None or until > self.expires_at:
+            raise ValidationError({"expires_at": _("This key has been rotated already.")})
+
     def refuse_if_over(self) -> None:
         """Raises ValidationError if it is revoked, expired or rotated."""
         self._refuse_if_revoked()
@@ -351,7 +360,8 @@ class ApiKey(ScheduledRotation, OwnLimits):
         successor.rotate_days = self.rotate_days
         successor.rotation_overlap_s = self.rotation_overlap_s
         if self.expires_at:
-            successor.expires_at = timezone.now() + (self.expires_at - self.created_at)
+            lifetime = min(self.expires_at, LATEST) - self.created_at
+            successor.expires_at = min(timezone.now() + lifetime, LATEST)
         return successor
 
     def _give_over(self, successor: "ApiKey", until: datetime) -> None:
@@ -373,13 +383,3 @@ class ApiKey(ScheduledRotation, OwnLimits):
         if reason:
             described["reason"] = reason
         act(action, actor=by, tenant_id=self.tenant_id, detail=described)
-
-
-def _refuse_the_past(expires_at: datetime | None) -> None:
-    """Raises ValidationError for a time that is past or has no time zone."""
-    if expires_at is None:
-        return
-    if timezone.is_naive(expires_at):
-        raise ValidationError({"expires_at": _("Say in which time zone.")})
-    if expires_at <= timezone.now():
-        raise ValidationError({"expires_at": _("Choose a time that is still to come.")})

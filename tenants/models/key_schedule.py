@@ -7,7 +7,7 @@ overlap ends, collected or not.
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, cast
 
 from django.core.exceptions import ValidationError
@@ -25,6 +25,8 @@ PLATFORM = "platform"  # the actor of what happens by itself
 LONGEST_OVERLAP = timedelta(days=30)
 MOST_DAYS = 730  # between two rotations
 DAY_S = 86_400
+# Of a key's times: some time zone has no later one, and no page there could show it.
+LATEST = datetime(9000, 1, 1, tzinfo=UTC)
 
 
 class ScheduledRotation(models.Model):
@@ -100,9 +102,16 @@ def _check(rotate_at: datetime | None, days: int | None, overlap: timedelta) -> 
         raise ValidationError({"overlap": _("Both keys can work for up to 30 days.")})
     if days is not None and not 1 <= days <= MOST_DAYS:
         raise ValidationError({"days": _("Rotate every 1 to 730 days.")})
-    if rotate_at is None:
+    check_time("rotate_at", rotate_at)
+
+
+def check_time(name: str, at: datetime | None) -> None:
+    """Raises ValidationError for a time that is past, after LATEST, or without a time zone."""
+    if at is None:
         return
-    if timezone.is_naive(rotate_at):
-        raise ValidationError({"rotate_at": _("Say in which time zone.")})
-    if rotate_at <= timezone.now():
-        raise ValidationError({"rotate_at": _("Choose a time that is still to come.")})
+    if timezone.is_naive(at):
+        raise ValidationError({name: _("Say in which time zone.")})
+    if at <= timezone.now():
+        raise ValidationError({name: _("Choose a time that is still to come.")})
+    if at > LATEST:
+        raise ValidationError({name: _("Choose a time before the year 9000.")})

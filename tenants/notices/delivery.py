@@ -24,6 +24,7 @@ from infrastructure.postgres.queries import rows
 from infrastructure.webhooks import posting
 from tenants.models import Notice, NoticeState, NoticeTarget
 from tenants.notices import links, mail
+from tenants.notices.events import ALWAYS_MAILED, EVENTS
 from tenants.notices.failing import tell_of_failing
 from tenants.notices.mail import Outcome
 from tenants.notices.targets import KINDS
@@ -99,9 +100,19 @@ def _skipped(notice: Notice) -> bool:
         reason = "account_closed"
     elif links.is_over(notice):
         reason = "link_over"
+    elif _has_left(notice):
+        reason = "left"
     if reason:
         notice.end(NoticeState.SKIPPED, reason)
     return bool(reason)
+
+
+def _has_left(notice: Notice) -> bool:
+    """Returns whether its person has left the tenant of which it tells. Their account is theirs."""
+    user, tenant = notice.user, notice.tenant
+    if user is None or tenant is None or EVENTS[notice.event].group in ALWAYS_MAILED:
+        return False
+    return not (user.is_operator or tenant.members.filter(user=user).exists())
 
 
 def _send_mails(notices: list[Notice]) -> None:

@@ -331,7 +331,7 @@ class LlamaCppEngine(Engine):
         """Ask the engine's own tokenizer, or estimate if that fails."""
         try:
             body = orjson.loads(order.body)
-            chat = {"messages": body["messages"]} if order.chat else None
+            chat = {k: body[k] for k in _OF_A_PROMPT if k in body} if order.chat else None
             prompt = await self._rendered(session, chat) if chat else body["prompt"]
             if isinstance(prompt, list):  # tokens already
                 return len(prompt)

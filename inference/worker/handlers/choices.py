@@ -36,7 +36,7 @@ from inference.tracing.spans import client_step
 from inference.worker import token_counts
 from inference.worker.handlers.gathered_choices import Gathered, Reply, finish_reason_of
 from inference.worker.handlers.generation import ABORTED, BYTES_OF_A_TOKEN, LARGEST_TOKEN
-from inference.worker.handlers.patient_asking import Asking
+from inference.worker.handlers.patient_asking import Asking, is_worked_on
 from inference.worker.run.run import Run
 
 
@@ -128,11 +128,20 @@ class Choices(Asking):
             if order.stream:
                 await self._read_events(reply, session, writer)
             else:
-                self._take_whole(reply, await self.engine.answer(session, order))
+                self._take_whole(reply, await self._whole(reply, session))
             if span.is_on:
                 attributes = span_values.of_engine(order, self.engine.config, stream=order.stream)
                 reason = next(iter(reply.reasons.values()), "")
                 span.tell(attributes | span_values.of_answer("", reason, reply.usage))
+
+    async def _whole(self, reply: Reply, session: EngineSession) -> bytes:
+        """Returns the engine's body, and notes since when it works on it. Raises EngineFailed."""
+        reply.asked_at = time.time()
+        try:
+            return await self.engine.answer(session, reply.question.order)
+        except EngineFailed:
+            reply.asked_at = None
+            raise
 
     def _begin(self, reply: Reply) -> None:
         reply.began = True
@@ -222,7 +231,9 @@ class Choices(Asking):
 
     # The end --------------------------------------------------------------------------------------
     async def outcome(self, session: EngineSession, failure: EngineFailed | None) -> Outcome:
-        begun = [reply for reply in self._replies if reply.began]
+        # Nothing shows how far a whole answer had come. Its prompt has been read.
+        cut = self.is_cut_off(failure)
+        begun = [r for r in self._replies if r.began or (cut and is_worked_on(r.asked_at))]
         prompts = await asyncio.gather(*(self._prompt_tokens(session, each) for each in begun))
         answers = [self._answer_tokens(each) for each in begun]
         if not (failure or self.run.signals.cancelled):

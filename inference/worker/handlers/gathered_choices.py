@@ -22,6 +22,7 @@ class Reply:
 
     question: Question
     began: bool = False
+    asked_at: float | None = None  # of a whole answer: None before, and after a refusal
     pieces: int = 0
     length: int = 0  # bytes of text
     texts: list[str] = field(default_factory=list)

@@ -412,6 +412,8 @@ class Generation(Asking):
     async def _prompt(self, session: EngineSession, failure: EngineFailed | None) -> int:
         """Returns our own count of the prompt's tokens, if the engine sent no usable one."""
         began = self.first_at is not None or isinstance(failure, AnswerTooLong)
+        # Nothing shows how far a whole answer had come. Its prompt has been read.
+        began = began or (not self.in_pieces and self.is_let_in and self.is_cut_off(failure))
         cut = self.run.signals.cancelled or failure is not None
         if not (began or self.sent_before or self.run.earlier.parked.events or not cut):
             return 0

@@ -5,7 +5,7 @@ import random
 import time
 from collections.abc import Awaitable, Callable
 
-from inference.engines.base import EngineAway, EngineFull
+from inference.engines.base import EngineAway, EngineFailed, EngineFull
 from inference.engines.health.breakers import Phase
 from inference.worker.handlers.base import Handler
 from inference.worker.run.run import Run
@@ -13,6 +13,7 @@ from inference.worker.run.run import Run
 ENGINE_PATIENCE_S = 15.0  # an engine that restarts is back within this time
 ELSEWHERE_AFTER_S = 1.0  # the patience if another pool of the model can take the request
 REFUSES_WITHIN_S = 0.5  # an engine that has not refused by then works on the request
+LATE = 504  # status of an answer that its deadline has cut
 FIRST_S, LONGEST_S = 0.2, 4.0  # bounds of the pause before the first and before late retries
 
 
@@ -52,8 +53,8 @@ class Asking(Handler):
 
     async def _back_off(self, failure: EngineAway, retry: int, began: float) -> None:
         """Wait before the next retry. Raises the failure once the engine has had its time."""
+        self.asked_at = None
         if isinstance(failure, EngineFull):
-            self.asked_at = None
             self.run.services.note_full(failure)
         in_house = self.run.stays_in_house(failure)
         may_move = not self.output.sent and self.run.services.elsewhere(in_house=in_house)
@@ -69,9 +70,16 @@ class Asking(Handler):
         An answer in one piece shows nothing before its end, but a refusal comes at once: an engine
         that has not refused within REFUSES_WITHIN_S works.
         """
-        if self.first_at is not None:
-            return True
-        return self.asked_at is not None and time.time() - self.asked_at > REFUSES_WITHIN_S
+        return self.first_at is not None or is_worked_on(self.asked_at)
+
+    def is_cut_off(self, failure: EngineFailed | None) -> bool:
+        """Returns whether its client left, or its deadline came."""
+        return self.run.signals.cancelled or (failure is not None and failure.status == LATE)
+
+
+def is_worked_on(asked_at: float | None) -> bool:
+    """Returns whether an engine that was asked then, and has not refused, works on the answer."""
+    return asked_at is not None and time.time() - asked_at > REFUSES_WITHIN_S
 
 
 def pause(retry: int, at_least: float = 0.0) -> float:

@@ -133,8 +133,7 @@ class Vectors(Asking):
 
     def _unfinished(self, failure: EngineFailed | None) -> int:
         """Returns the tokens of a portion that was cut off while the engine worked on it."""
-        cut = self.run.signals.cancelled or (failure is not None and failure.status == 504)
-        if not (cut and self._asked and self.is_let_in):
+        if not (self._asked and self.is_let_in and self.is_cut_off(failure)):
             return 0
         return inputs.likely_tokens(orjson.loads(self._asked.body), self._asked.task)
 

@@ -11,19 +11,16 @@ from django.conf import settings
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils.translation import get_language
-from django.utils.translation import gettext_lazy as _
 from django.views.decorators.cache import never_cache
 
 from console.authorization import before_sign_in
-from console.forms import ConsoleForm
+from console.forms import AddressField, ConsoleForm
 from tenants.notices import links
 
 
 class AddressForm(ConsoleForm):
-    email = forms.EmailField(
-        label=_("Email address"),
-        max_length=254,
-        widget=forms.EmailInput(attrs={"autocomplete": "username", "autofocus": True}),
+    email = AddressField(
+        widget=forms.EmailInput(attrs={"autocomplete": "username", "autofocus": True})
     )
 
 

@@ -19,7 +19,7 @@ from console.account import lockout, session_records
 from console.account.invitations import OWN_INVITATION, is_vouched_for
 from console.account.sign_in import complete_sign_in, too_many_tries
 from console.authorization import before_sign_in
-from console.forms import ConsoleForm
+from console.forms import AddressField, ConsoleForm
 from tenants.accounts import password_reset
 from tenants.accounts.password_reset import NotTheirs
 from tenants.models import Link, User
@@ -44,9 +44,7 @@ class PresentPasswordForm(ConsoleForm):
 
 
 class NewPasswordForm(ConsoleForm):
-    email = forms.EmailField(
-        label=_("Email address"), widget=forms.EmailInput(attrs={"autocomplete": "username"})
-    )
+    email = AddressField(widget=forms.EmailInput(attrs={"autocomplete": "username"}))
     name = forms.CharField(
         label=_("Your name"),
         required=False,

@@ -83,6 +83,21 @@ def recently_proven_by_factor(view: Callable[..., HttpResponse]) -> View:
     return recently_proven(view, BY_FACTOR)
 
 
+def factor_proven(view: Callable[..., HttpResponse]) -> View:
+    """Decorate a page that changes second factors: who has one proves by it, also to see the page.
+
+    Else whoever knows the password adds a factor of their own, and proves by that ever after.
+    """
+
+    @wraps(view)
+    def checked(request: ConsoleRequest, **kwargs: Any) -> HttpResponse:
+        if second_factor_policy.enrolled(request.user) and not is_proven(request, BY_FACTOR):
+            return _redirect_to_proof(request, request.path, BY_FACTOR)
+        return view(request, **kwargs)
+
+    return checked
+
+
 def may_read_texts(request: HttpRequest) -> bool:
     """Returns whether the proof is good enough to read what other people wrote.
 

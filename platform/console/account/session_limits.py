@@ -1,7 +1,8 @@
 """A session ends when its person has been away for too long, and after twelve hours anyway.
 
 The person's profile says how long is too long. Presence is stored once a minute at most; then the
-profile and the age of the password are checked too.
+profile and the age of the password are checked too. A page that refreshes itself says so
+(UNATTENDED): nobody need be in front of it, and its requests are no presence.
 """
 
 import time
@@ -21,6 +22,8 @@ from tenants.accounts import sessions
 from tenants.accounts.required_actions import NEW_PASSWORD
 from tenants.models import User
 from tenants.scope import person_scope
+
+UNATTENDED = "X-Unattended"  # a header of static/console's own requests, without anybody's act
 
 
 class SessionLimits(MiddlewareMixin):
@@ -47,14 +50,23 @@ def begin(request: HttpRequest, person: User) -> None:
 def _recheck(request: HttpRequest, person: User) -> None:
     session = request.session
     if sessions.SEEN in session:
-        session[sessions.IDLE] = sessions.IDLE_S[person.profile()]
+        _keep_idle_limit(session, person)
     if sessions.over(session):
         _end(request, person)
+        return
+    if UNATTENDED in request.headers:
         return
     _note_presence(session, person)
     with person_scope(person.pk):
         own = UserSession.objects.filter(session_key=session.session_key)
         own.update(last_seen_at=timezone.now())
+
+
+def _keep_idle_limit(session: SessionBase, person: User) -> None:
+    """Take over the limit of the person's present profile, without a write where it is the same."""
+    idle_s = sessions.IDLE_S[person.profile()]
+    if session.get(sessions.IDLE) != idle_s:
+        session[sessions.IDLE] = idle_s
 
 
 def _note_presence(session: SessionBase, person: User) -> None:

@@ -8,11 +8,10 @@ from django.core.validators import validate_email
 from django.db.models.functions import Lower
 from django.utils.translation import gettext as _
 
+from console.forms import LONGEST_EMAIL
 from console.people.invitation_lists import Entry
 from tenants.models import Link, Team, Tenant
 from tenants.roles import Role
-
-LONGEST_EMAIL = 254
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from django.views.decorators.cache import never_cache
 from audit.retention.legal_hold import OnHold
 from console.account.reauthentication import recently_proven
 from console.authorization import TenantRequest, permitted
-from console.forms import ConsoleForm
+from console.forms import AddressField, ConsoleForm
 from console.post_only import require_POST
 from console.reported_acts import report_and_leave
 from console.tables import Column, Table
@@ -31,7 +31,7 @@ from tenants.roles import Permission, Role, permissions
 
 
 class InvitationForm(ConsoleForm):
-    email = forms.EmailField(label=_("Email address"))
+    email = AddressField()
 
     def __init__(self, data: Any, roles: list[Role]) -> None:
         super().__init__(data)

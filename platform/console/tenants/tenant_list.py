@@ -14,7 +14,7 @@ from django.views.decorators.cache import never_cache
 
 from console.account.reauthentication import recently_proven
 from console.authorization import ConsoleRequest, operators_only
-from console.forms import LimitField, LongForm
+from console.forms import AddressField, LimitField, LongForm
 from console.limits.limit_forms import LABELS, LimitFields
 from console.reported_acts import saved
 from console.tables import Column, Table
@@ -37,7 +37,7 @@ class NewTenantForm(LongForm, LimitFields):
         error_messages={"invalid": NAME.message},
     )
     tier = forms.ChoiceField(label=_("Tier"), choices=Tier.choices)
-    owner = forms.EmailField(
+    owner = AddressField(
         label=_("Owner's email address"),
         required=False,
         help_text=_("The owner gets an invitation link. You can also invite people later."),

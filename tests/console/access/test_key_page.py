@@ -237,3 +237,13 @@ def test_a_member_of_two_tenants_has_the_keys_of_each_apart(
     Member.objects.create(tenant=globex, user=bob.user, role=Role.OWNER)
     join(globex, "other@globex.example", Role.OWNER)
     assert sign_in(bob).get(f"/console/t/globex/keys/{key.pk}/").status_code == 404
+
+
+def test_it_ends_at_a_time_that_every_reader_has(bob: Member, key: ApiKey, sign_in: SignIn) -> None:
+    """Else no page with the key could be shown to readers in another time zone."""
+    client = sign_in(bob)
+    answer = client.post(page_of(key), form_of(key, expires_at="9999-12-31T23:59"))
+    assert answer.context["form"].errors.keys() == {"expires_at"}
+    key.refresh_from_db()
+    assert key.expires_at
+    assert key.expires_at.year < 9000

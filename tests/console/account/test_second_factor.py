@@ -282,6 +282,7 @@ def test_the_last_factor_of_who_needs_one_stays(
 ) -> None:
     with_app(alice.user)
     client = sign_in(alice)
+    proven_by(client, "mfa")
     page = client.get("/account/two-factor/app/removal/").content.decode()
     assert "Add another one before" in page
     client.post("/account/two-factor/app/removal/")
@@ -292,6 +293,7 @@ def test_the_last_factor_of_who_needs_one_stays(
 def test_others_remove_theirs_and_it_is_on_record(bob: Member, sign_in: SignIn) -> None:
     with_app(bob.user)
     client = sign_in(bob)
+    proven_by(client, "mfa")
     assert client.post("/account/two-factor/app/removal/").status_code == 302
     assert not Authenticator.objects.filter(user=bob.user).exists()
     assert acts(Action.MFA_REMOVE) == [(bob.actor, bob.tenant_id, {"factor": "totp"})]
@@ -305,6 +307,26 @@ def test_removing_one_asks_who_it_is(bob: Member, sign_in: SignIn) -> None:
     answer = client.post("/account/two-factor/app/removal/")
     assert answer["Location"].startswith("/account/proof/")
     assert Authenticator.objects.filter(user=bob.user).exists()
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("page", ["app/", "app/removal/", "keys/new/", "codes/new/"])
+def test_a_password_alone_changes_no_factor(bob: Member, sign_in: SignIn, page: str) -> None:
+    """Else it adds a factor of its own, and reads by it what takes the second one."""
+    with_app(bob.user)
+    client, address = sign_in(bob), f"/account/two-factor/{page}"
+    for answer in (client.get(address), client.post(address, {"code": code()})):
+        assert answer["Location"].startswith("/account/proof/code/?next=%2Faccount%2Ftwo-factor")
+    assert [factor.type for factor in Authenticator.objects.filter(user=bob.user)] == ["totp"]
+
+
+@pytest.mark.django_db
+def test_who_has_just_added_a_factor_has_proven_by_it(bob: Member, client: Client) -> None:
+    """The next code of the app is half a minute away."""
+    try_password(client, "bob@acme.example")
+    assert client.get("/account/two-factor/keys/new/").status_code == 200
+    enrol(client)
+    assert client.get("/account/two-factor/keys/new/").status_code == 200
 
 
 @pytest.mark.django_db

@@ -67,6 +67,21 @@ def test_twelve_hours_end_it_however_busy(client: Client, clock: Forward) -> Non
 
 
 @pytest.mark.django_db
+def test_a_page_that_refreshes_itself_is_nobodys_presence(client: Client, clock: Forward) -> None:
+    Tenant.objects.update(profile="mlps-l3")
+    clock(MINUTE)
+    assert inside(client)
+    for _ in range(14):
+        clock(2 * MINUTE)
+        answer = client.get("/console/t/acme/live/", headers={"X-Unattended": "1"})
+        assert answer.status_code == 200
+    clock(2 * MINUTE)
+    polled = {"X-Unattended": "1", "HX-Request": "true"}
+    assert "/login" in client.get("/console/t/acme/live/", headers=polled)["HX-Redirect"]
+    assert not inside(client)
+
+
+@pytest.mark.django_db
 def test_presence_is_written_once_a_minute_at_most(client: Client, clock: Forward) -> None:
     clock(61)
     inside(client)

@@ -48,6 +48,12 @@ def test_the_first_operator_sets_a_password_and_is_signed_in(
     assert Event.objects.filter(action=Action.OPERATOR_CREATE).count() == 1
 
 
+def test_an_address_that_is_too_long_is_none(first_run: str, client: Client) -> None:
+    answer = client.post(first_run, {**FORM, "email": f"{'g' * 250}@forebay.example"})
+    assert answer.context["form"].errors.keys() == {"email"}
+    assert not User.objects.exists()
+
+
 def test_the_link_works_once(first_run: str, client: Client) -> None:
     client.post(first_run, {**FORM, "email": "grace@forebay.example"})
     for answer in (

@@ -131,3 +131,10 @@ def test_a_tenant_without_people_says_what_to_do(
 ) -> None:
     page = sign_in(operator).get(MEMBERS).content.decode()
     assert "Nobody belongs to this tenant yet" in page
+
+
+def test_an_address_that_is_too_long_is_none(alice: Member, sign_in: SignIn) -> None:
+    form = {"email": f"{'g' * 250}@acme.example", "role": "member", "days": "7"}
+    answer = sign_in(alice).post(INVITATION, form)
+    assert answer.context["form"].errors.keys() == {"email"}
+    assert not Link.objects.exists()

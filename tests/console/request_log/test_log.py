@@ -221,3 +221,10 @@ def test_members_see_their_own_requests_alone(
     page = client.get("/console/t/acme/own-requests/")
     assert [row.pk for row in page.context["page"].rows] == [own.pk]
     assert client.get(REQUESTS).status_code == 403
+
+
+@pytest.mark.parametrize("since", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"])
+def test_a_moment_that_no_page_can_show_is_none(bob: Member, sign_in: SignIn, since: str) -> None:
+    answer = sign_in(bob).get(REQUESTS, {"since": since})
+    assert answer.status_code == 200
+    assert answer.context["form"].errors.keys() == {"since"}

@@ -38,6 +38,7 @@ def test_a_tenant_can_wait_for_its_owner(operator: User, sign_in: SignIn) -> Non
         ({"name": ""}, "required"),
         ({"tier": "gold"}, "Select a valid choice"),
         ({"owner": "nonsense"}, "valid email"),
+        ({"owner": f"{'b' * 250}@initech.example"}, "at most 254 characters"),
     ],
 )
 def test_bad_tenants(

@@ -405,6 +405,23 @@ async def test_llama_cpp_counts_with_its_own_tokenizer(
     assert await engine.count_prompt(session, plain) >= 1
 
 
+async def test_llama_cpp_counts_the_tools_of_an_answer_that_was_cut_off(
+    served: Served, session: EngineSession
+) -> None:
+    async def handler(request: web.Request) -> web.StreamResponse:
+        asked = orjson.loads(await request.read())
+        if request.path == "/apply-template":
+            return web.json_response({"prompt": "x" * len(orjson.dumps(asked.get("tools")))})
+        return web.json_response({"tokens": list(range(len(asked["content"])))})
+
+    served.handler = handler
+    tools = [{"type": "function", "function": {"name": "look_up"}}]
+    body = {"messages": [{"role": "user", "content": "hi"}], "tools": tools}
+    order = an_order(body=orjson.dumps(body))
+    counted = await an_engine(served.url, LlamaCppEngine).count_prompt(session, order)
+    assert counted == len(orjson.dumps(tools))
+
+
 async def test_llama_cpp_counts_a_chat_with_its_tools_by_its_template(
     served: Served, session: EngineSession
 ) -> None:

@@ -1,5 +1,6 @@
 """Several answers of one order by a worker: what readers see, what is settled, and what it pays."""
 
+import asyncio
 from typing import Any
 
 import orjson
@@ -116,6 +117,20 @@ async def test_whole_answers_make_one_body() -> None:
     assert [each["index"] for each in body["choices"]] == [0, 1, 2]
     assert body["usage"]["prompt_tokens_details"] == {"cached_tokens": 6}
     assert outcome.response == traces.last.body
+
+
+async def test_of_whole_answers_that_are_cut_off_the_prompts_are_paid(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The second question has not been asked yet."""
+    monkeypatch.setattr(patient_asking, "REFUSES_WITHIN_S", 0.05)
+    traces, run = Traces(), run_of(ScriptedEngine([30.0]), several(2, stream=False))
+    working = asyncio.ensure_future(traces.run(run))
+    await asyncio.sleep(0.2)
+    run.cancel()
+    outcome = await working
+    assert outcome
+    assert (outcome.state, outcome.prompt_tokens, outcome.completion_tokens) == ("cancelled", 42, 0)
 
 
 ONE = {"index": 0, "message": {"content": "a"}, "finish_reason": "stop"}

@@ -4,6 +4,7 @@ import asyncio
 import time
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -15,6 +16,7 @@ from inference.engines.transport.session import EngineSession
 from inference.order import Item, Order
 from inference.stream.frames import Kind
 from inference.worker.guard import Guard
+from inference.worker.handlers import handler_of
 from inference.worker.handlers import patient_asking as module
 from tenants.quotas.charge import Charge
 from tests.inference.orders import an_order, chunk, usage
@@ -219,6 +221,41 @@ async def test_cancelled_before_the_first_token_it_costs_nothing() -> None:
 async def test_cancelled_while_a_whole_answer_is_made() -> None:
     traces = await cancelled_after(0.05, ScriptedEngine([30.0]), an_order(stream=False))
     assert traces.row["state"] == "cancelled"
+
+
+@pytest.mark.parametrize("end", ["its client", "its deadline"])
+async def test_a_whole_answer_that_is_cut_off_costs_its_prompt(
+    monkeypatch: pytest.MonkeyPatch, end: str
+) -> None:
+    """Else whoever leaves just before the end has the engine for nothing, beside every quota."""
+    monkeypatch.setattr(module, "REFUSES_WITHIN_S", 0.05)
+    traces, engine = Traces(), ScriptedEngine([30.0])
+    if end == "its client":
+        traces = await cancelled_after(0.2, engine, an_order(stream=False))
+    else:
+        await traces.of(engine, an_order(stream=False, deadline=time.time() + 0.2))
+    row = traces.row
+    assert row["state"] == ("cancelled" if end == "its client" else "failed")
+    assert (row["tokens_in"], row["tokens_out"]) == (42, 0)
+
+
+EMBEDS = b'{"model":"theirs","input":["a forebay"],"encoding_format":"base64"}'
+
+
+@pytest.mark.parametrize("changes", [{}, {"task": "embed", "body": EMBEDS}])
+async def test_an_engine_that_is_away_has_read_nothing(
+    monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any]
+) -> None:
+    monkeypatch.setattr(module, "REFUSES_WITHIN_S", 0.05)
+    monkeypatch.setattr(module, "pause", lambda *_: 5.0)
+    order, traces = an_order(stream=False, **changes), Traces()
+    running = generation(ScriptedEngine([EngineAway("loading")]), order)
+    running.handler = handler_of(order)(running)
+    run = asyncio.ensure_future(traces.run(running))
+    await asyncio.sleep(0.2)
+    running.cancel()
+    await run
+    assert (traces.row["state"], traces.row["tokens_in"]) == ("cancelled", 0)
 
 
 @pytest.mark.parametrize("stream", [True, False])

@@ -1,6 +1,6 @@
 """Keys: issued with what they may, changed, rotated, revoked."""
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -65,6 +65,7 @@ def test_a_key_with_everything(acme: Tenant) -> None:
         ("requests_per_minute", -1),
         ("expires_at", timezone.now() - timedelta(seconds=1)),
         ("expires_at", datetime(2099, 1, 1)),
+        ("expires_at", datetime(9999, 12, 31, 23, 59, tzinfo=UTC)),
         ("name", ""),
     ],
 )
@@ -181,3 +182,18 @@ def test_a_rotation_does_not_lengthen_a_life(acme: Tenant) -> None:
     before = key.expires_at
     key.rotate(by="test", overlap=timedelta(days=30))
     assert ApiKey.objects.get(pk=key.pk).expires_at == before
+
+
+@pytest.mark.parametrize("until", [None, timedelta(days=400)])
+def test_a_rotated_key_does_not_get_a_longer_overlap(key: ApiKey, until: timedelta | None) -> None:
+    """Whoever has a text that leaked would go on with it."""
+    key.rotate(by="test", overlap=timedelta(days=1))
+    later = until and timezone.now() + until
+    with pytest.raises(ValidationError) as refused:
+        key.change(by="test", expires_at=later)
+    assert set(refused.value.message_dict) == {"expires_at"}
+    key.change(by="test", name="leaked", expires_at=timezone.now() + timedelta(hours=1))
+    key.refresh_from_db()
+    assert key.name == "leaked"
+    assert key.expires_at
+    assert key.expires_at < timezone.now() + timedelta(hours=2)

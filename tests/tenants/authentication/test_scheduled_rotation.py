@@ -1,7 +1,7 @@
 """A key rotates by schedule: its successor is collected once, the old one works for the overlap."""
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -13,6 +13,7 @@ from audit.models import Event
 from tenants import secret_keys
 from tenants.accounts.due_rotations import rotate_due_keys
 from tenants.models import ApiKey, Tenant
+from tenants.models.key_schedule import LATEST
 from tenants.models.tenant import State
 
 HOUR = timedelta(hours=1)
@@ -100,6 +101,7 @@ def test_an_uncollected_key_is_not_rotated_again(due: ApiKey) -> None:
     ("fields", "wrong"),
     [
         ({"rotate_at": -HOUR}, "rotate_at"),
+        ({"rotate_at": timedelta(days=365 * 7900)}, "rotate_at"),
         ({"days": 0}, "days"),
         ({"days": 731}, "days"),
         ({"overlap": timedelta(days=31)}, "overlap"),
@@ -111,3 +113,28 @@ def test_bad_schedules(key: ApiKey, fields: dict[str, Any], wrong: str) -> None:
         key.schedule(by="test", rotate_at=at, **fields)
     assert list(problem.value.message_dict) == [wrong]
     assert not Event.objects.filter(action=Action.API_KEY_SCHEDULE).exists()
+
+
+def test_one_that_fails_stops_no_other(
+    due: ApiKey, acme: Tenant, globex: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whichever comes first: they are those of all tenants."""
+    theirs = ApiKey.issue(globex, "build", by="test")[0]
+    ApiKey.objects.filter(pk=theirs.pk).update(rotate_at=timezone.now() - HOUR)
+    rotate = ApiKey.rotate
+
+    def fails_for_acme(key: ApiKey, **options: Any) -> Any:
+        if key.tenant_id == acme.pk:
+            raise OverflowError("date value out of range")
+        return rotate(key, **options)
+
+    monkeypatch.setattr(ApiKey, "rotate", fails_for_acme)
+    assert rotate_due_keys() == 1
+    theirs.refresh_from_db()
+    assert theirs.replaced_by
+
+
+def test_a_key_of_an_earlier_version_that_ends_at_the_end_of_all_time_rotates(due: ApiKey) -> None:
+    ApiKey.objects.update(expires_at=datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC))
+    assert rotate_due_keys() == 1
+    assert ApiKey.objects.get(uncollected=True).expires_at == LATEST

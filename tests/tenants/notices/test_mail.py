@@ -109,6 +109,18 @@ def test_a_closed_account_gets_nothing(alice: Member, mailbox: Mailbox) -> None:
     assert (notice.state, mailbox.mails) == (NoticeState.SKIPPED, [])
 
 
+def test_who_has_left_hears_of_their_account_alone(bob: Member, mailbox: Mailbox) -> None:
+    """A mail waits for up to a day, and the figures are the tenant's."""
+    notice, own = _tell(bob), _tell(bob, "password.changed", at="2026-12-01T08:00:00+00:00")
+    bob.remove(by="test")
+    delivery.deliver()
+    for each in (notice, own):
+        each.refresh_from_db()
+    assert (notice.state, notice.reason) == (NoticeState.SKIPPED, "left")
+    assert own.state == NoticeState.SENT
+    assert len(mailbox.mails) == 1
+
+
 def test_what_ended_long_ago_is_forgotten(alice: Member, mailbox: Mailbox) -> None:
     ago = timezone.now() - outbox.KEPT - timedelta(days=1)
     row = {"user": alice.user, "event": "password.changed", "created_at": ago}

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from allauth.account.internal.flows.login import record_authentication
 from allauth.mfa.base.views import AuthenticateView, IndexView, ReauthenticateView
 from allauth.mfa.models import Authenticator
 from allauth.mfa.recovery_codes.views import GenerateRecoveryCodesView, ViewRecoveryCodesView
@@ -14,6 +15,7 @@ from django.shortcuts import redirect
 
 from audit.actions import Action
 from console.account import session_records
+from console.account.reauthentication import BY_FACTOR, factor_proven
 from console.account.second_factors.factor_codes import use_up
 from console.account.second_factors.mfa_adapter import SecondFactorAdapter
 from console.authorization import ConsoleRequest, own_page, signing_in
@@ -39,14 +41,26 @@ class _Recorded:
         return response
 
 
+class _Added(_Recorded):
+    """Whoever adds a factor has just used it, which proves their identity as later uses do."""
+
+    recorded = Action.MFA_ADD
+
+    def form_valid(self, form: Any) -> HttpResponse:
+        response = super().form_valid(form)
+        user, proof = self.request.user, {"reauthenticated": True, "type": self.factor}
+        record_authentication(self.request, user, method=BY_FACTOR, **proof)
+        return response
+
+
 class Overview(IndexView):
     def get_context_data(self, **shown: Any) -> dict[str, Any]:
         owed = second_factor_policy.must_enrol(self.request.user)
         return {**super().get_context_data(**shown), "owed": owed}
 
 
-class AddApp(_Recorded, ActivateTOTPView):
-    recorded, factor = Action.MFA_ADD, Authenticator.Type.TOTP
+class AddApp(_Added, ActivateTOTPView):
+    factor = Authenticator.Type.TOTP
 
     def form_valid(self, form: Any) -> HttpResponse:
         with transaction.atomic():
@@ -60,8 +74,8 @@ class RemoveApp(_Recorded, DeactivateTOTPView):
     recorded, factor = Action.MFA_REMOVE, Authenticator.Type.TOTP
 
 
-class AddKey(_Recorded, webauthn.AddWebAuthnView):
-    recorded, factor = Action.MFA_ADD, Authenticator.Type.WEBAUTHN
+class AddKey(_Added, webauthn.AddWebAuthnView):
+    factor = Authenticator.Type.WEBAUTHN
 
 
 class RemoveKey(_Recorded, webauthn.RemoveWebAuthnView):
@@ -81,13 +95,13 @@ class NewRecoveryCodes(_Recorded, GenerateRecoveryCodesView):
 
 
 overview = own_page(Overview.as_view())
-add_app = own_page(AddApp.as_view())
-remove_app = own_page(RemoveApp.as_view())
-add_key = own_page(AddKey.as_view())
-remove_key = own_page(RemoveKey.as_view())
+add_app = own_page(factor_proven(AddApp.as_view()))
+remove_app = own_page(factor_proven(RemoveApp.as_view()))
+add_key = own_page(factor_proven(AddKey.as_view()))
+remove_key = own_page(factor_proven(RemoveKey.as_view()))
 rename_key = own_page(webauthn.EditWebAuthnView.as_view(success_url=OVERVIEW))
 recovery_codes = own_page(ViewRecoveryCodesView.as_view())
-new_recovery_codes = own_page(NewRecoveryCodes.as_view())
+new_recovery_codes = own_page(factor_proven(NewRecoveryCodes.as_view()))
 at_sign_in = signing_in(AuthenticateView.as_view())
 prove_by_code = own_page(ReauthenticateView.as_view())
 prove_by_key = own_page(webauthn.ReauthenticateWebAuthnView.as_view())
