@@ -6,7 +6,7 @@ The rest of the page is written by hand. A test compares the tables
 
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import django
@@ -15,9 +15,10 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 django.setup()
 
 from inference.api.anthropic.blocks import BLOCKS  # noqa: E402 - after Django is set up
-from inference.api.anthropic.fields import FIELDS, REFUSED  # noqa: E402
+from inference.api.anthropic.fields import FIELDS, NO_EFFECT, REFUSED  # noqa: E402
 from inference.api.anthropic.requests import THINKING  # noqa: E402
 from inference.api.anthropic.tools import CHOICES, TOOL_FIELDS  # noqa: E402
+from inference.engines.fields import FieldRule  # noqa: E402
 
 PAGE = Path(__file__).parent / "api" / "messages.md"
 _PLACE = re.compile(r"(<!-- (\w+): from \S+ -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -31,14 +32,20 @@ def written() -> tuple[Path, str]:
 
 
 def _tables() -> Iterator[tuple[str, Iterator[str]]]:
-    fields = [(name, rule.should, effect) for name, (rule, effect) in FIELDS.items()]
-    refused = [(name, "", f"refused: {reason}") for name, reason in REFUSED.items()]
+    refused = [(name, "refused", reason) for name, reason in REFUSED.items()]
     blocks = ((name, ", ".join(block.roles), block.effect) for name, block in BLOCKS.items())
-    yield "fields", _table("| field | values | |", [*fields, *refused])
+    yield "fields", _table("| field | values | |", [*_listed(FIELDS), *refused])
     yield "thinking", _table("| `thinking.type` | |", THINKING.items())
     yield "tools", _table("| field of a tool | |", TOOL_FIELDS.items())
     yield "choices", _table("| `tool_choice.type` | |", CHOICES.items())
     yield "blocks", _table("| block | in messages of | |", blocks)
+
+
+def _listed(fields: Mapping[str, tuple[FieldRule, str]]) -> Iterator[tuple[str, str, str]]:
+    """Yields name, values and effect; of a field without effect the reason alone."""
+    for name, (rule, effect) in fields.items():
+        without = effect.startswith(NO_EFFECT)
+        yield name, "checked" if without else rule.should, effect.removeprefix(NO_EFFECT)
 
 
 def _table(head: str, rows: Iterable[tuple[str, ...]]) -> Iterator[str]:

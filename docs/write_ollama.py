@@ -6,7 +6,7 @@ The rest of the page is written by hand. A test compares the tables
 
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import django
@@ -15,8 +15,8 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 django.setup()
 
 from inference.api.ollama import fields  # noqa: E402 - after Django is set up
-from inference.api.ollama.fields import Field  # noqa: E402
 from inference.api.ollama.options import OPTIONS  # noqa: E402
+from inference.engines.fields import FieldRule  # noqa: E402
 
 PAGE = Path(__file__).parent / "api" / "ollama.md"
 _PLACE = re.compile(r"(<!-- (\w+): from \S+ -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -31,17 +31,20 @@ def written() -> tuple[Path, str]:
 
 def _tables() -> Iterator[tuple[str, Iterator[str]]]:
     chat, generate = fields.CHAT, fields.GENERATE
-    options = [(name, option.rule.should, option.effect) for name, option in OPTIONS.items()]
-    yield "chat", _table("| field | values | |", _rows(chat))
+    options = {name: (option.rule, option.effect) for name, option in OPTIONS.items()}
+    yield "chat", _table("| field | values | |", _listed(chat))
     own = {name: field for name, field in generate.items() if name not in chat}
-    refused = [(name, "", f"refused: {why}") for name, why in fields.REFUSED.items()]
-    yield "generate", _table("| field | values | |", [*_rows(own), *refused])
-    yield "embed", _table("| field | values | |", _rows(fields.EMBED | fields.EMBEDDINGS))
-    yield "options", _table("| option | values | |", options)
+    refused = [(name, "refused", why) for name, why in fields.REFUSED.items()]
+    yield "generate", _table("| field | values | |", [*_listed(own), *refused])
+    yield "embed", _table("| field | values | |", _listed(fields.EMBED | fields.EMBEDDINGS))
+    yield "options", _table("| option | values | |", _listed(options))
 
 
-def _rows(listed: dict[str, Field]) -> list[tuple[str, str, str]]:
-    return [(name, rule.should, effect) for name, (rule, effect) in listed.items()]
+def _listed(rules: Mapping[str, tuple[FieldRule, str]]) -> Iterator[tuple[str, str, str]]:
+    """Yields name, values and effect; of a field without effect the reason alone."""
+    for name, (rule, effect) in rules.items():
+        without = effect.startswith(fields.NO_EFFECT)
+        yield name, "checked" if without else rule.should, effect.removeprefix(fields.NO_EFFECT)
 
 
 def _table(head: str, rows: Iterable[tuple[str, ...]]) -> Iterator[str]:
