@@ -12,7 +12,8 @@ import django
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 django.setup()
 
-from inference.engines.base import Engine  # noqa: E402 - after Django is set up
+from docs.field_tables import values  # noqa: E402 - after Django is set up
+from inference.engines.base import Engine  # noqa: E402
 from inference.engines.fields import (  # noqa: E402
     CHAT,
     HINTS,
@@ -103,9 +104,9 @@ def _table(rows: dict[str, Row]) -> Iterator[str]:
     """Parameters with the same values and engines share a line."""
     yield "| parameter | values | engines |"
     yield "|---|---|---|"
-    for values, engines in dict.fromkeys(rows.values()):
-        names = [f"`{name}`" for name, row in rows.items() if row == (values, engines)]
-        yield f"| {', '.join(names)} | {values} | {engines} |"
+    for shared in dict.fromkeys(rows.values()):
+        names = [f"`{name}`" for name, row in rows.items() if row == shared]
+        yield f"| {', '.join(names)} | {' | '.join(shared)} |"
 
 
 def _rows(
@@ -137,13 +138,13 @@ def _usual(name: str, rules: list[FieldRule | None], *, chat: bool) -> str:
     if name in REFUSED:
         return REFUSED[name]
     common = (CHAT if chat else TEXT).get(name) or HINTS.get(name)
-    return (common or next(rule for rule in rules if rule)).should
+    return values((common or next(rule for rule in rules if rule)).should)
 
 
 def _cell(name: str, rule: FieldRule | None, usual: str) -> str:
     if rule is None:
         return CHECKED if name in HINTS else REFUSES
-    return PASSED if rule.should == usual else _escaped(rule.should)
+    return PASSED if values(rule.should) == usual else _escaped(values(rule.should))
 
 
 def _escaped(text: str) -> str:
