@@ -30,8 +30,8 @@ def values(should: str) -> str:
 def listed(fields: Mapping[str, tuple[FieldRule, str]]) -> Iterator[tuple[str, str, str]]:
     """Yields name, values and effect; of a field without effect the reason alone."""
     for name, (rule, effect) in fields.items():
-        without = effect.startswith(NO_EFFECT)
-        yield name, "checked" if without else values(rule.should), effect.removeprefix(NO_EFFECT)
+        taken = "checked" if effect.startswith(NO_EFFECT) else values(rule.should)
+        yield name, taken, effect.removeprefix(NO_EFFECT).removeprefix("honoured: ")
 
 
 def refused(reasons: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
