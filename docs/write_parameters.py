@@ -12,7 +12,8 @@ import django
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 django.setup()
 
-from inference.engines.base import Engine  # noqa: E402 - after Django is set up
+from docs.field_tables import values  # noqa: E402 - after Django is set up
+from inference.engines.base import Engine  # noqa: E402
 from inference.engines.fields import (  # noqa: E402
     CHAT,
     HINTS,
@@ -38,34 +39,28 @@ _HEAD = """# Parameters
 <!-- Written by docs/write_parameters.py from inference/engines/: change it there. -->
 
 Each parameter is passed on, checked or refused, by the kind of the model's [engines](engines.md).
-OpenAI is the kind `openai` at OpenAI's own hosts (`api.openai.com`, `*.openai.azure.com`,
-`*.services.ai.azure.com`).
+OpenAI is the kind `openai` at [OpenAI's own hosts](engines.md#openai).
 
 | engines | |
 |---|---|
 | all | every engine gets it, or Forebay does what it says |
 | names | these kinds get it; others refuse it (400), unless the cell says otherwise |
 | checked | the listed values are accepted without effect; any other is a 400 |
-| 400 | the request is refused with the parameter's name |
+| 400 | refused |
 
 `null` leaves a parameter out. A model that cannot take what a parameter asks for (tools, JSON
 schemas, logprobs) refuses it with `unsupported_value`.
 """
 _NOTES = """
-- **Limits**: chats at OpenAI get `max_completion_tokens`, all others `max_tokens`, whichever a
-  client sends.
 - **Names of users**: OpenAI gets `user`, `safety_identifier` and `prompt_cache_key` as pseudonyms,
   the same for a tenant's name each time. DeepSeek gets one for each tenant.
-- **`n`**: how [several answers](inference-api.md#several-answers-n-several-prompts) are made, and
-  what they cost.
+- **`n`**: [several answers](inference-api.md#several-answers-n-several-prompts).
 - **`moderation`** is refused unless all pools of the model are at OpenAI, so no failover drops it.
 - **`service_tier`**: use [`x-forebay-class`](inference-api.md#class-of-work-x-forebay-class).
 - **`tool_choice`** names one of `tools`; `required` needs some.
 - **`strict`: true** of a JSON schema or a function: llama.cpp refuses a schema that its grammar
   cannot enforce (`minimum` of a `number`, `uniqueItems`, `not`, `oneOf`, a format other than
   `date`, `time`, `date-time` and `uuid` …) and names the word. Without `strict` it is a hint.
-- **Refusals of an assistant** (`refusal`, parts of the type `refusal`) are text for all engines but
-  OpenAI's.
 """
 
 
@@ -91,9 +86,8 @@ def _lines() -> Iterator[str]:
     yield "\n## Beyond OpenAI's parameters\n"
     yield "These hold for chats and, where the engine knows them there, for completions.\n"
     yield from _table(dict(_rows(columns, _own(columns.values()), chat=True)))
-    yield "\nThose of [embeddings](api/embeddings.md#request),"
-    yield "[rankings](api/rerank.md#request) and [tokens](inference-api.md#tokens-of-a-prompt) are"
-    yield "on their own pages.\n"
+    yield "\nOthers: [embeddings](api/embeddings.md#request), [rankings](api/rerank.md#request),"
+    yield "[tokens](inference-api.md#tokens-of-a-prompt).\n"
 
 
 def _columns() -> Iterator[tuple[str, Engine]]:
@@ -110,9 +104,9 @@ def _table(rows: dict[str, Row]) -> Iterator[str]:
     """Parameters with the same values and engines share a line."""
     yield "| parameter | values | engines |"
     yield "|---|---|---|"
-    for values, engines in dict.fromkeys(rows.values()):
-        names = [f"`{name}`" for name, row in rows.items() if row == (values, engines)]
-        yield f"| {', '.join(names)} | {values} | {engines} |"
+    for shared in dict.fromkeys(rows.values()):
+        names = [f"`{name}`" for name, row in rows.items() if row == shared]
+        yield f"| {', '.join(names)} | {' | '.join(shared)} |"
 
 
 def _rows(
@@ -144,13 +138,13 @@ def _usual(name: str, rules: list[FieldRule | None], *, chat: bool) -> str:
     if name in REFUSED:
         return REFUSED[name]
     common = (CHAT if chat else TEXT).get(name) or HINTS.get(name)
-    return (common or next(rule for rule in rules if rule)).should
+    return values((common or next(rule for rule in rules if rule)).should)
 
 
 def _cell(name: str, rule: FieldRule | None, usual: str) -> str:
     if rule is None:
         return CHECKED if name in HINTS else REFUSES
-    return PASSED if rule.should == usual else _escaped(rule.should)
+    return PASSED if values(rule.should) == usual else _escaped(values(rule.should))
 
 
 def _escaped(text: str) -> str:

@@ -5,8 +5,7 @@ The rest of the page is written by hand. A test compares the tables
 """
 
 import os
-import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 
 import django
@@ -14,7 +13,8 @@ import django
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 django.setup()
 
-from inference.api.responses.content import PARTS  # noqa: E402 - after Django is set up
+from docs.field_tables import Row, filled, listed, refused  # noqa: E402 - after Django is set up
+from inference.api.responses.content import PARTS  # noqa: E402
 from inference.api.responses.fields import FIELDS, REFUSED  # noqa: E402
 from inference.api.responses.items import ITEMS  # noqa: E402
 from inference.api.responses.tools import (  # noqa: E402
@@ -25,38 +25,24 @@ from inference.api.responses.tools import (  # noqa: E402
 )
 
 PAGE = Path(__file__).parent / "api" / "responses.md"
-_PLACE = re.compile(r"(<!-- (\w+): from \S+ -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
 def written() -> tuple[Path, str]:
     """Returns the page and what it has to say."""
-    tables = {name: "\n".join(_table(*table)) for name, table in _tables()}
-    text = _PLACE.sub(lambda place: f"{place[1]}{tables[place[2]]}\n{place[3]}", PAGE.read_text())
-    return PAGE, text
+    return PAGE, filled(PAGE, _tables())
 
 
-def _tables() -> Iterator[tuple[str, tuple[str, Iterable[tuple[str, ...]]]]]:
-    fields = [(name, rule.should, effect) for name, (rule, effect) in FIELDS.items()]
-    refused = [(name, "", f"refused: {reason}") for name, reason in REFUSED.items()]
+def _tables() -> dict[str, tuple[str, Iterable[Row]]]:
     parts = [(name, ", ".join(part.roles), part.effect) for name, part in PARTS.items()]
     tools = [(name, f"refused: {reason}") for name, reason in REFUSED_TOOLS.items()]
-    yield "fields", ("| field | values | |", [*fields, *refused])
-    yield "items", ("| item | |", ITEMS.items())
-    yield "parts", ("| part | in messages of | |", parts)
-    yield "tools", ("| type of a tool | |", [*TOOLS.items(), *tools])
-    yield "of_tools", ("| field of a tool | |", FIELDS_OF_TOOLS.items())
-    yield "choices", ("| `tool_choice` | |", CHOICES.items())
-
-
-def _table(head: str, rows: Iterable[tuple[str, ...]]) -> Iterator[str]:
-    """Names with the same cells share a row."""
-    yield head
-    yield "|" + "---|" * (head.count("|") - 1)
-    alike = dict[tuple[str, ...], list[str]]()
-    for name, *cells in rows:
-        alike.setdefault(tuple(cells), []).append(f"`{name}`")
-    for shared, names in alike.items():
-        yield f"| {', '.join(names)} | {' | '.join(shared)} |"
+    return {
+        "fields": ("| field | values | |", [*listed(FIELDS), *refused(REFUSED)]),
+        "items": ("| item | |", ITEMS.items()),
+        "parts": ("| part | in messages of | |", parts),
+        "tools": ("| type of a tool | |", [*TOOLS.items(), *tools]),
+        "of_tools": ("| field of a tool | |", FIELDS_OF_TOOLS.items()),
+        "choices": ("| `tool_choice` | |", CHOICES.items()),
+    }
 
 
 if __name__ == "__main__":

@@ -54,8 +54,7 @@ FIELDS: dict[str, Field] = {
     "model": Field(MODEL, "honoured"),
     "max_tokens": Field(
         integer(1, MOST_TOKENS),
-        "honoured; required for an answer. As much as the model's context, or more: the answer may "
-        "fill the rest of it",
+        "honoured; required for an answer. At or above the model's context: the rest of it",
     ),
     "messages": Field(MESSAGES, "honoured: [blocks](#blocks)"),
     "system": Field(
@@ -63,9 +62,8 @@ FIELDS: dict[str, Field] = {
             "a string, or a list of text blocks",
             {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "object"}}]},
         ),
-        "honoured: one system message, its blocks with a blank line between. A block or line that "
-        "begins with `x-anthropic-billing-header` is taken out: it differs in each request, and no "
-        "prefix of the prompt would be found in a cache",
+        "honoured: one system message. A block or line that begins with "
+        "`x-anthropic-billing-header` is taken out, so that caches find the prompt",
     ),
     "stream": Field(BOOL, "honoured"),
     "stop_sequences": Field(_STOPS, "honoured: [stop reasons](#stop-reasons)"),

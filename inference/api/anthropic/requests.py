@@ -14,7 +14,7 @@ from tenants.caller import Caller
 LEAST_BUDGET = 1024  # tokens of thinking, as at Anthropic
 THINKING = {
     "enabled": "the model thinks. `budget_tokens` (1024 or more, less than `max_tokens`) is told "
-    "to its template as `thinking_budget`, which not each one reads: `max_tokens` bounds both",
+    "to its template, which may not read it: `max_tokens` bounds both",
     "adaptive": "the model thinks",
     "between_tools": "the model thinks",
     "disabled": "the model is told not to; what it thinks all the same is not sent",

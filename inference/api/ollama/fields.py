@@ -49,29 +49,26 @@ class Field(NamedTuple):
 
 _MODEL = Field(
     checked_elsewhere("a model of `GET /api/tags`", STRING.schema),
-    "honoured; `:latest` behind a name may stand or be left out",
+    "honoured, with or without `:latest`",
 )
 _KEEP_ALIVE = Field(
     _DURATION,
-    NO_EFFECT + "engines stay loaded. Without a message or prompt, nothing is loaded or unloaded, "
-    "and the answer says `load`, or `unload` for 0",
+    NO_EFFECT + "engines stay loaded. Without a message or prompt the answer says `load`, or "
+    "`unload` for 0",
 )
 _ANSWERS: dict[str, Field] = {
     "stream": Field(BOOL, "honoured; true without it"),
     "format": Field(_FORMAT, "honoured, if the model takes JSON schemas"),
     "think": Field(
         _THINK,
-        "honoured: the model is told to think, or not to; a level is its `reasoning_effort` "
-        "(`max` is `high`). With false no thinking is sent. Without it the model does what its "
-        "template does by itself; without a template (`raw`, `suffix`) it has no effect",
+        "honoured; a level is its `reasoning_effort` (`max` is `high`); with false no thinking is "
+        "sent. Without it the template decides; `raw` and `suffix` have no thinking",
     ),
     "options": Field(OBJECT, "honoured: [options](#options)"),
     "keep_alive": _KEEP_ALIVE,
     "logprobs": Field(BOOL, "honoured, if the model takes it; not with `raw` or `suffix`"),
     "top_logprobs": Field(integer(0, 20), "honoured with `logprobs`"),
-    "truncate": Field(
-        BOOL, NO_EFFECT + "nothing is cut. A prompt that does not fit is a 400 that says so"
-    ),
+    "truncate": Field(BOOL, NO_EFFECT + "nothing is cut; a prompt that does not fit is a 400"),
     "shift": Field(BOOL, NO_EFFECT + "an answer ends where the context does"),
 }
 CHAT: dict[str, Field] = {
@@ -94,7 +91,7 @@ EMBED: dict[str, Field] = {
     "model": _MODEL,
     "input": Field(checked_elsewhere("a text, or a list of texts", _TEXTS), "honoured"),
     "dimensions": Field(integer(0, 65536), "honoured, if the model takes it; 0 is none"),
-    "truncate": Field(BOOL, NO_EFFECT + "a text that does not fit is a 400 that says so"),
+    "truncate": Field(BOOL, NO_EFFECT + "a text that does not fit is a 400"),
     "options": Field(OBJECT, NO_EFFECT + "nothing is sampled"),
     "keep_alive": Field(_DURATION, NO_EFFECT + "engines stay loaded"),
 }

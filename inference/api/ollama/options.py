@@ -5,6 +5,7 @@
 
 from typing import Any, NamedTuple
 
+from inference.api.ollama.fields import NO_EFFECT
 from inference.engines.base import Engine
 from inference.engines.fields import BOOL, FieldRule, checked_elsewhere, integer, number
 from inference.errors import BadRequest, must_be
@@ -23,9 +24,9 @@ _TOKENS = FieldRule(
     lambda v: type(v) is int and (v in _NO_LIMIT or 1 <= v <= MOST_TOKENS),
     f"-1, -2, or a whole number from 1 to {MOST_TOKENS}",
 )
-_WHERE_TAKEN = "honoured where the model's engine has it; else only {} is taken"
-_OPERATORS = "checked, without effect: the operator sets up the engine"
-_DROPPED = "checked, without effect: as in newer versions of Ollama"
+_WHERE_TAKEN = "where the engine has it; else only {} is taken"
+_OPERATORS = NO_EFFECT + "the operator sets up the engine"
+_DROPPED = NO_EFFECT + "as in newer versions of Ollama"
 
 
 class Option(NamedTuple):
@@ -42,12 +43,11 @@ def _of_engines(rule: FieldRule, neutral: float, *names: str) -> Option:
 
 
 _INTEGER, _NUMBER = integer(-(2**63), 2**63 - 1), number(-1e9, 1e9)
-_BESIDE = "honoured where the model's engine has it; else without effect"
+_BESIDE = "where the engine has it"
 OPTIONS: dict[str, Option] = {
     "num_predict": Option(
         _TOKENS,
-        "honoured. -1, -2, and as much as the model's context or more: until the model or its "
-        "context ends",
+        "honoured. -1, -2 and the model's context or more: until the model or its context ends",
     ),
     "temperature": Option(number(0, 2), "honoured"),
     "top_p": Option(number(0, 1), "honoured"),
@@ -65,9 +65,9 @@ OPTIONS: dict[str, Option] = {
     "stop": Option(_STOP, "honoured"),
     "num_ctx": Option(
         integer(0, 2**31 - 1),
-        "checked, without effect: the context is the model's own, which `/api/show` tells",
+        NO_EFFECT + "the context is the model's own, which `/api/show` tells",
     ),
-    "num_keep": Option(_INTEGER, "checked, without effect: nothing is cut"),
+    "num_keep": Option(_INTEGER, NO_EFFECT + "nothing is cut"),
     **{
         name: Option(_INTEGER, _OPERATORS)
         for name in ("num_batch", "num_gpu", "main_gpu", "num_thread", "num_gqa")

@@ -73,13 +73,13 @@ FIELDS: dict[str, Field] = {
     ),
     "instructions": Field(
         STRING,
-        "honoured: a system message before all others. Those of an earlier response do not count",
+        "honoured: the first system message. Those of an earlier response do not count",
     ),
     "stream": Field(BOOL, "honoured"),
     "stream_options": Field(_STREAM_OPTIONS, NO_EFFECT + "nothing is padded"),
     "max_output_tokens": Field(
         integer(1, MOST_TOKENS),
-        "honoured. As much as the model's context, or more: the answer may fill the rest of it",
+        "honoured; at or above the model's context: the rest of it",
     ),
     "temperature": Field(number(0, 2), "honoured"),
     "top_p": Field(number(0, 1), "honoured"),
@@ -93,32 +93,31 @@ FIELDS: dict[str, Field] = {
     "max_tool_calls": Field(integer(1, 2**31 - 1), NO_EFFECT + "it bounds hosted tools alone"),
     "text": Field(
         OBJECT,
-        "`format` of the types `text`, `json_object` and `json_schema` is honoured, as "
-        "`response_format` of chat completions; `verbosity` where the model's engine has it",
+        "`format` (`text`, `json_object`, `json_schema`) is honoured; `verbosity` where the "
+        "model's engine has it",
     ),
     "reasoning": Field(OBJECT, "honoured: [reasoning](#reasoning)"),
     "include": Field(
         _INCLUDE,
-        f"`{ENCRYPTED}` and `{LOGPROBS}` are honoured; the others belong to hosted tools",
+        f"`{ENCRYPTED}` and `{LOGPROBS}` are honoured",
     ),
     "top_logprobs": Field(
-        integer(0, 20), f"honoured where the model tells probabilities, with `include` `{LOGPROBS}`"
+        integer(0, 20), f"honoured where the model tells probabilities; `include` `{LOGPROBS}`"
     ),
     "store": Field(
         BOOL,
-        "honoured; `true` if it is left out, as at OpenAI: [stored responses](#stored-responses)",
+        "honoured; `true` if it is left out: [stored responses](#stored-responses)",
     ),
     "previous_response_id": Field(STRING, "honoured: [stored responses](#stored-responses)"),
     "background": Field(BOOL, "honoured: [in the background](#in-the-background)"),
     "prompt": Field(
         OBJECT,
-        "`id` is the name of a [prompt template](../inference-api.md#prompt-templates), with "
-        "`version` and `variables`",
+        "`id` of a [prompt template](../inference-api.md#prompt-templates), `version`, `variables`",
     ),
     "metadata": Field(METADATA, "in the response again"),
     "truncation": Field(
         one_of("auto", "disabled"),
-        NO_EFFECT + "nothing is dropped unseen; a prompt that is too long is a 400",
+        NO_EFFECT + "a prompt that is too long is a 400",
     ),
     "user": Field(STRING, "goes to engines that take a `user`, hosted ones get a pseudonym"),
     "safety_identifier": Field(string(128), NO_EFFECT + "the key says who asks"),
@@ -137,8 +136,7 @@ FIELDS: dict[str, Field] = {
     "client_metadata": Field(OBJECT, NO_EFFECT + "of coding agents"),
 }  # fmt: skip
 REFUSED = {
-    "conversation": "there are no conversations here: name the last response with "
-    "`previous_response_id`",
+    "conversation": "name the last response with `previous_response_id`",
     "moderation": "no model here moderates",
 }
 ALL = (*FIELDS, *REFUSED)

@@ -14,17 +14,15 @@ MESSAGE, REFERENCE, REASONING, COMPACTION = "message", "item_reference", "reason
 CALL, OUTPUT = "function_call", "function_call_output"
 CUSTOM_CALL, CUSTOM_OUTPUT = "custom_tool_call", "custom_tool_call_output"
 ITEMS: dict[str, str] = {
-    MESSAGE: "a message of the roles `user`, `assistant`, `system` or `developer`, its `content` a "
-    "text or [parts](#parts). `type`, `id`, `status` and `phase` may be left out",
-    CALL: "a call: `call_id`, `name`, `arguments`. It needs its output somewhere behind it",
-    OUTPUT: "the result of the call of this `call_id`: a text, or a list of parts. Its images "
-    "follow it in a message of the user",
-    CUSTOM_CALL: "a call of a `custom` tool: `call_id`, `name`, `input`",
+    MESSAGE: "`role` (`user`, `assistant`, `system`, `developer`), `content` (a text or "
+    "[parts](#parts)); `type`, `id`, `status` and `phase` may be left out",
+    CALL: "`call_id`, `name`, `arguments`; its output must follow",
+    OUTPUT: "the result of the call of this `call_id`: a text, or a list of parts",
+    CUSTOM_CALL: "`call_id`, `name`, `input` of a `custom` tool",
     CUSTOM_OUTPUT: "as `function_call_output`",
-    REASONING: "the model gets it again while its calls go on, if its template has a place: the "
-    "texts of `content`, else `encrypted_content`, else `summary`. Earlier ones, and those of "
-    "other services, are left out",
-    COMPACTION: "the summary that [compact](#compaction) made; those of other services are refused",
+    REASONING: "the model gets it again while its calls go on, if its template has a place. "
+    "Earlier ones, and those of other services, are left out",
+    COMPACTION: "the summary of [compact](#compaction); those of other services are refused",
     REFERENCE: "the item of this `id` of a [stored response](#stored-responses)",
     "web_search_call": "left out: its results are in the text after it",
 }

@@ -15,10 +15,9 @@ FUNCTION, CUSTOM = "function", "custom"
 INPUT = "input"  # the argument of a custom tool's function
 TOOLS = {
     FUNCTION: "honoured",
-    CUSTOM: "honoured: the model gets a function with one text, `input`. A grammar of its `format` "
-    "is told to the model, not enforced",
-    "web_search": "left out, and not in the response's `tools`: coding agents send it by default, "
-    "and nothing here searches. `web_search_preview` too",
+    CUSTOM: "honoured: the model gets a function with one text, `input`; a grammar in `format` is "
+    "told to it, not enforced",
+    "web_search": "left out: nothing here searches. `web_search_preview` too",
 }
 REFUSED_TOOLS = {
     "apply_patch": "give it as a function or a custom tool",
