@@ -20,6 +20,7 @@ from config.backup.storage.repository import Repository
 from config.backup.storage.sealed import Unreadable
 from config.backup.storage.writer import Writer
 from config.backup.witness_files import WitnessFiles
+from config.supervisor.embedded import lock_files
 from config.supervisor.embedded.postgres import PASSWORDS, SET_ASIDE
 from config.supervisor.home import Home
 from config.supervisor.options import SHARED_KEYS
@@ -146,12 +147,7 @@ def _make_durable(folder: Path) -> None:
 
 def _refuse_running(data: Path) -> None:
     """Raises RunProblem: a database that runs must not be moved away from under it."""
-    try:
-        process = (data / "postmaster.pid").read_text().split()[0]
-        program = Path(f"/proc/{process}/comm").read_text().strip()
-    except (OSError, IndexError):
-        return
-    if program.startswith("postgres"):
+    if process := lock_files.server_on(data):
         raise RunProblem(f"PostgreSQL runs on {data} (process {process}): stop it first")
 
 
