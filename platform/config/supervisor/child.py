@@ -74,7 +74,7 @@ class Child:
                 stdout=answers,
                 stderr=log,
                 start_new_session=True,
-                preexec_fn=_before_exec(os.getpid(), self.orphan_signal, yields=self.yields),
+                preexec_fn=before_exec(os.getpid(), self.orphan_signal, yields=self.yields),
             )
         return self._process.pid
 
@@ -195,14 +195,14 @@ class Child:
         return self.log.stat().st_size if self.log.exists() else 0
 
 
-def _before_exec(
-    supervisor: int, orphan_signal: signal.Signals, *, yields: bool
+def before_exec(
+    parent: int, orphan_signal: signal.Signals, *, yields: bool = False
 ) -> Callable[[], None]:
-    """Returns what a child does before it executes its program: it ends with the supervisor."""
+    """Returns what a child does before it executes its program: it ends with its parent."""
 
     def between_fork_and_exec() -> None:
         _libc.prctl(_PR_SET_PDEATHSIG, orphan_signal)
-        if os.getppid() != supervisor:  # it died before the line above
+        if os.getppid() != parent:  # it died before the line above
             os._exit(1)
         if yields:
             os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))

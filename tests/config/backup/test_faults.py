@@ -5,6 +5,7 @@ import os
 import shlex
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -28,6 +29,8 @@ from config.backup.storage.writer import Writing
 from config.backup.stored_log import StoredLog
 from config.backup.write_ahead_log.log_watch import LogWatch
 from config.backup_settings import RECEIVER
+from config.environment import PROJECT
+from config.supervisor.embedded import lock_files
 from config.supervisor.home import Home
 from config.supervisor.terminal import RunProblem
 from console.backups.record import Progress, Verified
@@ -503,3 +506,33 @@ def test_what_was_stored_in_another_place_does_not_count(
     with running(shared, repository, home):
         eventually(lambda: Progress.read(home).base not in ("", "x"), 30)
     assert Progress.read(home).stored_until < far
+
+
+_COPY = """
+import sys, time
+from pathlib import Path
+from config.backup import configured, recovery
+home, place, data = map(Path, sys.argv[1:])
+kind = configured.kind(home, str(place))
+with recovery.recovered(kind, recovery.choose(kind), data, is_durable=False):
+    print("open", flush=True)
+    time.sleep(600)
+"""
+
+
+def test_a_copy_that_is_looked_at_ends_with_the_command_that_was_killed(
+    shared: Server, base: StoredBase, key: BackupKey, place: Path, tmp_path: Path
+) -> None:
+    """`kill -9`, or a machine without memory: nobody else knows of it."""
+    tmp_path.chmod(0o755)
+    (tmp_path / "secrets").mkdir()
+    (tmp_path / "secrets" / "backup.key").write_text(key.text)
+    data = tmp_path / "copy"
+    line = [sys.executable, "-c", _COPY, str(tmp_path), str(place), str(data)]
+    with subprocess.Popen(line, cwd=PROJECT, stdout=subprocess.PIPE, text=True) as command:
+        assert command.stdout
+        assert command.stdout.readline() == "open\n"
+        copy = lock_files.server_on(data)
+        assert copy
+        command.kill()
+    assert eventually(lambda: not lock_files.server_on(data), 30)

@@ -89,7 +89,8 @@ class PgBackRest:
     def _as_user(self) -> Sequence[str]:
         if os.geteuid():
             return []
-        return ["setpriv", f"--reuid={_USER}", f"--regid={_USER}", "--init-groups", "--"]
+        switch = f"setpriv --reuid={_USER} --regid={_USER} --init-groups --pdeathsig=INT --"
+        return switch.split()
 
     @cached_property
     def _info(self) -> Mapping[str, Any]:
