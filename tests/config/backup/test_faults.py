@@ -1,6 +1,7 @@
 """Backups whose place fails, whose log has a gap, or that somebody tampers with."""
 
 import contextlib
+import errno
 import os
 import shlex
 import shutil
@@ -536,3 +537,20 @@ def test_a_copy_that_is_looked_at_ends_with_the_command_that_was_killed(
         assert copy
         command.kill()
     assert eventually(lambda: not lock_files.server_on(data), 30)
+
+
+def test_a_record_that_cannot_be_written_ends_no_backups(
+    shared: Server, repository: Repository, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk of FOREBAY_HOME is full; the place of the backups is on another."""
+    with monkeypatch.context() as full, running(shared, repository, home):
+        eventually(lambda: Progress.read(home).base, 30)
+
+        def replace(_path: Path, _text: str) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        full.setattr("console.backups.record.private_file.replace", replace)
+        shared.rows("insert into number values (-1) on conflict do nothing")
+        time.sleep(1)
+        full.undo()
+        assert is_stored(shared, home)
