@@ -15,13 +15,14 @@ from types import SimpleNamespace
 from typing import Any
 
 import msgspec
+import psycopg
 import pytest
 
 from config.backup import bases, recovery
 from config.backup.bases import StoredBase
 from config.backup.feeding import Feeder
 from config.backup.kinds.embedded import Embedded
-from config.backup.restoring import verification
+from config.backup.restoring import restored_copy, verification
 from config.backup.restoring.restoration import Restoration
 from config.backup.storage.backup_key import BackupKey
 from config.backup.storage.repository import Repository, open_store
@@ -35,6 +36,7 @@ from config.supervisor.embedded import lock_files
 from config.supervisor.home import Home
 from config.supervisor.terminal import RunProblem
 from console.backups.record import Progress, Verified
+from infrastructure.release import VERSION
 from tests.config.backup.conftest import Server, a_server
 from tests.config.backup.test_recovery import count, is_stored, restored, running
 from tests.e2e.ask import eventually
@@ -275,7 +277,7 @@ def test_a_restore_whose_witness_has_lost_lines_is_refused(
     """Somebody put the older object back: people who were erased would return."""
     monkeypatch.setenv("FOREBAY_MASTER_KEY", "abc")
     monkeypatch.setenv("FOREBAY_AUDIT_SIGNING_KEY", "abc")
-    for step in ("check_keys", "erase_again"):
+    for step in ("refuse_other_tables", "check_keys", "erase_again"):
         monkeypatch.setattr(f"config.backup.restoring.restored_copy.{step}", lambda _url: None)
     despite: list[bool] = []
 
@@ -554,3 +556,29 @@ def test_a_record_that_cannot_be_written_ends_no_backups(
         time.sleep(1)
         full.undo()
         assert is_stored(shared, home)
+
+
+def test_a_backup_of_an_older_version_is_refused_with_what_to_install(
+    shared: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Commands of this version would ask its tables for what they do not have."""
+    monkeypatch.delenv("DATABASE_URL", raising=False)
+    shared.rows("create database forebay")
+    url = shared.url.replace("/postgres?", "/forebay?")
+    table = "create table tenants_schemarelease (version text, oldest_beside text)"
+    row = "insert into tenants_schemarelease values ('0.1.9', '0.1.0')"
+    try:
+        with psycopg.connect(url, autocommit=True) as connection:
+            for older in ("select 1", f"{table}; {row}"):
+                connection.execute(older)
+                with pytest.raises(RunProblem, match=r"of Forebay 0\.1\.\d, and this is"):
+                    restored_copy.refuse_other_tables(shared.url)
+            connection.execute("update tenants_schemarelease set version = %s", [VERSION])
+            restored_copy.refuse_other_tables(shared.url)
+            connection.execute("update tenants_schemarelease set version = '99.0.0'")
+            restored_copy.refuse_other_tables(shared.url)
+            connection.execute("update tenants_schemarelease set oldest_beside = '99.0.0'")
+            with pytest.raises(RunProblem, match="of Forebay 99.0.0, .* install that version"):
+                restored_copy.refuse_other_tables(shared.url)
+    finally:
+        shared.rows("drop database forebay with (force)")

@@ -55,6 +55,7 @@ class Restoration:
             self._take_witness(self._kind.repository, complete=not (at or label))
         with recovered(self._kind, base, draft, at) as (url, result):
             done(f"restored up to {_moment(result)}")
+            restored_copy.refuse_other_tables(url)
             restored_copy.check_keys(url)
             restored_copy.erase_again(url)
             done("erased again who was erased since")
