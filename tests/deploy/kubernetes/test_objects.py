@@ -237,6 +237,17 @@ def test_engines_are_as_forebay_reads_them_and_each_has_its_worker() -> None:
     assert service["spec"]["publishNotReadyAddresses"]
 
 
+def test_pods_share_the_files_of_model_versions_and_checkpoints() -> None:
+    """A file in a pod's own folder is gone with the pod, and no other pod has it."""
+    for name, pod in pods(COMMITTED).items():
+        claims = {v["name"] for v in pod["volumes"] if "persistentVolumeClaim" in v}
+        (main,) = [each for each in containers(pod) if each["name"] == "forebay"]
+        shared = {m["mountPath"] for m in main["volumeMounts"] if m["name"] in claims}
+        stores = {"/var/lib/forebay/model-store", "/var/lib/forebay/job-store"}
+        has_files = name.split("-")[1] in ("web", "jobs", "worker", "engine")
+        assert (stores <= shared) == has_files, name
+
+
 def test_an_ingress_leads_each_service_of_grpc_there() -> None:
     (rule,) = COMMITTED["Ingress", "forebay-grpc"]["spec"]["rules"]
     assert {f"/{name}" for name in NAMES} <= {path["path"] for path in rule["http"]["paths"]}
