@@ -279,6 +279,9 @@ def test_a_restore_whose_witness_has_lost_lines_is_refused(
     monkeypatch.setenv("FOREBAY_AUDIT_SIGNING_KEY", "abc")
     for step in ("refuse_other_tables", "check_keys", "erase_again"):
         monkeypatch.setattr(f"config.backup.restoring.restored_copy.{step}", lambda _url: None)
+    monkeypatch.setattr(
+        "config.backup.restoring.restored_copy.models_without_files", lambda _url: ["m@1", "m@2"]
+    )
     despite: list[bool] = []
 
     def resume_sealing(_url: str, _witness: Path, *, despite_findings: bool) -> None:
@@ -302,6 +305,7 @@ def test_a_restore_whose_witness_has_lost_lines_is_refused(
     assert "last wrote there at 2001-09-09T01:46:40+00:00" in shown
     assert "Somebody has changed the place: the base backup gone is gone" in shown
     assert "bytes of the log that were stored are gone" in shown
+    assert "No backup has files of models: those of 2 versions are missing (m@1, m@2)" in shown
     assert (data / "PG_VERSION").exists()
     assert despite == [True]
 

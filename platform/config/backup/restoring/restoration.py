@@ -27,6 +27,8 @@ from config.supervisor.options import SHARED_KEYS
 from config.supervisor.terminal import RunProblem, done, say
 from console.backups.record import Progress
 
+_SHOWN = 10  # versions of models in a line
+
 
 class Restoration:
     """The home must be locked: nothing runs on it meanwhile."""
@@ -65,9 +67,12 @@ class Restoration:
                 despite_findings=self._despite_findings,
             )
             done("the audit trail is whole, and goes on")
+            missing_models = _models_without_files(url)
         self._take_place(draft)
         if result.missing:
             say(f"{result.missing} segments of the log were never stored: it ends before them")
+        if missing_models:
+            say(f"No backup has files of models: {missing_models}")
         say("Start the platform now. The next base backup is made at once")
 
     def _take_witness(self, repository: Repository, *, complete: bool) -> None:
@@ -119,6 +124,17 @@ class Restoration:
             say(f"The database of before is in {aside}")
         draft.rename(self._data)
         _make_durable(self._data.parent)
+
+
+def _models_without_files(url: str) -> str:
+    """Returns what is to be put back beside the database, in one line; "" for nothing."""
+    try:
+        names = restored_copy.models_without_files(url)
+    except RunProblem as problem:
+        return f"whether they are there is unknown ({problem})"
+    shown = ", ".join(names[:_SHOWN]) + (", …" if len(names) > _SHOWN else "")
+    remedy = "put FOREBAY_MODEL_STORE back (docs/operations/backup.md)"
+    return f"those of {len(names)} versions are missing ({shown}): {remedy}" if names else ""
 
 
 def _last_writer(repository: Repository) -> Writer | None:

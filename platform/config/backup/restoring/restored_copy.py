@@ -70,6 +70,13 @@ def resume_sealing(url: str, checkpoints: Path, *, despite_findings: bool) -> No
         _manage(url, redis, "audit_resume", "--after-restore", *words)
 
 
+def models_without_files(url: str) -> list[str]:
+    """Returns versions of models whose files are not in FOREBAY_MODEL_STORE. Raises RunProblem."""
+    with _redis() as redis:
+        answer = json.loads(_manage(url, redis, "model_files", "--json"))
+    return list(answer["without_files"])
+
+
 def check(url: str) -> Mapping[str, Any]:
     """Returns findings, the number of events, and more. Raises RunProblem if it cannot look."""
     with _redis() as redis:
