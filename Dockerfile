@@ -63,7 +63,7 @@ RUN apt-get update -q; \
     rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/log/*.log; \
     useradd --system --uid 10001 --gid 0 --no-create-home --home-dir /var/lib/forebay \
         --shell /usr/sbin/nologin forebay; \
-    install -d -o 10001 -g 0 -m 0770 /var/lib/forebay
+    install -d -o 10001 -g 0 -m 0770 /var/lib/forebay /var/lib/forebay-state
 COPY --from=build /opt/forebay /opt/forebay
 ENV PATH=/opt/forebay/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
     PYTHONDONTWRITEBYTECODE=1 \

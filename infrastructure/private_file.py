@@ -39,8 +39,12 @@ def exclusive(path: Path) -> Iterator[None]:
 
 def _draft(path: Path, text: str) -> Path:
     draft = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
-    with open(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
+    try:
+        with open(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError:
+        draft.unlink(missing_ok=True)  # its name is a new one each time: a full disk has many tries
+        raise
     return draft

@@ -1,13 +1,27 @@
 """What a script, a test or a benchmark sets from outside."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from config import environment
-from config.environment import database
+from config.environment import PROJECT, database
 from config.supervisor import options
+from config.supervisor.home import Home
+from config.supervisor.terminal import RunProblem
 from tests.fresh_start import started
 
 pytestmark = pytest.mark.unit
+_SUPERVISOR = """
+import sys, time
+from pathlib import Path
+from config.supervisor.home import Home
+Home(Path(sys.argv[1])).take()
+print("taken", flush=True)
+time.sleep(300)
+"""
 
 
 @pytest.mark.parametrize(
@@ -116,3 +130,23 @@ def test_a_share_is_above_nothing_and_at_most_all(
     monkeypatch.setenv("FOREBAY_ENERGY_FULL", value)
     with pytest.raises(environment.EnvironmentProblem, match="FOREBAY_ENERGY_FULL"):
         environment.share("FOREBAY_ENERGY_FULL", 0.5)
+
+
+def test_what_a_supervisor_has_noted_counts_while_it_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of one that was killed, the note is still there: `forebay check` would ask a dead server."""
+    monkeypatch.setattr(environment, "HOME", tmp_path)
+    monkeypatch.delenv("DATABASE_URL", raising=False)
+    home = Home(tmp_path)
+    line = [sys.executable, "-c", _SUPERVISOR, str(tmp_path)]
+    with subprocess.Popen(line, cwd=PROJECT, stdout=subprocess.PIPE) as supervisor:
+        assert supervisor.stdout
+        supervisor.stdout.readline()
+        home.write_private(home.env_file, '{"DATABASE_URL": "postgres://here"}')
+        assert environment.variable("DATABASE_URL") == "postgres://here"
+        with pytest.raises(RunProblem, match=f"process {supervisor.pid}"):
+            home.take()
+        supervisor.kill()
+    assert environment.variable("DATABASE_URL") == ""
+    home.take()

@@ -63,7 +63,7 @@ class Server:
         return min((each["name"] for each in streaming), default="")
 
     def switch_over(self, successor: str) -> str:
-        """Returns what Patroni answers. Raises OSError."""
+        """Returns what Patroni answers. Raises OSError, and ValueError where it refuses."""
         fields = {"leader": self.name, "candidate": successor}
         token = base64.b64encode(f"{self.user}:{self.password}".encode()).decode()
         headers = {"Authorization": f"Basic {token}"}
@@ -78,7 +78,11 @@ class Server:
         connection = HTTPConnection(self.address, timeout=_PATIENCE_S if body else 5)
         try:
             connection.request(method, path, body, headers or {})
-            return connection.getresponse().read().decode()
+            answer = connection.getresponse()
+            text = answer.read().decode()
+            if body and answer.status >= 300:  # of what is asked, a standby says 503, too
+                raise ValueError(f"{answer.status} {text}")
+            return text
         finally:
             connection.close()
 
@@ -90,7 +94,10 @@ def _is_nearly_full(folder: Path) -> bool:
 
 
 def look(server: Server) -> bool:
-    """Move the primary away if it must be. Returns whether that was tried. Raises OSError."""
+    """Move the primary away if it must be. Returns whether it was.
+
+    Raises OSError, and ValueError where Patroni refuses: the next look tries again.
+    """
     if not server.is_nearly_full() or not server.is_primary():
         return False
     if successor := server.successor():

@@ -28,7 +28,8 @@ BUSY = Gauge(
 ADAPTERS = Gauge("forebay_engine_adapters", "Adapters that an engine reads at its start", *_OF)
 BREAKER = Gauge(
     "forebay_engine_breaker_state",
-    "1 for the state that its breaker is in: `due` and `half_open` let one request through",
+    "1 for the state that its breaker is in: `due` and `half_open` let one request through; not of"
+    " drained ones",
     *_OF,
     Label.of("state", *breakers.Phase),
 )
@@ -74,11 +75,14 @@ def read_queue() -> None:
     SLOTS.set_all({key: engine.config.slots for key, engine in each.items()})
     ADAPTERS.set_all({key: len(engine.config.adapters) for key, engine in each.items()})
     BUSY.set_all({key: by_pool[key[0]].by_engine[key[1]] for key in each})
+    # A drained engine's breaker stays closed: its pool would seem to have one that takes requests.
+    serving = _serving()
     BREAKER.set_all(
         {
             (*key, phase): by_engine[key[1]].phase == phase
-            for key in each
+            for key, engine in each.items()
             for phase in breakers.Phase
+            if engine in serving
         }
     )
 
@@ -92,7 +96,7 @@ def ask() -> None:
     """Ask all of them together, for PATIENCE_S at most."""
     own = {key: engine for key, engine in _by_key().items() if not engine.config.hosted}
     reports = dict(zip(own, asyncio.run(_reports(own.values())), strict=True))
-    serving = {engine for pool in pools().values() for engine in pool.engines}
+    serving = _serving()
     # A drained engine may be stopped for repairs, or to save energy: its silence is no fault.
     watched = {key: report for key, report in reports.items() if report.up or own[key] in serving}
     UP.set_all({key: report.up for key, report in watched.items()})
@@ -105,6 +109,10 @@ def ask() -> None:
 def forget_reports() -> None:
     for gauge in (UP, *_LOAD.values()):
         gauge.forget()
+
+
+def _serving() -> set[Engine]:
+    return {engine for pool in pools().values() for engine in pool.engines}
 
 
 def _by_key() -> dict[tuple[str, str], Engine]:

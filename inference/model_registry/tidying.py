@@ -7,6 +7,8 @@ from uuid import UUID
 
 from django.utils import timezone
 
+from audit.checks import resume_after_restore
+from audit.models import Event
 from inference.model_registry.deleting import remove_files
 from inference.model_registry.importing import remove_leftovers
 from inference.model_registry.opening import remove_stale
@@ -19,6 +21,7 @@ from infrastructure.objects.place import StoreError
 log = logging.getLogger(__name__)
 GIVEN_UP = timedelta(hours=1)  # after the last sign of an import
 UNKNOWN = timedelta(days=1)  # an object without a row is no file that is being written
+AFTER_RESTORE = timedelta(days=30)
 BY = "system:models"
 _PLACES = ("path", "url", "files", "checkpoint")  # in the sources of imports
 
@@ -50,7 +53,13 @@ def give_up() -> None:
 
 
 def remove_unknown() -> int:
-    """Delete objects that no version has, such as those of a removed tenant. Returns how many."""
+    """Delete objects that no version has, such as those of a removed tenant. Returns how many.
+
+    For a time after a restore there are none: the database that was set aside may have them, or
+    the platform of which this one is a copy.
+    """
+    if _was_restored():
+        return 0
     count, before = 0, timezone.now() - UNKNOWN
     for owner in filter(_is_owner, store().owners()):
         files = ModelFile.objects.filter(tenant=_tenant(owner))
@@ -59,6 +68,11 @@ def remove_unknown() -> int:
             if stored.modified_at < before and stored.sha256 not in known:
                 count += _remove_unknown(owner, stored.sha256)
     return count
+
+
+def _was_restored() -> bool:
+    since = timezone.now() - AFTER_RESTORE
+    return Event.objects.filter(actor=resume_after_restore.BY, at__gt=since).exists()
 
 
 def _is_owner(name: str) -> bool:

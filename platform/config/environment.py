@@ -1,6 +1,7 @@
 """The process's environment variables, and those of a running `make run`."""
 
 import base64
+import fcntl
 import importlib.util
 import json
 import os
@@ -86,11 +87,29 @@ def variable(name: str, default: str = "") -> str:
 
 
 def _running() -> dict[str, str]:
+    """Returns what the supervisor of this home has noted; nothing of one that was killed."""
+    if not _is_supervised():
+        return {}
     try:
         variables: dict[str, str] = json.loads((HOME / "run" / "env.json").read_text())
     except (OSError, ValueError):
         return {}
     return variables
+
+
+def _is_supervised() -> bool:
+    """Returns whether somebody holds the lock on this home (supervisor/home.py)."""
+    try:
+        lock = os.open(HOME / "run" / "supervisor.lock", os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(lock)
+    return False
 
 
 def broker_url(redis_url: str) -> str:

@@ -4,7 +4,7 @@ import os
 import re
 import stat
 import subprocess
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import pytest
 import yaml
@@ -65,6 +65,19 @@ def test_nothing_is_used_that_is_not_there_and_nothing_is_there_for_nobody() -> 
         if re.match(r"\w+:", volume)
     }
     assert volumes == COMPOSE["volumes"].keys()
+
+
+@pytest.mark.parametrize("store", ["model", "job"])
+def test_workers_have_the_files_that_web_and_jobs_have(store: str) -> None:
+    """A model that is uploaded at the console is served by a worker."""
+    places = set()
+    for name in ("web", "jobs", "worker"):
+        variables = SERVICES[name]["environment"]
+        usual = f"/var/lib/forebay/{store}-store"
+        path = PurePath(variables.get(f"FOREBAY_{store.upper()}_STORE", usual))
+        mounts = dict(volume.split(":")[1::-1] for volume in SERVICES[name]["volumes"])
+        places.add((mounts[str(path.parent)], path.name))
+    assert places == {("state", f"{store}-store")}
 
 
 def test_files_that_it_names_are_there() -> None:

@@ -31,6 +31,7 @@ class Patroni(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Answers)
         self.role, self.members = "primary", STANDBYS
         self.orders: list[tuple[str, Any]] = []  # authorization, fields
+        self.refuses = False
 
 
 class Answers(BaseHTTPRequestHandler):
@@ -46,10 +47,10 @@ class Answers(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         fields = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         self.server.orders.append((self.headers["Authorization"], fields))
-        self._answer({"path": self.path})
+        self._answer({"path": self.path}, 412 if self.server.refuses else 200)
 
-    def _answer(self, content: Any) -> None:
-        self.send_response(200)
+    def _answer(self, content: Any, status: int = 200) -> None:
+        self.send_response(status)
         self.end_headers()
         self.wfile.write(json.dumps(content).encode())
 
@@ -97,6 +98,18 @@ def test_a_primary_whose_disk_is_nearly_full_is_moved(
     [(authorization, fields)] = patroni.orders
     assert fields == {"leader": "a1", "candidate": "b3"}
     assert authorization == "Basic cGF0cm9uaTpzZWNyZXQ="
+
+
+def test_a_move_that_is_refused_is_tried_again_at_the_next_look(
+    guarded: Server, patroni: Patroni, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A standby that was just there has fallen behind: no write works until one takes over."""
+    fill(monkeypatch, {"data": 0})
+    patroni.refuses = True
+    with pytest.raises(disk_guard._FAILURES, match="412"):
+        look(guarded)
+    patroni.refuses = False
+    assert look(guarded)
 
 
 @pytest.mark.parametrize(("free", "size"), [(2 << 30, 1 << 40), (30 << 20, 1 << 30)])

@@ -18,6 +18,9 @@ ELSEWHERE = "is typed on a machine of the reader, with names of theirs"
 _START = "tests/supervisor/test_start_and_stop.py::test_it_says_what_to_open_and_what_to_paste"
 _BACKUP = "tests/supervisor/test_backups.py::test_a_dump_and_a_base_backup_are_made_and_put_back"
 _LOST_DISK = "tests/e2e/test_backup.py::test_a_lost_disk_costs_no_answer_and_brings_nobody_back"
+_MODEL_FILES = (
+    "tests/inference/model_registry/test_model_files.py::test_versions_without_files_are_named"
+)
 _KEPT = "tests/config/backup/test_commands.py::test_what_is_typed_each_day"
 _HA = "tests/deploy/test_ha.py::"
 _DRILL = "tests/config/drills/test_command.py::"
@@ -152,6 +155,7 @@ RULES: list[tuple[str, str]] = [
     (r"FOREBAY_BACKUP_TO=\S+ forebay run", _LOST_DISK),
     (r"forebay backup (kit|status|verify).*", _LOST_DISK),
     (r"forebay backup (list|now)", _KEPT),
+    (r"forebay manage model_files", _MODEL_FILES),
     # Disaster recovery.
     (r"forebay drill (plan|run --only switch_over)", f"{_DRILL}test_a_plan_is_printed_and_run"),
     (r"forebay drill run", f"{_DRILL}test_nothing_is_broken_where_not_all_is_well"),

@@ -1,6 +1,7 @@
 """One clear line that says what to do, an exit code, and nothing left running."""
 
 import importlib.util
+import json
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,15 @@ def test_a_home_that_cannot_be_written(tmp_path: Path) -> None:
 
 def test_a_model_that_is_not_there(home: Path) -> None:
     assert "set FOREBAY_MODEL to a GGUF file" in refused(home, FOREBAY_MODEL="/no/model.gguf")
+
+
+def test_what_a_killed_run_has_noted_is_no_setting_of_the_next(home: Path) -> None:
+    """It had TLS; the next one is told to do without."""
+    (home / "run").mkdir(parents=True)
+    noted = {"FOREBAY_TLS_CERTIFICATE": "/old.crt", "FOREBAY_TLS_KEY": "/old.key"}
+    (home / "run" / "env.json").write_text(json.dumps(noted))
+    line = refused(home, FOREBAY_TLS="off", FOREBAY_MODEL="/no/model.gguf")
+    assert "set FOREBAY_MODEL to a GGUF file" in line
 
 
 def test_a_file_that_is_no_model(home: Path, tmp_path: Path) -> None:

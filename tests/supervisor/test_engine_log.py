@@ -1,12 +1,13 @@
 """The log of an engine's server quotes no request, whatever the engine prints of one."""
 
+import os
 import sys
 from pathlib import Path
 
 import pytest
 
 from config.supervisor.child import Child, Stage
-from config.supervisor.engine_log import LEFT_OUT, without_texts
+from config.supervisor.engine_log import LEFT_OUT, EngineLog, without_texts
 
 pytestmark = pytest.mark.unit
 SECRET = "kestrel"
@@ -109,3 +110,15 @@ async def test_once_somebody_knows_that_it_is_ready_nothing_more_is_quoted(tmp_p
     child.has_requests()
     await child.ended()
     assert SECRET not in child.log.read_text()
+
+
+def test_a_full_disk_costs_lines_and_ends_no_server(tmp_path: Path) -> None:
+    """Its output has nowhere to go for a while; a closed pipe would end it."""
+    away = tmp_path / "logs"
+    log = EngineLog(away / "engine.log")
+    with os.fdopen(log.begin(), "wb", buffering=0) as output:
+        output.write(b"lost\n" * 50_000)  # more than a pipe holds: somebody reads on
+        away.mkdir()
+        output.write(b"last\n")
+    log.wait(10)
+    assert (away / "engine.log").read_text().endswith("last\n")

@@ -10,6 +10,7 @@ import psycopg
 import pytest
 
 from config.supervisor.embedded.postgres import Postgres
+from config.supervisor.embedded.postgres_programs import SystemUser
 from config.supervisor.home import Home
 from config.supervisor.keeper import Keeper
 from config.supervisor.own_processes import OwnProcesses
@@ -99,6 +100,24 @@ async def test_a_database_folder_without_our_database_is_refused_with_what_to_do
     await start_database(home, statement="drop database forebay")
     with pytest.raises(RunProblem, match="has no database in it.*move the folder away"):
         await start_database(home)
+
+
+async def test_a_lock_whose_number_another_process_has_by_now_keeps_no_database_from_starting(
+    tmp_path: Path,
+) -> None:
+    """After a restart of a container numbers begin anew: one of ours gets that of before."""
+    home = Home(tmp_path / "home")
+    home.take()
+    await start_database(home)
+    data = home.root / "postgres"
+    line = [*SystemUser().prefix(data), "sleep", "300"]
+    with subprocess.Popen(line, cwd="/") as another:
+        try:
+            for name in ("postmaster.pid", ".s.PGSQL.5432.lock"):
+                (data / name).write_text(f"{another.pid}\n{data}\n")
+            await start_database(home)
+        finally:
+            another.kill()
 
 
 EVERY_STEP = "FOREBAY_TEST_STARTS" in os.environ  # as `make soak` has it

@@ -1,6 +1,7 @@
 import asyncio
 import errno
 import os
+import signal
 import socket
 import tempfile
 from collections.abc import AsyncIterator, Iterator
@@ -221,6 +222,45 @@ async def test_a_log_does_not_grow_for_ever(
     assert (tmp_path / "child.old.log").read_text() == "0123456789\n"
     for end in (read, write):
         os.close(end)
+
+
+async def test_a_log_that_finds_no_room_for_its_old_one_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def copyfile(_log: Path, old: Path) -> None:
+        old.write_text("half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(child_module, "_LOG_BYTES", 3)
+    monkeypatch.setattr("shutil.copyfile", copyfile)
+    child = _child(tmp_path, "echo 0123; exec sleep 60")
+    child.spawn()
+    while not child.last_lines(1):
+        await asyncio.sleep(0.01)
+
+    child.bound_log()
+
+    await child.stop(patience=1)
+    assert child.log.read_text() == "0123\n"
+    assert not (tmp_path / "child.old.log").exists()
+
+
+async def test_a_child_whose_log_somebody_removed_is_started_again(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    home.take()
+    keeper = Keeper(home, OwnProcesses(home))
+    child = keeper.child("child", ["sleep", "60"], {}, stage=Stage.WORK)
+    keeper.keep(child)
+    try:
+        child.log.unlink()
+        keeper.bound_logs()
+        before = child.pid
+        child.send(signal.SIGKILL)
+        async with asyncio.timeout(20):
+            while not child.running or child.pid == before:
+                await asyncio.sleep(0.05)
+    finally:
+        await keeper.stop()
 
 
 async def test_a_child_that_ignores_the_signal_is_killed(tmp_path: Path) -> None:

@@ -327,6 +327,15 @@ def test_rotate_api_key(acme: Tenant, capsys: pytest.CaptureFixture[str]) -> Non
         call_command("rotate_api_key", "acme", "nonsense")
 
 
+@pytest.mark.parametrize("words", [["--every-days", "30"], ["--at", ""]])
+def test_a_schedule_that_says_no_time_rotates_nothing(acme: Tenant, words: list[str]) -> None:
+    """A key that rotates now instead takes its clients by surprise."""
+    key, _text = ApiKey.issue(acme, "build", by="test")
+    with pytest.raises(CommandError):
+        call_command("rotate_api_key", "acme", str(key.pk), *words)
+    assert acme.api_keys.count() == 1
+
+
 def test_a_key_rotated_by_command_is_on_record(
     acme: Tenant, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -75,11 +76,16 @@ class BackupProcess:
         with ThreadPoolExecutor(1, "base-backup") as pool:
             while not self._stopped.wait(self._wishes.look_every_s):
                 self._guarded(lambda: self._once(pool))
-                self._progress.write(self._home)
+                self._write_progress()
             self._verifications.stop()
             self._guarded(lambda: self._ship(self._watch.look()))
             self._receiver.stop()
             self._watch.close()
+            self._write_progress()
+
+    def _write_progress(self) -> None:
+        """Write how far it is. On a full disk the record stays behind, which is an alert."""
+        with suppress(OSError):
             self._progress.write(self._home)
 
     def _guarded(self, act: Callable[[], object]) -> None:

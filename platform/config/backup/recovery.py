@@ -15,6 +15,7 @@ from pathlib import Path
 import psycopg
 
 from config.backup.kind import Base, Kind
+from config.supervisor.child import before_exec
 from config.supervisor.terminal import RunProblem
 
 _LOG_BYTES = 1 << 30  # of the log while it is replayed (max_wal_size)
@@ -132,6 +133,7 @@ def _start(
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            preexec_fn=before_exec(os.getpid(), signal.SIGINT),  # nobody else would stop it
         )
 
 

@@ -130,10 +130,14 @@ def _kit(options: argparse.Namespace) -> int:
     passphrase = kit.passphrase(twice=not options.check)
     if options.check:
         kit.check(environment.HOME, options.file, passphrase)
-        print(f"{options.file} opens, and has what this home has")
+        did = "opens, and has what this home has"
     else:
         kit.write(environment.HOME, options.file, passphrase)
-        print(f"wrote {options.file}: keep it apart from the backups, and the passphrase apart")
+        did = "is written: keep it apart from the backups, and the passphrase apart"
+    if options.json:
+        print(json.dumps({"file": str(options.file), "elsewhere": kit.elsewhere()}))
+        return 0
+    print(f"{options.file} {did}")
     for name in kit.elsewhere():
         print(f"{name} is not in it: keep its value apart from the backups as well")
     return 0

@@ -31,8 +31,8 @@ _COMMANDS = {
         release_texts remove_operator reset_mfa reset_password rotate_api_key
         rotate_keys""",
     Effect.READS: """
-        audit_check audit_verify check check_keys check_restored engines_drift findstatic reconcile
-        seal_secret showmigrations spectacular sqlmigrate""",
+        audit_check audit_verify check check_keys check_restored engines_drift findstatic
+        model_files reconcile seal_secret showmigrations spectacular sqlmigrate""",
     Effect.PREPARES: "audit_protect collectstatic migrate prepare_start",
     Effect.DEVELOPS: """
         compilemessages makemessages makemigrations optimizemigration squashmigrations""",

@@ -53,9 +53,10 @@ def main() -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # whoever starts us may ignore it
     home = Home(environment.HOME)
     try:
+        home.take()
+        home.env_file.unlink(missing_ok=True)  # of a run that was killed: no setting of this one
         environment.tell_libraries()
         options = read_options()
-        home.take()
         asyncio.run(_supervise(options, home, servers_alone="--servers" in sys.argv))
     except RunProblem as problem:
         sys.exit(f"forebay: {problem}")
@@ -72,7 +73,6 @@ def main() -> None:
 async def _supervise(options: RunOptions, home: Home, *, servers_alone: bool) -> None:
     own_processes = OwnProcesses(home)
     own_processes.end_orphans()
-    home.env_file.unlink(missing_ok=True)
     options = _with_ports(options)
     if wrong_clock := machine_clock.problem():
         raise RunProblem(wrong_clock)

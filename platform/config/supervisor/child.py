@@ -74,7 +74,7 @@ class Child:
                 stdout=answers,
                 stderr=log,
                 start_new_session=True,
-                preexec_fn=_before_exec(os.getpid(), self.orphan_signal, yields=self.yields),
+                preexec_fn=before_exec(os.getpid(), self.orphan_signal, yields=self.yields),
             )
         return self._process.pid
 
@@ -111,11 +111,19 @@ class Child:
         self._filter.server_is_ready()
 
     def bound_log(self) -> None:
-        """Move a large log of a running process to the old log; the process writes on."""
-        if self.running and self.log.stat().st_size > _LOG_BYTES:
+        """Move a large log of a running process to the old log; the process writes on.
+
+        Without room for the old log, the log stays as it is.
+        """
+        if not (self.running and self._log_bytes > _LOG_BYTES):
+            return
+        try:
             shutil.copyfile(self.log, self._old_log)
-            os.truncate(self.log, 0)  # it appends: the next line is the first
-            self._log_start = 0
+        except OSError:
+            self._old_log.unlink(missing_ok=True)
+            return
+        os.truncate(self.log, 0)  # it appends: the next line is the first
+        self._log_start = 0
 
     @property
     def _old_log(self) -> Path:
@@ -173,21 +181,28 @@ class Child:
         return f"ended with exit code {code}"
 
     def last_lines(self, count: int) -> list[str]:
-        """Returns the last lines that it logged in its present life."""
-        with self.log.open("rb") as log:
-            log.seek(max(self._log_start, self.log.stat().st_size - 8192))
-            lines = log.read().decode(errors="replace").splitlines()
+        """Returns the last lines that it logged in its present life; none of a removed log."""
+        try:
+            with self.log.open("rb") as log:
+                log.seek(max(self._log_start, self._log_bytes - 8192))
+                lines = log.read().decode(errors="replace").splitlines()
+        except FileNotFoundError:  # somebody made room
+            return []
         return [message(line)[:300] for line in lines if line.strip()][-count:]
 
+    @property
+    def _log_bytes(self) -> int:
+        return self.log.stat().st_size if self.log.exists() else 0
 
-def _before_exec(
-    supervisor: int, orphan_signal: signal.Signals, *, yields: bool
+
+def before_exec(
+    parent: int, orphan_signal: signal.Signals, *, yields: bool = False
 ) -> Callable[[], None]:
-    """Returns what a child does before it executes its program: it ends with the supervisor."""
+    """Returns what a child does before it executes its program: it ends with its parent."""
 
     def between_fork_and_exec() -> None:
         _libc.prctl(_PR_SET_PDEATHSIG, orphan_signal)
-        if os.getppid() != supervisor:  # it died before the line above
+        if os.getppid() != parent:  # it died before the line above
             os._exit(1)
         if yields:
             os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))

@@ -6,6 +6,7 @@ output is logged as it is. After that a line is logged if its form is known and 
 client; of other lines, their origin is logged, or nothing.
 """
 
+import contextlib
 import os
 import re
 import threading
@@ -92,8 +93,12 @@ class EngineLog:
             while line := output.readline(LONGEST_LINE):
                 text = self._filtered(line.decode(errors="replace").rstrip("\r\n"))
                 if text is not None:
-                    with self._file.open("ab") as log:
-                        log.write(text.encode(errors="replace") + b"\n")
+                    self._write(text)
+
+    def _write(self, text: str) -> None:
+        """Add a line. What a full disk does not take is lost: the server must not wait or end."""
+        with contextlib.suppress(OSError), self._file.open("ab") as log:
+            log.write(text.encode(errors="replace") + b"\n")
 
     def _filtered(self, line: str) -> str | None:
         """Returns what to log for a line, or None. One line stands for a run of omitted ones."""

@@ -3,10 +3,13 @@
 import fcntl
 import os
 import secrets
+import time
 from pathlib import Path
 
 from config.supervisor.terminal import RunProblem
 from infrastructure import private_file
+
+_LOOKS, _LOOK_S = 5, 0.05  # a command that asks whether somebody runs has the lock for a moment
 
 
 class Home:
@@ -37,15 +40,13 @@ class Home:
     def _lock(self) -> None:
         # Never closed: the kernel releases the lock when this process ends.
         lock = os.open(self.run / "supervisor.lock", os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not _is_taken(lock):
             holder = os.read(lock, 20).decode() or "unknown"
             os.close(lock)
             raise RunProblem(
                 f"Forebay already runs on {self.root} (process {holder}): "
                 "stop it, or set FOREBAY_HOME and FOREBAY_PORT to start another"
-            ) from None
+            )
         os.truncate(lock, 0)
         os.write(lock, str(os.getpid()).encode())
 
@@ -63,3 +64,15 @@ class Home:
         if not path.exists() or not path.read_text().strip():  # empty: a power failure, a full disk
             private_file.replace(path, secrets.token_urlsafe(24))
         return path.read_text().strip()
+
+
+def _is_taken(lock: int) -> bool:
+    """Returns whether the lock is ours now."""
+    for look in range(_LOOKS):
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(_LOOK_S if look < _LOOKS - 1 else 0)
+        else:
+            return True
+    return False

@@ -6,6 +6,7 @@ from typing import Any
 
 import psycopg
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import Error
 
 from audit.keys import signing
 from audit.offline import forebay_verify
@@ -50,7 +51,7 @@ class Command(BaseCommand):
     def handle(self, **options: Any) -> None:
         try:
             ok = self._export(**options) if options["export"] else self._trail(**options)
-        except (OSError, ValueError, psycopg.Error) as problem:
+        except (OSError, ValueError, psycopg.Error, Error) as problem:
             raise CommandError(f"cannot verify: {problem}", returncode=CANNOT_RUN) from None
         if not ok:
             raise SystemExit(FINDINGS)

@@ -1,5 +1,5 @@
 from contextlib import suppress
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -31,7 +31,7 @@ class Command(JsonCommand):
             help="how long the old key works beside the new one; 24 by default",
         )
         what = parser.add_mutually_exclusive_group()
-        what.add_argument("--at", type=moment, metavar="TIME", help="rotate then, not now")
+        what.add_argument("--at", type=_time, metavar="TIME", help="rotate then, not now")
         what.add_argument("--end-schedule", action="store_true", help="rotate it no more")
         what.add_argument("--collect", action="store_true", help="show the text, once")
         parser.add_argument(
@@ -39,6 +39,8 @@ class Command(JsonCommand):
         )
 
     def answer(self, **options: Any) -> Answer:
+        if options["every_days"] is not None and not options["at"]:
+            raise CommandError("--every-days goes with --at: nothing was rotated")
         tenant = tenant_named(options["tenant"])
         key = _key(tenant, options["key"])
         overlap = timedelta(hours=options["overlap_hours"])
@@ -57,6 +59,13 @@ class Command(JsonCommand):
         if answer["rotate_at"]:
             return "API key {name} of {tenant} rotates at {rotate_at}".format(**answer)
         return "API key {name} of {tenant} rotates no more by itself".format(**answer)
+
+
+def _time(text: str) -> datetime:
+    """Returns the moment. Raises ValueError for a variable of a script that was not set, too."""
+    if (parsed := moment(text)) is None:
+        raise ValueError("no time")
+    return parsed
 
 
 def _answer(key: ApiKey, text: str = "") -> Answer:

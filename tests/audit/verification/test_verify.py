@@ -13,6 +13,7 @@ from uuid import UUID
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import OperationalError
 from psycopg.types.json import Jsonb
 
 from audit.actions import Action
@@ -337,6 +338,17 @@ def run(*words: str) -> tuple[int, str]:
     except CommandError as problem:
         return problem.returncode, str(problem)
     return 0, out.getvalue()
+
+
+def test_a_database_that_is_away_is_no_finding(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A monitor that hears 1 takes the trail for changed."""
+
+    def tenant_id(_text: str | None) -> None:
+        raise OperationalError("connection refused")
+
+    module = "tenants.management.commands.audit_verify"
+    monkeypatch.setattr(f"{module}.tenant_id", tenant_id)
+    assert run("--tenant", "acme") == (2, "cannot verify: connection refused")
 
 
 def test_the_command_tells_people_and_programs(trail: Trail, tmp_path: Path, settings: Any) -> None:

@@ -222,6 +222,14 @@ class TestKit:
         assert "FOREBAY_MASTER_KEY is not in it" in shown
         assert "FOREBAY_PLATFORM_SECRET is not in it" in shown
 
+    def test_a_program_reads_what_is_not_in_it(
+        self, home: Home, a_kit: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert backup(["kit", "--check", "--json", str(a_kit)]) == 0
+        answer = json.loads(capsys.readouterr().out)
+        assert answer["file"] == str(a_kit)
+        assert isinstance(answer["elsewhere"], list)
+
     def test_one_that_is_lost_is_made_again_with_a_new_key_at_a_new_place(
         self, home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:

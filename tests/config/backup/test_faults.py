@@ -1,10 +1,12 @@
 """Backups whose place fails, whose log has a gap, or that somebody tampers with."""
 
 import contextlib
+import errno
 import os
 import shlex
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -13,13 +15,14 @@ from types import SimpleNamespace
 from typing import Any
 
 import msgspec
+import psycopg
 import pytest
 
 from config.backup import bases, recovery
 from config.backup.bases import StoredBase
 from config.backup.feeding import Feeder
 from config.backup.kinds.embedded import Embedded
-from config.backup.restoring import verification
+from config.backup.restoring import restored_copy, verification
 from config.backup.restoring.restoration import Restoration
 from config.backup.storage.backup_key import BackupKey
 from config.backup.storage.repository import Repository, open_store
@@ -28,9 +31,12 @@ from config.backup.storage.writer import Writing
 from config.backup.stored_log import StoredLog
 from config.backup.write_ahead_log.log_watch import LogWatch
 from config.backup_settings import RECEIVER
+from config.environment import PROJECT
+from config.supervisor.embedded import lock_files
 from config.supervisor.home import Home
 from config.supervisor.terminal import RunProblem
 from console.backups.record import Progress, Verified
+from infrastructure.release import VERSION
 from tests.config.backup.conftest import Server, a_server
 from tests.config.backup.test_recovery import count, is_stored, restored, running
 from tests.e2e.ask import eventually
@@ -271,8 +277,11 @@ def test_a_restore_whose_witness_has_lost_lines_is_refused(
     """Somebody put the older object back: people who were erased would return."""
     monkeypatch.setenv("FOREBAY_MASTER_KEY", "abc")
     monkeypatch.setenv("FOREBAY_AUDIT_SIGNING_KEY", "abc")
-    for step in ("check_keys", "erase_again"):
+    for step in ("refuse_other_tables", "check_keys", "erase_again"):
         monkeypatch.setattr(f"config.backup.restoring.restored_copy.{step}", lambda _url: None)
+    monkeypatch.setattr(
+        "config.backup.restoring.restored_copy.models_without_files", lambda _url: ["m@1", "m@2"]
+    )
     despite: list[bool] = []
 
     def resume_sealing(_url: str, _witness: Path, *, despite_findings: bool) -> None:
@@ -296,6 +305,7 @@ def test_a_restore_whose_witness_has_lost_lines_is_refused(
     assert "last wrote there at 2001-09-09T01:46:40+00:00" in shown
     assert "Somebody has changed the place: the base backup gone is gone" in shown
     assert "bytes of the log that were stored are gone" in shown
+    assert "No backup has files of models: those of 2 versions are missing (m@1, m@2)" in shown
     assert (data / "PG_VERSION").exists()
     assert despite == [True]
 
@@ -503,3 +513,76 @@ def test_what_was_stored_in_another_place_does_not_count(
     with running(shared, repository, home):
         eventually(lambda: Progress.read(home).base not in ("", "x"), 30)
     assert Progress.read(home).stored_until < far
+
+
+_COPY = """
+import sys, time
+from pathlib import Path
+from config.backup import configured, recovery
+home, place, data = map(Path, sys.argv[1:])
+kind = configured.kind(home, str(place))
+with recovery.recovered(kind, recovery.choose(kind), data, is_durable=False):
+    print("open", flush=True)
+    time.sleep(600)
+"""
+
+
+def test_a_copy_that_is_looked_at_ends_with_the_command_that_was_killed(
+    shared: Server, base: StoredBase, key: BackupKey, place: Path, tmp_path: Path
+) -> None:
+    """`kill -9`, or a machine without memory: nobody else knows of it."""
+    tmp_path.chmod(0o755)
+    (tmp_path / "secrets").mkdir()
+    (tmp_path / "secrets" / "backup.key").write_text(key.text)
+    data = tmp_path / "copy"
+    line = [sys.executable, "-c", _COPY, str(tmp_path), str(place), str(data)]
+    with subprocess.Popen(line, cwd=PROJECT, stdout=subprocess.PIPE, text=True) as command:
+        assert command.stdout
+        assert command.stdout.readline() == "open\n"
+        copy = lock_files.server_on(data)
+        assert copy
+        command.kill()
+    assert eventually(lambda: not lock_files.server_on(data), 30)
+
+
+def test_a_record_that_cannot_be_written_ends_no_backups(
+    shared: Server, repository: Repository, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk of FOREBAY_HOME is full; the place of the backups is on another."""
+    with monkeypatch.context() as full, running(shared, repository, home):
+        eventually(lambda: Progress.read(home).base, 30)
+
+        def replace(_path: Path, _text: str) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        full.setattr("console.backups.record.private_file.replace", replace)
+        shared.rows("insert into number values (-1) on conflict do nothing")
+        time.sleep(1)
+        full.undo()
+        assert is_stored(shared, home)
+
+
+def test_a_backup_of_an_older_version_is_refused_with_what_to_install(
+    shared: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Commands of this version would ask its tables for what they do not have."""
+    monkeypatch.delenv("DATABASE_URL", raising=False)
+    shared.rows("create database forebay")
+    url = shared.url.replace("/postgres?", "/forebay?")
+    table = "create table tenants_schemarelease (version text, oldest_beside text)"
+    row = "insert into tenants_schemarelease values ('0.1.9', '0.1.0')"
+    try:
+        with psycopg.connect(url, autocommit=True) as connection:
+            for older in ("select 1", f"{table}; {row}"):
+                connection.execute(older)
+                with pytest.raises(RunProblem, match=r"of Forebay 0\.1\.\d, and this is"):
+                    restored_copy.refuse_other_tables(shared.url)
+            connection.execute("update tenants_schemarelease set version = %s", [VERSION])
+            restored_copy.refuse_other_tables(shared.url)
+            connection.execute("update tenants_schemarelease set version = '99.0.0'")
+            restored_copy.refuse_other_tables(shared.url)
+            connection.execute("update tenants_schemarelease set oldest_beside = '99.0.0'")
+            with pytest.raises(RunProblem, match="of Forebay 99.0.0, .* install that version"):
+                restored_copy.refuse_other_tables(shared.url)
+    finally:
+        shared.rows("drop database forebay with (force)")

@@ -14,6 +14,7 @@ import pytest
 from django.conf import settings
 
 from config.command.checks import servers
+from config.command.checks.machine import stores
 from config.command.checks.transport import exposed
 from config.supervisor.ports import find_free
 
@@ -96,6 +97,22 @@ def test_what_others_on_the_network_could_read(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("FOREBAY_METRICS_HOST", "0.0.0.0")
     monkeypatch.setenv("FOREBAY_METRICS_TOKEN_FILE", "/token")
     assert list(exposed()) == []
+
+
+@pytest.mark.unit
+def test_files_that_one_of_several_hosts_would_keep_to_itself(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("FOREBAY_MODEL_STORE", "FOREBAY_JOB_STORE", "FOREBAY_ROLES"):
+        monkeypatch.delenv(name, raising=False)
+    assert list(stores()) == []
+    monkeypatch.setenv("FOREBAY_ROLES", "web,jobs")
+    assert [each.says.partition("set ")[2].split()[0] for each in stores()] == [
+        "FOREBAY_MODEL_STORE",
+        "FOREBAY_JOB_STORE",
+    ]
+    monkeypatch.setenv("FOREBAY_MODEL_STORE", "s3://models")
+    assert [each.state for each in stores()] == ["warn"]
 
 
 @pytest.mark.unit

@@ -309,6 +309,17 @@ def test_a_drained_engine_that_is_silent_is_no_fault() -> None:
         of("forebay_engine_up", POOL, "rests")
 
 
+def test_a_drained_engine_hides_no_pool_whose_other_engines_are_left_alone() -> None:
+    """Its breaker stays closed: nobody asks it. The alert asks for a closed one of the pool."""
+    fields = {"kind": "openai", "url": "http://127.0.0.1:9/v1"}
+    names = ("serves", "rests")
+    put_in_force([EngineEntry("m", POOL, name, fields, name == "rests") for name in names])
+    engines.read_queue()
+    assert of("forebay_engine_breaker_state", POOL, "serves", breakers.Phase.CLOSED) == 1
+    with pytest.raises(StopIteration):
+        of("forebay_engine_breaker_state", POOL, "rests", breakers.Phase.CLOSED)
+
+
 def test_how_full_the_disk_is() -> None:
     process.set_role("web")
     size = of("forebay_home_size_bytes")

@@ -10,8 +10,10 @@ import yaml
 from audit.trail import database_owner
 from config.configuration import variables
 from config.environment import PROJECT
+from config.settings import LARGEST_FILE_BYTES, MAX_BODY_BYTES
 from deploy.kubernetes.helm import HERE
 from inference import engine_entries
+from inference.api.grpc.methods import NAMES
 from infrastructure.release import VERSION
 from tests.deploy.kubernetes import custom
 from tests.deploy.kubernetes.rendered import (
@@ -233,6 +235,29 @@ def test_engines_are_as_forebay_reads_them_and_each_has_its_worker() -> None:
         f"http://forebay-engine-qwen-1.{service['metadata']['name']}:8000/v1"
     )
     assert service["spec"]["publishNotReadyAddresses"]
+
+
+def test_pods_share_the_files_of_model_versions_and_checkpoints() -> None:
+    """A file in a pod's own folder is gone with the pod, and no other pod has it."""
+    for name, pod in pods(COMMITTED).items():
+        claims = {v["name"] for v in pod["volumes"] if "persistentVolumeClaim" in v}
+        (main,) = [each for each in containers(pod) if each["name"] == "forebay"]
+        shared = {m["mountPath"] for m in main["volumeMounts"] if m["name"] in claims}
+        stores = {"/var/lib/forebay/model-store", "/var/lib/forebay/job-store"}
+        has_files = name.split("-")[1] in ("web", "jobs", "worker", "engine")
+        assert (stores <= shared) == has_files, name
+
+
+def test_an_ingress_leads_each_service_of_grpc_there() -> None:
+    (rule,) = COMMITTED["Ingress", "forebay-grpc"]["spec"]["rules"]
+    assert {f"/{name}" for name in NAMES} <= {path["path"] for path in rule["http"]["paths"]}
+
+
+def test_an_ingress_takes_bodies_as_large_as_forebay_does() -> None:
+    for name, most in (("web", LARGEST_FILE_BYTES), ("grpc", MAX_BODY_BYTES)):
+        annotations = COMMITTED["Ingress", f"forebay-{name}"]["metadata"]["annotations"]
+        size = annotations["nginx.ingress.kubernetes.io/proxy-body-size"]
+        assert int(size.removesuffix("m")) << 20 > most, name
 
 
 def test_nothing_is_latest() -> None:

@@ -16,8 +16,10 @@ from django.utils import timezone
 from pytest_django.fixtures import Settings
 
 from audit.actions import Action
+from audit.checks import resume_after_restore
 from audit.models import Event
 from audit.retention import legal_hold
+from audit.trail.record import act
 from inference.model_registry import contents, deleting, gates, marking, opening, tidying
 from inference.model_registry.evaluation_gates import evaluation_gates
 from inference.model_registry.opening import local_copy
@@ -244,6 +246,18 @@ def test_objects_without_a_row_go_after_a_day(
     monkeypatch.setattr(tidying, "UNKNOWN", timedelta(seconds=-1))
     assert tidying.remove_unknown() == 1
     assert len(list(store().stored(str(acme.pk)))) == 2
+
+
+def test_after_a_restore_objects_without_a_row_stay_for_a_month(
+    of_acme: ModelVersion, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are of the database that was set aside, or of the platform that this is a copy of."""
+    of_acme.files.filter(name="config.json").delete()
+    monkeypatch.setattr(tidying, "UNKNOWN", timedelta(seconds=-1))
+    act(Action.AUDIT_RESUME, actor=resume_after_restore.BY, detail={})
+    assert tidying.remove_unknown() == 0
+    monkeypatch.setattr(tidying, "AFTER_RESTORE", timedelta(0))
+    assert tidying.remove_unknown() == 1
 
 
 @pytest.mark.django_db(transaction=True)

@@ -8,6 +8,7 @@ import json
 import os
 import pwd
 import subprocess
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from config.supervisor.terminal import RunProblem
 
 _DEBIAN = Path("/usr/lib/postgresql")
 _USER = "postgres"
+_FULL_EVERY_S = 6.5 * 24 * 3600  # a nightly timer makes each seventh a full one
 
 
 @dataclass
@@ -56,7 +58,11 @@ class PgBackRest:
         ]
 
     def take(self) -> Base:
-        self._run("backup")
+        """Make a full one if the last is a week old, else what has changed since the last of any.
+
+        pgBackRest by itself makes a single full one, and never lets go of what is based on it.
+        """
+        self._run(f"--type={'full' if self._is_full_due() else 'incr'}", "backup")
         self.__dict__.pop("_info", None)
         return self.bases()[-1]
 
@@ -74,11 +80,17 @@ class PgBackRest:
         """Returns 0: pgBackRest refuses a backup whose log has a gap, and `check` finds others."""
         return 0
 
+    def _is_full_due(self) -> bool:
+        whole = (row for row in self._info["backup"] if not row.get("error"))
+        ends = (row["timestamp"]["stop"] for row in whole if row["type"] == "full")
+        return time.time() - max(ends, default=0) > _FULL_EVERY_S
+
     @property
     def _as_user(self) -> Sequence[str]:
         if os.geteuid():
             return []
-        return ["setpriv", f"--reuid={_USER}", f"--regid={_USER}", "--init-groups", "--"]
+        switch = f"setpriv --reuid={_USER} --regid={_USER} --init-groups --pdeathsig=INT --"
+        return switch.split()
 
     @cached_property
     def _info(self) -> Mapping[str, Any]:

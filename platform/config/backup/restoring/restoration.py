@@ -20,11 +20,14 @@ from config.backup.storage.repository import Repository
 from config.backup.storage.sealed import Unreadable
 from config.backup.storage.writer import Writer
 from config.backup.witness_files import WitnessFiles
+from config.supervisor.embedded import lock_files
 from config.supervisor.embedded.postgres import PASSWORDS, SET_ASIDE
 from config.supervisor.home import Home
 from config.supervisor.options import SHARED_KEYS
 from config.supervisor.terminal import RunProblem, done, say
 from console.backups.record import Progress
+
+_SHOWN = 10  # versions of models in a line
 
 
 class Restoration:
@@ -54,6 +57,7 @@ class Restoration:
             self._take_witness(self._kind.repository, complete=not (at or label))
         with recovered(self._kind, base, draft, at) as (url, result):
             done(f"restored up to {_moment(result)}")
+            restored_copy.refuse_other_tables(url)
             restored_copy.check_keys(url)
             restored_copy.erase_again(url)
             done("erased again who was erased since")
@@ -63,9 +67,12 @@ class Restoration:
                 despite_findings=self._despite_findings,
             )
             done("the audit trail is whole, and goes on")
+            missing_models = _models_without_files(url)
         self._take_place(draft)
         if result.missing:
             say(f"{result.missing} segments of the log were never stored: it ends before them")
+        if missing_models:
+            say(f"No backup has files of models: {missing_models}")
         say("Start the platform now. The next base backup is made at once")
 
     def _take_witness(self, repository: Repository, *, complete: bool) -> None:
@@ -119,6 +126,17 @@ class Restoration:
         _make_durable(self._data.parent)
 
 
+def _models_without_files(url: str) -> str:
+    """Returns what is to be put back beside the database, in one line; "" for nothing."""
+    try:
+        names = restored_copy.models_without_files(url)
+    except RunProblem as problem:
+        return f"whether they are there is unknown ({problem})"
+    shown = ", ".join(names[:_SHOWN]) + (", …" if len(names) > _SHOWN else "")
+    remedy = "put FOREBAY_MODEL_STORE back (docs/operations/backup.md)"
+    return f"those of {len(names)} versions are missing ({shown}): {remedy}" if names else ""
+
+
 def _last_writer(repository: Repository) -> Writer | None:
     """Returns None where there is none, or one that somebody has changed. Raises StoreError."""
     try:
@@ -146,12 +164,7 @@ def _make_durable(folder: Path) -> None:
 
 def _refuse_running(data: Path) -> None:
     """Raises RunProblem: a database that runs must not be moved away from under it."""
-    try:
-        process = (data / "postmaster.pid").read_text().split()[0]
-        program = Path(f"/proc/{process}/comm").read_text().strip()
-    except (OSError, IndexError):
-        return
-    if program.startswith("postgres"):
+    if process := lock_files.server_on(data):
         raise RunProblem(f"PostgreSQL runs on {data} (process {process}): stop it first")
 
 

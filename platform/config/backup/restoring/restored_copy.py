@@ -11,13 +11,43 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
 from config.backup.restoring.management import manage
 from config.supervisor.embedded.valkey import binary
 from config.supervisor.terminal import RunProblem
+from infrastructure import release
 
 _OPENS_S = 20
+_RELEASE = "select version, oldest_beside from tenants_schemarelease"
+_BEFORE_ANY = ("0.1.0", "0.1.0")  # which had no such table
+
+
+def refuse_other_tables(url: str) -> None:
+    """Raises RunProblem for tables on which this version does not run.
+
+    Its commands would ask them for columns that they do not have.
+    """
+    version, oldest_beside = _release_of_tables(url)
+    older = release.is_before(version, release.VERSION)
+    if older or release.is_before(release.VERSION, oldest_beside):
+        raise RunProblem(
+            f"the tables in this backup are of Forebay {version}, and this is {release.VERSION}: "
+            "install that version, restore with it, and upgrade then"
+        )
+
+
+def _release_of_tables(url: str) -> tuple[Any, ...]:
+    """Returns the version that migrated them, and the oldest that runs on them."""
+    try:
+        with psycopg.connect(_database(url)) as connection:
+            return connection.execute(_RELEASE).fetchone() or _BEFORE_ANY
+    except psycopg.errors.UndefinedTable:
+        return _BEFORE_ANY
+    except psycopg.Error as error:
+        reason = str(error).strip().splitlines()[-1]
+        raise RunProblem(f"the restored database cannot be read: {reason}") from None
 
 
 def check_keys(url: str) -> None:
@@ -38,6 +68,13 @@ def resume_sealing(url: str, checkpoints: Path, *, despite_findings: bool) -> No
     words += ["--despite-findings"] if despite_findings else []
     with _redis() as redis:
         _manage(url, redis, "audit_resume", "--after-restore", *words)
+
+
+def models_without_files(url: str) -> list[str]:
+    """Returns versions of models whose files are not in FOREBAY_MODEL_STORE. Raises RunProblem."""
+    with _redis() as redis:
+        answer = json.loads(_manage(url, redis, "model_files", "--json"))
+    return list(answer["without_files"])
 
 
 def check(url: str) -> Mapping[str, Any]:
@@ -79,12 +116,16 @@ def _database_name() -> str:
     return str(named or "forebay")
 
 
+def _database(url: str) -> str:
+    """Returns the URL of the platform's database in the cluster of the superuser's URL."""
+    return url.replace("@/postgres?", f"@/{quote(_database_name(), safe='')}?")
+
+
 def _manage(url: str, redis: str, *words: str) -> str:
     """Raises RunProblem."""
-    database = url.replace("@/postgres?", f"@/{quote(_database_name(), safe='')}?")
     variables = {
-        "DATABASE_URL": database,
-        "FOREBAY_REQUESTS_DATABASE_URL": database,
+        "DATABASE_URL": _database(url),
+        "FOREBAY_REQUESTS_DATABASE_URL": _database(url),
         "REDIS_URL": redis,
     }
     try:

@@ -15,6 +15,7 @@ OLDEST = (3, 11)
 _GIB = 1024**3
 LEAST_FREE, LITTLE_FREE = _GIB // 2, 5 * _GIB
 LEAST_FILES = 4_096  # sockets are files
+_STORES = {"FOREBAY_MODEL_STORE": "model-store", "FOREBAY_JOB_STORE": "job-store"}
 _SOME_FILE = Path("static", "console", "console.css")
 
 
@@ -32,6 +33,7 @@ def findings() -> Iterator[Finding]:
     yield _home()
     if environment.HOME.exists():
         yield _room()
+    yield from stores()
     yield _open_files()
     if problem := machine_clock.problem():
         yield fail("clock", problem)
@@ -56,6 +58,18 @@ def _room() -> Finding:
     if free < LITTLE_FREE:
         return warn("disk", f"{text}: logs and exports may need more")
     return ok("disk", text)
+
+
+def stores() -> Iterator[Finding]:
+    """Yield a warning for each store of files that would be this host's alone, of several hosts."""
+    for name, folder in _STORES.items():
+        path = environment.HOME / folder
+        if os.environ.get("FOREBAY_ROLES") and not (os.environ.get(name) or path.is_mount()):
+            yield warn(
+                "shared files",
+                f"{path} is this host's alone: set {name} to a folder or bucket of all hosts, or "
+                "mount one there",
+            )
 
 
 def _open_files() -> Finding:

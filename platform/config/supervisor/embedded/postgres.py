@@ -20,6 +20,7 @@ from psycopg import sql
 
 from config import backup_settings
 from config.supervisor.child import Child, Stage
+from config.supervisor.embedded import lock_files
 from config.supervisor.embedded.postgres_programs import VERSION, SystemUser, binaries
 from config.supervisor.home import Home
 from config.supervisor.keeper import Keeper
@@ -136,7 +137,8 @@ class Postgres:
             ours["synchronous_standby_names"] = backup_settings.RECEIVER
         settings = {**self.settings, **self._address.settings, **ours}
         flags = [part for item in settings.items() for part in ("-c", "=".join(item))]
-        server = self._child("postgres", "postgres", "-D", str(self._data), *flags)
+        line = ("postgres", "-D", str(self._data), *flags)
+        server = self._child("postgres", *line, **lock_files.take_over(self._data))
         await self._keeper.start(server, self._what_is_missing)
         await self._prepare_requests_role()
 
@@ -196,11 +198,11 @@ class Postgres:
                 f"({str(error).strip().splitlines()[-1]}): restore the two from the same backup"
             ) from None
 
-    def _child(self, name: str, program: str, *arguments: str) -> Child:
+    def _child(self, name: str, program: str, *arguments: str, **variables: str) -> Child:
         return self._keeper.child(
             name,
             [*self._user.prefix(self._data), str(self._binaries / program), *arguments],
-            {"LC_ALL": "C", "TZ": "UTC"},
+            {"LC_ALL": "C", "TZ": "UTC", **variables},
             stage=Stage.SERVER,
             stop_signal=signal.SIGINT,  # PostgreSQL's fast shutdown
             orphan_signal=signal.SIGINT,

@@ -212,11 +212,20 @@ envFrom:
       {{- end }}
 {{- end }}
 
-{{/* Exports, which jobs make and web hands out, and witnesses. */}}
+{{/* Files that pods share: exports, witnesses, model versions, checkpoints. */}}
 {{- define "forebay.keptVolume" -}}
 - name: kept
   persistentVolumeClaim:
     claimName: {{ .context.Values.storage.existingClaim | default (printf "%s-kept" .context.Release.Name) | quote }}
+{{- end }}
+
+{{/* FOREBAY_MODEL_STORE and FOREBAY_JOB_STORE, where the settings name no others. */}}
+{{- define "forebay.storeMounts" -}}
+{{- range list "model-store" "job-store" }}
+- name: kept
+  mountPath: /var/lib/forebay/{{ . }}
+  subPath: {{ . }}
+{{- end }}
 {{- end }}
 
 {{/* Probes of one component's `port`; `ready` is the path that says that it takes requests. */}}
