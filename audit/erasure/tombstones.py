@@ -229,15 +229,16 @@ def _reappeared() -> set[UUID]:
     return {request_id for (request_id,) in rows(_WITH_KEYS)}
 
 
-def startup_problem(*, while_erasing: bool = False) -> str:
+def startup_problem(*, while_erasing: bool = False, writes_here: bool = True) -> str:
     """Returns one line on why this database must not be used yet, or "" if it may be.
 
     `while_erasing`: ignores requests in execution that were killed between the file and the
-    database, because they continue by themselves.
+    database, because they continue by themselves. `writes_here`: whether this process erases; the
+    host of another one may have no file.
     """
     try:
         with scope(system=True):
-            missing = len(lost())
+            missing = len(lost()) if writes_here or path().exists() else 0
             waiting = [line for line in unapplied() if not _is_barred(line)]
             executed = DeletionRequest.objects.filter(state=DeletionState.RUNNING)
             running = set(executed.values_list("id", flat=True)) if while_erasing else set()
@@ -257,9 +258,9 @@ def _is_barred(line: TombstoneLine) -> bool:
     return legal_hold.in_force(*line.owner) is not None and tombstones.exists()
 
 
-def erasure_problem_at_start(*, while_erasing: bool = False) -> str:
+def erasure_problem_at_start(*, while_erasing: bool = False, writes_here: bool) -> str:
     try:
-        return startup_problem(while_erasing=while_erasing)
+        return startup_problem(while_erasing=while_erasing, writes_here=writes_here)
     finally:
         connection.close()
 

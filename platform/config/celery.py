@@ -103,9 +103,16 @@ def _may_start(**_signal: object) -> None:
     listen()
     tracing.begin()
     process_heartbeat.begin()
-    keys = startup_problem() or erasure_problem_at_start(while_erasing=True)
+    keys = startup_problem() or erasure_problem_at_start(
+        while_erasing=True, writes_here=takes_jobs()
+    )
     if problem := keys or release_problem() or follow_engines():
         raise SystemExit(problem)
+
+
+def takes_jobs() -> bool:
+    """Returns whether this is a process of jobs, not a worker of an engine."""
+    return app.conf.task_default_queue in app.amqp.queues.consume_from
 
 
 @beat_init.connect

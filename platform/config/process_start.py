@@ -22,7 +22,7 @@ def startup_problem() -> str:
         check.startup_problem()
         or release_problem()
         or key_check.startup_problem()
-        or erasure_problem_at_start()
+        or erasure_problem_at_start(writes_here=False)
     )
 
 

@@ -60,6 +60,7 @@ class Processes:
         self._home.write_private(answer_file, "")
         with answer_file.open("wb") as output:
             arguments = ["prepare_start", *([] if first_run else ["--no-first-run"])]
+            arguments += [] if self._options.has("jobs") else ["--no-jobs"]
             await self._keeper.run(self._manage(arguments), output=output.fileno())
         fields = json.loads(answer_file.read_text())
         answer_file.unlink()

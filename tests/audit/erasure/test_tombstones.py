@@ -201,6 +201,31 @@ def test_no_worker_starts_where_the_web_process_does_not(acme: Tenant) -> None:
 
 
 @pytest.mark.usefixtures("follows_no_engines")
+def test_on_a_host_without_jobs_processes_start_after_an_erasure(
+    acme: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file is on the hosts with jobs: a web process elsewhere never had it."""
+    erase(a_member(acme, "alice"))
+    written = tombstones.path().read_text()
+    tombstones.path().unlink()
+    assert process_start.startup_problem() == ""
+    monkeypatch.setattr(celery, "takes_jobs", lambda: False)
+    celery._may_start()
+    tombstones.path().write_text(written.replace("{", "", 1))
+    with pytest.raises(SystemExit, match="restore the file from its backup"):
+        celery._may_start()
+
+
+def test_a_start_with_jobs_is_refused_where_the_file_is_gone(acme: Tenant) -> None:
+    erase(a_member(acme, "alice"))
+    tombstones.path().unlink()
+    line = ("prepare_start", "--no-first-run")
+    with pytest.raises(CommandError, match="lacks 1 of the lines"):
+        call_command(*line, stdout=StringIO(), stderr=StringIO())
+    call_command(*line, "--no-jobs", stdout=StringIO(), stderr=StringIO())
+
+
+@pytest.mark.usefixtures("follows_no_engines")
 def test_a_worker_that_was_killed_while_it_erased_starts_again(acme: Tenant) -> None:
     alice = a_member(acme, "alice")
     request = deletion.ask(*alice.who, by="member:1", decides=True)
