@@ -1,6 +1,7 @@
 """Private files are there whole or not at all."""
 
 import resource
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ pytestmark = pytest.mark.unit
 
 
 @pytest.fixture
-def full_disk() -> object:
+def full_disk() -> Iterator[None]:
     """No file of this process can grow."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))

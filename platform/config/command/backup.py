@@ -11,6 +11,8 @@ from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 
+import psycopg
+
 from config import backup_settings, environment
 from config.backup import configured, kit
 from config.backup.restoring import verification
@@ -22,7 +24,14 @@ from console.backups.record import Progress, Verified
 from infrastructure.objects.place import StoreError
 
 Act = Callable[[argparse.Namespace], int]
-FAILURES = (RunProblem, StoreError, Unreadable, environment.EnvironmentProblem, OSError)
+FAILURES = (
+    RunProblem,
+    StoreError,
+    Unreadable,
+    environment.EnvironmentProblem,
+    OSError,
+    psycopg.Error,
+)
 
 
 def backup(arguments: Sequence[str]) -> int:

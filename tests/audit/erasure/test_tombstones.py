@@ -219,10 +219,10 @@ def test_on_a_host_without_jobs_processes_start_after_an_erasure(
 def test_a_start_with_jobs_is_refused_where_the_file_is_gone(acme: Tenant) -> None:
     erase(a_member(acme, "alice"))
     tombstones.path().unlink()
-    line, unread = ("prepare_start", "--no-first-run"), {"stdout": StringIO(), "stderr": StringIO()}
+    line = ("prepare_start", "--no-first-run")
     with pytest.raises(CommandError, match="lacks 1 of the lines"):
-        call_command(*line, **unread)
-    call_command(*line, "--no-jobs", **unread)
+        call_command(*line, stdout=StringIO(), stderr=StringIO())
+    call_command(*line, "--no-jobs", stdout=StringIO(), stderr=StringIO())
 
 
 @pytest.mark.usefixtures("follows_no_engines")

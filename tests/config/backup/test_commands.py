@@ -278,6 +278,18 @@ class TestWithoutWhatIsNeeded:
         with pytest.raises(RunProblem, match="PostgreSQL does not answer"):
             Cluster.connect(url, tmp_path)
 
+    def test_a_database_that_takes_no_more_connections(
+        self, home: Home, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        class Full:
+            def take(self) -> None:
+                raise psycopg.OperationalError("sorry, too many clients already")
+
+        monkeypatch.setenv("DATABASE_URL", "postgres://here")
+        monkeypatch.setattr("config.backup.configured.kind", lambda *_words, **_more: Full())
+        assert backup(["now"]) == 2
+        assert capsys.readouterr().err == "forebay backup: sorry, too many clients already\n"
+
     def test_no_key(self, home: Home, capsys: pytest.CaptureFixture[str]) -> None:
         assert backup(["list"]) == 2
         assert "backup.key is missing" in capsys.readouterr().err
