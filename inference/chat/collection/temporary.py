@@ -39,8 +39,7 @@ def delete_left_behind() -> int:
     deleted = 0
     for conversation in over.select_related("member").order_by("updated_at")[:AT_ONCE]:
         try:
-            conversations.delete(conversation)
-            deleted += 1
+            deleted += conversations.delete(conversation)
         except OnHold:
             continue
     return deleted
