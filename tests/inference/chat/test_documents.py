@@ -324,6 +324,21 @@ def test_a_hold_keeps_a_temporary_chat_too(bob: Member) -> None:
     assert Conversation.objects.get() == old
 
 
+def test_chats_on_hold_delay_no_others(
+    acme: Tenant, bob: Member, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(temporary, "AT_ONCE", 1)
+    alice = join(acme, "alice@acme.example")
+    held, other = (conversations.start(who, "mock", "x", temporary=True) for who in (alice, bob))
+    for hours, row in ((3, held), (2, other)):
+        late = timezone.now() - timedelta(hours=hours)
+        Conversation.objects.filter(pk=row.pk).update(updated_at=late)
+    of_alice = {"subject_id": alice.subject_id, "expires_at": timezone.now() + timedelta(days=9)}
+    legal_hold.request(acme.pk, by="user:8", reason="case", **of_alice)
+    assert temporary.delete_left_behind() == 1
+    assert Conversation.objects.get() == held
+
+
 @pytest.mark.parametrize(
     ("rule", "wanted", "is_temporary"),
     [
