@@ -4,7 +4,7 @@ Answers come from the audit trail, where they are encrypted under their subject'
 file has a reason for each line that did not run, so no line is missing.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -133,12 +133,16 @@ class _Outputs:
     def write(self) -> None:
         rows = _Rows(self._batch)
         for lines in _in_groups(self._batch):
-            answers, cut_off = _answers(lines), _cut_off(self._batch, lines)
-            for line in lines:
-                where, row = rows.of(line, answers, cut_off)
-                self._writer(where).write(orjson.dumps(row) + b"\n")
+            cut_off = _cut_off(self._batch, lines)
+            for some in texts.portions(lines, lambda line: line.completion_id):
+                answers = _answers(some)
+                self._write(rows.of(line, answers, cut_off) for line in some)
         for writer in self._writers.values():
             writer.flush()
+
+    def _write(self, rows: Iterable[tuple[str, dict[str, Any]]]) -> None:
+        for where, row in rows:
+            self._writer(where).write(orjson.dumps(row) + b"\n")
 
     def finished(self) -> dict[str, UUID]:
         after_s = self._batch.output_expires_after_s

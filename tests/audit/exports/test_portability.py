@@ -23,7 +23,8 @@ from audit.keys.keyring import Barred, Unreadable, destroy, keyring
 from audit.keys.master_keys.errors import MasterKeyAway
 from audit.models import Event, Export
 from audit.retention import legal_hold
-from audit.search import text_search
+from audit.search import text_search, texts
+from inference.personal_data import portability as personal
 from infrastructure.postgres.queries import value
 from tenants.models import Tenant
 from tests.audit.subjects import HOSTED, Subject, a_key, a_member, asked
@@ -128,6 +129,21 @@ def test_an_erasure_meanwhile_leaves_neither_row_nor_file(
     portability.work()
     assert not Export.objects.filter(pk=export.pk).exists()
     assert not export_file.path_of(export).exists()
+
+
+def test_large_texts_are_read_some_at_a_time(acme: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
+    alice, sizes, read = a_member(acme, "alice", texts=3), [], personal._with_texts
+    monkeypatch.setattr(texts, "PORTION", 1)
+
+    def counted(tenant_id: UUID, events: list[Event]) -> Any:
+        sizes.append(len(events))
+        return read(tenant_id, events)
+
+    monkeypatch.setattr(personal, "_with_texts", counted)
+    requests = rows(opened(made(alice)), "requests")
+    assert sizes == [1, 1, 1]
+    words = [row["request"]["messages"][0]["content"] for row in requests]
+    assert words == [alice.word] * 3
 
 
 def test_on_disk_it_is_sealed_under_the_persons_key(acme: Tenant) -> None:
