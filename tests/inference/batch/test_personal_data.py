@@ -8,6 +8,7 @@ from django.utils import timezone
 
 from audit.erasure import erasers
 from audit.keys.keyring import Unreadable, keyring
+from audit.retention import data_classes
 from inference.batch import actions, encryption, file_store
 from inference.models import (
     Batch,
@@ -109,6 +110,16 @@ def test_their_time_ends(mine: ApiKey, theirs: ApiKey) -> None:
     kept = {young.pk, running.input_file_id, spared.input_file_id}
     assert {file.pk for file in File.objects.all()} == kept
     assert not Batch.objects.filter(pk=over.pk).exists()
+
+
+def test_their_time_ends_some_at_a_time(mine: ApiKey, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert data_classes.of("files").step == files.ROWS
+    monkeypatch.setattr(files, "ROWS", 2)
+    for _number in range(3):
+        a_file(mine)
+    later = timezone.now() + timedelta(days=1)
+    erased = [files.erase_old(mine.tenant_id, later, frozenset()) for _number in range(3)]
+    assert erased == [2, 1, 0]
 
 
 def a_job(key: ApiKey, state: JobState, training: File, validation: File | None = None) -> Job:
