@@ -1,11 +1,13 @@
 """Exports, shared copies, ratings and temporary chats."""
 
+import threading
 from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
 import msgspec
 import pytest
+from django.db import connection, transaction
 from django.test import Client
 from django.utils import timezone
 
@@ -15,7 +17,7 @@ from audit.models import Event
 from audit.retention import legal_hold
 from audit.search import text_search
 from inference.chat import conversations
-from inference.chat.collection import rating, sharing, temporary
+from inference.chat.collection import exporting, rating, sharing, temporary
 from inference.chat.collection.markdown import as_markdown
 from inference.chat.collection.pdf import as_pdf
 from inference.chat.collection.transcript import Entry, Transcript, decoded, frozen
@@ -103,6 +105,34 @@ def test_pdf_is_one(bob: Member, chat: Conversation) -> None:
     content = exported(bob, chat, "form=pdf").content
     assert content.startswith(b"%PDF-")
     assert b"STSong-Light" in content
+
+
+@pytest.mark.django_db(transaction=True)
+def test_one_export_of_a_person_is_made_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A PDF file keeps a processor busy for seconds."""
+    bob = join(Tenant.open("acme", by="test"), "bob@acme.example")
+    chat, client = conversations.start(bob, "mock", "Law"), signed_in(bob)
+    monkeypatch.setattr(exporting, "WAIT_S", 0.1)
+    began, ends = threading.Event(), threading.Event()
+
+    def holding() -> None:
+        with transaction.atomic():
+            exporting.export(chat, "json")
+            began.set()
+            ends.wait(300)
+        connection.close()
+
+    other = threading.Thread(target=holding)
+    other.start()
+    try:
+        assert began.wait(30)
+        answer = client.get(f"/chat/c/{chat.pk}/export/?form=pdf")
+        assert (answer.status_code, answer["Content-Type"]) == (429, "text/plain; charset=utf-8")
+        assert "export of yours" in answer.content.decode()
+    finally:
+        ends.set()
+        other.join()
+    assert client.get(f"/chat/c/{chat.pk}/export/?form=pdf").status_code == 200
 
 
 def test_an_export_is_on_record_without_its_text(bob: Member, chat: Conversation) -> None:
