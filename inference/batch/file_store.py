@@ -261,7 +261,7 @@ def _expired() -> QuerySet[File]:
     expired = File.objects.whole().filter(expires_at__lte=Now())
     read = Q(pk__in=Batch.objects.under_way().values("input_file_id"))
     read |= Q(pk__in=Job.objects.unfinished().file_ids())
-    return expired.exclude(read | legal_hold.holding_row())
+    return expired.exclude(read).exclude(legal_hold.holding_row())
 
 
 def delete(file: File, by: str, client_net: str | None = None) -> None:

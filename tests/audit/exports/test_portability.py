@@ -132,7 +132,7 @@ def test_an_erasure_meanwhile_leaves_neither_row_nor_file(
 
 
 def test_large_texts_are_read_some_at_a_time(acme: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
-    alice, sizes, read = a_member(acme, "alice", texts=3), [], personal._with_texts
+    alice, sizes, read = a_member(acme, "alice", texts=3), list[int](), personal._with_texts
     monkeypatch.setattr(texts, "PORTION", 1)
 
     def counted(tenant_id: UUID, events: list[Event]) -> Any:

@@ -363,8 +363,8 @@ def test_chats_on_hold_delay_no_others(
     for hours, row in ((3, held), (2, other)):
         late = timezone.now() - timedelta(hours=hours)
         Conversation.objects.filter(pk=row.pk).update(updated_at=late)
-    of_alice = {"subject_id": alice.subject_id, "expires_at": timezone.now() + timedelta(days=9)}
-    legal_hold.request(acme.pk, by="user:8", reason="case", **of_alice)
+    ends, subject_id = timezone.now() + timedelta(days=9), alice.subject_id
+    legal_hold.request(acme.pk, by="user:8", reason="case", expires_at=ends, subject_id=subject_id)
     assert temporary.delete_left_behind() == 1
     assert Conversation.objects.get() == held
 
