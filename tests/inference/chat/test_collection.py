@@ -150,19 +150,19 @@ def test_a_question_that_is_being_stored_is_deleted_too() -> None:
         with transaction.atomic():
             write(Conversation.objects.select_for_update().get(pk=one.pk), "and this?")
             locked.set()
-            goes_on.wait(30)
+            goes_on.wait(300)
 
     def delete() -> None:
         conversations.delete(one, lambda row: counts.append(row.messages.count()))
 
     with ThreadPoolExecutor(2) as threads:
         storing = threads.submit(clean, store)
-        assert locked.wait(30)
+        assert locked.wait(300)
         deleting = threads.submit(clean, delete)
         wait_for_lock()
         goes_on.set()
-        storing.result(30)
-        deleting.result(30)
+        storing.result(300)
+        deleting.result(300)
     assert counts == [1]
     assert not Conversation.objects.exists()
     assert not conversations.delete(Conversation(pk=uuid4(), tenant_id=bob.tenant_id, member=bob))
@@ -179,7 +179,7 @@ def clean(work: Callable[[], None]) -> None:
 def wait_for_lock() -> None:
     """Returns once a statement waits for another transaction's row."""
     waits = "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and datname = %s"
-    for _look in range(300):
+    for _look in range(3000):
         if value(waits, [connection.settings_dict["NAME"]]):
             return
         time.sleep(0.1)
