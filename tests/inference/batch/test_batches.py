@@ -564,6 +564,18 @@ async def test_it_expires_and_keeps_what_has_ended(
     assert (ended["request_counts"]["completed"], len(rest)) == (2, 1)
 
 
+async def test_one_whose_lines_have_all_ended_does_not_expire(shop: Shop) -> None:
+    """Its last driver died before it could end it, and the next one came late."""
+    batch = await shop.begin([line(n) for n in range(2)])
+    await shop.done(batch)
+    again = {"state": "in_progress", "ended_at": None, "leased_until": None}
+    past = timezone.now() - timedelta(seconds=1)
+    await in_database(Batch.objects.update)(**again, due_at=past, expires_at=past)
+    ended = await shop.done(batch)
+    assert (ended["status"], ended["expired_at"]) == ("completed", None)
+    assert len(await shop.lines(ended["output_file_id"])) == 2
+
+
 async def test_whose_input_is_gone_fails(shop: Shop) -> None:
     batch = await shop.begin([line(1)])
     await in_database(FileChunk.objects.all().delete)()
