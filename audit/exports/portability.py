@@ -28,11 +28,13 @@ from audit.keys.master_keys.errors import MasterKeyUnavailable
 from audit.models import Event, Export
 from audit.retention import legal_hold, periods
 from audit.trail.record import act_on
+from infrastructure.postgres.queries import try_lock
 
 log = logging.getLogger(__name__)
 KIND = "subject"
 KEPT = 3  # files of one person
 TRIES = 3
+_OUTCOME = ("state", "asked", "problem", "rows", "data_key_id", "bytes", "sha256")
 BEGUN = "begun"  # key in `asked`: the number of attempts
 RESTRICTED = "restricted"
 LOST = timedelta(hours=1)  # a killed job starts again until then; later it has failed
@@ -114,42 +116,46 @@ def _act(export: Export, by: str, **detail: bool) -> None:
 
 # The job -----------------------------------------------------------------------------------------
 def work() -> None:
-    """Makes pending exports. The row lock is the lease: after a crash the next beat restarts it."""
+    """Makes pending exports. A lock is the lease: after a crash the next beat restarts it.
+
+    It is no row's lock: a transaction that has one while a file is made delays all seals.
+    """
     waiting = Export.objects.filter(state=MAKING, kind=KIND).order_by("created_at")
     for pk in list(waiting.values_list("pk", flat=True)):
-        if _count_attempt(pk):
-            with transaction.atomic():
-                if export := _lock_export(pk):
-                    _make(export)
-                    _purge_surplus(export)
+        with try_lock(f"export:{pk}") as acquired:
+            export = _begun(pk) if acquired else None
+            if export:
+                _make(export)
+                _purge_surplus(export)
 
 
-def _lock_export(pk: UUID) -> Export | None:
-    rows = Export.objects.select_for_update(skip_locked=True)
-    return rows.filter(pk=pk, state=MAKING).first()
-
-
-def _count_attempt(pk: UUID) -> bool:
-    """Counts an attempt before it starts, and returns True if it may.
+def _begun(pk: UUID) -> Export | None:
+    """Counts an attempt before it starts, and returns the export if it may.
 
     So an export that kills its process cannot block the others for ever.
     """
-    with transaction.atomic():
-        export = _lock_export(pk)
-        if export is None:
-            return False
-        attempts = export.asked.get(BEGUN, 0)
-        if attempts >= TRIES:
-            export.state, export.problem = FAILED, export.problem or "broken off each time"
-        export.asked[BEGUN] = attempts + 1
-        export.save()
-        return export.state == MAKING
+    export = Export.objects.filter(pk=pk, state=MAKING).first()
+    if export is None:
+        return None
+    attempts = export.asked.get(BEGUN, 0)
+    if attempts >= TRIES:
+        export.state, export.problem = FAILED, export.problem or "broken off each time"
+    export.asked[BEGUN] = attempts + 1
+    return export if _save(export) and export.state == MAKING else None
+
+
+def _save(export: Export) -> bool:
+    """Stores the outcome. Returns False if an erasure has deleted the row, and drops the file."""
+    values = {name: getattr(export, name) for name in _OUTCOME}
+    is_there = bool(Export.objects.filter(pk=export.pk).update(**values))
+    if not is_there:
+        export_file.path_of(export).unlink(missing_ok=True)
+    return is_there
 
 
 def _make(export: Export) -> None:
     try:
-        with transaction.atomic():
-            _write(export)
+        _write(export)
         export.state = READY
     except Barred:
         _give_up(export, RESTRICTED)
@@ -166,7 +172,7 @@ def _make(export: Export) -> None:
             _give_up(export, text)
         else:
             export.problem = text
-    export.save()
+    _save(export)
 
 
 def _give_up(export: Export, problem: str) -> None:

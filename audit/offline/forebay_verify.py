@@ -41,7 +41,10 @@ LATE_US = 31 * DAY_US  # the longest that a sealer may have been away
 SHOWN = 200
 KNOWN = "checkpoints that the witness knows"
 ZERO = bytes(32)
-UNREADABLE = (KeyError, ValueError, TypeError, AttributeError, OverflowError, IndexError)
+UNREADABLE = (
+    *(KeyError, ValueError, TypeError, AttributeError, OverflowError, IndexError),
+    RecursionError,  # lists within lists, thousands deep
+)
 
 
 class Broken(ValueError):
@@ -250,7 +253,7 @@ def _records(path: Lines) -> Iterator[dict[str, Any]]:
 def _parsed(line: bytes) -> dict[str, Any]:
     try:
         record = json.loads(line, object_pairs_hook=_once)
-    except ValueError as problem:
+    except (ValueError, RecursionError) as problem:
         raise Broken(f"a line is no JSON: {problem}") from None
     if not isinstance(record, dict):
         raise Broken("a line is no object")
@@ -522,7 +525,7 @@ def _read_witnesses(witnesses: Sequence[Lines]) -> dict[int, bytes]:
                     checkpoint = json.loads(line)
                     text = checkpoint_text({**checkpoint, "at_us": int(checkpoint["at_us"])})
                     checkpoints.setdefault(int(checkpoint["n"]), text)
-                except (ValueError, KeyError, TypeError):
+                except UNREADABLE:
                     continue  # a line that was cut off; the checkpoint follows once more
     return checkpoints
 
@@ -671,7 +674,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         result = _run(options)
-    except (OSError, ValueError) as problem:
+    except (OSError, *UNREADABLE) as problem:
         print(f"cannot verify: {problem}", file=sys.stderr)  # noqa: T201
         return 2
     print(json.dumps(result.as_json()) if options.json else result)  # noqa: T201

@@ -29,7 +29,10 @@ class Count(Protocol):
 
 class Erase(Protocol):
     def __call__(self, tenant_id: UUID, before: datetime, spare: frozenset[UUID]) -> int:
-        """Deletes rows older than `before`, except of the subjects in `spare`. Returns how many."""
+        """Deletes rows older than `before`, except of the subjects in `spare`. Returns how many.
+
+        A class with a `step` deletes about so many rows in one call.
+        """
 
 
 class ExternalDays(NamedTuple):
@@ -48,6 +51,7 @@ class DataClass:
     count: Count | None = None
     erase: Erase | None = None
     note: Promise | str = ""
+    step: int = 0  # rows; 0: one call of `erase` deletes all
 
 
 _known: dict[str, DataClass] = {}

@@ -12,7 +12,7 @@ from uuid import UUID
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
-from django.db.models import Q, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -67,6 +67,15 @@ def in_force(
     if subject_id:
         holds = holds.filter(Q(subject_id=None) | Q(subject_id=subject_id))
     return holds.first()
+
+
+def holding_row(tenant: str = "tenant_id", subject: str = "subject_id") -> Exists:
+    """Returns the condition that a hold is in force on a row's subject, or on its whole tenant.
+
+    `tenant` and `subject` are the row's fields. It locks nothing: see `refuse_if_held`.
+    """
+    covers = Q(subject_id=None) | Q(subject_id=OuterRef(subject))
+    return Exists(holding().filter(covers, tenant_id=OuterRef(tenant)))
 
 
 def refuse_if_held(tenant_id: UUID, subject_id: UUID | None = None) -> None:

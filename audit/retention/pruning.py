@@ -86,7 +86,18 @@ def _prune_texts(tenant_id: UUID) -> int:
 
 
 def _prune_class(data_class: DataClass, tenant_id: UUID) -> int:
-    """Deletes a tenant's expired rows of one class. Raises OnHold if all of the tenant is held."""
+    """Deletes a tenant's expired rows of one class. Raises OnHold if all of the tenant is held.
+
+    Each step has a transaction of its own: an open one delays all seals.
+    """
+    total = step = _prune_step(data_class, tenant_id)
+    while step >= data_class.step > 0:
+        step = _prune_step(data_class, tenant_id)
+        total += step
+    return total
+
+
+def _prune_step(data_class: DataClass, tenant_id: UUID) -> int:
     assert data_class.erase
     with transaction.atomic():
         rule = periods.rule(tenant_id, data_class)

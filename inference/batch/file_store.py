@@ -6,6 +6,7 @@ off, as by a planned switch-over: a row that is there already is not stored twic
 """
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -13,11 +14,14 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
+from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
 from django.utils import timezone
 
 from audit.actions import Action
 from audit.keys.keyring import Cipher, keyring
+from audit.retention import legal_hold
+from audit.retention.legal_hold import OnHold
 from audit.trail.record import act
 from inference.batch import file_storage_limit
 from inference.batch.encryption import chunk_aad, cipher_of, name_aad
@@ -243,14 +247,28 @@ def forget_abandoned() -> None:
 
 
 def forget_expired() -> None:
-    """Delete expired files, except for those that a batch under way or a job reads."""
-    input_ids = Batch.objects.under_way().values("input_file_id")
-    expired = File.objects.whole().filter(expires_at__lte=Now()).exclude(pk__in=input_ids)
-    for file in expired.order_by("expires_at")[:EXPIRED_BATCH]:
-        with transaction.atomic():
+    """Delete expired files, except for those that a batch under way or a job reads, or that a legal
+    hold keeps.
+    """
+    for file in _expired().order_by("expires_at")[:EXPIRED_BATCH]:
+        with suppress(OnHold), transaction.atomic():
             if lock_if_whole(file) and not is_in_use(file):  # checked again under a lock
-                on_record(Action.FILE_DELETE, file, BY)
-                file.delete()
+                delete(file, BY)
+
+
+def _expired() -> QuerySet[File]:
+    """Returns what may go. What must stay is left out, or it would fill each round."""
+    expired = File.objects.whole().filter(expires_at__lte=Now())
+    read = Q(pk__in=Batch.objects.under_way().values("input_file_id"))
+    read |= Q(pk__in=Job.objects.unfinished().file_ids())
+    return expired.exclude(read).exclude(legal_hold.holding_row())
+
+
+def delete(file: File, by: str, client_net: str | None = None) -> None:
+    """Delete a locked file in an open transaction, and record that. Raises OnHold."""
+    legal_hold.refuse_if_held(file.tenant_id, file.subject_id)
+    on_record(Action.FILE_DELETE, file, by, client_net)
+    File.objects.filter(pk=file.pk).delete()
 
 
 def lock_if_whole(file: File) -> bool:

@@ -4,7 +4,7 @@ Answers come from the audit trail, where they are encrypted under their subject'
 file has a reason for each line that did not run, so no line is missing.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -16,7 +16,7 @@ from django.db.models.functions import Coalesce
 
 from audit.actions import Action
 from audit.keys.keyring import Barred, Cipher, Unreadable, keyring
-from audit.models import Payload
+from audit.models import Payload, Tombstone
 from audit.search import texts
 from audit.trail.record import act
 from inference.batch.encryption import cipher_of, error_aad
@@ -45,8 +45,11 @@ _CUT_OFF = ("cut_off", "this request had begun and was cut off; what it had take
 _GONE = {"code": "answer_gone", "message": "the answer is no longer on record"}
 
 
-def write(batch_id: UUID) -> None:
-    """End the batch with its files. A repeated call starts over."""
+def write(batch_id: UUID) -> bool:
+    """End the batch with its files. A repeated call starts over.
+
+    Returns False while the data of its person is restricted: the files are written after that.
+    """
     batch = Batch.objects.get(pk=batch_id)
     outputs = _Outputs(batch)
     try:
@@ -54,13 +57,22 @@ def write(batch_id: UUID) -> None:
             outputs.write()
         # Files and end together: a crash leaves no stray file.
         transact(transaction.atomic, partial(_finish, batch, outputs), repeatable=True)
-    except Barred:  # its person is being erased: no text is stored
+    except Barred:
         outputs.discard()
-        _end(batch, {})
+        if not is_erased(batch):
+            return False
+        _end(batch, {})  # no text is stored
     except BaseException:
         outputs.discard()
         raise
     outputs.discard()  # where another process was faster
+    return True
+
+
+def is_erased(batch: Batch) -> bool:
+    """Returns whether its person has been erased. Other barred keys open again some day."""
+    owner = {"tenant_id": batch.tenant_id, "subject_id": batch.subject_id}
+    return Tombstone.objects.filter(**owner).exists()
 
 
 def _finish(batch: Batch, outputs: "_Outputs") -> None:
@@ -133,12 +145,16 @@ class _Outputs:
     def write(self) -> None:
         rows = _Rows(self._batch)
         for lines in _in_groups(self._batch):
-            answers, cut_off = _answers(lines), _cut_off(self._batch, lines)
-            for line in lines:
-                where, row = rows.of(line, answers, cut_off)
-                self._writer(where).write(orjson.dumps(row) + b"\n")
+            cut_off = _cut_off(self._batch, lines)
+            for some in texts.portions(lines, lambda line: line.completion_id):
+                answers = _answers(some)
+                self._write(rows.of(line, answers, cut_off) for line in some)
         for writer in self._writers.values():
             writer.flush()
+
+    def _write(self, rows: Iterable[tuple[str, dict[str, Any]]]) -> None:
+        for where, row in rows:
+            self._writer(where).write(orjson.dumps(row) + b"\n")
 
     def finished(self) -> dict[str, UUID]:
         after_s = self._batch.output_expires_after_s

@@ -1,6 +1,6 @@
 """A member's conversations, which nobody else can see, and their encrypted texts."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 from uuid import uuid4
 
@@ -54,12 +54,24 @@ def rename(conversation: Conversation, title: str) -> None:
     conversation.save(update_fields=["data_key_id", "title_ciphertext"])
 
 
-def delete(conversation: Conversation) -> None:
-    """Delete it with all its messages. Raises OnHold."""
+def delete(
+    conversation: Conversation, before: Callable[[Conversation], None] | None = None
+) -> bool:
+    """Delete it with all its messages. Returns False if it is gone already. Raises OnHold.
+
+    `before` runs first, in the same transaction, and finds all messages.
+    """
     with transaction.atomic():
         refuse_if_held(conversation)
+        # Who stores a question in it has the lock: its messages are here, or not yet begun.
+        rows = Conversation.objects.select_for_update().filter(pk=conversation.pk)
+        if rows.values_list("pk").first() is None:
+            return False
+        if before:
+            before(conversation)
         record(Action.CONVERSATION_DELETE, conversation)
         conversation.delete()
+    return True
 
 
 def refuse_if_held(conversation: Conversation) -> None:

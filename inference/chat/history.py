@@ -10,7 +10,7 @@ from inference.chat.attachments.composing import composed
 from inference.chat.attachments.selection import contents_by_message
 from inference.chat.content import Content
 from inference.chat.placement import Placement, Request, placement, shown_branch
-from inference.chat.presets.settings import NO_SETTINGS, settings_of
+from inference.chat.presets.settings import NO_SETTINGS, check, settings_of
 from inference.chat.problems import TOO_LONG, ChatRefused
 from inference.chat.prompt import Earlier
 from inference.chat.protocol import Again, Send
@@ -38,7 +38,9 @@ def inquiry(member: Member, request: Request) -> Inquiry:
     place = placement(member, request)
     if place is None:
         assert not isinstance(request, Again)
-        return Inquiry(Earlier(settings=request.settings or NO_SETTINGS), _sent(member, request))
+        settings = request.settings or NO_SETTINGS
+        check(settings)  # before the request is on record
+        return Inquiry(Earlier(settings=settings), _sent(member, request))
     rows, older = _rows(place)
     question = _question(member, request, rows)
     earlier = _earlier(rows, place, behind(member.tenant_id, request.model), older)

@@ -50,6 +50,7 @@ _TEXTS: dict[str, Promise] = {
     "on_hold": _("A legal hold keeps this conversation: it cannot be deleted before that ends."),
     "too_many_folders": _("You have 100 folders, the most allowed. Delete one first."),
     "search_busy": _("Another search of yours still runs. Try again in a moment."),
+    "export_busy": _("Another export of yours is still being made. Try again in a moment."),
     "sharing_off": _("Your tenant does not allow this kind of sharing, or the chat is temporary."),
     "too_many_shares": _("You share 100 conversations, the most allowed. End one first."),
     "too_long_for_pdf": _(

@@ -26,7 +26,7 @@ REASONS = (
     *("item_not_found", "previous_response_not_found", "previous_response_not_completed"),
     *("response_not_found", "chain_too_long"),
     *("response_not_in_background", "response_not_streamed", "no_summary"),
-    *("file_in_use", "file_gone", "conflict"),
+    *("file_in_use", "file_gone", "on_hold", "conflict"),
     *("idempotency_key_in_use", "idempotency_key_reused", "idempotency_answer_gone"),
     *("invalid_api_key", "api_key_in_url", "forbidden", "insufficient_scope", "restricted"),
     *("address_not_allowed", "origin_not_allowed", "tenant_closed", "access_revoked"),

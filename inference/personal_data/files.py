@@ -42,10 +42,15 @@ def _of_subject(rows: QuerySet[Model], tenant_id: UUID, subject_id: UUID) -> Que
 
 def _delete(rows: QuerySet[Model]) -> int:
     count = 0
-    while pks := list(rows.values_list("pk", flat=True)[:ROWS]):
-        rows.model._base_manager.filter(pk__in=pks).delete()
-        count += len(pks)
+    while number := _delete_some(rows):
+        count += number
     return count
+
+
+def _delete_some(rows: QuerySet[Model]) -> int:
+    pks = list(rows.values_list("pk", flat=True)[:ROWS])
+    rows.model._base_manager.filter(pk__in=pks).delete()
+    return len(pks)
 
 
 # Retention ---------------------------------------------------------------------------------------
@@ -53,13 +58,16 @@ KINDS = {"files": ("inference_file", "created_at")}  # for data_classes.by_month
 
 
 def erase_old(tenant_id: UUID, before: datetime, spare: frozenset[UUID]) -> int:
-    """Delete ended batches with the files of their time; what batches and jobs still read stays."""
+    """Delete ended batches with the files of their time; what batches and jobs still read stays.
+
+    ROWS of either go in one call.
+    """
     old = Q(tenant_id=tenant_id, created_at__lt=before) & ~Q(subject_id__in=list(spare))
     running = Batch.objects.filter(tenant_id=tenant_id).under_way()
     of_batches = Q(pk__in=running.values("input_file_id"))
     of_jobs = Q(pk__in=Job.objects.filter(tenant_id=tenant_id).unfinished().file_ids())
     files = File.objects.filter(old).exclude(of_batches | of_jobs)
-    return _delete(Batch.objects.filter(old, state__in=OVER)) + _delete(files)
+    return _delete_some(Batch.objects.filter(old, state__in=OVER)) + _delete_some(files)
 
 
 # Portability -------------------------------------------------------------------------------------

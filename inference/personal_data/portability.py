@@ -41,26 +41,31 @@ _OF_EVENT = ("status", "error_code", "tokens_in", "tokens_out", "processing_ms",
 
 
 def _requests(tenant_id: UUID, subject_id: UUID) -> Iterator[Row]:
-    for events in _in_batches(tenant_id, subject_id):
-        of_these = {"tenant_id": tenant_id, "request_id__in": [e.request_id for e in events]}
-        payloads = Payload.objects.filter(**of_these)
-        ciphertext = {(payload.request_id, payload.field): payload for payload in payloads}
-        ended = Event.objects.filter(**of_these, action=Action.COMPLETION_COMPLETED)
-        ends = {event.request_id: event for event in ended}
-        for event in events:
-            assert event.request_id
-            request = ciphertext.get((event.request_id, "request"))
-            response = ciphertext.get((event.request_id, "response"))
-            end = ends.get(event.request_id)
-            yield {
-                "id": event.request_id,
-                "at": event.at,
-                "route": event.route,
-                "model": event.model,
-                **_request(request),
-                "response": _readable(_opened(response)),
-                **({name: getattr(end, name) for name in _OF_EVENT} if end else {}),
-            }
+    for batch in _in_batches(tenant_id, subject_id):
+        for events in texts.portions(batch, lambda event: event.request_id):
+            yield from _with_texts(tenant_id, events)
+
+
+def _with_texts(tenant_id: UUID, events: list[Event]) -> Iterator[Row]:
+    of_these = {"tenant_id": tenant_id, "request_id__in": [e.request_id for e in events]}
+    payloads = Payload.objects.filter(**of_these)
+    ciphertext = {(payload.request_id, payload.field): payload for payload in payloads}
+    ended = Event.objects.filter(**of_these, action=Action.COMPLETION_COMPLETED)
+    ends = {event.request_id: event for event in ended}
+    for event in events:
+        assert event.request_id
+        request = ciphertext.get((event.request_id, "request"))
+        response = ciphertext.get((event.request_id, "response"))
+        end = ends.get(event.request_id)
+        yield {
+            "id": event.request_id,
+            "at": event.at,
+            "route": event.route,
+            "model": event.model,
+            **_request(request),
+            "response": _readable(_opened(response)),
+            **({name: getattr(end, name) for name in _OF_EVENT} if end else {}),
+        }
 
 
 def _in_batches(tenant_id: UUID, subject_id: UUID) -> Iterator[list[Event]]:

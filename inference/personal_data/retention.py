@@ -66,6 +66,12 @@ _HOURS, _DAYS = (
 )
 
 
+_STEPS = {
+    **dict.fromkeys(("conversations", "responses", "requests", "usage"), BATCH),
+    "files": files.ROWS,
+}
+
+
 def register() -> None:
     chats = {"conversations": ("inference_conversation", "updated_at")}
     requests = {"requests": ("inference_usage", "created_at")}
@@ -110,20 +116,18 @@ def register() -> None:
         ("usage", _("Sums of usage"), 1100, floor, sums, erase_sums),
     ):
         count = partial(data_classes.by_month, kinds)
-        data_classes.register(DataClass(name, label, days, floor_days, count, erase))
+        step = _STEPS.get(name, 0)
+        data_classes.register(DataClass(name, label, days, floor_days, count, erase, step=step))
 
 
 def _erase(
     statements: Iterable[str], tenant_id: UUID, before: datetime, spare: frozenset[UUID]
 ) -> int:
-    """Run each statement until it has no more rows. Returns their number."""
+    """Run each statement once, for BATCH rows at most. Returns the number of rows."""
     parameters: dict[str, Any] = {"tenant": tenant_id, "before": before, "spare": list(spare)}
     rows = 0
     with connection.cursor() as cursor:
         for statement in statements:
-            batch = BATCH
-            while batch == BATCH:
-                cursor.execute(statement, parameters)
-                batch = cursor.rowcount
-                rows += batch
+            cursor.execute(statement, parameters)
+            rows += cursor.rowcount
     return rows

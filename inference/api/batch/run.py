@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from django.db import DatabaseError
 from django.utils import timezone
 
-from audit.keys.keyring import Unreadable
+from audit.keys.keyring import Barred, Unreadable
 from inference.api.batch.in_flight import Shares
 from inference.api.batch.lines import in_long_thread, in_thread
 from inference.api.batch.work import BatchWork
@@ -27,6 +27,7 @@ from inference.models import Batch, BatchState, File, FileChunk
 
 log = logging.getLogger(__name__)
 BEAT_S = 1.0  # between checks for changes by others
+RESTRICTED = timedelta(minutes=15)  # between looks whether a restriction has been lifted
 LEASE = timedelta(seconds=8)  # after the death of a driver, another one has the batch by then
 
 
@@ -60,10 +61,10 @@ class BatchRun:
                 rests_until = self._now() if self.is_stopped else await self._stage()
                 if rests_until:
                     return await self._release(rests_until)
+        except Barred as error:
+            await self._rest_or_end(error)
         except (Unreadable, File.DoesNotExist, FileChunk.DoesNotExist) as error:
-            log.warning("batch %s cannot be read: %s", self.batch.public_id, error)
-            with contextlib.suppress(Batch.DoesNotExist):  # erased
-                await in_thread(results.give_up, self.batch.pk)
+            await self._give_up(error)
         except Batch.DoesNotExist:
             log.info("batch %s has been erased", self.batch.public_id)
         finally:
@@ -71,6 +72,18 @@ class BatchRun:
             if self._work:
                 self._work.leave()
         return None
+
+    async def _rest_or_end(self, barred: Barred) -> None:
+        """Rest while the data of the batch's person is restricted, and end it if it is erased."""
+        if await in_thread(results.is_erased, self.batch):
+            await self._give_up(barred)
+        else:
+            await self._release(self._now() + RESTRICTED)
+
+    async def _give_up(self, error: Exception) -> None:
+        log.warning("batch %s cannot be read: %s", self.batch.public_id, error)
+        with contextlib.suppress(Batch.DoesNotExist):  # erased
+            await in_thread(results.give_up, self.batch.pk)
 
     async def _stage(self) -> datetime | None:
         """Do the work of its state. Returns until when it rests, if it does."""
@@ -85,10 +98,15 @@ class BatchRun:
             case BatchState.CANCELLING if self.batch.total:
                 if not await (await self._resumed_work()).wind_up():
                     return self._now()
-                await in_long_thread(results.write, self.batch.pk)
+                return await self._write_results()
             case _:
-                await in_long_thread(results.write, self.batch.pk)
+                return await self._write_results()
         return None
+
+    async def _write_results(self) -> datetime | None:
+        """Write the files. Returns until when the batch rests, if it may not have them yet."""
+        has_ended = await in_long_thread(results.write, self.batch.pk)
+        return None if has_ended else self._now() + RESTRICTED
 
     async def _run_lines(self) -> datetime | None:
         work = await self._resumed_work()

@@ -97,7 +97,7 @@ class Asking:
         except NotAllowed as refused:
             raise AccessLost(refused.code, refused.message) from None
         except NotAdmitted as refused:
-            raise self._not_admitted(refused) from None
+            raise self._not_admitted(refused, caller) from None
         except OutOfService as away:
             raise Hold(getattr(away, "retry_after", 0) or HOLD_S, of_model=True) from None
         except REFUSALS as refusal:
@@ -152,15 +152,19 @@ class Asking:
     def _left_s(self) -> float:
         return max(1.0, self._batch.expires_at.timestamp() - time.time())
 
-    def _not_admitted(self, refused: NotAdmitted) -> Exception:
-        """Returns a failure of the line if the quota frees too late or never, else a Hold."""
+    def _not_admitted(self, refused: NotAdmitted, caller: Caller) -> Exception:
+        """Returns a failure of the line if the quota frees too late or never, else a Hold.
+
+        A quota of one model holds up that model's lines only.
+        """
         admission = refused.admission
         frees_s = admission.frees_in_ms / 1000
         too_late = admission.tier == "quota" and frees_s > self._left_s()
         if too_late or admission.never_fits:
             error = as_error(refused)
             return LineRefused(error.status, error.body())
-        return Hold(max(0.1, min(frees_s, LOOK_AGAIN_S)))
+        of_model = any(q.id == admission.counter and q.model for q in caller.quotas)
+        return Hold(max(0.1, min(frees_s, LOOK_AGAIN_S)), of_model=of_model)
 
 
 def _refused(refusal: Exception) -> Exception:

@@ -129,9 +129,9 @@ class BatchWork:
     def _end(self) -> BatchState | None:
         if self.lost:
             return BatchState.FAILED
-        if self._now() >= self._batch.expires_at:
-            return BatchState.EXPIRED
-        return BatchState.COMPLETED if self._source.is_empty and not self._flight else None
+        if self._source.is_empty and not self._flight:  # also where no driver was there in time
+            return BatchState.COMPLETED
+        return BatchState.EXPIRED if self._now() >= self._batch.expires_at else None
 
     # How many at once -----------------------------------------------------------------------------
     async def _begin_lines(self) -> None:

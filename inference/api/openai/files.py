@@ -7,6 +7,7 @@ from channels.db import database_sync_to_async
 
 from audit.actions import Action
 from audit.keys.keyring import Unreadable
+from audit.retention.legal_hold import OnHold
 from audit.trail.truncated_address import network
 from inference.api.call import Call
 from inference.api.http import lists
@@ -14,6 +15,7 @@ from inference.api.http.callers import address_counted_caller, counted_caller
 from inference.api.http.request import Request
 from inference.api.openai import stored_objects, uploads
 from inference.api.ownership import own, repeatable_in_scope
+from inference.batch import file_store
 from inference.batch.encryption import known_name
 from inference.batch.file_store import FileReader, is_in_use, lock_if_whole, on_record
 from inference.errors import Conflict, NotFound, must_be
@@ -116,8 +118,11 @@ class _Deletion:
                 "a batch or a job is under way with this file; cancel it first", code="file_in_use"
             )
         self._began = True
-        on_record(Action.FILE_DELETE, self._file, self._by, self._client_net)
-        File.objects.filter(pk=self._file.pk).delete()
+        try:
+            file_store.delete(self._file, self._by, self._client_net)
+        except OnHold:
+            text = "a legal hold keeps this file: it cannot be deleted before that ends"
+            raise Conflict(text, code="on_hold") from None
 
 
 def as_openai(file: File) -> dict[str, Any]:

@@ -6,18 +6,21 @@ The file itself does not stay. Reading it takes seconds, so it happens outside o
 
 import math
 import re
+from contextlib import suppress
 
 from django.db import transaction
 from django.db.models import Max, Sum
 from django.utils import timezone
 
 from audit.retention import legal_hold
+from audit.retention.legal_hold import OnHold
 from inference.chat import prompt
 from inference.chat.attachments import bounds, encryption
 from inference.chat.attachments.words import refused, unreadable
 from inference.chat.content import IMAGE_TOKENS
 from inference.chat.problems import ChatRefused
 from inference.models import Attachment, AttachmentPiece
+from inference.models.chat.attachment import AttachmentQuerySet
 from inference.text_extraction.extraction import ExtractionBusy, extract
 from inference.text_extraction.kinds import FileKind, kind_of
 from inference.text_extraction.unreadable import UnreadableDocument
@@ -108,11 +111,25 @@ def store(attachment: Attachment, extracted: Extracted) -> None:
     attachment.pieces.all().delete()
 
 
-def remove(attachment: Attachment) -> None:
-    """Delete one that was not sent. Raises OnHold."""
+def remove(attachment: Attachment) -> bool:
+    """Delete one that was not sent. Returns False if it has been by now. Raises OnHold."""
     with transaction.atomic():
         legal_hold.refuse_if_held(attachment.tenant_id, attachment.member.subject_id)
-        attachment.delete()
+        return _delete(Attachment.objects.unsent(), attachment)
+
+
+def discard(attachment: Attachment) -> None:
+    """Delete one that cannot be read, unless another request has read it."""
+    with transaction.atomic():
+        _delete(Attachment.objects.unsent().filter(ciphertext=None), attachment)
+
+
+def _delete(rows: AttachmentQuerySet, attachment: Attachment) -> bool:
+    """Delete it if it is among the rows. A question that takes it has the lock (sent.py)."""
+    row = rows.filter(pk=attachment.pk).select_for_update().first()
+    if row:
+        row.delete()
+    return row is not None
 
 
 def delete_abandoned() -> None:
@@ -120,6 +137,5 @@ def delete_abandoned() -> None:
     before = timezone.now() - bounds.UNSENT_FOR
     abandoned = Attachment.objects.unsent().filter(created_at__lt=before)
     for attachment in abandoned.select_related("member").order_by("created_at").iterator():
-        if legal_hold.in_force(attachment.tenant_id, attachment.member.subject_id) is None:
-            with tenant_scope(attachment.tenant_id):
-                attachment.delete()
+        with tenant_scope(attachment.tenant_id), suppress(OnHold):
+            remove(attachment)

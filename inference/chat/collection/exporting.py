@@ -10,7 +10,12 @@ from inference.chat.collection.markdown import as_markdown
 from inference.chat.collection.pdf import as_pdf
 from inference.chat.collection.transcript import Transcript, as_json, transcript
 from inference.chat.conversations import record, title_of
+from inference.chat.problems import ChatRefused
 from inference.models import Conversation
+from infrastructure.postgres.queries import lock_within
+
+WAIT_S = 3.0  # for another export of the same person
+BUSY = "export_busy"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +40,14 @@ class Exported:
 
 
 def export(conversation: Conversation, form: str, *, all_branches: bool = False) -> Exported:
-    """Export the shown branch, or all of them, and record that.
+    """Export the shown branch, or all of them, and record that. Needs a transaction.
 
-    Raises KeyError for the form, ChatRefused.
+    One at a time of a person: each keeps a processor busy. Raises KeyError for the form, and
+    ChatRefused.
     """
     chosen = FORMS[form]
+    if not lock_within(f"chat export:{conversation.member.user_id}", WAIT_S):
+        raise ChatRefused(BUSY)
     document = transcript(conversation, timezone.now(), all_branches=all_branches)
     content = chosen.write(document)
     record(Action.CONVERSATION_EXPORT, conversation, form=form, messages=len(document.messages))

@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from django.db import transaction
 from django.utils import timezone
 
 from audit.retention.legal_hold import OnHold
@@ -59,10 +58,7 @@ def delete_many(
     for conversation in conversations.of_member(member).filter(pk__in=list(ids)):
         key = conversation.pk
         try:
-            with transaction.atomic():
-                conversations.refuse_if_held(conversation)
-                before_each(conversation)
-                conversations.delete(conversation)
+            conversations.delete(conversation, before_each)
             report.deleted.append(key)
         except OnHold:
             row = NotDeleted(key, title_of(conversation), problem("on_hold"))

@@ -26,7 +26,7 @@ MOST_TEXTS = 5_000
 MOST_BYTES = 32 * 1024 * 1024
 MOST_S = 2.0
 WAIT_S = 3.0  # for another search of the same person
-AT_ONCE = 25  # conversations whose messages are in memory
+AT_ONCE, MESSAGES = 25, 50  # conversations and messages in memory
 AROUND = 50
 
 
@@ -102,7 +102,7 @@ def search(member: Member, text: str, before: datetime | None = None) -> SearchP
 
 class _Texts(NamedTuple):
     conversation: Conversation
-    messages: list[Message]
+    messages: Iterator[Message]  # read some at a time: a conversation may have some hundred MB
 
 
 def _texts(member: Member, before: datetime | None) -> Iterator[_Texts]:
@@ -110,19 +110,16 @@ def _texts(member: Member, before: datetime | None) -> Iterator[_Texts]:
     owned = conversations.of_member(member).filter(temporary=False)
     while True:
         rows = list((owned.filter(updated_at__lt=before) if before else owned)[:AT_ONCE])
-        messages = Message.objects.filter(conversation__in=rows).exclude(ciphertext=None)
-        by_conversation: dict[UUID, list[Message]] = {row.pk: [] for row in rows}
-        for message in messages.order_by("created_at"):
-            by_conversation[message.conversation_id].append(message)
         for row in rows:
-            yield _Texts(row, by_conversation[row.pk])
+            messages = row.messages.exclude(ciphertext=None).order_by("created_at")
+            yield _Texts(row, messages.iterator(MESSAGES))
         if len(rows) < AT_ONCE:
             return
         before = rows[-1].updated_at
 
 
 def _excerpt(
-    words: Words, conversation: Conversation, messages: list[Message], limit: "_Limit"
+    words: Words, conversation: Conversation, messages: Iterator[Message], limit: "_Limit"
 ) -> Excerpt | None:
     if excerpt := words.excerpt(title_of(conversation)):
         return excerpt

@@ -9,6 +9,7 @@ from datetime import timedelta
 
 from django.utils import timezone
 
+from audit.retention import legal_hold
 from audit.retention.legal_hold import OnHold
 from inference.chat import conversations
 from inference.models import Conversation
@@ -34,13 +35,16 @@ def is_temporary(member: Member, *, wanted: bool) -> bool:
 
 
 def delete_left_behind() -> int:
-    """Delete those whose person has not ended them, in all tenants. Legal holds keep some."""
+    """Delete those whose person has not ended them, in all tenants. Legal holds keep some.
+
+    Those are left out, or they would fill each round, and the others would stay.
+    """
     over = Conversation.objects.filter(temporary=True, updated_at__lt=timezone.now() - LIVES)
+    over = over.exclude(legal_hold.holding_row(subject="member__subject_id"))
     deleted = 0
     for conversation in over.select_related("member").order_by("updated_at")[:AT_ONCE]:
         try:
-            conversations.delete(conversation)
-            deleted += 1
+            deleted += conversations.delete(conversation)
         except OnHold:
             continue
     return deleted

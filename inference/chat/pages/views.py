@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -113,9 +114,7 @@ def deletion(request: HttpRequest, user: User, conversation: UUID) -> HttpRespon
     try:
         with inside(user, conversation) as opened:
             refuse_restricted(opened.member)
-            verbs.refuse_if_held(opened)
-            stop_all_on_commit(getattr(request, "scope", None), opened)
-            verbs.delete(opened)
+            verbs.delete(opened, partial(stop_all_on_commit, getattr(request, "scope", None)))
     except OnHold:
         return as_json(problem("on_hold"), status=409)
     async_to_sync(tabs.announce)(opened.member_id, conversation)

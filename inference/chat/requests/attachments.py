@@ -78,7 +78,7 @@ def end(request: HttpRequest, user: User, attachment: UUID) -> HttpResponse:
     except ChatRefused as refused:
         if refused.code != "reading_busy":
             with _inside(user, attachment) as row:
-                row.delete()
+                uploading.discard(row)
         raise
     with _inside(user, attachment) as row:
         uploading.store(row, extracted)
@@ -90,10 +90,10 @@ def end(request: HttpRequest, user: User, attachment: UUID) -> HttpResponse:
 def removal(request: HttpRequest, user: User, attachment: UUID) -> HttpResponse:
     with _inside(user, attachment) as row:
         try:
-            uploading.remove(row)
+            is_removed = uploading.remove(row)
         except OnHold:
             return as_json(problem("file_on_hold"), status=409)
-    return HttpResponse(status=204)
+    return HttpResponse(status=204 if is_removed else 404)
 
 
 @signed_in

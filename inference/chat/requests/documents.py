@@ -55,8 +55,9 @@ def export(request: HttpRequest, user: User, conversation: UUID) -> HttpResponse
         try:
             exported = exporting.export(opened, form, all_branches=whole)
         except ChatRefused as refused:  # a browser shows the answer to this link as it is
+            status = 429 if refused.code == exporting.BUSY else 409
             text = problem(refused.code).text
-            return HttpResponse(text, "text/plain; charset=utf-8", status=409)
+            return HttpResponse(text, "text/plain; charset=utf-8", status=status)
     answer = HttpResponse(exported.content, exported.content_type)
     answer["Content-Disposition"] = content_disposition_header(True, exported.name)
     return answer

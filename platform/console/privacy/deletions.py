@@ -239,7 +239,7 @@ def find_owner(tenant: Tenant, text: str) -> Subject | None:
 @recently_proven
 def _ask_for(request: TenantRequest) -> HttpResponse:
     form = AskForm(request.POST)
-    owner = find_owner(request.tenant, form.data.get("whose", ""))
+    owner = find_owner(request.tenant, form.cleaned_data["whose"]) if form.is_valid() else None
     if form.is_valid() and owner is None:
         text = _("No member, key or person matches, or several keys have this name.")
         form.add_error("whose", text)

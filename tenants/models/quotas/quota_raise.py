@@ -99,7 +99,7 @@ class QuotaRaise(models.Model):
             tenant_id=quota.tenant_id,
             quota=quota,
             amount=amount,
-            reason=reason.strip(),
+            reason=reason.replace("\0", "").strip(),  # PostgreSQL has none in a text
             expires_at=expires_at,
             requested_by=user,
         )

@@ -434,6 +434,24 @@ def test_a_signed_document_verifies_offline(tmp_path: Path) -> None:
     assert offline("certificate", str(path))[0] == 2
 
 
+_MANIFEST = json.dumps({"type": "manifest", "public_key": KEY, "public_keys_old": 5})
+
+
+@pytest.mark.parametrize(
+    ("what", "text"),
+    [
+        ("certificate", "[" * 100_000),
+        ("report", '{"body": ' + "[" * 100_000),
+        ("export", '{"type": "header", "format": "forebay-export/1"}\n' + _MANIFEST),
+    ],
+)
+def test_what_cannot_be_read_is_no_finding(tmp_path: Path, what: str, text: str) -> None:
+    """2 says that; 1 would say that somebody had changed it."""
+    path = tmp_path / "file"
+    path.write_text(text)
+    assert forebay_verify.main([what, str(path)]) == 2
+
+
 def test_what_nobody_signed_beside_a_document(tmp_path: Path) -> None:
     """A reader, or a browser, would see it and take it for verified."""
     body = {"format": "forebay-certificate/1", "subject": "a", "mode": "erase"}

@@ -3,23 +3,29 @@
 import io
 import json
 import zipfile
+from collections.abc import Iterator
 from datetime import timedelta
 from hashlib import sha256
 from typing import Any
+from uuid import UUID
 
 import orjson
 import pytest
+from django.db import connection
 from django.test import Client
 from django.utils import timezone
 
 from audit.erasure import deletion, execution
 from audit.exports import export_file, portability
+from audit.exports.portability import Portable
 from audit.keys.encrypted_file import EncryptedFile
 from audit.keys.keyring import Barred, Unreadable, destroy, keyring
 from audit.keys.master_keys.errors import MasterKeyAway
 from audit.models import Event, Export
 from audit.retention import legal_hold
-from audit.search import text_search
+from audit.search import text_search, texts
+from inference.personal_data import portability as personal
+from infrastructure.postgres.queries import value
 from tenants.models import Tenant
 from tests.audit.subjects import HOSTED, Subject, a_key, a_member, asked
 
@@ -92,6 +98,52 @@ def test_a_key_has_an_export_too(acme: Tenant) -> None:
     archive = opened(made(robot))
     assert len(rows(archive, "requests")) == 1
     assert rows(archive, "memberships")[0]["key"]["name"] == "robot"
+
+
+def test_no_transaction_is_open_while_it_is_made(
+    acme: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One with an id would delay the seals of all tenants."""
+    ids = list[Any]()
+
+    def spy(tenant_id: UUID, subject_id: UUID) -> Iterator[dict[str, Any]]:
+        ids.append(value("select pg_current_xact_id_if_assigned()"))
+        yield {"in_transaction": connection.in_atomic_block}
+
+    monkeypatch.setitem(portability._known, "spy", Portable("spy", spy))
+    archive = opened(made(a_member(acme, "alice")))
+    assert ids == [None]
+    assert rows(archive, "spy") == [{"in_transaction": False}]
+
+
+def test_an_erasure_meanwhile_leaves_neither_row_nor_file(
+    acme: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    export = portability.ask(*a_member(acme, "alice").who, by="member:1")
+
+    def erased(tenant_id: UUID, subject_id: UUID) -> Iterator[dict[str, Any]]:
+        export_file.purge(Export.objects.filter(subject_id=subject_id))
+        yield {}
+
+    monkeypatch.setitem(portability._known, "spy", Portable("spy", erased))
+    portability.work()
+    assert not Export.objects.filter(pk=export.pk).exists()
+    assert not export_file.path_of(export).exists()
+
+
+def test_large_texts_are_read_some_at_a_time(acme: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
+    alice, sizes, read = a_member(acme, "alice", texts=3), list[int](), personal._with_texts
+    monkeypatch.setattr(texts, "PORTION", 1)
+
+    def counted(tenant_id: UUID, events: list[Event]) -> Any:
+        sizes.append(len(events))
+        return read(tenant_id, events)
+
+    monkeypatch.setattr(personal, "_with_texts", counted)
+    requests = rows(opened(made(alice)), "requests")
+    assert sizes == [1, 1, 1]
+    words = [row["request"]["messages"][0]["content"] for row in requests]
+    assert words == [alice.word] * 3
 
 
 def test_on_disk_it_is_sealed_under_the_persons_key(acme: Tenant) -> None:

@@ -229,6 +229,24 @@ def test_a_hold_keeps_it(tenant: Tenant, notes: list[datetime]) -> None:
     assert pruning.prune().rows == {f"{CLASS} {tenant.id}": 1}
 
 
+@pytest.mark.django_db(transaction=True)
+def test_each_step_has_a_transaction_of_its_own(notes: list[datetime]) -> None:
+    """One that is open for long delays the seals of all tenants."""
+    tenant, transactions = Tenant.open("acme", by="test"), set[object]()
+    notes += [days_ago(50)] * 5
+
+    def erase(tenant_id: UUID, before: datetime, spare: frozenset[UUID]) -> int:
+        transactions.add(run("select pg_current_xact_id()::text")[0])
+        gone, notes[:] = notes[:2], notes[2:]
+        return len(gone)
+
+    data_classes.register(DataClass(CLASS, "Notes", 30, 7, None, erase, step=2))  # type: ignore[arg-type]
+    assert pruning.prune().rows == {f"{CLASS} {tenant.id}": 5}
+    assert len(transactions) == 3
+    words = Event.objects.filter(action="audit:prune").order_by("id")
+    assert [event.detail["rows"] for event in words] == [2, 2, 1]
+
+
 def test_an_eraser_that_fails_stops_no_other(tenant: Tenant, notes: list[datetime]) -> None:
     def fails(tenant_id: UUID, before: datetime, spare: frozenset[UUID]) -> int:
         raise OSError("disk")

@@ -99,6 +99,12 @@ def test_a_restriction_can_end_in_an_erasure(dave: Member, sign_in: SignIn) -> N
     assert "Ask for deletion" not in client.get(OWN).content.decode()
 
 
+def test_an_owner_with_a_forbidden_character_is_nobody(alice: Member, sign_in: SignIn) -> None:
+    page = sign_in(alice).post(LIST, {"whose": "a\0b", "mode": "erase"})
+    assert page.status_code == 200
+    assert "Null characters are not allowed" in page.content.decode()
+
+
 def test_a_restriction_is_lifted(dave: Member, erin: Member, sign_in: SignIn) -> None:
     found = asked(dave, decides=True, mode="restrict")
     execution.work()

@@ -18,11 +18,13 @@ from django.db.models import F, Sum
 from django.utils import timezone
 from pytest_django.fixtures import Settings
 
-from audit.models import Event
+from audit.models import Event, Payload
+from audit.search import texts
 from inference import engines, tasks
 from inference.api.batch import driver, in_flight, submitting
 from inference.api.batch.progress import TRIES
 from inference.api.batch.work import BatchWork
+from inference.batch import results
 from inference.batch.file_store import FileReader
 from inference.batch.windows import wake_resting_soon
 from inference.engines.base import EngineFailed
@@ -137,6 +139,23 @@ async def test_the_results_are_a_file_like_others(shop: Shop) -> None:
     asked = {"input_file_id": found["id"], "endpoint": CHAT, "completion_window": "24h"}
     answer = await shop.client.post("/v1/batches", json=asked)
     assert (answer.status_code, answer.json()["error"]["param"]) == (400, "input_file_id")
+
+
+async def test_large_answers_are_read_some_at_a_time(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes, read = list[int](), results._answers
+
+    def counted(lines: list[BatchLine]) -> dict[UUID, Payload]:
+        sizes.append(len(lines))
+        return read(lines)
+
+    monkeypatch.setattr(results, "_answers", counted)
+    monkeypatch.setattr(texts, "PORTION", 1)
+    ended = await shop.done(await shop.begin([line(number) for number in range(3)]))
+    assert sizes == [1, 1, 1]
+    rows = await shop.lines(ended["output_file_id"])
+    assert [row["custom_id"] for row in rows] == ["id-0", "id-1", "id-2"]
 
 
 async def test_the_list_has_cursors(shop: Shop) -> None:
@@ -543,6 +562,18 @@ async def test_it_expires_and_keeps_what_has_ended(
     rest = await shop.lines(ended["error_file_id"])
     assert {row["error"]["code"] for row in rest} == {"batch_expired"}
     assert (ended["request_counts"]["completed"], len(rest)) == (2, 1)
+
+
+async def test_one_whose_lines_have_all_ended_does_not_expire(shop: Shop) -> None:
+    """Its last driver died before it could end it, and the next one came late."""
+    batch = await shop.begin([line(n) for n in range(2)])
+    await shop.done(batch)
+    again = {"state": "in_progress", "ended_at": None, "leased_until": None}
+    past = timezone.now() - timedelta(seconds=1)
+    await in_database(Batch.objects.update)(**again, due_at=past, expires_at=past)
+    ended = await shop.done(batch)
+    assert (ended["status"], ended["expired_at"]) == ("completed", None)
+    assert len(await shop.lines(ended["output_file_id"])) == 2
 
 
 async def test_whose_input_is_gone_fails(shop: Shop) -> None:

@@ -5,6 +5,7 @@ import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from functools import partial
 from typing import Any, NoReturn
 
 import httpx
@@ -17,6 +18,7 @@ from pytest_django.fixtures import Settings
 from audit.erasure import erasers
 from audit.keys.keyring import Barred, keyring
 from audit.models import DataKey, Event
+from audit.retention import legal_hold
 from inference.batch import actions, file_storage_limit, file_store
 from inference.models import Batch, File, FileChunk, FilePurpose
 from inference.tasks import forget_files
@@ -363,6 +365,29 @@ async def test_what_a_batch_reads_stays_and_its_results_expire(shop: Shop) -> No
     assert found["expires_at"] == found["created_at"] + 7200
     await in_database(forget_files)()
     assert [row.public_id for row in await rows_of(File.objects.all())] == [found["id"]]
+
+
+async def test_a_legal_hold_keeps_a_file_and_delays_no_other(
+    shop: Shop, acme: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(file_store, "EXPIRED_BATCH", 1)
+    held = (await shop.upload(SECRET, **expiring("3600"))).json()
+    other, _text = await in_database(ApiKey.issue)(acme, "other", by="test")
+    owner = file_store.FileOwner(acme.pk, other.subject_id, other.pk, other.actor)
+    writer = await in_database(file_store.FileWriter)(owner, FilePurpose.BATCH, "theirs")
+    await in_database(writer.finish)(3600)
+    ends, subject_id = timezone.now() + timedelta(days=9), shop.key.subject_id
+    place = partial(legal_hold.request, acme.pk, by="user:8", reason="case", expires_at=ends)
+    await in_database(place)(subject_id=subject_id)
+    answer = await shop.client.delete(f"/v1/files/{held['id']}")
+    assert await code(answer) == (409, "on_hold")
+    for number, file in enumerate(await rows_of(File.objects.order_by("created_at"))):
+        past = timezone.now() - timedelta(seconds=9 - number)
+        await in_database(File.objects.filter(pk=file.pk).update)(expires_at=past)
+    await in_database(forget_files)()
+    assert [row.public_id for row in await rows_of(File.objects.all())] == [held["id"]]
+    (event,) = await rows_of(Event.objects.filter(action="file:delete"))
+    assert event.subject_id == other.subject_id
 
 
 def in_own_thread(work: Callable[[], Any]) -> "asyncio.Future[Any]":

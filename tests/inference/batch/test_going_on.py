@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import timedelta
+from functools import partial
 from typing import Any
 from unittest.mock import Mock
 from uuid import uuid4
@@ -18,9 +19,9 @@ from inference.api.batch.progress import LineProgress
 from inference.engines import Pool
 from inference.intake import draft, route
 from inference.intake.errors import EnginesPaused
-from inference.models import Batch, BatchLine, IdempotencyKey
+from inference.models import Batch, BatchLine, Completion, IdempotencyKey
 from tenants.caller import Caller
-from tenants.models import ApiKey, Tenant
+from tenants.models import ApiKey, Quota, Tenant
 from tests.inference.batch.conftest import Echo, Shop, line
 from tests.inference.running import Bench, until
 
@@ -58,6 +59,25 @@ async def test_a_paused_model_holds_up_no_other(
     await until(lambda: in_database(lambda: Batch.objects.get().completed == 3)())
     assert await in_database(BatchLine.objects.filter(model="away", state="waiting").count)() == 6
     monkeypatch.undo()
+    await shop.client.post(f"/v1/batches/{batch['id']}/cancel")
+    driving.cancel()
+
+
+async def test_a_quota_of_one_model_holds_up_no_other(
+    shop: Shop, settings: Settings, acme: Tenant
+) -> None:
+    settings.BATCH_IN_FLIGHT = 4
+    quota = partial(Quota.set, acme, unit="requests", window="day", by="test")
+    await in_database(quota)(model="mock", limit=1)
+    other = {"pools": {f"away-{uuid4().hex}": {"kind": "openai", "url": "http://127.0.0.1:9/v1"}}}
+    settings.ENGINES = settings.ENGINES | {"away": {"context_length": 4096, **other}}
+    engines.forget()
+    lines = [line(n) for n in range(4)] + [of_model(n, "away") for n in range(4, 10)]
+    batch = await shop.begin(lines)
+    driving = shop.drive()
+    begun = Completion.objects.filter(model="away")
+    await until(lambda: in_database(lambda: begun.count() == 4)())
+    assert await in_database(Completion.objects.filter(model="mock").count)() == 1
     await shop.client.post(f"/v1/batches/{batch['id']}/cancel")
     driving.cancel()
 

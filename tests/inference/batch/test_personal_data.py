@@ -6,9 +6,11 @@ from uuid import UUID, uuid4
 import pytest
 from django.utils import timezone
 
-from audit.erasure import erasers
+from audit.erasure import deletion, erasers, execution
 from audit.keys.keyring import Unreadable, keyring
-from inference.batch import actions, encryption, file_store
+from audit.models import DeletionMode, DeletionRequest
+from audit.retention import data_classes
+from inference.batch import actions, encryption, file_store, results
 from inference.models import (
     Batch,
     BatchLine,
@@ -23,7 +25,7 @@ from inference.models import (
 from inference.personal_data import files
 from tenants.models import ApiKey, Tenant
 from tenants.scope import tenant_scope
-from tests.inference.batch.conftest import CHAT, jsonl, line
+from tests.inference.batch.conftest import CHAT, Shop, in_database, jsonl, line
 
 pytestmark = pytest.mark.django_db(transaction=True)
 FOREBAY = "引水池 the forebay "
@@ -109,6 +111,52 @@ def test_their_time_ends(mine: ApiKey, theirs: ApiKey) -> None:
     kept = {young.pk, running.input_file_id, spared.input_file_id}
     assert {file.pk for file in File.objects.all()} == kept
     assert not Batch.objects.filter(pk=over.pk).exists()
+
+
+def test_their_time_ends_some_at_a_time(mine: ApiKey, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert data_classes.of("files").step == files.ROWS
+    monkeypatch.setattr(files, "ROWS", 2)
+    for _number in range(3):
+        a_file(mine)
+    later = timezone.now() + timedelta(days=1)
+    erased = [files.erase_old(mine.tenant_id, later, frozenset()) for _number in range(3)]
+    assert erased == [2, 1, 0]
+
+
+@pytest.mark.parametrize("has_run", [False, True])
+async def test_a_batch_waits_until_a_restriction_is_lifted(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, has_run: bool
+) -> None:
+    """The lines that ran are billed, so their answers are not lost."""
+    batch, write = await shop.begin([line(1), line(2)]), results.write
+
+    def restricted_first(batch_id: UUID) -> bool:
+        monkeypatch.setattr(results, "write", write)
+        restrict(shop.key)
+        return write(batch_id)
+
+    if has_run:
+        monkeypatch.setattr(results, "write", restricted_first)
+    else:
+        await in_database(restrict)(shop.key)
+    await shop.drive()
+    row = await in_database(Batch.objects.get)()
+    assert (row.is_over, row.leased_until) == (False, None)
+    assert row.due_at
+    assert row.due_at > timezone.now()
+    request = await in_database(DeletionRequest.objects.get)()
+    await in_database(deletion.lift)(request, by="member:2", answer="settled")
+    await in_database(Batch.objects.update)(due_at=timezone.now())
+    ended = await shop.done(batch)
+    assert (ended["status"], ended["request_counts"]["completed"]) == ("completed", 2)
+    assert len(await shop.lines(ended["output_file_id"])) == 2
+
+
+def restrict(key: ApiKey) -> None:
+    subject = key.tenant_id, key.subject_id
+    deletion.ask(*subject, by="member:1", decides=True, mode=DeletionMode.RESTRICT)
+    execution.work()
+    keyring.close()
 
 
 def a_job(key: ApiKey, state: JobState, training: File, validation: File | None = None) -> Job:

@@ -1,10 +1,15 @@
 """Pins, archive, folders and deletion of several: each person organises their own list alone."""
 
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
 import pytest
+from django.db import connection, transaction
 from django.test import Client
 from django.utils import timezone
 
@@ -14,7 +19,9 @@ from audit.retention import legal_hold
 from inference.chat import conversations
 from inference.chat.collection import folders
 from inference.models import Conversation, ConversationFolder
+from infrastructure.postgres.queries import value
 from tenants.models import Member, Tenant
+from tests.inference.chat.test_search import write
 from tests.people import join
 
 pytestmark = pytest.mark.django_db
@@ -131,6 +138,52 @@ def test_a_hold_keeps_each_of_several_and_says_so(bob: Member, client: Client) -
     (row,) = report["not_deleted"]
     assert (row["title"], row["problem"]["code"]) == ("one", "on_hold")
     assert Conversation.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_question_that_is_being_stored_is_deleted_too() -> None:
+    bob = join(Tenant.open("acme", by="test"), "bob@acme.example")
+    one = conversations.start(bob, "mock", "one")
+    locked, goes_on, counts = threading.Event(), threading.Event(), list[int]()
+
+    def store() -> None:
+        with transaction.atomic():
+            write(Conversation.objects.select_for_update().get(pk=one.pk), "and this?")
+            locked.set()
+            goes_on.wait(300)
+
+    def delete() -> None:
+        conversations.delete(one, lambda row: counts.append(row.messages.count()))
+
+    with ThreadPoolExecutor(2) as threads:
+        storing = threads.submit(clean, store)
+        assert locked.wait(300)
+        deleting = threads.submit(clean, delete)
+        wait_for_lock()
+        goes_on.set()
+        storing.result(300)
+        deleting.result(300)
+    assert counts == [1]
+    assert not Conversation.objects.exists()
+    assert not conversations.delete(Conversation(pk=uuid4(), tenant_id=bob.tenant_id, member=bob))
+    assert Event.objects.filter(action="conversation:delete").count() == 1
+
+
+def clean(work: Callable[[], None]) -> None:
+    try:
+        work()
+    finally:
+        connection.close()
+
+
+def wait_for_lock() -> None:
+    """Returns once a statement waits for another transaction's row."""
+    waits = "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and datname = %s"
+    for _look in range(3000):
+        if value(waits, [connection.settings_dict["NAME"]]):
+            return
+        time.sleep(0.1)
+    raise AssertionError("nothing waits")
 
 
 def test_too_many_folders_are_refused(

@@ -1,11 +1,13 @@
 """Exports, shared copies, ratings and temporary chats."""
 
+import threading
 from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
 import msgspec
 import pytest
+from django.db import connection, transaction
 from django.test import Client
 from django.utils import timezone
 
@@ -15,7 +17,7 @@ from audit.models import Event
 from audit.retention import legal_hold
 from audit.search import text_search
 from inference.chat import conversations
-from inference.chat.collection import rating, sharing, temporary
+from inference.chat.collection import exporting, rating, sharing, temporary
 from inference.chat.collection.markdown import as_markdown
 from inference.chat.collection.pdf import as_pdf
 from inference.chat.collection.transcript import Entry, Transcript, decoded, frozen
@@ -103,6 +105,34 @@ def test_pdf_is_one(bob: Member, chat: Conversation) -> None:
     content = exported(bob, chat, "form=pdf").content
     assert content.startswith(b"%PDF-")
     assert b"STSong-Light" in content
+
+
+@pytest.mark.django_db(transaction=True)
+def test_one_export_of_a_person_is_made_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A PDF file keeps a processor busy for seconds."""
+    bob = join(Tenant.open("acme", by="test"), "bob@acme.example")
+    chat, client = conversations.start(bob, "mock", "Law"), signed_in(bob)
+    monkeypatch.setattr(exporting, "WAIT_S", 0.1)
+    began, ends = threading.Event(), threading.Event()
+
+    def holding() -> None:
+        with transaction.atomic():
+            exporting.export(chat, "json")
+            began.set()
+            ends.wait(300)
+        connection.close()
+
+    other = threading.Thread(target=holding)
+    other.start()
+    try:
+        assert began.wait(30)
+        answer = client.get(f"/chat/c/{chat.pk}/export/?form=pdf")
+        assert (answer.status_code, answer["Content-Type"]) == (429, "text/plain; charset=utf-8")
+        assert "export of yours" in answer.content.decode()
+    finally:
+        ends.set()
+        other.join()
+    assert client.get(f"/chat/c/{chat.pk}/export/?form=pdf").status_code == 200
 
 
 def test_an_export_is_on_record_without_its_text(bob: Member, chat: Conversation) -> None:
@@ -322,6 +352,21 @@ def test_a_hold_keeps_a_temporary_chat_too(bob: Member) -> None:
     legal_hold.request(bob.tenant_id, by="user:8", reason="case", expires_at=ends)
     assert temporary.delete_left_behind() == 0
     assert Conversation.objects.get() == old
+
+
+def test_chats_on_hold_delay_no_others(
+    acme: Tenant, bob: Member, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(temporary, "AT_ONCE", 1)
+    alice = join(acme, "alice@acme.example")
+    held, other = (conversations.start(who, "mock", "x", temporary=True) for who in (alice, bob))
+    for hours, row in ((3, held), (2, other)):
+        late = timezone.now() - timedelta(hours=hours)
+        Conversation.objects.filter(pk=row.pk).update(updated_at=late)
+    ends, subject_id = timezone.now() + timedelta(days=9), alice.subject_id
+    legal_hold.request(acme.pk, by="user:8", reason="case", expires_at=ends, subject_id=subject_id)
+    assert temporary.delete_left_behind() == 1
+    assert Conversation.objects.get() == held
 
 
 @pytest.mark.parametrize(

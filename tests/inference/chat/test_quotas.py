@@ -79,6 +79,14 @@ def test_a_request_says_how_much_and_why(
     assert not QuotaRaise.objects.exists()
 
 
+def test_a_reason_with_a_forbidden_character_is_stored_without_it(
+    bob: Member, client: Client
+) -> None:
+    url = f"/chat/quotas/{limit(bob).pk}/raises/"
+    assert client.post(url, {"amount": "5", "reason": "a\0 report"}).status_code == 204
+    assert QuotaRaise.objects.get().reason == "a report"
+
+
 def test_one_request_at_a_time(bob: Member, client: Client) -> None:
     url = f"/chat/quotas/{limit(bob).pk}/raises/"
     answers = [client.post(url, {"amount": "5", "reason": "x"}) for _ in range(2)]

@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 from threading import Event, Thread
+from typing import Any
 
 import pytest
 from django.db import connection, transaction
@@ -53,6 +54,23 @@ def test_it_looks_into_titles_and_messages(bob: Member) -> None:
     assert (hit.excerpt.before, hit.excerpt.words) == ("How are dividends from a ", "French")
     assert search(bob, "tax for").hits[0].excerpt.message is None
     assert titles(bob, "nowhere") == []
+
+
+def test_messages_behind_a_hit_are_not_read(bob: Member, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A conversation may be larger than the memory of a process."""
+    monkeypatch.setattr(searching, "MESSAGES", 2)
+    chat, read = conversations.start(bob, "mock", "x"), list[object]()
+    for number in range(9):
+        write(chat, f"needle {number}")
+    from_db = Message.from_db
+
+    def counted(*row: Any) -> Message:
+        read.append(row)
+        return from_db(*row)
+
+    monkeypatch.setattr(Message, "from_db", counted)
+    assert search(bob, "needle").hits
+    assert len(read) <= 2
 
 
 @pytest.mark.parametrize("words", ["合同", "违约", "合同 违约金"])

@@ -10,12 +10,15 @@ from django.utils import timezone
 from pytest_django.fixtures import Settings
 
 from audit.retention import legal_hold
+from inference.chat import conversations
 from inference.chat.attachments import bounds, uploading
 from inference.chat.attachments.bounds import Bound
+from inference.chat.problems import ChatRefused
 from inference.models import Attachment, AttachmentPiece
 from tenants.models import Member, Tenant
 from tenants.roles import Role
 from tests.inference.chat.attachments.uploads import add_piece, attach, begin, sign_in
+from tests.inference.chat.test_search import write
 from tests.inference.text_extraction import documents
 from tests.people import join
 
@@ -190,6 +193,53 @@ def test_a_file_that_nobody_sends_is_deleted_unless_a_hold_keeps_it(
     held = Attachment.objects.get(member=alice)
     answer = sign_in(alice).post(f"/chat/attachments/{held.id}/removal/")
     assert refusal(answer) == "file_on_hold"
+
+
+@pytest.fixture
+def sent_meanwhile(bob: Member, client: Client, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A file that another page sends while a deletion looks for holds. Returns its address."""
+    url: str = attach(client, "plan.txt", b"plan").json()["url"]
+    question = write(conversations.start(bob, "mock", "x"), "x")
+    holding = legal_hold.holding
+
+    def sending(*at: Any) -> Any:
+        Attachment.objects.update(message=question)
+        return holding(*at)
+
+    monkeypatch.setattr(legal_hold, "holding", sending)
+    return url
+
+
+def test_a_file_that_is_sent_meanwhile_is_not_abandoned(
+    client: Client, sent_meanwhile: str
+) -> None:
+    Attachment.objects.update(created_at=timezone.now() - 2 * bounds.UNSENT_FOR)
+    uploading.delete_abandoned()
+    assert client.get(sent_meanwhile).content == b"plan"
+
+
+def test_a_file_that_is_sent_meanwhile_is_not_removed(client: Client, sent_meanwhile: str) -> None:
+    assert client.post(f"{sent_meanwhile}removal/").status_code == 404
+    assert client.get(sent_meanwhile).content == b"plan"
+
+
+def test_a_file_that_another_request_has_read_is_not_discarded(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two pages end the same upload; the second finds the host too busy to read it."""
+    begun = begin(client, "plan.txt", 4).json()
+    url = f"/chat/attachments/{begun['id']}/"
+    add_piece(client, url, 0, b"plan")
+    read = uploading.read
+
+    def twice(content: bytes, kind: str, name: str) -> Any:
+        monkeypatch.setattr(uploading, "read", read)
+        assert client.post(f"{url}end/").status_code == 200
+        raise ChatRefused("too_demanding")
+
+    monkeypatch.setattr(uploading, "read", twice)
+    assert refusal(client.post(f"{url}end/")) == "too_demanding"
+    assert client.get(url).content == b"plan"
 
 
 def test_the_bound_of_a_file_is_the_operators(client: Client, settings: Settings) -> None:

@@ -13,9 +13,10 @@ from pytest_django.fixtures import Settings
 from audit.erasure import erasers
 from audit.models import Event
 from inference import engines
-from inference.chat import exchanges, prompt
+from inference.chat import exchanges, history, prompt
 from inference.chat.model_choices import choices
 from inference.chat.presets import settings as chat_settings
+from inference.chat.problems import ChatRefused
 from inference.chat.prompt import Earlier
 from inference.chat.protocol import ChatSettings, Send
 from inference.engines.base import Engine, EngineConfig
@@ -186,6 +187,22 @@ def test_a_conversation_begins_with_settings_and_changes_them(alice: Member, bob
 
 def engine(context: int = 4096) -> Engine:
     return Engine(EngineConfig("m", "openai", "http://x", "m", context_length=context))
+
+
+@pytest.mark.parametrize(
+    ("settings", "code"),
+    [
+        (ChatSettings(system="x" * 20_001), "bad_system"),
+        (ChatSettings(max_tokens=0), "bad_max_tokens"),
+        (ChatSettings(stop=["x" * 101]), "bad_stop"),
+    ],
+)
+def test_settings_of_a_new_conversation_are_checked_before_its_request_is_recorded(
+    bob: Member, settings: ChatSettings, code: str
+) -> None:
+    with pytest.raises(ChatRefused) as refused:
+        history.inquiry(bob, Send("Hi", "mock", uuid4(), settings=settings))
+    assert refused.value.code == code
 
 
 def test_settings_are_in_the_request() -> None:
