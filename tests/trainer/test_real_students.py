@@ -6,6 +6,7 @@ With FOREBAY_TEST_REPORTS=FOLDER the trainer's reports are written there.
 import json
 from collections.abc import Callable
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import pytest
@@ -22,7 +23,9 @@ LONGEST_S = 14_400
 CUT = {"layers": 14, "vocabulary": 16_384}
 TEN_MINUTES, AN_HOUR = 75, 450  # steps of 2,048 tokens on two idle cores
 SHARE_MOST = 0.45  # of the teacher's parameters
-TASKS_KEPT, TEACHER_LEAST = 0.95, 0.5  # chance is right for one of 27
+TASKS_KEPT, TEACHER_LEAST = 0.89, 0.75  # chance is right for one of 27
+SEEDS = (1, 2)
+ASKED = "Name the intent."
 
 
 @pytest.fixture(scope="module")
@@ -85,18 +88,26 @@ def test_an_hour_keeps_the_next_tokens(student: dict[str, Any]) -> None:
 def test_a_tuned_student_does_the_task_of_a_tuned_teacher(
     pytorch: str, smollm2: Path, student: dict[str, Any], tmp_path: Path
 ) -> None:
-    """Sentences of 27 intents, from templates that neither has seen."""
+    """Sentences of 27 intents, from templates that neither has seen; the mean of two trainings.
+
+    Only the intent counts for the loss. With that of whole texts, and steps of 8 of them, two runs
+    had 62 and 75 % for the teacher, 64 and 52 % for the student.
+    """
     sentences = home_intents.split(home_intents.fetched(tmp_path), 1)
     intents = sorted({sentence.intent for sentence in sentences.train})
     data, tasks = tmp_path / "train.jsonl", tmp_path / "tasks.jsonl"
     data.write_text("".join(map(_example, sentences.train)))
     tasks.write_text("".join(_task(sentence, intents) for sentence in sentences.test))
     figures = {
-        name: _tuned(tmp_path / name, pytorch, base, data, tasks)
+        name: [
+            _tuned(tmp_path / f"{name}-{seed}", pytorch, base, seed, data, tasks) for seed in SEEDS
+        ]
         for name, base in {"teacher": str(smollm2), "student": student["model"]}.items()
     }
     report_files.write("distil-intents.json", json.dumps(figures, indent=1) + "\n")
-    accuracy = {name: each["accuracy"]["value"] for name, each in figures.items()}
+    accuracy = {
+        name: fmean(each["accuracy"]["value"] for each in runs) for name, runs in figures.items()
+    }
     assert accuracy["teacher"] >= TEACHER_LEAST, figures
     assert accuracy["student"] >= TASKS_KEPT * accuracy["teacher"], figures
 
@@ -106,13 +117,15 @@ def test_ten_minutes_keep_most_of_the_next_tokens(distil: Distil) -> None:
     assert report["next_tokens"]["kept"] >= 0.70, report["next_tokens"]
 
 
-def _tuned(folder: Path, python: str, base: str, data: Path, tasks: Path) -> dict[str, Any]:
+def _tuned(
+    folder: Path, python: str, base: str, seed: int, data: Path, tasks: Path
+) -> dict[str, Any]:
     """Returns what a model scores that has learnt the examples."""
     tuned = run(
-        folder / "tuned", "pretrain", python=python, threads=2, base=base,
-        data={"train": str(data)},
+        folder / "tuned", "fine-tune", python=python, threads=2, base=base, seed=seed,
+        timeout_s=LONGEST_S, data={"train": str(data)},
         parameters={
-            "method": "full", "epochs": 8, "learning_rate": 2e-4, "batch": 8, "length": 128,
+            "method": "full", "epochs": 6, "learning_rate": 2e-4, "batch": 32, "length": 128,
         },
     ).result  # fmt: skip
     scored = run(
@@ -124,11 +137,16 @@ def _tuned(folder: Path, python: str, base: str, data: Path, tasks: Path) -> dic
 
 
 def _question(sentence: Labelled) -> str:
-    return f"Sentence: {sentence.text}\nIntent:"
+    """Returns the prompt as the model's template writes the messages of `_example`."""
+    turns = (("system", ASKED), ("user", sentence.text))
+    before = "".join(f"<|im_start|>{role}\n{text}<|im_end|>\n" for role, text in turns)
+    return f"{before}<|im_start|>assistant\n"
 
 
 def _example(sentence: Labelled) -> str:
-    return json.dumps({"text": f"{_question(sentence)} {_words(sentence.intent)}"}) + "\n"
+    turns = (("system", ASKED), ("user", sentence.text), ("assistant", _words(sentence.intent)))
+    messages = [{"role": role, "content": text} for role, text in turns]
+    return json.dumps({"messages": messages}) + "\n"
 
 
 def _task(sentence: Labelled, intents: list[str]) -> str:
