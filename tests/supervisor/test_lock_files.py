@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,9 +22,15 @@ def a_postgres(folder: Path, data: Path) -> Iterator[int]:
     shutil.copy("/bin/sleep", program)
     with subprocess.Popen([str(program), "300"], cwd=data) as process:
         try:
+            while _name(process.pid) != program.name:  # a new program has its name a moment later
+                time.sleep(0.001)
             yield process.pid
         finally:
             process.kill()
+
+
+def _name(process: int) -> str:
+    return Path(f"/proc/{process}/comm").read_text().strip()
 
 
 def locked(data: Path, number: object) -> None:
