@@ -13,7 +13,8 @@ import django
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 django.setup()
 
-from docs.field_tables import Row, filled, listed, refused  # noqa: E402 - after Django is set up
+# Django is set up before these.
+from docs.field_tables import Row, filled, listed, refused  # noqa: E402
 from inference.api.anthropic.blocks import BLOCKS  # noqa: E402
 from inference.api.anthropic.fields import FIELDS, REFUSED  # noqa: E402
 from inference.api.anthropic.requests import THINKING  # noqa: E402

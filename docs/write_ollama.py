@@ -13,7 +13,8 @@ import django
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 django.setup()
 
-from docs.field_tables import Row, filled, listed, refused  # noqa: E402 - after Django is set up
+# Django is set up before these.
+from docs.field_tables import Row, filled, listed, refused  # noqa: E402
 from inference.api.ollama import fields  # noqa: E402
 from inference.api.ollama.options import OPTIONS  # noqa: E402
 

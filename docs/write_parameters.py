@@ -12,7 +12,8 @@ import django
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 django.setup()
 
-from docs.field_tables import values  # noqa: E402 - after Django is set up
+# Django is set up before these.
+from docs.field_tables import values  # noqa: E402
 from inference.engines.base import Engine  # noqa: E402
 from inference.engines.fields import (  # noqa: E402
     CHAT,

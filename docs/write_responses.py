@@ -13,7 +13,8 @@ import django
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 django.setup()
 
-from docs.field_tables import Row, filled, listed, refused  # noqa: E402 - after Django is set up
+# Django is set up before these.
+from docs.field_tables import Row, filled, listed, refused  # noqa: E402
 from inference.api.responses.content import PARTS  # noqa: E402
 from inference.api.responses.fields import FIELDS, REFUSED  # noqa: E402
 from inference.api.responses.items import ITEMS  # noqa: E402

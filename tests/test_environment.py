@@ -135,7 +135,7 @@ def test_a_share_is_above_nothing_and_at_most_all(
 def test_what_a_supervisor_has_noted_counts_while_it_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of one that was killed, the note is still there: `forebay check` would ask a dead server."""
+    """The note of a killed one is still there: `forebay check` would ask a dead server."""
     monkeypatch.setattr(environment, "HOME", tmp_path)
     monkeypatch.delenv("DATABASE_URL", raising=False)
     home = Home(tmp_path)

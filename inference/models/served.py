@@ -311,9 +311,8 @@ class Engine(Declared):
 
     @property
     def described(self) -> dict[str, Any]:
-        return {
-            "name": self.name, "pool": self.pool.name, "kind": self.kind, "url": self.shown_url
-        }  # fmt: skip
+        url = self.shown_url
+        return {"name": self.name, "pool": self.pool.name, "kind": self.kind, "url": url}
 
     def record(self, verb: str, by: str, **more: Any) -> None:
         if "url" in more:

@@ -17,6 +17,6 @@ def rotate_due_keys() -> int:
             rotated += key.rotate_if_due() is not None
         except ValidationError as problem:
             log.warning("key %s was not rotated: %s", key.pk, " ".join(problem.messages))
-        except Exception:
+        except Exception:  # whatever is wrong with one key must not stop those of other tenants
             log.exception("key %s was not rotated", key.pk)
     return rotated

@@ -105,7 +105,7 @@ async def test_a_database_folder_without_our_database_is_refused_with_what_to_do
 async def test_a_lock_whose_number_another_process_has_by_now_keeps_no_database_from_starting(
     tmp_path: Path,
 ) -> None:
-    """After a restart of a container numbers begin anew: one of ours gets that of before."""
+    """Numbers begin anew after a restart of a container: one of ours gets that of before."""
     home = Home(tmp_path / "home")
     home.take()
     await start_database(home)

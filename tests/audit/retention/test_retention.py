@@ -13,6 +13,7 @@ import pytest
 from django.core.exceptions import ValidationError
 from django.db import DatabaseError, connection, transaction
 from django.utils import timezone
+from django.utils.functional import lazystr
 
 from audit.exports import export_file, trail_export
 from audit.keys import keyring, signing
@@ -25,7 +26,7 @@ from audit.search.events import Filters
 from tenants.models import Tenant
 from tests.unguarded import protected
 
-CLASS = "notes"
+CLASS, NOTES = "notes", lazystr("Notes")
 
 
 @pytest.fixture
@@ -48,7 +49,7 @@ def notes() -> Iterator[list[datetime]]:
         return len(gone)
 
     before = dict(data_classes._known)
-    data_classes.register(DataClass(CLASS, "Notes", 30, 7, count, erase))  # type: ignore[arg-type]
+    data_classes.register(DataClass(CLASS, NOTES, 30, 7, count, erase))
     yield rows
     data_classes._known.clear()
     data_classes._known.update(before)
@@ -240,7 +241,7 @@ def test_each_step_has_a_transaction_of_its_own(notes: list[datetime]) -> None:
         gone, notes[:] = notes[:2], notes[2:]
         return len(gone)
 
-    data_classes.register(DataClass(CLASS, "Notes", 30, 7, None, erase, step=2))  # type: ignore[arg-type]
+    data_classes.register(DataClass(CLASS, NOTES, 30, 7, None, erase, step=2))
     assert pruning.prune().rows == {f"{CLASS} {tenant.id}": 5}
     assert len(transactions) == 3
     words = Event.objects.filter(action="audit:prune").order_by("id")
@@ -252,7 +253,7 @@ def test_an_eraser_that_fails_stops_no_other(tenant: Tenant, notes: list[datetim
         raise OSError("disk")
 
     notes += [days_ago(50)]
-    data_classes.register(DataClass("broken", "Broken", 30, 7, None, fails))  # type: ignore[arg-type]
+    data_classes.register(DataClass("broken", NOTES, 30, 7, None, fails))
     night = pruning.prune()
     assert night.failed == {f"broken {tenant.id}": "OSError('disk')"}
     assert night.rows == {f"{CLASS} {tenant.id}": 1}

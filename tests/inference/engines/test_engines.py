@@ -409,10 +409,10 @@ async def test_llama_cpp_counts_the_tools_of_an_answer_that_was_cut_off(
     served: Served, session: EngineSession
 ) -> None:
     async def handler(request: web.Request) -> web.StreamResponse:
-        asked = orjson.loads(await request.read())
+        question = orjson.loads(await request.read())
         if request.path == "/apply-template":
-            return web.json_response({"prompt": "x" * len(orjson.dumps(asked.get("tools")))})
-        return web.json_response({"tokens": list(range(len(asked["content"])))})
+            return web.json_response({"prompt": "x" * len(orjson.dumps(question.get("tools")))})
+        return web.json_response({"tokens": list(range(len(question["content"])))})
 
     served.handler = handler
     tools = [{"type": "function", "function": {"name": "look_up"}}]
