@@ -1,13 +1,27 @@
-"""The form of URLs to which the platform sends requests.
+"""The form of URLs to which the platform sends requests, and of those that name servers.
 
 Django is not imported: the supervisor reads this before it is set up.
 """
 
 import re
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 _PRINTABLE = re.compile(r"[!-~]+")
 _HOST = re.compile(r"[A-Za-z0-9._-]{1,253}|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*")
+_NETLOC = re.compile(r"[^/?#]*")
+
+
+def split_servers(url: str) -> tuple[SplitResult, list[str]]:
+    """Split a URL of PostgreSQL or Redis, which may list several hosts with commas in between.
+
+    Returns its parts, with the first host alone, and all hosts with their ports. `urlsplit` since
+    Python 3.13 refuses an IPv6 address after another host. Raises ValueError.
+    """
+    scheme, slashes, rest = url.partition("://")
+    netloc = str(_NETLOC.match(rest)[0])  # type: ignore[index]  # it matches nothing, too
+    user, at, hosts = netloc.rpartition("@")
+    several = hosts.split(",")
+    return urlsplit(f"{scheme}{slashes}{user}{at}{several[0]}{rest[len(netloc) :]}"), several
 
 
 def url_problem(url: str) -> str:

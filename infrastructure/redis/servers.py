@@ -32,6 +32,7 @@ from redis.retry import Retry
 from redis.sentinel import Sentinel, SentinelConnectionPool
 
 from infrastructure.outgoing_tls import redis_options
+from infrastructure.url_form import split_servers
 
 SCHEME, CLUSTER, SOCKET = "redis+sentinel", "redis+cluster", "unix"
 SECURE = {"rediss": "redis", "rediss+sentinel": SCHEME, "rediss+cluster": CLUSTER}
@@ -106,9 +107,8 @@ class Servers:
 
     def url_of(self, address: Address) -> str:
         """Returns the URL of one node of a cluster."""
-        host = f"[{address.host}]" if ":" in address.host else address.host
         user = f"{quote(self.username)}:{quote(self.password, safe='')}@" if self.password else ""
-        return f"redis{'s' if self.secure else ''}://{user}{host}:{address.port}"
+        return f"redis{'s' if self.secure else ''}://{user}{_netloc(address)}"
 
     async def primary(self) -> Address:
         """Returns the primary's address. Raises redis.RedisError if no sentinel knows one.
@@ -141,7 +141,7 @@ class Servers:
 
 def servers(url: str) -> Servers:
     """Parses a URL. Raises ValueError."""
-    parts = urlsplit(url)
+    parts, hosts = split_servers(url)
     secure, scheme = parts.scheme in SECURE, SECURE.get(parts.scheme, parts.scheme)
     username, password = unquote(parts.username or ""), unquote(parts.password or "")
     if scheme == SOCKET:
@@ -149,12 +149,12 @@ def servers(url: str) -> Servers:
         local = Address("localhost", 0)
         return Servers(local, username, password, database, path=unquote(parts.path))
     if scheme == CLUSTER:
-        seeds = tuple(_address(each, PORT) for each in parts.netloc.rpartition("@")[2].split(","))
+        seeds = tuple(_address(each, PORT) for each in hosts)
         return Servers(seeds[0], username, password, seeds=seeds, secure=secure)
     if scheme != SCHEME:
         address = Address(parts.hostname or "127.0.0.1", parts.port or PORT)
         return Servers(address, username, password, parts.path.strip("/"), secure=secure)
-    sentinels = tuple(map(_address, parts.netloc.rpartition("@")[2].split(",")))
+    sentinels = tuple(map(_address, hosts))
     name, _, database = parts.path.removeprefix("/").partition("/")
     if not name or not (database or "0").isdecimal():
         raise ValueError(
@@ -166,7 +166,7 @@ def servers(url: str) -> Servers:
 
 
 def is_cluster(url: str) -> bool:
-    scheme = urlsplit(url).scheme
+    scheme = url.partition("://")[0]
     return SECURE.get(scheme, scheme) == CLUSTER
 
 
@@ -175,6 +175,11 @@ def _address(text: str, port: int = SENTINEL_PORT) -> Address:
     if not parts.hostname:
         raise ValueError(f"{text!r} is no address of a sentinel or a node")
     return Address(parts.hostname, parts.port or port)
+
+
+def _netloc(address: Address) -> str:
+    host = f"[{address.host}]" if ":" in address.host else address.host
+    return f"{host}:{address.port}"
 
 
 # redis-py has no types for its sentinels: hence the ignores below.
@@ -266,8 +271,9 @@ def celery_broker(url: str) -> Broker:
         return Broker(f"redis+socket://{user}{path}", {}, {})
     if not parsed.sentinels:  # kombu reads TLS from its options, and has its own rules for rediss
         return Broker(re.sub("^rediss:", "redis:", url), dict(PATIENCE), tls)
-    user = urlsplit(url).netloc.rpartition("@")[0]
+    user = split_servers(url)[0].netloc.rpartition("@")[0]
     credentials = f"{user}@" if user else ""
-    urls = [f"{credentials}{host}:{port}/{parsed.database or 0}" for host, port in parsed.sentinels]
+    database = parsed.database or 0
+    urls = [f"{credentials}{_netloc(address)}/{database}" for address in parsed.sentinels]
     options = {"master_name": parsed.name, "sentinel_kwargs": parsed.to_sentinels, **PATIENCE}
     return Broker(";".join(f"sentinel://{url_}" for url_ in urls), options, tls)

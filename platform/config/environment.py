@@ -31,6 +31,7 @@ from inference.pool_policy import PoolWindow
 from infrastructure import outgoing_tls
 from infrastructure.private_file import make_once
 from infrastructure.redis.servers import is_cluster
+from infrastructure.url_form import split_servers
 from tenants.rate_limits.proxies import Proxies
 
 
@@ -244,8 +245,8 @@ def tell_libraries() -> None:
 
 def _database_hosts(url: str) -> Iterator[str]:
     """Yield all hosts that libpq may connect to: several with commas in between, or `?host=`."""
-    parts = urlsplit(url)
-    for each in parts.netloc.rpartition("@")[2].split(","):
+    parts, named = split_servers(url)
+    for each in named:
         yield unquote(urlsplit(f"//{each}").hostname or "")
     for hosts in parse_qs(parts.query).get("host", ()):
         yield from hosts.split(",")

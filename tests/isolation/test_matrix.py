@@ -13,7 +13,7 @@ everywhere.
 import logging
 import os
 import re
-from collections.abc import AsyncIterator, Set
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -154,14 +154,14 @@ async def test_row_level_security_alone() -> None:
     with unscoped() as stripped:
         found = await _prove(OUTSIDE)
     assert len(stripped) > 10, "the switch does nothing"
-    _holds(found, only_leaks=True, addresses={"/ws/chat/"})
+    _holds(found, only_leaks=True)
 
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.timeout(600)
 @pytest.mark.slow(seconds=45)
 async def test_scoping_alone(no_row_security: None) -> None:
-    _holds(await _prove(OUTSIDE), addresses={"/ws/chat/"})
+    _holds(await _prove(OUTSIDE))
 
 
 @pytest.mark.django_db(transaction=True)
@@ -196,19 +196,12 @@ async def _prove(extent: Extent = AWAY) -> IsolationProof:
         logging.disable(logging.NOTSET)
 
 
-ANY_CALLERS = frozenset({"/v1/models", "/ws/chat/"})  # addresses of each whole walk
-
-
-def _holds(
-    found: IsolationProof,
-    *,
-    only_leaks: bool = False,
-    addresses: Set[str] = ANY_CALLERS,
-) -> None:
+def _holds(found: IsolationProof, *, only_leaks: bool = False) -> None:
     bad = found.leaks + ([] if only_leaks else found.wrong)
     assert not bad, "\n".join(report.summary(found))
     assert not found.touched
-    assert {cell.path for cell in found.cells} >= addresses
+    walked = {cell.path.split("/")[1] for cell in found.cells}  # whichever share today has
+    assert walked >= {"api", "console", "v1", "ws"}
 
 
 def _row_security(switch: str) -> None:

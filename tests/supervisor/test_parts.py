@@ -50,6 +50,7 @@ def test_an_address_is_shown_without_its_password() -> None:
     assert (
         address_of("postgres://user:secret@/x?host=/home/a%2041%2541&port=5432") == "/home/a 41%41"
     )
+    assert address_of("postgres://u:secret@a:1,[::1]:2/x") == "a:1,[::1]:2"
     assert address_of("unix://:secret@/home/a%20b/valkey.sock?db=0") == "/home/a b/valkey.sock"
 
 

@@ -11,10 +11,10 @@ import re
 import stat
 from collections.abc import MutableMapping
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from config.configuration import lines
 from config.configuration.variables import SECRETS
+from infrastructure.url_form import split_servers
 
 FILE = "FOREBAY_CONFIG"
 _MOST_BYTES = 65_536
@@ -86,7 +86,7 @@ def _check_url(name: str, url: str) -> None:
     it.
     """
     try:
-        parts = urlsplit(url)
+        parts, _hosts = split_servers(url)
         in_query = "@" in parts.query and "@" not in parts.netloc
         breaks_off = bool(parts.fragment) or "@" in parts.path or in_query
     except ValueError:

@@ -2,13 +2,14 @@
 
 import re
 from collections.abc import Mapping
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import parse_qs, unquote
 
 import psycopg
 from redis.exceptions import RedisError
 
 from config.supervisor.terminal import RunProblem
 from infrastructure.redis import servers
+from infrastructure.url_form import split_servers
 
 _OLDEST_POSTGRES = 15
 _OLDEST_REDIS = 7  # the first whose scripts can have flags
@@ -74,7 +75,7 @@ def _reason(error: Exception) -> str:
 
 def address_of(url: str) -> str:
     """Returns a URL's host and port, or its socket, without the password."""
-    parts = urlsplit(url)
+    parts, hosts = split_servers(url)
     folder = parse_qs(parts.query).get("host", [""])[0]
     path = unquote(parts.path) if parts.scheme == "unix" else folder
-    return parts.netloc.rpartition("@")[2] or path or "the address in it"
+    return ",".join(hosts) or path or "the address in it"

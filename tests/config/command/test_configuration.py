@@ -163,6 +163,8 @@ def test_a_password_that_is_no_part_of_a_url_is_told_to_nobody(url: str) -> None
         "redis://127.0.0.1:6379/0",
         "redis://:a@b%c@[::1]:6379/0",
         "redis+sentinel://:p@a:26379,b:26379/main/0?sentinel_password=p@q",
+        "redis+sentinel://:p@a:26379,[::1]:26379/main/0",
+        "postgresql://u:p@a:1,[2001:db8::1]:2/f",
         "unix:///run/valkey.sock?db=1",
     ],
 )

@@ -14,6 +14,7 @@ from console.compliance.check import CheckOutcome, outcome
 from console.compliance.tls_probe import AWAY, OLDER, TLS13, Port, probe_all
 from inference.engines import engines as served_by
 from infrastructure.redis.servers import servers
+from infrastructure.url_form import split_servers
 from tenants.models import Tenant
 
 TLS, INSIDE, CLEAR, OFF = "tls", "same_machine", "clear", "off"
@@ -84,10 +85,11 @@ def _grpc() -> str:
 
 
 def _transport(url: str, safe: str) -> Any:
-    parts = urlsplit(url)
+    parts, hosts = split_servers(url)
     if parts.scheme.partition("+")[0] == safe:
         return TLS
-    return INSIDE if parts.scheme == "unix" or _is_local(parts.hostname or "") else CLEAR
+    names = [urlsplit(f"//{host}").hostname or "" for host in hosts]
+    return INSIDE if parts.scheme == "unix" or all(map(_is_local, names)) else CLEAR
 
 
 def _is_local(host: str) -> bool:
