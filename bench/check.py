@@ -26,7 +26,8 @@ BAD = 0.1  # of LiteLLM's answers, from where on its figures say nothing
 COLUMNS = ("json_64_rps_x", "json_64_cpu_x", "streams_64_rps_x", "streams_64_cpu_x")
 RATIOS = {column: AIMS[column][0] for column in COLUMNS}
 WHAT_TO_DO = """\
-Run it once more on a quiet machine. If the slide stays, find its commit:
+Run it once more on a quiet machine, and at the commit of that line as well: ratios differ from one
+machine to another. If the slide stays, find its commit:
     git bisect run .venv/bin/python -m bench.check
 If it is worth its price, say so in bench/notebook/, and let `make bench` add a new line."""
 

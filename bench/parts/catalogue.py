@@ -105,6 +105,9 @@ PARTS = {
         "Admission", "admission", timed(5, 6.0), timed(2, 3.0),
         partial(OWN, FOREBAY_ENGINES=ENGINES),
     ),
+    "floor": Part(
+        "A bare program with the same promises", "floor", timed(5, 4.0), timed(1, 2.0)
+    ),
     "grpc": Part("gRPC beside REST", "front_ends.grpc_unary", timed(3, 4.0), timed(1, 2.0)),
     "messages": Part(
         "Messages and Responses beside chat completions", "front_ends.messages",

@@ -27,7 +27,7 @@ def django_on_own_servers(*, database: bool = True, **environment: str) -> Itera
             "DJANGO_SETTINGS_MODULE": "config.settings",
             **environment,
         }
-        with _servers(folder / "home", database):
+        with own_servers(folder / "home", database):
             import django
 
             django.setup()
@@ -41,7 +41,8 @@ def django_on_own_servers(*, database: bool = True, **environment: str) -> Itera
 
 
 @contextmanager
-def _servers(folder: Path, database: bool) -> Iterator[None]:
+def own_servers(folder: Path, database: bool = True) -> Iterator[None]:
+    """PostgreSQL and Valkey run while the context lasts; the environment names them."""
     from config.supervisor.embedded.postgres import Postgres
     from config.supervisor.embedded.valkey import Valkey
     from config.supervisor.home import Home
