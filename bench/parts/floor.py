@@ -12,6 +12,7 @@ from bench.compare.comparison import (
     STREAMS_32,
     STREAMS_64,
     TOKENS,
+    Load,
     Row,
     compare,
 )
@@ -21,6 +22,8 @@ from bench.servers.child import temporary_folder
 from bench.servers.forebay import forebay_on_mock_engine
 
 CHOSEN = (ONE_JSON, JSON_200, JSON_64, STREAMS_64, STREAMS_32, IN_STEP)
+# As decisions come: an engine of 20 ms, and time to spare between them.
+JSON_50 = Load("json 50/s of 20 ms", rate=50, interval_ms=20 / TOKENS)
 ROLES = ("web", "worker", "postgres", "valkey")
 HEAD = (
     *("", "", "requests/s", "p50 / p99 ms", "first token p50 ms", "CPU ms"),
@@ -42,7 +45,7 @@ class FloorReport:
 
 
 def measure(rounds: int, seconds: float) -> FloorReport:
-    loads = [load for load in LOADS if load.name in CHOSEN]
+    loads = [*(load for load in LOADS if load.name in CHOSEN), JSON_50]
     with (
         forebay_on_mock_engine() as (mock, forebay),
         temporary_folder() as folder,
