@@ -109,7 +109,7 @@ class Result:
 
 
 def printable(text: str) -> str:
-    """Returns it on one line: the control characters of a file could hide findings in a terminal."""
+    """Returns it on one line: control characters could hide findings in a terminal."""
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 

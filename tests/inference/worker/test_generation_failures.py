@@ -70,9 +70,10 @@ async def test_an_outcome_that_cannot_be_made_is_settled_as_a_failure() -> None:
     """Unsettled it would be generated again and again, and its reader would wait."""
     deep = b'{"prompt_tokens":5,"completion_tokens":2,"more":%b1%b}' % (b'{"a":' * 300, b"}" * 300)
     figures = b'data: {"choices":[],"usage":%b}' % deep
-    engine = ScriptedEngine([*SPOKEN, [chunk(finish="stop"), figures, sse.DONE]], private_cache=True)
+    ends: list[Step] = [[chunk(finish="stop"), figures, sse.DONE]]
+    engine = ScriptedEngine([*SPOKEN, *ends], private_cache=True)
     traces = Traces()
-    outcome = await traces.of(engine, an_order(idempotent=b"key", include_usage=True))
+    outcome = await traces.of(engine, an_order(idempotent=True, include_usage=True))
     assert outcome
     assert (traces.row["state"], traces.row["error_code"]) == ("failed", "engine_failed")
     assert (traces.last.status, traces.error["code"]) == (502, "engine_failed")
