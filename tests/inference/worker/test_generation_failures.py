@@ -60,7 +60,8 @@ async def test_a_finish_reason_that_postgresql_cannot_store_is_recorded_all_the_
     whole = {"message": {"content": "Hello"}, "finish_reason": "st\0op"}
     body = orjson.dumps({"choices": [whole], "usage": {"prompt_tokens": 5, "completion_tokens": 2}})
     ends: list[Step] = [[chunk(finish="st\0op"), usage(5, 2), sse.DONE]]
-    for turn, stream in (([*SPOKEN, *ends], True), ([body], False)):
+    streamed, at_once = [*SPOKEN, *ends], list[Step]([body])
+    for turn, stream in ((streamed, True), (at_once, False)):
         traces = Traces()
         await traces.of(ScriptedEngine(turn), an_order(stream=stream))
         assert (traces.row["state"], traces.row["finish_reason"]) == ("done", "stop")
