@@ -94,7 +94,7 @@ class Result:
         figures = ", ".join(f"{number} {what}" for what, number in self.figures.items() if number)
         lines = [figures, *self.facts, *(f"note: {note}" for note in self.notes)]
         lines += [f"FOUND {finding}" for finding in self.findings[:SHOWN]]
-        return "\n".join([*lines, self._verdict()])
+        return "\n".join([*map(printable, lines), self._verdict()])
 
     def _verdict(self) -> str:
         if self.findings:
@@ -106,6 +106,11 @@ class Result:
             f"anybody can write such a file.\n{self.own_key}\nCompare it with the platform's key "
             "that you got elsewhere, and name that: --public-key KEY"
         )
+
+
+def printable(text: str) -> str:
+    """Returns it on one line: control characters could hide findings in a terminal."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 # Hashes and signatures ---------------------------------------------------------------------------

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from django.conf import settings
 
+from inference.codec.answer_translator import count
 from inference.order import EMBED, RERANK, Item, Order
 from inference.tracing import attributes as names
 from inference.tracing.spans import Span, Value
@@ -109,15 +110,16 @@ def of_engine(order: Order, config: "EngineConfig", *, stream: bool) -> dict[str
 
 
 def of_answer(model: str, finish_reason: str, usage: Mapping[str, Any]) -> dict[str, Value]:
-    """Returns attributes that the engine reported; figures that are no numbers are left out."""
-    details = usage.get("prompt_tokens_details")
-    cached = details.get("cached_tokens") if isinstance(details, dict) else None
+    """Returns attributes that the engine reported; figures that count no tokens are left out.
+
+    The exporter would lose all spans beside one with a number beyond 64 bits.
+    """
     figures = {
-        names.INPUT_TOKENS: usage.get("prompt_tokens"),
-        names.CACHED_TOKENS: cached,
-        names.OUTPUT_TOKENS: usage.get("completion_tokens"),
+        names.INPUT_TOKENS: count(usage, "prompt_tokens"),
+        names.CACHED_TOKENS: count(usage.get("prompt_tokens_details"), "cached_tokens"),
+        names.OUTPUT_TOKENS: count(usage, "completion_tokens"),
     }
-    reported: dict[str, Value] = {name: n for name, n in figures.items() if type(n) is int}
+    reported: dict[str, Value] = {name: n for name, n in figures.items() if n is not None}
     if model:
         reported[names.RESPONSE_MODEL] = model
     if finish_reason:

@@ -56,9 +56,12 @@ def _with_key(key: str | None) -> Iterator[None]:
 
 
 def over(session: SessionBase) -> bool:
-    """Returns True if the session is idle for too long, or too old; False if it was never used."""
+    """Returns True if the session is idle for too long, or too old; False if it was never used.
+
+    One that begins far in the future is over: the clock was wrong then, and it would never age.
+    """
     now = time.time()
-    if now - session.get(BEGAN, now) >= ABSOLUTE_S:
+    if abs(now - session.get(BEGAN, now)) >= ABSOLUTE_S:
         return True
     return bool(now - session.get(SEEN, now) >= session.get(IDLE, IDLE_S[Profile.ASVS]))
 

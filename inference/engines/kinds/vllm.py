@@ -241,17 +241,22 @@ class VllmEngine(OpenEndedEngine):
         self.learn_template(await counted_template(count, tools=self.capabilities.tools))
 
     async def count_prompt(self, session: EngineSession, order: Order) -> int:
-        """Ask the engine's own tokenizer, or estimate if that fails."""
-        body = orjson.loads(order.body)
+        """Ask the engine's own tokenizer, or estimate if that fails or cannot be true."""
         try:
-            if order.chat:
-                return await self.count_chat(session, body)
-            prompt = body["prompt"]
-            if isinstance(prompt, list):
-                return len(prompt)
-            return await self._count(session, {"prompt": prompt})
-        except (aiohttp.ClientError, TimeoutError, *UNREADABLE):
-            return await super().count_prompt(session, order)
+            tokens = await self._prompt_tokens(session, order)
+        except (aiohttp.ClientError, TimeoutError, OverflowError, *UNREADABLE):
+            return self.estimate_prompt(order)
+        is_possible = 0 <= tokens <= max(self.context_length, len(order.body))
+        return tokens if is_possible else self.estimate_prompt(order)
+
+    async def _prompt_tokens(self, session: EngineSession, order: Order) -> int:
+        body = orjson.loads(order.body)
+        if order.chat:
+            return await self.count_chat(session, body)
+        prompt = body["prompt"]
+        if isinstance(prompt, list):
+            return len(prompt)
+        return await self._count(session, {"prompt": prompt})
 
     async def count_chat(self, session: EngineSession, body: dict[str, Any]) -> int:
         return await self._count(session, {k: body[k] for k in _OF_A_PROMPT if k in body})

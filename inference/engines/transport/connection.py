@@ -14,6 +14,8 @@ import httptools
 from inference.engines.transport.batched_reading import Gathering
 
 LONGEST_HEAD = 64 * 1024  # bytes
+# Bytes of an answer beside its body: sizes of chunks that come by themselves, a trailer.
+LONGEST_FRAME = 8 * 1024 * 1024
 UNREAD = 256 * 1024  # bytes of an answer that wait for their reader until reading pauses
 HELD = 16 * 1024  # bytes that wait in the socket of a held stream
 
@@ -88,8 +90,6 @@ class EngineResponse:
     # Called by the connection ---------------------------------------------------------------------
     def fed(self, length: int) -> None:
         """Note that `length` bytes have arrived together; `pieces` has those of the body."""
-        if not self.pieces:
-            return
         self._unread += length
         if self._gathering:
             self._gathering.came()
@@ -156,7 +156,7 @@ class EngineConnection(asyncio.Protocol):
         self._head_read = None
         self._answer: EngineResponse | None = None
         self._headers: dict[str, str] = {}
-        self._head = 0  # bytes
+        self._frame = 0  # bytes that came without any of a body: the head, a trailer
         self._informational = self._keeps = self._framed = self._surplus = False
 
     # asyncio.Protocol ----------------------------------------------------------------------------
@@ -168,16 +168,15 @@ class EngineConnection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._head_read is None or (self._answer and self._answer.over):
             return self.close()  # unasked: the next request must not take it for its answer
-        if self._answer is None:
-            self._head += len(data)
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as problem:
             return self._fail(f"no HTTP: {problem}")
-        if self._answer:
-            self._answer.fed(len(data))
-        if self._answer is None and self._head > LONGEST_HEAD:
-            self._fail("its head is too large")
+        if self._answer and self._answer.pieces:
+            return self._answer.fed(len(data))
+        self._frame += len(data)
+        if self._frame > (LONGEST_FRAME if self._answer else LONGEST_HEAD):
+            self._fail("its head or trailer is too large")
         return None
 
     def connection_lost(self, problem: Exception | None) -> None:

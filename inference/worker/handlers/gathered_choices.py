@@ -128,11 +128,12 @@ def _usage(replies: Iterable[Reply]) -> Json:
 
 
 def _summed(one: Json, other: Json) -> Json:
+    """Returns the sums. Figures that count no tokens are left out: JSON has no room for some."""
     both = dict(one)
     for name, value in other.items():
         before = both.get(name)
         if isinstance(value, dict):
             both[name] = _summed(before if isinstance(before, dict) else {}, value)
-        elif type(value) is int:
-            both[name] = value + (before if type(before) is int else 0)
+        elif (figure := count(other, name)) is not None:
+            both[name] = figure + (before if type(before) is int else 0)
     return both

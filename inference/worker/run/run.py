@@ -178,11 +178,25 @@ class Run:
             await writer.written(self.order.id.bytes)
         if signals.lease_lost or self.moves:
             return None
-        outcome = await self.handler.outcome(session, failure)
+        outcome, failure = await self._outcome(session, failure)
         if signals.lease_lost:  # meanwhile: it was not cancelled, as the outcome says
             return None
         await self._settle(outcome, failure, writer, commits, cipher)
         return outcome
+
+    async def _outcome(
+        self, session: EngineSession, failure: EngineFailed | None
+    ) -> tuple[Outcome, EngineFailed | None]:
+        """Return how it ended. An answer of which no outcome can be made has failed.
+
+        Unsettled it would be generated again, and fail again.
+        """
+        try:
+            return await self.handler.outcome(session, failure), failure
+        except Exception:
+            log.exception("the outcome of request %s failed", self.order.id)
+            failure = failure or self._our_fault()
+            return self.ending(failure), failure
 
     async def _park(self, session: EngineSession, writer: Writer) -> bool:
         """Return False for an order that is cancelled meanwhile, and has to be settled."""
@@ -351,7 +365,7 @@ class Run:
         return Outcome(
             state="cancelled" if cancelled else "failed" if failure else "done",
             status=499 if cancelled else failure.status if failure else 200,
-            finish_reason=str(reason)[:20],
+            finish_reason=str(reason).replace("\0", "")[:20],  # PostgreSQL takes no NUL
             error_code=failure.code if failure else "",
             attempts=self.item.attempt,
             preemptions=self.earlier.parked.times,

@@ -33,7 +33,8 @@ class SessionLimits(MiddlewareMixin):
         person, session = request.user, request.session
         if not isinstance(person, User):
             return
-        if time.time() - session.get(sessions.SEEN, 0.0) < sessions.SEEN_EVERY_S:
+        since = time.time() - session.get(sessions.SEEN, 0.0)  # below 0: the clock went back
+        if abs(since) < sessions.SEEN_EVERY_S:
             if sessions.over(session):  # the absolute limit
                 _end(request, person)
         else:

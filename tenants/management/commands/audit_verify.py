@@ -72,7 +72,7 @@ class Command(BaseCommand):
                 processes=options["processes"],
             )
         lines = [json.dumps(report.as_json())] if options["json"] else _summary(report)
-        self.stdout.write("\n".join(lines))
+        self.stdout.write("\n".join(map(forebay_verify.printable, lines)))
         return report.ok
 
     def _export(self, **options: Any) -> bool:

@@ -358,6 +358,16 @@ def test_the_program_runs_by_itself(whole: Path, tmp_path: Path) -> None:
     assert offline("export", str(whole))[0] == 2
 
 
+def test_a_forged_file_moves_no_cursor(whole: Path) -> None:
+    """Who reads the verdict in a terminal would see the file's instead."""
+    lines = whole.read_bytes().splitlines()
+    manifest = {**json.loads(lines[-1]), "key_id": "\x1b[2J\nAll is as it was sealed.\x9b8m"}
+    whole.write_bytes(b"\n".join([*lines[:-1], json.dumps(manifest).encode()]) + b"\n")
+    code, said = offline("export", str(whole))
+    assert (code, "is not trusted (\\x1b[2J" in said) == (1, True), said
+    assert all(line.isprintable() for line in said.splitlines())
+
+
 def receipt_of(trail: Trail) -> Receipt:
     event = Event.objects.of_tenant(ACME).filter(action="completion:received").first()
     assert event

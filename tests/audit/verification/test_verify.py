@@ -371,6 +371,16 @@ def test_the_command_tells_people_and_programs(trail: Trail, tmp_path: Path, set
     assert found["findings"][0]["kind"] == "event_changed"
 
 
+def test_what_somebody_wrote_into_a_row_moves_no_cursor(trail: Trail) -> None:
+    """Who reads the verdict in a terminal would see theirs instead."""
+    trail.grow(rounds=1)
+    trail.root.execute("update audit_checkpoint set key_id = %s", ["\x1b[2J\nAll is well\x1b[8m"])
+    trail.root.commit()
+    code, said = run("--no-texts")
+    assert (code, "foreign key (\\x1b[2J\\nAll is well" in said) == (1, True), said
+    assert all(line.isprintable() for line in said.splitlines())
+
+
 def test_the_command_says_why_it_cannot_run(tmp_path: Path) -> None:
     for words in (
         ["--witness", str(tmp_path / "nowhere")],

@@ -8,11 +8,12 @@ import pytest
 from allauth.usersessions.models import UserSession
 from django.contrib.sessions.models import Session
 from django.db import connection
-from django.test import Client
+from django.test import Client, RequestFactory
 from django.test.utils import CaptureQueriesContext
 
 from audit.actions import Action
 from audit.models import Event
+from console.account.reauthentication import is_proven
 from tenants.accounts.sessions import end_sessions
 from tenants.models import Member, Tenant
 from tests.console.account.conftest import try_password
@@ -106,6 +107,37 @@ def test_a_profile_that_is_turned_on_holds_for_open_sessions(
     Tenant.objects.update(profile="mlps-l3")
     clock(31 * MINUTE)
     assert not inside(client)
+
+
+@pytest.mark.django_db
+def test_a_clock_that_goes_back_an_hour_makes_no_session_last_longer(
+    client: Client, clock: Forward
+) -> None:
+    Tenant.objects.update(profile="mlps-l3")
+    clock(MINUTE)
+    assert inside(client)
+    clock(-HOUR)
+    assert inside(client)
+    clock(31 * MINUTE)
+    assert not inside(client)
+
+
+@pytest.mark.django_db
+def test_a_session_of_a_clock_that_was_far_ahead_is_over(client: Client, clock: Forward) -> None:
+    clock(-30 * 24 * HOUR)
+    assert not inside(client)
+
+
+@pytest.mark.django_db
+def test_a_proof_of_a_clock_that_was_ahead_is_none(
+    bob: Member, client: Client, clock: Forward, rf: RequestFactory
+) -> None:
+    prove(client, bob.user)
+    request = rf.get("/")
+    request.session, request.user = client.session, bob.user
+    assert is_proven(request)
+    clock(-HOUR)
+    assert not is_proven(request)
 
 
 # Signing in ----------------------------------------------------------------------------------

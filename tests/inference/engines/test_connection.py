@@ -119,6 +119,18 @@ async def test_what_is_no_whole_answer_is_broken_off(session: EngineSession, sai
         assert await asked(session, server.url) == (200, b"hello")
 
 
+@pytest.mark.parametrize("endless", [b"X: y\r\n" * 16_000, b"x" * 64_000])
+async def test_an_end_that_does_not_come_is_broken_off(
+    session: EngineSession, endless: bytes
+) -> None:
+    """The parser keeps a trailer in memory until it is whole."""
+    said = CHUNKED + b"5\r\nhello\r\n0\r\nTrailer: " + (endless + b"|") * 200
+    async with Server(said, OK).running() as server:
+        with pytest.raises(BrokenOff, match="too large"):
+            await asked(session, server.url)
+        assert await asked(session, server.url) == (200, b"hello")
+
+
 async def test_nobody_there(session: EngineSession) -> None:
     for url in ("http://127.0.0.1:9/v1", "http://no-such-host.invalid/v1", f"http://{'x' * 70}/"):
         with pytest.raises(NoConnection):

@@ -347,6 +347,9 @@ async def test_vllm_counts_a_prompt_with_its_own_tokenizer(
     assert await engine.count_prompt(session, tokens) == 3
     served.says(b"no", 500)
     assert await engine.count_prompt(session, text) == len(text.body) // 4
+    for impossible in (b"-5", b"2147483647", b"1e300"):
+        served.says(b'{"count":%b,"max_model_len":4096}' % impossible)
+        assert await engine.count_prompt(session, text) == len(text.body) // 4
 
 
 @pytest.mark.parametrize(("stop", "keeps"), [(None, True), ("#", True), (["#", "END"], False)])

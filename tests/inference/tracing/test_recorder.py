@@ -16,7 +16,7 @@ from opentelemetry.semconv.attributes import error_attributes, http_attributes, 
 
 from config.supervisor.ports import find_free
 from config.tracing import throttle_exporter_logs
-from inference.tracing import attributes, spans
+from inference.tracing import attributes, span_values, spans
 from inference.tracing.recorder import END_S, Recorder
 from tests.fresh_start import started
 
@@ -271,3 +271,11 @@ def test_a_wrong_value_is_refused_in_a_line(name: str, value: str) -> None:
     assert ended.returncode == 1
     assert ended.stderr.startswith(name)
     assert ended.stderr.count("\n") == 1
+
+
+def test_absurd_figures_of_an_engine_do_not_lose_the_spans_of_others() -> None:
+    usage = {"prompt_tokens": 2**63, "completion_tokens": -1, "prompt_tokens_details": []}
+    assert span_values.of_answer("", "stop", usage) == {attributes.FINISH_REASONS: ["stop"]}
+    good = {"prompt_tokens": 5, "completion_tokens": 2, "prompt_tokens_details": None}
+    told = span_values.of_answer("", "", good)
+    assert told == {attributes.INPUT_TOKENS: 5, attributes.OUTPUT_TOKENS: 2}

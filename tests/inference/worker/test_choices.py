@@ -85,6 +85,22 @@ async def test_an_answer_that_was_not_asked_for_is_the_engines_fault(bad: Any) -
     assert traces.last.status == 502
 
 
+@pytest.mark.parametrize("stream", [True, False])
+async def test_absurd_figures_of_an_engine_are_left_out_of_the_sum(stream: bool) -> None:
+    counts = {"total_tokens": 2**64 - 1, "queued": -(2**63), "details": {"of": 3}}
+    said = {"message": {"content": "Hi"}, "finish_reason": "stop"}
+    figures = {"prompt_tokens": 5, "completion_tokens": 2, **counts}
+    body = orjson.dumps({"id": "x", "choices": [said], "usage": figures})
+    streamed: list[Step] = [[chunk("Hi"), chunk(finish="stop"), usage(5, 2, **counts), sse.DONE]]
+    engine = ScriptedEngine(streamed if stream else [body], private_cache=True)
+    traces = Traces()
+    outcome = await traces.run(run_of(engine, several(stream=stream, include_usage=True)))
+    assert outcome
+    assert (outcome.state, outcome.prompt_tokens, outcome.completion_tokens) == ("done", 10, 4)
+    shown = orjson.loads(outcome.response)["usage"]
+    assert (shown["prompt_tokens"], shown["details"]) == (10, {"of": 6})
+
+
 async def test_a_stream_that_ends_before_all_have_finished_has_failed() -> None:
     engine = ScriptedEngine([[choice(0, "a", "stop"), choice(1, "b"), sse.DONE]])
     engine.makes_choices = True

@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+import orjson
 import pytest
 
 from audit.trail.group_commit import StoreUnavailable
@@ -53,6 +54,31 @@ async def test_done_without_a_finish_reason_is_broken_off_too() -> None:
     await traces.of(ScriptedEngine([*SPOKEN, sse.DONE]), an_order())
     assert traces.error["code"] == "engine_failed"
     assert traces.row["finish_reason"] == "error"
+
+
+async def test_a_finish_reason_that_postgresql_cannot_store_is_recorded_all_the_same() -> None:
+    whole = {"message": {"content": "Hello"}, "finish_reason": "st\0op"}
+    body = orjson.dumps({"choices": [whole], "usage": {"prompt_tokens": 5, "completion_tokens": 2}})
+    ends: list[Step] = [[chunk(finish="st\0op"), usage(5, 2), sse.DONE]]
+    streamed, at_once = [*SPOKEN, *ends], list[Step]([body])
+    for turn, stream in ((streamed, True), (at_once, False)):
+        traces = Traces()
+        await traces.of(ScriptedEngine(turn), an_order(stream=stream))
+        assert (traces.row["state"], traces.row["finish_reason"]) == ("done", "stop")
+
+
+async def test_an_outcome_that_cannot_be_made_is_settled_as_a_failure() -> None:
+    """Unsettled it would be generated again and again, and its reader would wait."""
+    deep = b'{"prompt_tokens":5,"completion_tokens":2,"more":%b1%b}' % (b'{"a":' * 300, b"}" * 300)
+    figures = b'data: {"choices":[],"usage":%b}' % deep
+    ends: list[Step] = [[chunk(finish="stop"), figures, sse.DONE]]
+    engine = ScriptedEngine([*SPOKEN, *ends], private_cache=True)
+    traces = Traces()
+    outcome = await traces.of(engine, an_order(idempotent=True, include_usage=True))
+    assert outcome
+    assert (traces.row["state"], traces.row["error_code"]) == ("failed", "engine_failed")
+    assert (traces.last.status, traces.error["code"]) == (502, "engine_failed")
+    assert no_finish_was_told(traces)
 
 
 async def test_an_engine_that_fails_before_the_first_token_gives_its_status() -> None:
