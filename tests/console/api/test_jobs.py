@@ -156,7 +156,12 @@ def test_parameters_that_no_order_carries_are_refused(api: Api) -> None:
     ],
 )
 def test_a_checkpoint_that_cannot_be_registered_says_why(
-    api: Api, acme: Tenant, monkeypatch: pytest.MonkeyPatch, problem: Exception, status: int, code: str
+    api: Api,
+    acme: Tenant,
+    monkeypatch: pytest.MonkeyPatch,
+    problem: Exception,
+    status: int,
+    code: str,
 ) -> None:
     job = created(api)
     row = JobCheckpoint.objects.create(tenant=acme, job=Job.objects.get(), step=2)

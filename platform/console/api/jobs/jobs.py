@@ -34,6 +34,9 @@ from inference.models.job import WrongState
 from infrastructure.objects.place import StoreError
 from tenants.roles import Permission as P
 
+_NO_ROOM = _("There is no room for it: delete versions that nobody needs.")
+_NO_STORE = _("The store of files cannot be reached. Try again in a moment.")
+
 
 class JobShape(JobFigures):
     problems = s.ListField(child=s.DictField(), help_text="With lines of the data, no texts.")
@@ -157,14 +160,8 @@ class JobCheckpoints(_OfJob):
         NoWeights: (409, "conflict", _("The checkpoint has no weights that serve.")),
         FileNotFoundError: (409, "conflict", _("The checkpoint has no files any more.")),
         BadFile: (409, "conflict", _("The files of the checkpoint cannot be registered.")),
-        RegistryFull: (
-            *(409, "registry_full"),
-            _("There is no room for it: delete versions that nobody needs."),
-        ),
-        StoreError: (
-            *(503, "unavailable"),
-            _("The store of files cannot be reached. Try again in a moment."),
-        ),
+        RegistryFull: (409, "registry_full", _NO_ROOM),
+        StoreError: (503, "unavailable", _NO_STORE),
     }
 
     def rows(self) -> QuerySet[JobCheckpoint]:
