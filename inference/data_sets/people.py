@@ -8,17 +8,22 @@ from tenants.models import Member
 from tenants.scope import tenant_scope
 
 REMEMBERED = 10_000
+LONGEST = 254  # characters of an address
 
 
 def finder(tenant_id: UUID) -> FindPerson:
     """Returns a function of a name: the subject's id, None for an address that no member has."""
 
     @lru_cache(REMEMBERED)
-    def find(name: str) -> UUID | None:
+    def known(name: str) -> UUID | None:
         try:
             return UUID(name)
         except ValueError:
             return _member(tenant_id, name)
+
+    def find(name: str) -> UUID | None:
+        # Longer names would be remembered, and no address has a NUL, which PostgreSQL refuses.
+        return None if len(name) > LONGEST or "\0" in name else known(name)
 
     return find
 

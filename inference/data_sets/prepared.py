@@ -17,7 +17,7 @@ from inference.data_sets.chunks import RowWriter
 from inference.data_sets.reading import lines
 from inference.data_sets.report import ImportReport
 from inference.data_sets.rows import LONGEST_LINE, BadRow
-from inference.data_sets.storage_limit import VersionGone
+from inference.data_sets.storage_limit import StorageFull, TooLarge, VersionGone
 from inference.models import (
     ChunkPart,
     DataSetChunk,
@@ -78,8 +78,21 @@ def _made(
             form=_form(parent),
             state=DataSetState.IMPORTING,
         )
-    _fill(version, parent, folder, since)
+    try:
+        _fill(version, parent, folder, since)
+    except (TooLarge, StorageFull) as problem:
+        with tenant_scope(parent.tenant_id):
+            _give_up(version, "too_large" if isinstance(problem, TooLarge) else "storage_full")
+        raise
     return version
+
+
+def _give_up(version: DataSetVersion, problem: str) -> None:
+    """Fail a version that gets no more rows: those that it has go, and take no room any more."""
+    version.chunks.all().delete()
+    version.people.all().delete()
+    moving = DataSetVersion.objects.moving().filter(pk=version.pk)
+    moving.update(state=DataSetState.FAILED, problem=problem, stored_bytes=0)
 
 
 def _leave_out_erased(version: DataSetVersion, parent: DataSetVersion, since: datetime) -> None:
@@ -153,8 +166,7 @@ def _earlier(parent: DataSetVersion, job_id: UUID) -> DataSetVersion | None:
     with tenant_scope(parent.tenant_id):
         made = DataSetVersion.objects.filter(data_set=parent.data_set, made_by_job=job_id)
         for version in made.moving():
-            version.chunks.all().delete()
-            made.filter(pk=version.pk).update(state=DataSetState.FAILED, problem="broken_off")
+            _give_up(version, "broken_off")
         return made.ready().first()
 
 

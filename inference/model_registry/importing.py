@@ -31,6 +31,7 @@ from inference.model_registry.sources import archives, git, https, uploads
 from inference.model_registry.sources.folders import folder_of
 from inference.model_registry.sources.progress import Budget, Stopped
 from inference.models import ModelVersion, VersionKind
+from inference.models.model_version import UNATTENDED
 from infrastructure.objects.content import digest_of
 from infrastructure.postgres import queries
 
@@ -135,7 +136,9 @@ def _next() -> ModelVersion | None:
     kinds = _kinds()
     attended = ModelVersion.objects.attended(kinds).values_list("tenant_id", flat=True)
     running = Counter[UUID | None](attended)
-    oldest = ModelVersion.objects.waiting(kinds).order_by("tenant_id", "created_at")
+    # One of this process that could not show that it lives has its folder still.
+    waiting = ModelVersion.objects.waiting(kinds).exclude(pk__in=_running)
+    oldest = waiting.order_by("tenant_id", "created_at")
     turns = [
         (running[version.tenant_id], version.created_at, version.pk, version)
         for version in oldest.distinct("tenant_id")
@@ -229,15 +232,19 @@ def _pulse(version: ModelVersion) -> Iterator[Callable[[], bool]]:
     ended, unwanted = Event(), Event()
 
     def beat() -> None:
-        try:
-            while not ended.wait(BEAT_S):
+        shown_at = time.monotonic()
+        while not ended.wait(BEAT_S):
+            try:
                 with scope_of(version.tenant_id):
-                    if not version.alive():
-                        unwanted.set()
-        except Exception:  # PostgreSQL is away: the import fails where it needs it
-            log.warning("import of %s: cannot show that it lives", version.pk, exc_info=True)
-        finally:
-            connection.close()
+                    is_wanted = version.alive()
+                shown_at = time.monotonic()
+            except Exception:  # PostgreSQL is away; after a minute the import is another's
+                log.warning("import of %s: cannot show that it lives", version.pk, exc_info=True)
+                connection.close()
+                is_wanted = time.monotonic() - shown_at < UNATTENDED.total_seconds()
+            if not is_wanted:
+                unwanted.set()
+        connection.close()
 
     thread = Thread(target=beat, daemon=True)
     thread.start()

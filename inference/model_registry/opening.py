@@ -9,7 +9,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from uuid import UUID
 
@@ -129,8 +129,9 @@ def remove_stale() -> None:
     """Remove copies of deleted versions and of killed processes, in the system's scope."""
     with _alone(settings.MODEL_COPIES / "any"):
         _remove_drafts()
+    copies = list(_copies())  # before the rows: a version may become ready meanwhile
     ready = {str(pk) for pk in ModelVersion.objects.ready().values_list("pk", flat=True)}
-    for folder in list(_copies()):
+    for folder in copies:
         if folder.name not in ready:
             remove_copy(UUID(folder.name))
 
@@ -143,8 +144,9 @@ def _remove_drafts() -> None:
 
 def _copies() -> Iterator[Path]:
     for folder in settings.MODEL_COPIES.glob("*"):
-        if folder.is_dir() and not folder.name.endswith(_DRAFT):
-            yield folder
+        with suppress(ValueError):  # no copy, such as lost+found or a draft
+            if folder.is_dir() and folder.name == str(UUID(folder.name)):
+                yield folder
 
 
 def _size(folder: Path) -> int:

@@ -65,6 +65,7 @@ def register(
 def claim(version: ModelVersion, checked: Contents) -> None:
     """Write the rows of a version's files, in its owner's scope. Raises RegistryFull."""
     lock_registry(version.tenant_id)
+    version.files.all().delete()  # of a process that died while it stored them
     room.check(version.tenant_id, checked.files)
     ModelFile.objects.bulk_create(
         ModelFile(

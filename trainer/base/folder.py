@@ -8,6 +8,7 @@ from typing import Any
 from trainer.formats import model as formats
 from trainer.formats.as_folder import write_folder
 from trainer.formats.model import gguf_file
+from trainer.formats.safetensors_file import INDEX, files_of_index
 from trainer.formats.units import Units
 from trainer.job import Job
 from trainer.refusals import unusable
@@ -31,6 +32,8 @@ def base_folder(job: Job) -> Path:
     if not (base / "config.json").is_file() or not list(base.glob("*.safetensors")):
         raise unusable("base_format", "The base has no config.json or no safetensors file")
     read_config(base)
+    if (base / INDEX).is_file():
+        files_of_index(base)  # transformers opens whatever paths it names
     if not any((base / name).is_file() for name in TOKENIZER_FILES if name.startswith("LICENSE")):
         job.events.warning("no_licence", "The base has no file with its licence")
     return base

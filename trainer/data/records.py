@@ -29,7 +29,8 @@ def parsed(text: str) -> Record:
         raise Fault("bad_json") from error
     if not isinstance(value, dict):
         raise Fault("no_object")
-    person = {"person": value["person"]} if isinstance(value.get("person"), str) else {}
+    named = value.get("person")
+    person = {"person": _sound(named)} if isinstance(named, str) else {}
     return {**_texts(value), **person}
 
 
@@ -64,16 +65,17 @@ def _messages(value: object) -> list[dict[str, str]]:
 
 
 def _message(value: object) -> dict[str, str]:
-    if not isinstance(value, dict) or value.get("role") not in ROLES:
+    role = value.get("role") if isinstance(value, dict) else None
+    if not isinstance(value, dict) or not isinstance(role, str) or role not in ROLES:
         raise Fault("bad_role")
     content = value.get("content")
     if isinstance(content, list):
         content = _joined(content)
     if not isinstance(content, str):
         raise Fault("bad_content")
-    if value["role"] == "assistant" and not content.strip():
+    if role == "assistant" and not content.strip():
         raise Fault("empty")
-    return {"role": value["role"], "content": _sound(content)}
+    return {"role": role, "content": _sound(content)}
 
 
 def _joined(parts: list[object]) -> str:

@@ -75,15 +75,21 @@ def _tensor(path: Path, entry: dict[str, Any], start: int) -> Tensor:
 def read_folder(folder: Path, single: str = SINGLE) -> dict[str, Tensor]:
     """Returns the tensors of a folder's weights, in one file or in those that its index names."""
     if (folder / INDEX).is_file():
-        names = object_of(folder / INDEX).get("weight_map")
-        if not isinstance(names, dict):
-            raise bad("its index has no weight_map")
-        files = sorted({_plain_name(name) for name in names.values()})
+        names = files_of_index(folder)
+        files = sorted(set(names.values()))
         tensors = {name: each for file in files for name, each in _there(folder / file).items()}
         if names.keys() - tensors.keys():
             raise bad("tensors of its index are missing")
         return {name: tensors[name] for name in names}
     return _there(folder / single)
+
+
+def files_of_index(folder: Path) -> dict[str, str]:
+    """Returns the file of each tensor, by the index; none of them is outside of the folder."""
+    names = object_of(folder / INDEX).get("weight_map")
+    if not isinstance(names, dict):
+        raise bad("its index has no weight_map")
+    return {name: _plain_name(file) for name, file in names.items()}
 
 
 def _there(path: Path) -> dict[str, Tensor]:

@@ -128,10 +128,12 @@ def trainer_parameters(values: Mapping[str, int | float]) -> dict[str, int | flo
 
 
 def shown_hyperparameters(parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns OpenAI's names for the trainer's parameters."""
-    rate = parameters.get("learning_rate")
+    """Returns OpenAI's names for the trainer's parameters; "auto" for what the trainer refuses."""
+    # The management API takes them as they come.
+    numbers = {name: v for name, v in parameters.items() if type(v) in (int, float)}
+    rate = numbers.get("learning_rate")
     return {
-        "n_epochs": parameters.get("epochs", "auto"),
-        "batch_size": parameters.get("batch", "auto"),
+        "n_epochs": numbers.get("epochs", "auto"),
+        "batch_size": numbers.get("batch", "auto"),
         "learning_rate_multiplier": round(rate / LEARNING_RATE, 6) if rate else "auto",
     }

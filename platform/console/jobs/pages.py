@@ -37,6 +37,7 @@ _TOO_LATE: dict[type[Exception], Promise] = {
 _NO_VERSION: dict[type[Exception], Promise] = {
     NoFiles: _("The checkpoint has no files any more."),
     NoWeights: _("The checkpoint has no weights that serve."),
+    FileNotFoundError: _("The checkpoint has no files any more."),
     BadFile: _("The files of the checkpoint cannot be registered."),
     RegistryFull: _("There is no room for it: delete versions that nobody needs."),
     StoreError: _("The store of files cannot be reached. Try again in a moment."),

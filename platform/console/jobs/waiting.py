@@ -6,6 +6,7 @@ from redis import RedisError
 
 from inference import classes
 from inference.jobs.kinds import KINDS
+from inference.jobs.orders import queue_of
 from inference.models import Checkpoint, Job, JobState
 from inference.queue_control.tenant_queue import Reason, WaitingRequest, causes, own_lines
 
@@ -28,7 +29,7 @@ def wait_of(job: Job) -> Wait | None:
     if job.order_id is None or job.state not in (JobState.QUEUED, JobState.RUNNING):
         return None
     try:
-        lines = own_lines(str(job.tenant_id), [job.pool])
+        lines = own_lines(str(job.tenant_id), [queue_of(job)])
     except RedisError:
         return None
     for line in lines:

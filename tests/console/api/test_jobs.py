@@ -1,6 +1,7 @@
 """Jobs over the management API: created, followed, paused; never another tenant's."""
 
 from typing import Any
+from unittest.mock import Mock
 from uuid import uuid4
 
 import pytest
@@ -9,7 +10,10 @@ from pytest_django.fixtures import Settings
 from inference.batch.file_store import FileOwner, FileWriter
 from inference.jobs.bases import Place
 from inference.jobs.on_host.progress import note
+from inference.model_registry.headers.header import BadFile
+from inference.model_registry.room import RegistryFull
 from inference.models import File, FilePurpose, Job, JobCheckpoint, JobMetric
+from infrastructure.objects.place import StoreError
 from tenants.models import ApiKey, Quota, Tenant
 from tests.console.api.conftest import Api, Enter
 
@@ -140,3 +144,33 @@ def test_parameters_that_no_order_carries_are_refused(api: Api) -> None:
         answer = api.post(LIST, kind="quantise", base="tiny", parameters={"format": value})
         assert answer.status_code == 400, value
     assert not Job.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("problem", "status", "code"),
+    [
+        (RegistryFull(1), 409, "registry_full"),
+        (BadFile("a header is cut off"), 409, "conflict"),
+        (FileNotFoundError("of an older checkpoint"), 409, "conflict"),
+        (StoreError("away"), 503, "unavailable"),
+    ],
+)
+def test_a_checkpoint_that_cannot_be_registered_says_why(
+    api: Api,
+    acme: Tenant,
+    monkeypatch: pytest.MonkeyPatch,
+    problem: Exception,
+    status: int,
+    code: str,
+) -> None:
+    job = created(api)
+    row = JobCheckpoint.objects.create(tenant=acme, job=Job.objects.get(), step=2)
+    monkeypatch.setattr("console.api.jobs.jobs.register_checkpoint", Mock(side_effect=problem))
+    answer = api.post(f"{LIST}{job['id']}/checkpoints/{row.pk}/register/")
+    assert (answer.status_code, answer.json()["type"]) == (status, f"urn:forebay:problem:{code}")
+
+
+@pytest.mark.parametrize("parameters", [{"format": "q8\0_0"}, {"for\0mat": "q8_0"}])
+def test_parameters_that_no_row_can_hold_are_refused(api: Api, parameters: Any) -> None:
+    answer = api.post(LIST, kind="quantise", base="tiny", parameters=parameters)
+    assert answer.status_code == 400, answer.content

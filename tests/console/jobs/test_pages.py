@@ -8,6 +8,7 @@ from redis.exceptions import RedisError
 
 from audit.models import Event
 from console.jobs import waiting
+from inference.jobs import orders
 from inference.jobs.bases import Place
 from inference.jobs.on_host.progress import note
 from inference.models import (
@@ -19,6 +20,7 @@ from inference.models import (
     ModelVersion,
     VersionKind,
 )
+from inference.pool_policy import jobs_queue
 from inference.queue_control.tenant_queue import OwnLine, WaitingRequest
 from tenants.models import Member, Price, Quota, Tenant, User
 from tests.console.conftest import SignIn
@@ -153,6 +155,22 @@ def test_a_job_that_waits_says_why(
 
     monkeypatch.setattr(waiting, "own_lines", away)
     assert "It has a GPU." in client.get(page).content.decode()
+
+
+def test_a_job_that_waits_for_a_lent_engine_says_so(
+    sign_in: SignIn, alice: Member, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = a_job(alice.tenant, "running", order_id=uuid4())
+
+    def lines(_tenant: str, queues: list[str]) -> list[OwnLine]:
+        request = WaitingRequest(str(job.order_id), 1, 4, 90_000, 3.0, False, False)
+        line = OwnLine("mock:jobs", "finetune", 2, (request,), True, False, 1, True)
+        return [line] if queues == [jobs_queue(job.pool)] else []
+
+    monkeypatch.setattr(waiting, "own_lines", lines)
+    monkeypatch.setattr(orders, "all_queues", lambda: {jobs_queue(job.pool): None})
+    text = sign_in(alice).get(f"{JOBS}{job.pk}/").content.decode()
+    assert "It waits for a GPU." in text
 
 
 @pytest.mark.parametrize(

@@ -90,6 +90,24 @@ def orjson_line(row: object) -> bytes:
     return jsonl([row])
 
 
+def test_lines_that_nobody_can_write_again_or_look_up_are_left_out(manual: DataSet) -> None:
+    deep = b'{"text": "deep", "source": ' + b"[" * 300 + b"]" * 300 + b"}\n"
+    inside = orjson_line(chat("x")).replace(b'"x"', b'"x", "name": ' + b"[" * 300 + b"]" * 300)
+    lines = [
+        inside,
+        deep,
+        orjson_line(chat("x", person="a\0@acme.example")),
+        orjson_line(chat("x", person="a" * 1_000_000)),
+        orjson_line(chat("last")),
+    ]
+    version = uploaded(manual, b"".join(lines))
+    assert (version.state, version.rows, version.problem) == (DataSetState.READY, 1, "")
+    assert [one["code"] for one in version.report["problems"]] == [
+        *("not_json", "not_json"),
+        *("unknown_person", "unknown_person"),
+    ]
+
+
 @pytest.mark.parametrize(
     ("content", "code"),
     [

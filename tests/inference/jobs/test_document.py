@@ -8,6 +8,7 @@ from jsonschema import Draft202012Validator
 
 from config.http.document import Document
 from config.http.front_ends import ROUTERS
+from inference.jobs.creating import JobOwner
 from inference.models import Job
 from tenants.models import ApiKey
 from tests.inference.jobs.works import LINES, Works, in_database
@@ -49,3 +50,20 @@ async def test_a_job_its_log_and_its_checkpoints(works: Works) -> None:
         path = f"{JOBS}/{job['id']}/checkpoints"
         points = check(await client.get(path), "FineTuningCheckpointList")
         assert all(page["data"] for page in (jobs, events, points))
+
+
+async def test_a_job_with_a_wrong_parameter_hides_no_others(works: Works) -> None:
+    """The management API takes parameters as they come: the trainer judges them."""
+    key, text = await in_database(ApiKey.issue)(works.bench.acme, "ci", by="test")
+    owner = JobOwner(works.bench.acme.id, key.subject_id, f"key:{key.id}", api_key_id=key.id)
+    for rate in ("0.001", True, 4e-4):
+        await works.create(owner=owner, learning_rate=rate)
+    client = httpx.AsyncClient(
+        transport=httpx.ASGITransport(served, client=("198.51.100.7", 5000)),
+        base_url="http://forebay",
+        headers={"Authorization": f"Bearer {text}"},
+    )
+    async with serving(), client:
+        jobs = check(await client.get(JOBS), "FineTuningJobList")["data"]
+    rates = [each["hyperparameters"]["learning_rate_multiplier"] for each in jobs]
+    assert rates == [1.0, "auto", "auto"]

@@ -10,7 +10,7 @@ from inference.jobs.background_validation import begin
 from inference.jobs.driving import drive_due
 from inference.models import Job
 from tenants.models import Tenant
-from tests.inference.jobs.works import Works, in_database
+from tests.inference.jobs.works import LINES, Works, in_database
 from tests.inference.running import until
 
 
@@ -73,3 +73,20 @@ async def test_one_that_breaks_is_begun_anew_and_leaves_its_place(
     assert await state(job) == "validating"
     await in_database(Job.objects.filter(pk=job.pk).update)(due_at=job.created_at)
     await works.reaches(job, "queued")
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        (b'{"messages": [], "tools": ' + b"[" * 300 + b"]" * 300 + b"}", "not valid JSON"),
+        (b'{"messages": [{"role": "assistant", "content": "a"}], "person": "\\u0000"}', "nobody"),
+    ],
+)
+async def test_a_line_that_cannot_be_read_fails_the_job(
+    works: Works, line: bytes, words: str
+) -> None:
+    owner = await in_database(works.owner)(works.bench.acme)
+    file = await in_database(works.file)(works.bench.acme, "fine-tune", owner, LINES + line + b"\n")
+    job = await works.create(owner=owner, training_file=file)
+    failed = await works.reaches(job, "failed")
+    assert [(each["line"], words in each["message"]) for each in failed.problems] == [(11, True)]

@@ -15,10 +15,11 @@ from datetime import timedelta
 from pathlib import Path
 from threading import Barrier, BrokenBarrierError, Event
 from typing import Any, ClassVar
+from unittest.mock import Mock
 
 import pytest
 from django.core.exceptions import ValidationError
-from django.db import connection
+from django.db import OperationalError, connection
 from django.utils import timezone
 from pytest_django.fixtures import Settings
 
@@ -478,6 +479,50 @@ def test_another_process_goes_on_with_an_import(tmp_path: Path) -> None:
         thread.join(300)
     version.refresh_from_db()
     assert (version.state, version.source["attempts"]) == (VersionState.READY, 2)
+
+
+def test_another_process_goes_on_where_files_were_being_stored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder(tmp_path / "models" / "m")
+    source = Source("folder", path="m")
+    version = begin(tenant_id=None, name="x", kind=VersionKind.BASE, source=source, by=BY)
+    with monkeypatch.context() as patch:
+        patch.setattr(importing, "complete", Mock(side_effect=RuntimeError))
+        for thread in import_all():
+            thread.join(300)
+    assert version.files.count() == 3
+    ModelVersion.objects.update(touched_at=timezone.now() - timedelta(minutes=2))
+    for thread in import_all():
+        thread.join(300)
+    version.refresh_from_db()
+    assert (version.state, version.problem) == (VersionState.READY, "")
+    assert version.files.count() == 3
+
+
+def test_an_import_outlives_a_postgresql_that_is_away_for_a_moment(
+    server: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(importing, "BEAT_S", 0.01)
+    beats = list[bool]()
+
+    def alive(version: ModelVersion) -> bool:
+        beats.append(True)
+        if len(beats) == 1:
+            raise OperationalError
+        return beating(version)
+
+    def slow(self: object, size: int) -> None:
+        end = time.monotonic() + 30
+        while len(beats) < 3 and time.monotonic() < end:
+            time.sleep(0.01)
+        original(self, size)  # type: ignore[arg-type]
+
+    beating, original = ModelVersion.alive, progress.Budget.spend
+    monkeypatch.setattr(ModelVersion, "alive", alive)
+    monkeypatch.setattr(progress.Budget, "spend", slow)
+    imported(by_https(server, gguf(tmp_path / "m.gguf").read_bytes()))
+    assert len(beats) >= 3
 
 
 def test_an_import_that_ends_three_processes_fails(tmp_path: Path) -> None:

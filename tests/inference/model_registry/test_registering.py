@@ -1,5 +1,6 @@
 """Folders become versions: their files in the store, signed, within the tenant's bound."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
 
@@ -9,7 +10,7 @@ from pytest_django.fixtures import Settings
 
 from audit.actions import Action
 from audit.models import Event
-from inference.model_registry import manifest
+from inference.model_registry import manifest, opening
 from inference.model_registry.headers.header import BadFile
 from inference.model_registry.opening import NotThere, local_copy
 from inference.model_registry.registering import register
@@ -191,3 +192,24 @@ def test_a_version_that_is_not_ready_has_no_copy(acme: Tenant, tmp_path: Path) -
     version.delete_files(by="t")
     with pytest.raises(NotThere):
         local_copy(version)
+
+
+def test_only_copies_of_deleted_versions_are_removed(
+    acme: Tenant, tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = register(tenant_id=acme.pk, name="x", folder=folder(tmp_path / "m"), kind=BASE)
+    copies = [local_copy(gone)]
+    gone.delete_files(by="t")
+    of_the_disk = settings.MODEL_COPIES / "lost+found"  # its folder is a disk of its own
+    of_the_disk.mkdir()
+    listed = opening._copies
+
+    def late() -> Iterator[Path]:
+        monkeypatch.setattr(opening, "_copies", listed)
+        fresh = register(tenant_id=acme.pk, name="y", folder=folder(tmp_path / "n"), kind=BASE)
+        copies.append(local_copy(fresh))
+        return listed()
+
+    monkeypatch.setattr(opening, "_copies", late)
+    opening.remove_stale()
+    assert [path.exists() for path in (*copies, of_the_disk)] == [False, True, True]

@@ -102,6 +102,8 @@ BROKEN = {
     b'{"messages": []}': "no_messages",
     b'{"messages": [{"role": "user", "content": "Hi"}]}': "no_assistant",
     b'{"messages": [{"role": "robot", "content": "Hi"}]}': "bad_role",
+    b'{"messages": [{"role": ["user"], "content": "Hi"}]}': "bad_role",
+    b'{"text": "a", "person": "a\\ud800b"}': "wrong_encoding",
     b'{"messages": [{"role": "assistant", "content": null}]}': "bad_content",
     b'{"messages": [{"role": "assistant", "content": ""}]}': "empty",
     b'{"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}': "bad_content",

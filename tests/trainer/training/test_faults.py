@@ -91,3 +91,23 @@ def test_a_full_disk_leaves_the_last_whole_checkpoint(
     assert run.code == 0
     steps = [each["step"] for each in metrics(run)]
     assert steps == list(range(len(steps)))
+
+
+@pytest.mark.parametrize("outside", ["../other/model.safetensors", "{tmp}/other/model.safetensors"])
+def test_weights_outside_of_the_base_are_not_read(
+    trainer: WarmTrainer, base: Path, tmp_path: Path, outside: str
+) -> None:
+    hostile, other = tmp_path / "base", tmp_path / "other"
+    hostile.mkdir()
+    other.mkdir()
+    for path in base.iterdir():
+        (hostile / path.name).write_bytes(path.read_bytes())
+    (hostile / "model.safetensors").rename(other / "model.safetensors")
+    save_file({"x": np.zeros(1, np.float32)}, hostile / "model-1.safetensors")
+    names = load_file(other / "model.safetensors")
+    weight_map = dict.fromkeys(names, outside.format(tmp=tmp_path))
+    index = {"metadata": {"total_size": 1}, "weight_map": weight_map}
+    (hostile / "model.safetensors.index.json").write_text(json.dumps(index))
+    order = fields(hostile, write_texts(tmp_path / "texts.jsonl"), most_steps=1)
+    run = trainer.run(tmp_path / "run", "pretrain", **order)
+    assert (run.code, run.error) == (69, "bad_safetensors")

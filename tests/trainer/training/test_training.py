@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -140,6 +141,26 @@ def test_a_message_of_weight_0_is_not_learnt(
         run = trainer.run(folder, "fine-tune", **fields(base, path, epochs=1, length=128))
         tokens[name] = run.result["tokens"]
     assert 0 < tokens["one"] < tokens["both"]
+
+
+def test_a_content_in_parts_is_learnt_as_its_text(
+    trainer: WarmTrainer, base: Path, tmp_path: Path
+) -> None:
+    tokens = set()
+    for name in ("parts", "text"):
+        folder = tmp_path / name
+        folder.mkdir()
+        texts = ("what is it", "a weir\nand a dam")
+        contents: list[Any] = [
+            [{"type": "text", "text": part} for part in text.split("\n")] for text in texts
+        ]
+        roles = zip(("user", "assistant"), contents if name == "parts" else texts, strict=True)
+        words = [{"role": role, "content": content} for role, content in roles]
+        path = folder / "chats.jsonl"
+        path.write_text(json.dumps({"messages": words}) + "\n")
+        run = trainer.run(folder, "fine-tune", **fields(base, path, epochs=1, length=128))
+        tokens.add(run.result["tokens"])
+    assert len(tokens) == 1
 
 
 @pytest.mark.parametrize(

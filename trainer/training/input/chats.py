@@ -33,12 +33,19 @@ def _messages(number: int, line: bytes) -> list[Message]:
     for message in messages:
         if not isinstance(message, dict) or not isinstance(message.get("role"), str):
             raise bad_data("broken_message", f"Line {number} has a message without a role")
-        if not isinstance(message.get("content"), str):
-            raise bad_data("broken_message", f"Line {number} has a message without a text")
-        encodable(number, message["content"])
+        message["content"] = _text(number, message.get("content"))
     if not any(map(_is_learned, messages)):
         raise bad_data("no_assistant", f"Line {number} has no words of an assistant")
     return messages
+
+
+def _text(number: int, content: object) -> str:
+    """Returns the text of a message: itself, or its parts one below the other."""
+    parts = content if isinstance(content, list) else [{"text": content}]
+    texts = [part.get("text") if isinstance(part, dict) else None for part in parts]
+    if not all(isinstance(text, str) for text in texts):
+        raise bad_data("broken_message", f"Line {number} has a message without a text")
+    return encodable(number, "\n".join(map(str, texts)))
 
 
 def _is_learned(message: Message) -> bool:

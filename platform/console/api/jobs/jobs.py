@@ -19,6 +19,8 @@ from inference.jobs import creating
 from inference.jobs.creating import Wanted
 from inference.jobs.job_checkpoint_versions import NoFiles, NoWeights, register_checkpoint
 from inference.jobs.refusals import JobRefused, NoRoom
+from inference.model_registry.headers.header import BadFile
+from inference.model_registry.room import RegistryFull
 from inference.models import (
     DataSetVersion,
     File,
@@ -29,7 +31,11 @@ from inference.models import (
     JobMetric,
 )
 from inference.models.job import WrongState
+from infrastructure.objects.place import StoreError
 from tenants.roles import Permission as P
+
+_NO_ROOM = _("There is no room for it: delete versions that nobody needs.")
+_NO_STORE = _("The store of files cannot be reached. Try again in a moment.")
 
 
 class JobShape(JobFigures):
@@ -152,6 +158,10 @@ class JobCheckpoints(_OfJob):
     refusals = {
         NoFiles: (409, "conflict", _("The checkpoint has no files any more.")),
         NoWeights: (409, "conflict", _("The checkpoint has no weights that serve.")),
+        FileNotFoundError: (409, "conflict", _("The checkpoint has no files any more.")),
+        BadFile: (409, "conflict", _("The files of the checkpoint cannot be registered.")),
+        RegistryFull: (409, "registry_full", _NO_ROOM),
+        StoreError: (503, "unavailable", _NO_STORE),
     }
 
     def rows(self) -> QuerySet[JobCheckpoint]:
