@@ -22,8 +22,7 @@ from bench.servers.child import temporary_folder
 from bench.servers.forebay import forebay_on_mock_engine
 
 CHOSEN = (ONE_JSON, JSON_200, JSON_64, STREAMS_64, STREAMS_32, IN_STEP)
-# As decisions come: an engine of 20 ms, and time to spare between them.
-JSON_50 = Load("json 50/s of 20 ms", rate=50, interval_ms=20 / TOKENS)
+JSON_50 = Load("json 50/s", rate=50)  # as decisions come
 ROLES = ("web", "worker", "postgres", "valkey")
 HEAD = (
     *("", "", "requests/s", "p50 / p99 ms", "first token p50 ms", "CPU ms"),
