@@ -89,9 +89,8 @@ class DialogueHandOver(models.Model):
 
     # Verbs: in a transaction, with the dialogue locked -------------------------------------------
     def take(self, actor: str, lease: timedelta = LEASE) -> None:
-        now = timezone.now()
-        self.taken_by, self.taken_at = actor, self.taken_at or now
-        self.leased_until = now + lease
+        self.taken_by, self.taken_at = actor, self.taken_at or timezone.now()
+        self.leased_until = Now() + lease  # hosts' clocks differ
         self.save(update_fields=["taken_by", "taken_at", "leased_until"])
 
     def put_back(self) -> None:
