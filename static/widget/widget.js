@@ -410,7 +410,7 @@
       parts.rating.querySelector("button").focus();
     } catch (problem) {
       if (isGone(problem)) forget();
-      else say(words.offline);
+      else say(problem.status === 429 ? words.limited : words.offline);
     }
   }
 
