@@ -33,9 +33,6 @@ class DialogueHandOverQuerySet(models.QuerySet["DialogueHandOver"]):
         """Those whose member has left."""
         return self.taken().filter(leased_until__lte=Now())
 
-    def longest_waiting_first(self) -> Self:
-        return self.order_by("waits_since", "id")
-
 
 class DialogueHandOver(models.Model):
     """One hand-over. A dialogue has one open one at most, and one member has it at most."""
