@@ -29,8 +29,10 @@ from inference.models.assistants.dialogue import Content
 from tests import chromium
 from tests.inference.api.conftest import in_database
 from tests.inference.api.dialogues.conftest import Helpdesk
+from tests.inference.api.dialogues.test_widget import fresh_limits
 from tests.inference.api.dialogues.web_server import Page, application, running
 
+__all__ = ["fresh_limits"]
 pytestmark = [
     pytest.mark.browser,
     pytest.mark.django_db(transaction=True),
