@@ -34,7 +34,8 @@ class Message:
         predictions: Sequence[Prediction],
         today: date | None,
     ) -> None:
-        self.spec, self.text, self.today = spec, cleaned(text[:_LONGEST]), today
+        self.spec, self.today = spec, today
+        self.text = cleaned(text[:_LONGEST])[:_LONGEST]  # a character may become eighteen
         self.predictions = [each for each in predictions if spec.intent(each.intent)]
         language = set_phrases.language(self.text, state.language, list(spec.languages))
         wish = set_phrases.wish(self.text) or state.wish

@@ -102,7 +102,20 @@ def value_in(text: str) -> str:
 def unframed(text: str) -> str:
     """Returns a message without such words, "" where it has nothing else."""
     before, after = _around_value()
-    return after.sub("", before.sub("", text.strip(), count=1), count=1).strip()
+    text = before.sub("", text.strip(), count=1)
+    match = after.search(_without_end(text, ".。!！"))
+    return _without_end(text[: match.start()], ",，.。").strip() if match else text.strip()
+
+
+def _without_end(text: str, marks: str) -> str:
+    """Returns a text without these marks, and spaces, at its end.
+
+    A pattern for them would begin anew at each of thousands of full stops.
+    """
+    end = len(text)
+    while end and (text[end - 1] in marks or text[end - 1].isspace()):
+        end -= 1
+    return text[:end]
 
 
 @cache
@@ -110,7 +123,7 @@ def _around_value() -> tuple[re.Pattern[str], re.Pattern[str]]:
     before, after = map(_either, ("before_value", "after_value"))
     return (
         re.compile(rf"^{before}\s*[:：,，]?\s*", re.IGNORECASE),
-        re.compile(rf"[\s,，.。]*{after}[\s.。!！]*$", re.IGNORECASE),
+        re.compile(rf"{after}$", re.IGNORECASE),
     )
 
 

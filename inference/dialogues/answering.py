@@ -78,18 +78,22 @@ class Answering:
         try:
             async with asyncio.timeout(max(0.1, rest_s)):
                 async for text in self._wording.texts(self._spec.chat_model, messages):
-                    await self._check(sentences(text, over=False)[0], so_far.passages, facts)
-            await self._check(sentences(text, over=True)[0], so_far.passages, facts)
+                    whole, _rest = sentences(text, over=False)
+                    await self._check(whole, so_far.passages, facts, step)
+            whole, _rest = sentences(text, over=True)
+            await self._check(whole, so_far.passages, facts, step)
         except _NO_MODEL as problem:
             log.warning("turn %s is not worded by the model: %r", self._turn.pk, problem)
 
-    async def _check(self, whole: list[str], passages: list[Passage], facts: Arguments) -> None:
+    async def _check(
+        self, whole: list[str], passages: list[Passage], facts: Arguments, step: Step
+    ) -> None:
         """Give out the new sentences that the sources support."""
         fresh, self._seen = whole[self._seen :], max(self._seen, len(whole))
         if true := [each for each in fresh if supported(each, passages, facts)]:
             self._parts += true
             fields = {**self._fields, **self._by_model}
-            await self._durably(recording.say_more, self._turn, Content(self._parts), fields)
+            await self._durably(recording.say_more, self._turn, step, Content(self._parts), fields)
 
     @property
     def _by_model(self) -> dict[str, Any]:

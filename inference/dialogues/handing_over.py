@@ -9,6 +9,7 @@ from uuid import UUID
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
+from django.db.models.functions import Now
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -161,7 +162,7 @@ def _earlier(
 # Leases ------------------------------------------------------------------------------------------
 def renew(tenant_id: UUID, actor: str, lease: timedelta = LEASE) -> int:
     """Keep what the member has, since their inbox is open. Returns how many dialogues."""
-    until = timezone.now() + lease
+    until = Now() + lease
     own = DialogueHandOver.objects.taken().filter(tenant_id=tenant_id, taken_by=actor)
     return own.filter(leased_until__lt=until).update(leased_until=until)
 

@@ -61,7 +61,7 @@ def release(turn_id: UUID, lease: UUID) -> None:
 def note(turn: DialogueTurn, step: TurnStep, so_far: Progress) -> bool:
     """Make what the steps came to durable. Raises LostTurn, Barred."""
     with transaction.atomic():
-        if _is_superseded(turn):
+        if _is_superseded(turn, so_far.step):
             return False
         turn.step = step
         turn.encrypt(progress.packed(so_far))
@@ -69,12 +69,17 @@ def note(turn: DialogueTurn, step: TurnStep, so_far: Progress) -> bool:
     return True
 
 
-def _is_superseded(turn: DialogueTurn) -> bool:
-    """Lock dialogue and turn. Ends the turn where nobody needs it any more. Raises LostTurn."""
+def _is_superseded(turn: DialogueTurn, step: Step | None) -> bool:
+    """Lock dialogue and turn. Ends the turn where nobody needs it any more. Raises LostTurn.
+
+    Who closes the dialogue before the answer has a question open, unless it is a courtesy.
+    """
     _own(turn)
     dialogue = turn.dialogue
     if not (dialogue.human_has_it or dialogue.status == DialogueStatus.CLOSED):
         return False
+    if step is None or states.is_answered(step) is not None:
+        dialogue.note_answer("", is_answered=False)
     _complete(turn.answer)
     _end(turn, TurnStep.SUPERSEDED)
     announce_on_commit(dialogue.pk)
@@ -91,10 +96,10 @@ def _own(turn: DialogueTurn) -> None:
 
 
 # The answer --------------------------------------------------------------------------------------
-def say_more(turn: DialogueTurn, content: Content, fields: Fields) -> bool:
+def say_more(turn: DialogueTurn, step: Step, content: Content, fields: Fields) -> bool:
     """Give out the answer so far: the reader gets the sentences that are new. Raises LostTurn."""
     with transaction.atomic():
-        if _is_superseded(turn):
+        if _is_superseded(turn, step):
             return False
         _put(turn, content, fields, whole=False)
         announce_on_commit(turn.dialogue_id)
@@ -106,7 +111,7 @@ def answer(
 ) -> bool:
     """Record the answer with the state after it, and end the turn: one commit. Raises LostTurn."""
     with transaction.atomic():
-        if _is_superseded(turn):
+        if _is_superseded(turn, step):
             return False
         dialogue = turn.dialogue
         if content:

@@ -169,8 +169,8 @@
   const ensureToken = shared(async () => {
     if (session.token && session.expires - EARLY_S > Date.now() / 1_000) return;
     const answer = await ask("POST", "/v1/widget/sessions", { key, token: session.token || null });
-    const { token, expires_at, languages } = await answer.json();
-    remember({ token, expires: expires_at, languages });
+    const { token, expires_in, languages } = await answer.json();
+    remember({ token, expires: Date.now() / 1_000 + expires_in, languages }); // by the page's clock
   });
 
   const ensureDialogue = shared(async () => {
@@ -410,7 +410,7 @@
       parts.rating.querySelector("button").focus();
     } catch (problem) {
       if (isGone(problem)) forget();
-      else say(words.offline);
+      else say(problem.status === 429 ? words.limited : words.offline);
     }
   }
 

@@ -82,7 +82,7 @@ async def caller_for(call: Call, visitor: Visitor) -> Caller:
 
 
 async def count_visitor(call: Call) -> None:
-    """Count the address of a visitor who begins or sends something. Raises NotAdmitted."""
+    """Count the address of a visitor who begins, sends or ends something. Raises NotAdmitted."""
     address = counted(call.client_ip)
     if not (address and settings.WIDGET_PER_MINUTE):
         return

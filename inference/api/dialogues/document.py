@@ -75,7 +75,11 @@ _SCHEMAS: dict[str, Json] = {
         object={"const": "list"}, data=array(ref("DialogueMessage")), has_more=BOOLEAN
     ),
     "WidgetSession": shape(
-        object={"const": "widget.session"}, token=STRING, expires_at=UNIX, languages=array(STRING)
+        object={"const": "widget.session"},
+        token=STRING,
+        expires_at=UNIX,
+        expires_in=INTEGER,
+        languages=array(STRING),
     ),
     "DialogueRequest": checked_body(fields.BEGINNING),
     "DialogueMessageRequest": checked_body(fields.MESSAGE),

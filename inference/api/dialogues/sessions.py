@@ -28,6 +28,7 @@ async def create(request: Request) -> None:
             "object": "widget.session",
             "token": visitor.token(),
             "expires_at": int(time.time()) + visitors.LIVES_S,
+            "expires_in": visitors.LIVES_S,
             "languages": languages,
         }
     )

@@ -28,6 +28,7 @@ from inference.api.dialogues.callers import Party
 from inference.api.dialogues.feed import Cursor, Event, Feed
 from inference.api.refusals import REFUSALS, as_error
 from inference.dialogues import receiving
+from inference.dialogues.receiving import Received
 from inference.dialogues.scoped import in_tenant
 from inference.errors import ApiError, BadRequest, Unauthorized
 from inference.intake.context import context_of
@@ -86,6 +87,7 @@ class Socket:
         self._receive, self._send, self._public_id = receive, send, public_id
         self._origin = dict(scope["headers"]).get(b"origin", b"").decode("latin-1")
         self._token, self._check_at = "", 0.0
+        self._awaited = dict[UUID, asyncio.Task[None]]()  # message -> what tells that it failed
 
     async def run(self) -> None:
         """Raises Closed."""
@@ -122,7 +124,8 @@ class Socket:
                 await self._next(dialogue, reader)
             await reader
         finally:
-            reader.cancel()
+            for task in (reader, *self._awaited.values()):
+                task.cancel()
 
     async def _next(self, dialogue: Dialogue, reader: "asyncio.Task[None]") -> None:
         """Take the next frame. The visitor is checked again now and then, however much they say."""
@@ -158,6 +161,19 @@ class Socket:
             dialogue.tenant_id, receiving.receive, dialogue, text, frame.id, by=party.actor
         )
         turns.start(self.call.context, received)
+        if frame.id not in self._awaited:
+            task = asyncio.create_task(self._tell_failure(dialogue, received, frame.id))
+            self._awaited[frame.id] = task
+            task.add_done_callback(lambda _task: self._awaited.pop(frame.id, None))
+
+    async def _tell_failure(self, dialogue: Dialogue, received: Received, message_id: UUID) -> None:
+        """Say that the message was not answered, and why. An answer is among the events."""
+        try:
+            await turns.outcome(dialogue, received)
+        except REFUSALS as refusal:
+            await self._say(Event("error", _problem(as_error(refusal), message_id)))
+        except DatabaseError:
+            await self._say(Event("error", _problem(turns.error_of(""), message_id)))
 
     # The wire ------------------------------------------------------------------------------------
     async def _follow(self, dialogue: Dialogue, cursor: Cursor) -> None:
@@ -176,7 +192,7 @@ class Socket:
             raise BadRequest("a frame is too long")
         try:
             frame: Hello | Message | Ping = _read(text)
-        except msgspec.DecodeError as problem:
+        except (msgspec.DecodeError, RecursionError) as problem:
             raise BadRequest(f"a frame could not be read: {problem}") from None
         return frame
 

@@ -112,6 +112,8 @@ async def send(request: Request, public_id: str) -> None:
 
 async def close(request: Request, public_id: str) -> None:
     party = await _looking(request)
+    if party.visitor:
+        await callers.count_visitor(request.call)
     dialogue = await callers.dialogue_of(request.call, party, public_id)
     body = await _body(request, may_lack=True)
     fields.check(body, fields.CLOSING)

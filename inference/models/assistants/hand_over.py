@@ -33,9 +33,6 @@ class DialogueHandOverQuerySet(models.QuerySet["DialogueHandOver"]):
         """Those whose member has left."""
         return self.taken().filter(leased_until__lte=Now())
 
-    def longest_waiting_first(self) -> Self:
-        return self.order_by("waits_since", "id")
-
 
 class DialogueHandOver(models.Model):
     """One hand-over. A dialogue has one open one at most, and one member has it at most."""
@@ -89,9 +86,8 @@ class DialogueHandOver(models.Model):
 
     # Verbs: in a transaction, with the dialogue locked -------------------------------------------
     def take(self, actor: str, lease: timedelta = LEASE) -> None:
-        now = timezone.now()
-        self.taken_by, self.taken_at = actor, self.taken_at or now
-        self.leased_until = now + lease
+        self.taken_by, self.taken_at = actor, self.taken_at or timezone.now()
+        self.leased_until = Now() + lease  # hosts' clocks differ
         self.save(update_fields=["taken_by", "taken_at", "leased_until"])
 
     def put_back(self) -> None:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+from django.db.models import Case, When
 from django.utils import timezone
 
 from console.inbox.words import reason_text
@@ -33,11 +34,15 @@ def short_name(dialogue: Dialogue) -> str:
 
 
 def lines(tenant: Tenant, member: Member | None) -> list[InboxLine]:
-    """Returns those that wait, then those that members have; one's own first among these."""
-    rows = DialogueHandOver.objects.open().filter(tenant=tenant)
-    rows = rows.select_related("dialogue").longest_waiting_first()[:MOST]
-    actors = Actors.among([row.taken_by for row in rows], tenant)
+    """Returns those that wait, then those that members have; one's own first among these.
+
+    Where there are too many, those of others are left out first, then those that wait last.
+    """
     actor = member.actor if member else ""
+    needed = Case(When(taken_by=actor, then=0), When(taken_by="", then=1), default=2)
+    rows = DialogueHandOver.objects.open().filter(tenant=tenant).select_related("dialogue")
+    rows = rows.order_by(needed, "waits_since", "id")[:MOST]
+    actors = Actors.among([row.taken_by for row in rows], tenant)
     made = [_line(row, actors, actor) for row in rows]
     return sorted(made, key=lambda line: (bool(line.taken_by), not line.mine))
 

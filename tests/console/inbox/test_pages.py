@@ -7,6 +7,7 @@ from django.db import transaction
 from django.test import Client
 
 from audit.models import Event
+from console.inbox import lines
 from inference.dialogues import handing_over
 from inference.models import ActionCall, CallState, Dialogue, DialogueStatus, Role
 from tenants.models import Member, Tenant
@@ -53,6 +54,23 @@ def test_the_list_has_the_longest_waiting_first_with_reasons(
     assert "The person asked for a human" in page
     assert "Nobody knows whether an action was done" in page
     assert 'data-waiting="2"' in body(client, f"{INBOX}list/")
+
+
+def test_a_full_list_has_ones_own_and_who_waits_before_what_others_have(
+    client: Client, acme: Tenant, monkeypatch: pytest.MonkeyPatch, alice: Member
+) -> None:
+    monkeypatch.setattr(lines, "MOST", 2)
+    dora = join(acme, "dora@acme.example", MemberRole.OWNER)
+    theirs, waiting, too_late, own = [a_dialogue(acme, "Hello", person=str(n)) for n in range(4)]
+    handing_over.take_over(theirs, dora)
+    for dialogue in (waiting, too_late):
+        with transaction.atomic():
+            handing_over.hand_over(dialogue, "asked", by="test")
+    handing_over.take_over(own, alice)
+    page = body(client, f"{INBOX}list/")
+    shown = [str(row.pk) in page for row in (theirs, waiting, too_late, own)]
+    assert shown == [False, True, False, True]
+    assert page.index(str(waiting.pk)) < page.index(str(own.pk))
 
 
 def test_a_member_takes_answers_notes_and_gives_it_back(

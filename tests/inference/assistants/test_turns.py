@@ -1,5 +1,7 @@
 """The steps of a dialogue: what follows what a person writes."""
 
+import time
+
 import msgspec
 import pytest
 
@@ -375,6 +377,15 @@ def test_a_dialogue_that_a_human_gives_back_goes_on() -> None:
     dialogue.state = resumed(dialogue.state)
     assert dialogue.hear("yes") == Say("go_on"), "the confirmation of before is gone"
     assert dialogue.hear("open?", sure("opening_hours")) == Say("reply", {}, "opening_hours")
+
+
+@pytest.mark.parametrize("text", ["。" * 3_999 + "x", ", " * 1_999 + "x", "ﷺ" * 4_000])
+def test_no_message_keeps_a_process_busy(text: str) -> None:
+    """All dialogues of a process wait while it reads one message."""
+    dialogue = confirmed()
+    began = time.process_time()
+    dialogue.hear(text, sure("track"))
+    assert time.process_time() - began < 0.3
 
 
 def test_an_intent_that_another_version_lacks_is_forgotten() -> None:

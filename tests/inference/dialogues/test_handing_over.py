@@ -156,6 +156,23 @@ def test_a_member_who_leaves_loses_it_to_the_queue(
     assert acts(dialogue)[-2:] == ["dialogue:return", "dialogue:take"]
 
 
+def test_a_slow_clock_of_a_host_takes_no_dialogue_from_its_member(
+    acme: Tenant, alice: Member, dora: Member, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = timezone.now
+    monkeypatch.setattr(timezone, "now", lambda: now() - timedelta(minutes=6))
+    dialogue = a_dialogue(acme, "Hello")
+    handing_over.take_over(dialogue, alice)
+    assert handing_over.return_abandoned() == 0
+    handing_over.transfer(dialogue, dora, by=alice.actor)
+    assert handing_over.return_abandoned() == 0
+    DialogueHandOver.objects.update(leased_until=now() + timedelta(seconds=30))
+    assert handing_over.renew(acme.pk, dora.actor) == 1
+    until = DialogueHandOver.objects.get().leased_until
+    assert until
+    assert until > now() + timedelta(seconds=60)
+
+
 def test_a_closed_dialogue_stays_closed(acme: Tenant, alice: Member) -> None:
     dialogue = a_dialogue(acme, "Hello", status=S.CLOSED)
     hand_over(dialogue)

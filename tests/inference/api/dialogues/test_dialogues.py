@@ -1,14 +1,19 @@
 """Dialogues over REST: what an assistant answers, what counts once, and what is refused."""
 
 import asyncio
+from datetime import UTC, timedelta
 from typing import Any
 from uuid import uuid4
 
 import pytest
+from django.utils import timezone
 from django.utils.timezone import now
 
 from audit.actions import Action
 from audit.models import DataKey, Event, Payload
+from inference.dialogues.measures.cohort import Cohort
+from inference.dialogues.measures.report import ServiceReport
+from inference.dialogues.measures.span import Span
 from inference.models import (
     Dialogue,
     DialogueMessage,
@@ -245,6 +250,25 @@ async def test_a_failed_turn_is_tried_again_with_the_same_id(
     again = await desk.send(dialogue, "When are you open?", id=client_id)
     assert again.json()["answer"]["text"] == "9 to 5."
     assert [each["role"] for each in await desk.messages(dialogue)].count("person") == 1
+
+
+@pytest.mark.parametrize(("last", "resolved"), [("When are you open?", 0), ("Thank you", 1)])
+async def test_who_ends_it_before_the_answer_was_not_helped(
+    desk: Helpdesk, engine: EngineServer, last: str, resolved: int
+) -> None:
+    dialogue = (await desk.begin())["id"]
+    await desk.answer_to(dialogue, "When are you open?")
+    engine.goes_on.clear()
+    sending = asyncio.create_task(desk.send(dialogue, last))
+    while not await in_database(DialogueTurn.objects.open().exists)():
+        await asyncio.sleep(0.02)
+    await desk.client.post(f"/v1/dialogues/{dialogue}/close", json={})
+    engine.goes_on.set()
+    assert (await sending).json()["answer"] is None
+    today = timezone.localdate(timezone=UTC)
+    cohort = Cohort(desk.tenant.pk, Span(today - timedelta(days=1), today, "UTC"))
+    total = await in_database(lambda: ServiceReport(cohort).total)()
+    assert (total.dialogues, total.resolved) == (1, resolved)
 
 
 async def test_of_an_erased_person_nothing_is_taken(desk: Helpdesk) -> None:

@@ -7,13 +7,16 @@ from uuid import uuid4
 
 import orjson
 import pytest
+from django.utils.timezone import now
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from inference.api.dialogues import socket
+from inference.models import DialogueTurn, TurnStep
 from tests.inference.api.conftest import in_database
 from tests.inference.api.dialogues.test_widget import OTHER, SHOP, Site, fresh_limits, site
 from tests.inference.api.dialogues.web_server import application, running
+from tests.inference.engine_server import EngineServer
 
 __all__ = ["fresh_limits", "site"]
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -131,3 +134,31 @@ async def test_what_is_wrong_with_a_message_is_an_event(site: Site, address: str
         await say(connection, type="message", id=client_id, text="")
         problem = (await until(connection, "error"))[-1]["data"]
         assert (problem["code"], problem["client_id"]) == ("invalid_request", client_id)
+
+
+async def test_a_message_that_is_not_answered_is_an_event(
+    site: Site, address: str, engine: EngineServer
+) -> None:
+    token, dialogue = await site.visit(), await site.begin()
+    engine.goes_on.clear()
+    async with opened(address, dialogue) as connection:
+        await say(connection, type="hello", token=token)
+        client_id = str(uuid4())
+        for _ in range(2):
+            await say(connection, type="message", id=client_id, text="When are you open?")
+        while not await in_database(DialogueTurn.objects.exists)():
+            await asyncio.sleep(0.02)
+        ended = {"step": TurnStep.FAILED, "error_code": "insufficient_quota", "ended_at": now()}
+        await in_database(DialogueTurn.objects.update)(**ended)
+        problem = (await until(connection, "error"))[-1]["data"]
+        assert (problem["code"], problem["client_id"]) == ("insufficient_quota", client_id)
+        engine.goes_on.set()
+        await say(connection, type="message", id=client_id, text="When are you open?")
+        await until(connection, "message", role="assistant", text="9 to 5.")
+
+
+async def test_a_frame_of_endless_depth_is_wrong_as_any_other(site: Site, address: str) -> None:
+    await site.visit()
+    async with opened(address, await site.begin()) as connection:
+        await connection.send('{"type": "ping", "x": ' + "[" * 30_000)
+        assert await closed_with(connection) == (socket.REFUSED, "invalid_request")

@@ -191,6 +191,20 @@ async def test_an_address_has_a_limit_of_its_own(site: Site, settings: Settings)
     assert statuses == [200, 200, 200, 429, 429]
 
 
+async def test_ends_and_opinions_count_at_the_limit_of_an_address(
+    site: Site, settings: Settings
+) -> None:
+    """Each is on the trail: without a limit anybody could fill it."""
+    await site.visit()
+    path = f"/v1/dialogues/{await site.begin()}/close"
+    settings.WIDGET_PER_MINUTE = 5
+    opinions = [{"satisfaction": 1 + n % 5} for n in range(6)]
+    statuses = [(await site.page.post(path, json=body)).status_code for body in opinions]
+    assert statuses == [200, 200, 200, 429, 429, 429]
+    row = await in_database(Dialogue.objects.get)()
+    assert (row.status, row.satisfaction) == ("closed", 3)
+
+
 async def test_an_api_key_in_a_page_is_refused(site: Site) -> None:
     """The origin of a widget is none of its tenant's own list."""
     async with await client_of(site.desk.tenant) as program:

@@ -6,10 +6,18 @@ import hashlib
 import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from playwright.async_api import BrowserContext, Locator, Route, async_playwright, expect
+from playwright.async_api import (
+    BrowserContext,
+    Locator,
+    Request,
+    Route,
+    async_playwright,
+    expect,
+)
 from playwright.async_api import Page as Tab
 
 from bench.servers.chromium import ARGUMENTS, PATH
@@ -21,8 +29,10 @@ from inference.models.assistants.dialogue import Content
 from tests import chromium
 from tests.inference.api.conftest import in_database
 from tests.inference.api.dialogues.conftest import Helpdesk
+from tests.inference.api.dialogues.test_widget import fresh_limits
 from tests.inference.api.dialogues.web_server import Page, application, running
 
+__all__ = ["fresh_limits"]
 pytestmark = [
     pytest.mark.browser,
     pytest.mark.django_db(transaction=True),
@@ -244,3 +254,23 @@ async def test_a_message_that_failed_keeps_its_text_and_its_id(shop: Shop) -> No
     await expect(tab.get_by_role("status")).to_contain_text("Please send it again.")
     assert ids == ids[:1] * 2
     shop.complaints.clear()  # of the refused messages
+
+
+async def test_a_slow_clock_keeps_the_dialogue(shop: Shop) -> None:
+    """By a clock that is an hour behind the token would never expire."""
+    tab, renewals = await shop.open(), list[str]()
+    tab.on("request", lambda request: renewals.append(request.url) if _renews(request) else None)
+    behind = datetime.now() - timedelta(hours=1)
+    await tab.clock.install(time=behind)
+    await tab.goto(shop.url)
+    await tab.get_by_role("button", name="Open the conversation").click()
+    await expect(log(tab)).to_contain_text("Hello!")
+    assert len(renewals) == 1
+    await tab.clock.fast_forward(30 * 60 * 1_000)
+    await write(tab, "When are you open?")
+    await expect(log(tab)).to_contain_text("9 to 5.")
+    assert len(renewals) == 2
+
+
+def _renews(request: Request) -> bool:
+    return request.url.endswith("/v1/widget/sessions") and request.method == "POST"
