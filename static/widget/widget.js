@@ -500,7 +500,10 @@
   function showStatus(next, keep = false) {
     status = next;
     const closed = ["closed", "unavailable"].includes(status);
-    if (!(keep && parts.status.textContent === words.failed)) say(words[status] ?? "");
+    const shown = parts.status.textContent;
+    // The event of a dialogue's end may come after its opinion.
+    const stays = (keep && shown === words.failed) || (closed && shown === words.thanks);
+    if (!stays) say(words[status] ?? "");
     parts.form.hidden = closed;
     parts.end.hidden = closed;
     parts.again.hidden = !closed;

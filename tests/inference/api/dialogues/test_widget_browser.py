@@ -4,7 +4,7 @@ import asyncio
 import base64
 import hashlib
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -15,6 +15,7 @@ from playwright.async_api import (
     Locator,
     Request,
     Route,
+    WebSocketRoute,
     async_playwright,
     expect,
 )
@@ -139,6 +140,39 @@ async def test_people_answer_and_it_ends_with_an_opinion(shop: Shop) -> None:
     assert row.status == "closed"
     await tab.get_by_role("button", name="New conversation").click()
     await expect(log(tab)).to_have_text(re.compile("^AssistantHello!$"))
+
+
+async def test_an_end_that_is_heard_of_late_takes_no_thanks_away(shop: Shop) -> None:
+    tab = await shop.open()
+    late: list[Callable[[], None]] = []
+
+    def opened(page: WebSocketRoute) -> None:
+        def arrived(message: str | bytes) -> None:
+            if late or '"closed"' in str(message):
+                late.append(lambda: page.send(message))
+            else:
+                page.send(message)
+
+        server = page.connect_to_server()
+        page.on_message(server.send)
+        server.on_message(arrived)
+
+    await tab.route_web_socket(re.compile("/socket$"), opened)
+    await tab.get_by_role("button", name="Open the conversation").click()
+    await expect(log(tab)).to_contain_text("Hello!")
+    await write(tab, "I complain!")
+    status = tab.get_by_role("status")
+    await expect(status).to_contain_text("A member of our staff will answer here soon.")
+    await tab.get_by_role("button", name="End conversation").click()
+    await tab.get_by_role("button", name="4 of 5").click()
+    await expect(status).to_have_text("Thank you.")
+    async with asyncio.timeout(20):
+        while not late:
+            await asyncio.sleep(0.1)
+    for send in late:
+        send()
+    await tab.wait_for_timeout(500)
+    await expect(status).to_have_text("Thank you.")
 
 
 def _human_answers(text: str) -> None:
