@@ -21,13 +21,13 @@ from tests.e2e.home_intents import Labelled
 pytestmark = [
     pytest.mark.e2e,
     pytest.mark.soak,
-    pytest.mark.timeout(1800),
+    pytest.mark.timeout(3600),
     pytest.mark.skipif(
         "FOREBAY_TEST_SENTENCES" not in os.environ, reason="downloads a model: make soak"
     ),
 ]
-SURE, SEEDS = 0.6, (1, 2, 3, 4, 5)
-LEAST_RIGHT, LEAST_RIGHT_WHERE_SURE = 0.88, 0.95  # the aims: 0.92, 0.96
+SURE, SEEDS = 0.6, range(1, 21)
+LEAST_RIGHT, LEAST_RIGHT_WHERE_SURE = 0.91, 0.96  # the aims: 0.92, 0.96
 PORTION = 64
 
 
@@ -54,7 +54,7 @@ def example(sentence: Labelled) -> Example:
     return Example(intent, "en", sentence.text)
 
 
-@pytest.mark.slow(seconds=300)
+@pytest.mark.slow(seconds=900)
 def test_it_understands_templates_that_it_never_saw(
     trained: Platform, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
