@@ -10,7 +10,7 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from functools import partial
 from hashlib import sha256
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID, uuid4
 
 from channels.db import database_sync_to_async
@@ -33,6 +33,14 @@ _DELETE = """
     with deleted as (delete from audit_datakey where tenant_id = %s and subject_id = %s
                      returning id, version)
     select id from deleted order by version"""
+
+
+class NewKey(NamedTuple):
+    """`row` is to be stored; `epoch` is the cache's when the tenant's key was read from it."""
+
+    row: DataKey
+    cipher: Cipher
+    epoch: int
 
 
 class Keyring:
@@ -77,6 +85,25 @@ class Keyring:
         key = master_keys.decrypt_at_once(row.wrapped_by, bytes(row.wrapped), aad(row))
         cipher = Cipher(row.id, AESGCM(key)) if key else None
         return cipher if cipher and self._cache.add(cipher, None, epoch) else None
+
+    def first_key(self, tenant_id: UUID, subject_id: UUID) -> NewKey | None:
+        """Returns the first key of a subject that nobody else knows yet, to be stored; None if the
+        tenant's own key is not in memory.
+
+        Whoever stores it looks, under `tenant_lock`, whether the tenant's key is the newest one.
+        """
+        epoch, parent = self.epoch, self._cache.newest_of((tenant_id, None))
+        if epoch is None or parent is None:
+            return None
+        row = DataKey(id=uuid4(), tenant_id=tenant_id, subject_id=subject_id)
+        key = AESGCM.generate_key(256)
+        wrap(row, key, parent)
+        return NewKey(row, Cipher(row.id, AESGCM(key)), epoch)
+
+    def keep(self, new: NewKey) -> Cipher | None:
+        """Returns a key that has been stored; None if any key was destroyed since it was made."""
+        owner = new.row.tenant_id, new.row.subject_id
+        return new.cipher if self._cache.add(new.cipher, owner, new.epoch) else None
 
     async def of_subject(self, tenant_id: UUID, subject_id: UUID) -> Cipher:
         cached = self.cached(tenant_id, subject_id)
@@ -157,9 +184,7 @@ class Keyring:
             lock_tenant_keys(tenant_id, shared=True)
             if not is_alone:  # `_remember` asks too
                 refuse_if_barred(tenant_id, subject_id)
-            parent = newest(tenant_id, None)
-            cipher = self._cipher_of(parent) if parent else self.of_subject_now(tenant_id, None)
-            wrap(row, key, cipher)
+            wrap(row, key, self._newest_of_tenant(tenant_id))
         DataKey.objects.bulk_create([row], ignore_conflicts=not is_alone)
         if is_alone:
             return row
@@ -167,6 +192,15 @@ class Keyring:
         if stored is None:
             raise Unreadable("the key was destroyed as soon as it was made")
         return stored
+
+    def _newest_of_tenant(self, tenant_id: UUID) -> Cipher:
+        """Returns the tenant's newest key, and keeps it for `first_key`."""
+        epoch, row = self._cache.epoch, newest(tenant_id, None)
+        if row is None:
+            return self.of_subject_now(tenant_id, None)
+        cipher = self._cipher_of(row)
+        self._cache.add(cipher, (tenant_id, None), epoch)
+        return cipher
 
     def _cipher_of(self, row: DataKey) -> Cipher:
         return self._cache.get(row.id) or Cipher(row.id, AESGCM(self.unwrap(row)))
@@ -211,9 +245,13 @@ def aad(row: DataKey) -> bytes:
 
 def lock_tenant_keys(tenant_id: UUID, *, shared: bool = False) -> None:
     """Locks until the transaction ends: shared to make subjects' keys, else to replace its own."""
-    number = int.from_bytes(sha256(b"keys of " + tenant_id.bytes).digest()[:8], "big", signed=True)
     kind = "pg_advisory_xact_lock_shared" if shared else "pg_advisory_xact_lock"
-    rows(f"select {kind}(%s)", [number])
+    rows(f"select {kind}(%s)", [tenant_lock(tenant_id)])
+
+
+def tenant_lock(tenant_id: UUID) -> int:
+    """Returns the number of the advisory lock on a tenant's keys."""
+    return int.from_bytes(sha256(b"keys of " + tenant_id.bytes).digest()[:8], "big", signed=True)
 
 
 def destroy(tenant_id: UUID, subject_id: UUID) -> dict[str, Any]:

@@ -43,7 +43,7 @@ _FIRST = (
     f"set lock_timeout to {LOCK_WAIT_MS}",
     "set enable_seqscan to off",  # the statistics of a new table would mislead the planner
 )
-_WHAT = Label.of("what", "received", "claimed", "settled", "answered_at_once", "decided")
+_WHAT = Label.of("what", "received", "claimed", "settled", "answered_at_once", "decided", "people")
 ROWS = Histogram(
     "forebay_group_commit_rows",
     "Rows that became durable in one commit, by what they say of a request",

@@ -19,6 +19,7 @@ from inference.record import sql_statements
 from inference.record.decided import DECIDED
 from inference.record.sql_statements import RECEIVED, RECEIVED_WITH_TEXTS, SETTLED
 from infrastructure.postgres.resilient_connection import Connection
+from tenants.models.people import newcomer
 
 _INPUT = "with asked as (select %s::jsonb as rows),"
 _INPUT_WITH_TEXTS = "with asked as (select %s::jsonb as rows, %b::bytea[] as texts),"
@@ -114,7 +115,7 @@ class Commits:
 
     `received` records requests, `claimed` those with an idempotency key, `settled` their ends.
     `recorded_and_settled` does both for a request whose answer is there: its rows are bills too.
-    `decided` records decisions.
+    `decided` records decisions, `people` those who are decided about for the first time.
     """
 
     def __init__(self, dsn: str) -> None:
@@ -139,8 +140,9 @@ class Commits:
             **recording,
         )
         self.decided = commit(DECIDED, what="decided", **recording)
+        self.people = commit(newcomer.STORE, what="people", **recording)
 
     async def close(self) -> None:
         requests = self.received, self.claimed, self.recorded_and_settled, self.settled
-        for commits in (*requests, self.decided):
+        for commits in (*requests, self.decided, self.people):
             await commits.close()

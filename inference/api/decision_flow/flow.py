@@ -95,7 +95,8 @@ async def _beginning(
     """Returns the claim with its owner, and the decision that its key has, else the person."""
     tenant_id, reference, lookups = caller.tenant_id, request.person, call.context.lookups
     if claim is None:
-        return None, None, await people.of(lookups, tenant_id, reference)
+        newcomers = call.context.commits.people
+        return None, None, await people.of(lookups, newcomers, tenant_id, reference)
     if subject := await people.known_or_stored(lookups, tenant_id, reference):
         if new := await claimed_if_new(lookups, caller, claim):
             return new, None, subject

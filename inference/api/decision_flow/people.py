@@ -18,12 +18,14 @@ from django.db import DatabaseError
 from audit.keys.keyring import Barred, Cipher, Unreadable, keyring
 from audit.keys.master_keys.errors import MasterKeyUnavailable
 from audit.keys.stored_keys import NEWEST, StoredKey
+from audit.trail.group_commit import GroupCommit, StoreUnavailable
 from inference.api.ownership import repeatable_in_scope
 from inference.errors import BadRequest, Conflict
 from inference.intake.access.revocation import RESTRICTED
 from inference.intake.errors import OutOfService
 from infrastructure.postgres.lookups import Lookups
 from tenants.models import Person
+from tenants.models.people.newcomer import Newcomer
 from tenants.models.people.reference import reference_digest_at_once
 
 REMEMBERED, REMEMBERED_S = 20_000, 60.0
@@ -51,11 +53,15 @@ class People:
     def __init__(self) -> None:
         self._ids: OrderedDict[tuple[UUID, str], _Entry] = OrderedDict()
 
-    async def of(self, lookups: Lookups, tenant_id: UUID, reference: str) -> Subject:
+    async def of(
+        self, lookups: Lookups, newcomers: GroupCommit, tenant_id: UUID, reference: str
+    ) -> Subject:
         """Returns the person, made at the first decision. Raises BadRequest, Conflict."""
         if subject := await self.known_or_stored(lookups, tenant_id, reference):
             return subject
-        subject = await self._read(tenant_id, reference)
+        with refusals():
+            subject = await _made(newcomers, tenant_id, reference)
+        subject = subject or await self._read(tenant_id, reference)
         self.remember(tenant_id, reference, subject)
         return subject
 
@@ -115,6 +121,17 @@ async def _stored(lookups: Lookups, tenant_id: UUID, reference: str) -> Subject 
     return Subject(person_id, cipher) if cipher else None
 
 
+async def _made(newcomers: GroupCommit, tenant_id: UUID, reference: str) -> Subject | None:
+    """Returns a person who is stored now; None if somebody else stores them or their tenant's key
+    is not at hand.
+    """
+    newcomer = Newcomer.of(tenant_id, reference)
+    if newcomer is None or not await newcomers.write(newcomer.row()):
+        return None
+    cipher = keyring.keep(newcomer.key)
+    return Subject(newcomer.id, cipher) if cipher else None
+
+
 @contextmanager
 def refusals() -> Iterator[None]:
     """Raise what the client gets: BadRequest, Conflict, OutOfService."""
@@ -128,7 +145,13 @@ def refusals() -> Iterator[None]:
             "processed, and no decision is made about them"
         )
         raise Conflict(what, code=RESTRICTED, param="person") from None
-    except (DatabaseError, Unreadable, MasterKeyUnavailable) as problem:
+    except (
+        DatabaseError,
+        MasterKeyUnavailable,
+        StoreUnavailable,
+        Unreadable,
+        psycopg.Error,
+    ) as problem:
         raise OutOfService(str(problem)) from None
 
 
