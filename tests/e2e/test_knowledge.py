@@ -7,7 +7,7 @@ it; it counts if one of them is among the first five passages. It prints what it
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -88,18 +88,22 @@ def test_questions_find_their_section_among_five_passages(api: httpx.Client) -> 
 
 def upload(api: httpx.Client, base: str, name: str, content: str) -> None:
     body = {"name": name, "content": content, "url": f"https://docs.example/{name}"}
-    answer = api.post(f"{base}/documents/", json=body)
-    while answer.status_code == 429:  # a key has 300 calls a minute
-        time.sleep(int(answer.headers["retry-after"]))
-        answer = api.post(f"{base}/documents/", json=body)
+    answer = admitted(partial(api.post, f"{base}/documents/", json=body))
     assert answer.status_code == 201, answer.text
 
 
 def search(api: httpx.Client, base: str, question: str) -> Any:
     """Returns the answer; None where a busy machine had no time for it."""
-    answer = api.post(f"{base}/search/", json={"question": question})
+    answer = admitted(partial(api.post, f"{base}/search/", json={"question": question}))
     assert answer.status_code in (200, 503), answer.text
     return answer.json() if answer.status_code == 200 else None
+
+
+def admitted(send: Callable[[], httpx.Response]) -> httpx.Response:
+    """A key has 300 calls of the management API a minute."""
+    while (answer := send()).status_code == 429:
+        time.sleep(int(answer.headers["retry-after"]))
+    return answer
 
 
 def wait(api: httpx.Client, base: str) -> None:
