@@ -147,11 +147,13 @@ def menu(request: ConsoleRequest) -> Menu:
     present = max(
         (url for _s, url, _l in pages if request.path.startswith(url)), key=len, default=""
     )
+    # Models link to evaluations too, which have a section of their own: the later one is theirs.
+    section = {url: icon for icon, url, _label in pages}.get(present)
     sections, row = [], []
     waiting = _waiting(request)
     for icon, group in groupby(pages, itemgetter(0)):
         links = [MenuEntry(url, label, url == present) for _section, url, label in group]
-        here = any(link.here for link in links)
+        here = icon == section
         badge = waiting if icon == SERVICE else 0
         sections.append(MenuEntry(links[0].url, str(SECTIONS[icon]), here, icon, badge))
         if here and len(links) > 1:

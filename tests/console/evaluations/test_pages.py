@@ -203,3 +203,13 @@ def test_operators_add_and_remove_gates(
     assert not EvaluationGate.objects.exists()
     actions = Event.objects.filter(action__startswith="gate:").order_by("id")
     assert list(actions.values_list("action", flat=True)) == ["gate:add", "gate:remove"]
+
+
+def test_a_page_without_evaluations_says_it_once_in_one_section(
+    sign_in: SignIn, alice: Member
+) -> None:
+    page = sign_in(alice).get(f"{INSIDE}evaluations/").content.decode()
+    assert "No evaluation yet" in page
+    assert "Nothing matches." not in page
+    assert page.count('aria-current="true"') == 1
+    assert "Nothing matches." in sign_in(alice).get(f"{INSIDE}evaluations/?q=none").content.decode()
