@@ -12,6 +12,7 @@ import django
 
 SCENARIOS = ("fraud", "service")
 DEMO_TENANT = "demo"
+NOT_READY = "forebay demo: the tables are not ready. Wait until the platform says that it is."
 
 
 def demo(arguments: Sequence[str]) -> int:
@@ -25,7 +26,7 @@ def demo(arguments: Sequence[str]) -> int:
     os.environ.setdefault("FOREBAY_DATABASE_SCOPE", "system")
     django.setup()
     from django.core.exceptions import ValidationError
-    from django.db import Error
+    from django.db import Error, ProgrammingError
 
     from config.demo.http_api import Unready
 
@@ -33,6 +34,8 @@ def demo(arguments: Sequence[str]) -> int:
         _show(options)
     except ValidationError as problem:
         print(f"forebay demo: {' '.join(problem.messages)}", file=sys.stderr)
+    except ProgrammingError:  # no tables, or no right to them yet
+        print(NOT_READY, file=sys.stderr)
     except (Unready, OSError, Error) as problem:
         print(f"forebay demo: {problem}", file=sys.stderr)
     else:

@@ -4,9 +4,11 @@ import random
 from typing import Any
 
 import pytest
+from django.db import ProgrammingError
 from sklearn.metrics import roc_auc_score
 
-from config.demo.fraud import FRAUDS, ROWS, as_csv, labelled_rows, policy_spec
+from config.command.demo import demo
+from config.demo.fraud import FRAUDS, ROWS, FraudDemo, as_csv, labelled_rows, policy_spec
 from config.demo.payment_inputs import NUMBERS, inputs_of
 from config.demo.payments import Fraud, World, make_payments
 from inference.decisions import checks, evaluating
@@ -39,3 +41,14 @@ def test_the_rows_are_valid_inputs_and_always_the_same() -> None:
     read = evaluating.rows_of(policy_spec("small"), File(as_csv(rows), "fraud"))
     assert [row.label for row in read] == rows.labels
     assert read[0].input == {name: rows.inputs[0][name] for name in NUMBERS}
+
+
+def test_a_platform_whose_tables_are_not_ready_is_waited_for(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def of(*_: Any) -> None:
+        raise ProgrammingError('relation "tenants_tenant" does not exist')
+
+    monkeypatch.setattr(FraudDemo, "of", of)
+    assert demo(["fraud"]) == 1
+    assert "Wait until the platform says that it is" in capsys.readouterr().err
