@@ -11,8 +11,10 @@ from django.db.models import ForeignObjectRel, Model, QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from audit.actions import Action
 from audit.erasure import tombstones
 from audit.erasure.erasers import Eraser, ErasureTurn, Evidence, register
+from audit.models import Event
 from tenants.accounts.sessions import end_sessions, forget_places
 from tenants.models import (
     ApiKey,
@@ -50,7 +52,15 @@ def _others(tenant_id: UUID, subject_id: UUID) -> QuerySet[Person]:
 
 def _actors(tenant_id: UUID, subject_id: UUID) -> list[str]:
     who = tenant_id, subject_id
-    return [member.actor for member in _people(*who)] + [key.actor for key in _keys(*who)]
+    present = [member.actor for member in _people(*who)] + [key.actor for key in _keys(*who)]
+    return present + _former_actors(*who)
+
+
+def _former_actors(tenant_id: UUID, subject_id: UUID) -> list[str]:
+    """Returns the actor of a person who left the tenant, and whom only the trail knows."""
+    left = Event.objects.filter(tenant_id=tenant_id, subject_id=subject_id)
+    ids = left.filter(action=Action.MEMBER_REMOVE).values_list("detail__member", flat=True)
+    return [f"member:{member_id}" for member_id in ids]
 
 
 # Refusals and answers ----------------------------------------------------------------------------

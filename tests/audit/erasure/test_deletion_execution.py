@@ -130,6 +130,18 @@ def test_a_key_can_be_deleted_with_its_data(acme: Tenant) -> None:
     assert found["body"]["membership_removed"]
 
 
+def test_of_who_left_before_nothing_stays_either(acme: Tenant) -> None:
+    alice, bob = a_member(acme, "alice"), a_member(acme, "bob")
+    assert alice.member
+    alice.member.remove(by="test")
+    request = done(ask(alice))
+    assert alice.left() == {}
+    assert untouched(bob)
+    assert bob.left()["refusals"] == 1
+    evidence = {step.store: step.evidence for step in request.steps.all()}
+    assert (evidence["refusals"], evidence["answers"]) == ({"refusals": 1}, {"answers": 1})
+
+
 def test_what_the_certificate_says_is_left_was_counted(
     acme: Tenant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
