@@ -203,7 +203,7 @@ def apply(line: TombstoneLine) -> dict[str, Evidence]:
     with scope(system=True):
         legal_hold.refuse_if_held(*subject)
         stores = [eraser for eraser in erasers.in_order() if eraser.turn != ErasureTurn.RECIPIENTS]
-        evidence = {eraser.name: eraser.erase(*subject) for eraser in stores}
+        evidence = {eraser.name: eraser.erase_all(*subject) for eraser in stores}
         act_on(line, Action.KEY_ERASE, BY, request=str(line.request_id), again=True)
     return evidence
 

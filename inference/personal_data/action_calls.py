@@ -8,12 +8,13 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from audit.erasure.erasers import Evidence
+from audit.erasure.erasers import Evidence, some
 from audit.exports.portability import Row
 from audit.keys.keyring import Unreadable
 from inference.models import ActionCall, CallState
 from inference.models.assistants.action_call import ActionCallQuerySet
 
+ROWS = 10_000  # erased in one step
 KINDS = {"action_calls": ("inference_actioncall", "created_at")}  # for data_classes.by_month
 
 
@@ -22,7 +23,7 @@ def _of_subject(tenant_id: UUID, subject_id: UUID) -> ActionCallQuerySet:
 
 
 def erase(tenant_id: UUID, subject_id: UUID) -> Evidence:
-    count, _by_table = _of_subject(tenant_id, subject_id).delete()
+    count, _by_table = some(_of_subject(tenant_id, subject_id), ROWS).delete()
     return {"action_calls": count}
 
 

@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy as _
 
 from audit.actions import Action
 from audit.erasure import tombstones
-from audit.erasure.erasers import Eraser, ErasureTurn, Evidence, register
+from audit.erasure.erasers import Eraser, ErasureTurn, Evidence, register, some
 from audit.models import Event
 from tenants.accounts.sessions import end_sessions, forget_places
 from tenants.models import (
@@ -34,6 +34,7 @@ from tenants.models.member import LastOwner
 from tenants.models.quotas.quota_raise import RaiseState
 
 BY = "system"
+HISTORY = 100_000  # rows in one transaction
 NOBODY = "erased"
 WITH_NEW_DATE = (Member, Quota)  # their date of creation would reveal the old id's events
 
@@ -97,8 +98,10 @@ def _erase_notices(tenant_id: UUID, subject_id: UUID) -> Evidence:
 # Identity ----------------------------------------------------------------------------------------
 def _forget(tenant_id: UUID, subject_id: UUID) -> Evidence:
     who = tenant_id, subject_id
+    if (history := _leave_history(*who)) >= HISTORY:
+        return {"history": history}
     leaves = tombstones.removes(*who)
-    counts = {"members": 0, "keys": 0, "accounts": 0, "removed": 0}
+    counts = {"history": history, "members": 0, "keys": 0, "accounts": 0, "removed": 0}
     for person in _others(*who):
         person.delete()
         counts["people"] = 1
@@ -116,6 +119,24 @@ def _forget(tenant_id: UUID, subject_id: UUID) -> Evidence:
         else:
             _change_id(key, subject_id=uuid4())
     return counts
+
+
+def _leave_history(tenant_id: UUID, subject_id: UUID) -> int:
+    """Takes members and keys out of rows of past requests, HISTORY at most. Returns how many."""
+    who, count = (tenant_id, subject_id), 0
+    for owner in (*_people(*who), *_keys(*who)):
+        for relation in _relations(owner):
+            if getattr(relation.related_model, "is_history", False):
+                name = relation.field.attname
+                rows = relation.related_model._base_manager.filter(tenant_id=tenant_id)
+                owned = some(rows.filter(**{name: owner.pk}), HISTORY - count)
+                count += owned.update(**{name: None})
+    return count
+
+
+def _relations(row: Model) -> list[ForeignObjectRel]:
+    fields = row._meta.get_fields(include_hidden=True)
+    return [relation for relation in fields if isinstance(relation, ForeignObjectRel)]
 
 
 def _remaining(tenant_id: UUID, subject_id: UUID) -> int:
@@ -170,9 +191,8 @@ def _change_id(row: Model, **also: Any) -> None:
     after: dict[str, Any] = {"id": uuid4(), **also}
     if isinstance(row, WITH_NEW_DATE):
         after["created_at"] = timezone.now()
-    for relation in row._meta.get_fields(include_hidden=True):
-        if isinstance(relation, ForeignObjectRel):
-            _follow(relation, row.pk, after["id"])
+    for relation in _relations(row):
+        _follow(relation, row.pk, after["id"])
     type(row)._base_manager.filter(pk=row.pk).update(**after)
 
 
@@ -196,6 +216,6 @@ def register_erasers() -> None:
     notices, count = _("Notices by mail"), lambda *who: _notices(*who).count()
     register(Eraser("notices", notices, turn, _erase_notices, count))
     register(Eraser("answers", answers, turn, _erase_answers, lambda *who: _answers(*who).count()))
-    register(
-        Eraser("pseudonym", _("Whose the pseudonym is"), ErasureTurn.IDENTITY, _forget, _remaining)
-    )
+    whose = _("Whose the pseudonym is")
+    of_identity = ErasureTurn.IDENTITY, _forget, _remaining
+    register(Eraser("pseudonym", whose, *of_identity, portion=HISTORY))
