@@ -51,7 +51,8 @@ def _others(tenant_id: UUID, subject_id: UUID) -> QuerySet[Person]:
     return Person.objects.filter(tenant_id=tenant_id, pk=subject_id)
 
 
-def _actors(tenant_id: UUID, subject_id: UUID) -> list[str]:
+def actors_of(tenant_id: UUID, subject_id: UUID) -> list[str]:
+    """Returns who the subject is, or was, as an actor of the trail."""
     who = tenant_id, subject_id
     present = [member.actor for member in _people(*who)] + [key.actor for key in _keys(*who)]
     return present + _former_actors(*who)
@@ -66,7 +67,7 @@ def _former_actors(tenant_id: UUID, subject_id: UUID) -> list[str]:
 
 # Refusals and answers ----------------------------------------------------------------------------
 def _refusals(tenant_id: UUID, subject_id: UUID) -> QuerySet[Refusal]:
-    actors = _actors(tenant_id, subject_id)
+    actors = actors_of(tenant_id, subject_id)
     return Refusal.objects.filter(tenant_id=tenant_id, actor__in=actors)
 
 
@@ -77,7 +78,7 @@ def _erase_refusals(tenant_id: UUID, subject_id: UUID) -> Evidence:
 
 
 def _answers(tenant_id: UUID, subject_id: UUID) -> QuerySet[IdempotentRequest]:
-    actors = _actors(tenant_id, subject_id)
+    actors = actors_of(tenant_id, subject_id)
     return IdempotentRequest.objects.filter(tenant_id=tenant_id, actor__in=actors)
 
 
