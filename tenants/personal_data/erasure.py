@@ -3,18 +3,20 @@
 A person who stays a member gets a new pseudonym and id: the old ones lead to nobody.
 """
 
+from functools import reduce
+from operator import or_
 from typing import Any
 from uuid import UUID, uuid4
 
 from django.apps import apps
-from django.db.models import ForeignObjectRel, Model, QuerySet
+from django.db.models import Exists, ForeignObjectRel, Model, OuterRef, Q, QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from audit.actions import Action
 from audit.erasure import tombstones
 from audit.erasure.erasers import Eraser, ErasureTurn, Evidence, register, some
-from audit.models import Event
+from audit.models import Event, Tombstone
 from tenants.accounts.sessions import end_sessions, forget_places
 from tenants.models import (
     ApiKey,
@@ -145,6 +147,15 @@ def _remaining(tenant_id: UUID, subject_id: UUID) -> int:
     return sum(rows(*who).count() for rows in (_people, _keys, _others))
 
 
+def _owners_back() -> list[UUID]:
+    """Returns erased requests whose member, key or person is there, as after a restore."""
+    owner = {"tenant_id": OuterRef("tenant_id"), "subject_id": OuterRef("subject_id")}
+    person = Person.objects.filter(tenant_id=OuterRef("tenant_id"), pk=OuterRef("subject_id"))
+    owners = Member.objects.filter(**owner), ApiKey.objects.filter(**owner), person
+    is_back = reduce(or_, map(Exists, owners), Q())
+    return list(Tombstone.objects.filter(is_back).values_list("request_id", flat=True))
+
+
 def _erase_member(member: Member, *, leaves: bool) -> bool:
     """Removes the member, or makes them unknown if they stay. Returns True if removed."""
     _detach(member)
@@ -217,6 +228,7 @@ def register_erasers() -> None:
     notices, count = _("Notices by mail"), lambda *who: _notices(*who).count()
     register(Eraser("notices", notices, turn, _erase_notices, count))
     register(Eraser("answers", answers, turn, _erase_answers, lambda *who: _answers(*who).count()))
+    tombstones.register_owners_back(_owners_back)
     whose = _("Whose the pseudonym is")
     of_identity = ErasureTurn.IDENTITY, _forget, _remaining
     register(Eraser("pseudonym", whose, *of_identity, portion=HISTORY))
