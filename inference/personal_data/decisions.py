@@ -62,14 +62,12 @@ def remaining(tenant_id: UUID, subject_id: UUID) -> int:
 
 # Retention ---------------------------------------------------------------------------------------
 def erase_old(tenant_id: UUID, before: datetime, spare: frozenset[UUID]) -> int:
-    """Delete decisions of that time, with all about them. Open contests keep theirs."""
+    """Delete BATCH decisions of that time, with all about them. Open contests keep theirs."""
     old = Decision.objects.filter(tenant_id=tenant_id, created_at__lt=before)
     old = old.exclude(person_id__in=list(spare)).exclude(contests__state="open")
-    count = 0
-    while ids := list(old.values_list("pk", flat=True)[:BATCH]):
-        Decision.objects.filter(pk__in=ids).delete()
-        count += len(ids)
-    return count
+    ids = list(old.values_list("pk", flat=True)[:BATCH])
+    Decision.objects.filter(pk__in=ids).delete()
+    return len(ids)
 
 
 # Portability -------------------------------------------------------------------------------------
