@@ -1,5 +1,7 @@
 """Executes approved deletion requests: store by store, each in a transaction with its evidence.
 
+A large store goes in portions, a transaction each.
+
 A worker holds the request's row while it works on it. After a crash the next round continues with
 the first store without evidence. A request is done when every store reports that nothing remains.
 """
@@ -46,7 +48,7 @@ def work() -> None:
 
 
 def advance(pk: UUID) -> bool:
-    """Erases one store of one request. Returns True if the next store can follow at once."""
+    """Erases one store of one request, or a portion. Returns True if more can follow at once."""
     store = ""
     try:
         with transaction.atomic():
@@ -189,6 +191,9 @@ def _erase(request: DeletionRequest, step: ErasureStep) -> bool:
         return False
     evidence = store.erase(*subject)
     step.evidence = erasers.merge_evidence(_without_tries(step), evidence)
+    if store.is_portion(evidence):
+        step.save()
+        return True
     step.attempts += 1
     step.save()
     _conclude(step, store.verify(*subject))

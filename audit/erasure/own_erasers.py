@@ -14,6 +14,7 @@ from audit.trail import partitions
 from infrastructure.postgres.queries import rows
 
 KEYS = "subject_keys"
+TEXTS = 10_000  # in one transaction
 # Includes requests that ran while the key was destroyed, and excludes keys of other people.
 _USED = """
     select distinct p.data_key_id
@@ -45,7 +46,7 @@ def _destroy_keys(tenant_id: UUID, subject_id: UUID) -> Evidence:
 
 
 def _erase_texts(tenant_id: UUID, subject_id: UUID) -> Evidence:
-    return {"texts": partitions.erase_texts(key_ids(tenant_id, subject_id))}
+    return {"texts": partitions.erase_texts(key_ids(tenant_id, subject_id), TEXTS)}
 
 
 def _texts_remaining(tenant_id: UUID, subject_id: UUID) -> int:
@@ -66,6 +67,7 @@ def register_own() -> None:
     keys, files = partial(_rows_remaining, DataKey), partial(_rows_remaining, Export)
     texts = _("Prompts and answers in the audit trail")
     register(Eraser(KEYS, _("Keys"), ErasureTurn.KEYS, _destroy_keys, keys))
-    register(Eraser("texts", texts, ErasureTurn.CONTENT, _erase_texts, _texts_remaining))
+    of_texts = _erase_texts, _texts_remaining
+    register(Eraser("texts", texts, ErasureTurn.CONTENT, *of_texts, portion=TEXTS))
     exports = _("Files that were exported")
     register(Eraser("exports", exports, ErasureTurn.CONTENT, _erase_exports, files))

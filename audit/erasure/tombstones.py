@@ -6,7 +6,7 @@ backup brought back is erased again before anybody can read it (`manage.py apply
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple, Self
@@ -38,6 +38,14 @@ RESTORE = (
 _WITH_KEYS = """
     select distinct t.request_id from audit_tombstone t join audit_datakey k
     on k.tenant_id = t.tenant_id and k.subject_id = t.subject_id"""
+
+
+_owners_back: list[Callable[[], Iterable[UUID]]] = []
+
+
+def register_owners_back(owners_back: Callable[[], Iterable[UUID]]) -> None:
+    """Registers who returns requests whose person or key is there, which `audit` does not know."""
+    _owners_back[:] = [owners_back]
 
 
 class BadTombstone(Exception):
@@ -175,7 +183,7 @@ def write_back() -> int:
 
 
 def unapplied(*, thorough: bool = False) -> list[TombstoneLine]:
-    """Returns lines whose subject has a key again; `thorough`: all, for data in other stores."""
+    """Returns lines whose subject is back; `thorough`: all, for data in other stores."""
     every = lines()
     if not every or thorough:
         return every
@@ -203,13 +211,13 @@ def apply(line: TombstoneLine) -> dict[str, Evidence]:
     with scope(system=True):
         legal_hold.refuse_if_held(*subject)
         stores = [eraser for eraser in erasers.in_order() if eraser.turn != ErasureTurn.RECIPIENTS]
-        evidence = {eraser.name: eraser.erase(*subject) for eraser in stores}
+        evidence = {eraser.name: eraser.erase_all(*subject) for eraser in stores}
         act_on(line, Action.KEY_ERASE, BY, request=str(line.request_id), again=True)
     return evidence
 
 
 def apply_again() -> int:
-    """Erases people whose keys are back, after a hold that delayed it. Returns how many."""
+    """Erases people who are back, after a hold that delayed it. Returns how many."""
     return sum(map(_erased_again, Tombstone.objects.filter(request_id__in=_reappeared())))
 
 
@@ -225,8 +233,14 @@ def _erased_again(row: Tombstone) -> bool:
 
 
 def _reappeared() -> set[UUID]:
-    """Returns the requests whose subject has a key again."""
-    return {request_id for (request_id,) in rows(_WITH_KEYS)}
+    """Returns the requests whose subject has a key again, or is there again without one.
+
+    One that is being executed still has its subject, whose identity goes last.
+    """
+    back = {request_id for owners_back in _owners_back for request_id in owners_back()}
+    running = DeletionRequest.objects.filter(pk__in=back, state=DeletionState.RUNNING)
+    back -= set(running.values_list("pk", flat=True))
+    return back | {request_id for (request_id,) in rows(_WITH_KEYS)}
 
 
 def startup_problem(*, while_erasing: bool = False, writes_here: bool = True) -> str:

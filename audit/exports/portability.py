@@ -8,7 +8,7 @@ recipients and days.
 import json
 import logging
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -39,7 +39,7 @@ BEGUN = "begun"  # key in `asked`: the number of attempts
 RESTRICTED = "restricted"
 LOST = timedelta(hours=1)  # a killed job starts again until then; later it has failed
 # A person's recorded acts other than requests: all of their own things, and some others. No holds,
-# which may be secret, and no reasons given by other people: only the details listed here.
+# which may be secret, and no reasons and networks of other people: only the details listed here.
 _OWN = (
     *("api_key", "batch", "contest", "conversation", "data_set", "decision", "file"),
     *("knowledge", "link", "member", "mfa", "response", "session"),
@@ -76,10 +76,16 @@ class Portable:
 
 
 _known: dict[str, Portable] = {}
+_actors: list[Callable[[UUID, UUID], Collection[str]]] = []
 
 
 def register(portable: Portable) -> None:
     _known[portable.name] = portable
+
+
+def register_actors(actors_of: Callable[[UUID, UUID], Collection[str]]) -> None:
+    """Registers who a tenant's subject is as an actor of the trail, which `audit` does not know."""
+    _actors[:] = [actors_of]
 
 
 # Requests ----------------------------------------------------------------------------------------
@@ -236,9 +242,12 @@ def _json(value: Any, **options: Any) -> str:
 
 def _acts(tenant_id: UUID, subject_id: UUID) -> Iterator[Row]:
     events = Event.objects.filter(tenant_id=tenant_id, subject_id=subject_id, action__in=ACTIONS)
-    rows = events.order_by("at", "id").values("at", "action", "success", "client_net", "detail")
-    for row in rows.iterator():
+    own = {actor for actors_of in _actors for actor in actors_of(tenant_id, subject_id)}
+    names = ("at", "action", "success", "client_net", "detail", "actor")
+    for row in events.order_by("at", "id").values(*names).iterator():
         detail = {name: value for name, value in row["detail"].items() if name in OF_DETAIL}
+        if row.pop("actor") not in own:
+            row["client_net"] = None
         yield {**row, "detail": detail}
 
 

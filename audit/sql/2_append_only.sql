@@ -59,8 +59,8 @@ begin
     return old;
 end $$;
 
--- Deletes the texts that destroyed keys encrypted: all of them or none. Answers how many.
-create or replace function audit_erase_texts(key_ids uuid[]) returns bigint
+-- Deletes up to `most` of the texts that destroyed keys encrypted. Answers how many.
+create or replace function audit_erase_some_texts(key_ids uuid[], most integer) returns bigint
 language plpgsql security definer
 set search_path = public, pg_temp
 as $$
@@ -75,10 +75,21 @@ begin
     perform pg_advisory_xact_lock_shared(hashtextextended('hold:' || t.tenant_id, 0))
     from (select distinct tenant_id from audit_payload
           where data_key_id = any(key_ids) order by 1) t;  -- no hold begins meanwhile
-    delete from audit_payload where data_key_id = any(key_ids);
+    delete from audit_payload p using (
+        select id, at from audit_payload where data_key_id = any(key_ids) limit most) erased_now
+    where p.id = erased_now.id and p.at = erased_now.at;
     get diagnostics erased = row_count;
     perform audit_see(seen);
     return erased;
+end $$;
+
+-- All of them or none, as earlier versions ask.
+create or replace function audit_erase_texts(key_ids uuid[]) returns bigint
+language plpgsql security definer
+set search_path = public, pg_temp
+as $$
+begin
+    return audit_erase_some_texts(key_ids, 2147483647);
 end $$;
 
 create or replace function audit_unsealed_of_month(month date) returns bigint

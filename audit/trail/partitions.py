@@ -17,6 +17,7 @@ from infrastructure.postgres.queries import value
 log = logging.getLogger(__name__)
 MONTHS_AHEAD = 3
 ON_HOLD = "AU001"
+ALL = 2**31 - 1  # PostgreSQL's largest integer
 
 
 class HoldInForce(Exception):
@@ -35,9 +36,12 @@ def make() -> list[str]:
     return names
 
 
-def erase_texts(key_ids: Iterable[UUID]) -> int:
-    """Deletes texts of destroyed keys. Raises HoldInForce; DatabaseError if a key still exists."""
-    return _call("select audit_erase_texts(%s::uuid[])", [list(key_ids)])
+def erase_texts(key_ids: Iterable[UUID], most: int = ALL) -> int:
+    """Deletes up to `most` texts of destroyed keys. Returns how many.
+
+    Raises HoldInForce; DatabaseError if a key still exists.
+    """
+    return _call("select audit_erase_some_texts(%s::uuid[], %s)", [list(key_ids), most])
 
 
 def prune_month(table: str, month: date) -> int:

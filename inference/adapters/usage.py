@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import timedelta
 
-from django.db.models import Count, Sum
+from django.db.models import Count, Q, Sum
 from django.utils import timezone
 
 from inference.models import Adapter, Usage
@@ -25,9 +25,9 @@ class VersionUsage:
 def by_version(adapter: Adapter) -> list[VersionUsage]:
     """Returns the versions that were used within SPAN, by name."""
     rows = Usage.objects.filter(tenant_id=adapter.tenant_id, adapter=adapter.name)
-    rows = rows.filter(model=adapter.base, created_at__gt=timezone.now() - SPAN, repeated=False)
+    rows = rows.filter(model=adapter.base, created_at__gt=timezone.now() - SPAN)
     sums = rows.values("adapter_version").annotate(
-        requests=Count("pk"),
+        requests=Count("pk", filter=Q(repeated=False)),  # whose tokens are billed all the same
         prompt=Sum("prompt_tokens"),
         answers=Sum("completion_tokens"),
         costs=Sum("cost"),

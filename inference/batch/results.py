@@ -11,7 +11,7 @@ from uuid import UUID
 
 import orjson
 from django.db import transaction
-from django.db.models import Exists, OuterRef, Q, Sum
+from django.db.models import Exists, Func, OuterRef, Q, Sum, UUIDField
 from django.db.models.functions import Coalesce
 
 from audit.actions import Action
@@ -118,6 +118,8 @@ def _usage(batch: Batch) -> dict[str, Any]:
     claims = IdempotencyKey.objects.filter(tenant_id=batch.tenant_id, owner=batch.pk)
     of_batch = Q(completion__in=claims.values("completion_id"))
     of_batch |= Q(completion__in=batch.lines.exclude(completion_id=None).values("completion_id"))
+    tries = Func("earlier", function="unnest", output_field=UUIDField())  # billed as well
+    of_batch |= Q(completion__in=batch.lines.exclude(earlier=[]).values_list(tries))
     sums = {name: Coalesce(Sum(name), 0) for name in _TOKENS}
     prompt, cached, answer = map(Usage.objects.filter(of_batch).aggregate(**sums).get, _TOKENS)
     return {

@@ -4,6 +4,7 @@ import uuid
 from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models.functions import Now
 from django.utils import timezone
@@ -224,6 +225,7 @@ class BatchLine(models.Model):
     model = models.CharField(max_length=LONGEST_NAME, default="")  # "": no served model
     state = models.CharField(max_length=8, choices=LineState, default=LineState.WAITING)
     completion_id = models.UUIDField(null=True)
+    earlier = ArrayField(models.UUIDField(), default=list, db_default=[])  # tries that failed
     status = models.PositiveSmallIntegerField(default=0)  # HTTP status, once it has ended
     error_ciphertext = models.BinaryField(null=True)
 

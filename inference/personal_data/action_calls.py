@@ -8,12 +8,13 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from audit.erasure.erasers import Evidence
+from audit.erasure.erasers import Evidence, some
 from audit.exports.portability import Row
 from audit.keys.keyring import Unreadable
 from inference.models import ActionCall, CallState
 from inference.models.assistants.action_call import ActionCallQuerySet
 
+ROWS = 10_000  # deleted in one step
 KINDS = {"action_calls": ("inference_actioncall", "created_at")}  # for data_classes.by_month
 
 
@@ -22,7 +23,7 @@ def _of_subject(tenant_id: UUID, subject_id: UUID) -> ActionCallQuerySet:
 
 
 def erase(tenant_id: UUID, subject_id: UUID) -> Evidence:
-    count, _by_table = _of_subject(tenant_id, subject_id).delete()
+    count, _by_table = some(_of_subject(tenant_id, subject_id), ROWS).delete()
     return {"action_calls": count}
 
 
@@ -31,10 +32,10 @@ def remaining(tenant_id: UUID, subject_id: UUID) -> int:
 
 
 def erase_old(tenant_id: UUID, before: datetime, spare: frozenset[UUID]) -> int:
-    """Delete calls that have ended, but those of held people."""
+    """Delete ROWS calls that have ended, but those of held people."""
     old = ActionCall.objects.filter(tenant_id=tenant_id, created_at__lt=before)
     ended = old.exclude(state=CallState.SENT).exclude(subject_id__in=list(spare))
-    count, _by_table = ended.delete()
+    count, _by_table = some(ended, ROWS).delete()
     return count
 
 

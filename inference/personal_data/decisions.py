@@ -36,13 +36,14 @@ def _about(tenant_id: UUID, subject_id: UUID) -> DecisionQuerySet:
 
 @transaction.atomic
 def erase(tenant_id: UUID, subject_id: UUID) -> Evidence:
-    """Take the person and the texts out of the decisions about a person.
+    """Take the person and the texts out of the decisions about a person, BATCH at most.
 
     Reviews that wait are over: nobody can read what they are about.
     """
-    decisions = _about(tenant_id, subject_id)
+    rows = _about(tenant_id, subject_id).order_by("pk")
     # Locked first: a contest that is entered meanwhile is waited for, and goes with the others.
-    list(decisions.select_for_update(no_key=True).order_by("pk").values("pk"))
+    list(rows.select_for_update(no_key=True).values("pk")[:BATCH])
+    decisions = Decision.objects.filter(pk__in=rows.values("pk")[:BATCH])
     about = {"tenant_id": tenant_id, "decision__in": decisions.values("pk")}
     contests, _by_table = Contest.objects.filter(**about).delete()
     explanations, _by_table = DecisionExplanation.objects.filter(**about).delete()
@@ -61,14 +62,12 @@ def remaining(tenant_id: UUID, subject_id: UUID) -> int:
 
 # Retention ---------------------------------------------------------------------------------------
 def erase_old(tenant_id: UUID, before: datetime, spare: frozenset[UUID]) -> int:
-    """Delete decisions of that time, with all about them. Open contests keep theirs."""
+    """Delete BATCH decisions of that time, with all about them. Open contests keep theirs."""
     old = Decision.objects.filter(tenant_id=tenant_id, created_at__lt=before)
     old = old.exclude(person_id__in=list(spare)).exclude(contests__state="open")
-    count = 0
-    while ids := list(old.values_list("pk", flat=True)[:BATCH]):
-        Decision.objects.filter(pk__in=ids).delete()
-        count += len(ids)
-    return count
+    ids = list(old.values_list("pk", flat=True)[:BATCH])
+    Decision.objects.filter(pk__in=ids).delete()
+    return len(ids)
 
 
 # Portability -------------------------------------------------------------------------------------

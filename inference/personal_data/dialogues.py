@@ -7,12 +7,13 @@ from uuid import UUID
 
 from django.db.models import Q, QuerySet
 
-from audit.erasure.erasers import Evidence
+from audit.erasure.erasers import Evidence, some
 from audit.erasure.own_erasers import key_ids
 from audit.exports.portability import Row
 from audit.keys.keyring import Unreadable
 from inference.models import Dialogue, DialogueMessage, DialogueTurn, Role
 
+ROWS = 1_000  # in one step, with all that belongs to them
 KINDS = {"dialogues": ("inference_dialogue", "changed_at")}  # for data_classes.by_month
 
 
@@ -24,8 +25,8 @@ def _of_person(tenant_id: UUID, subject_id: UUID) -> QuerySet[Dialogue]:
 
 
 def erase(tenant_id: UUID, subject_id: UUID) -> Evidence:
-    """Delete the dialogues, also those under way."""
-    _all, by_table = _of_person(tenant_id, subject_id).delete()
+    """Delete the dialogues, ROWS at most, also those under way."""
+    _all, by_table = some(_of_person(tenant_id, subject_id), ROWS).delete()
     return {
         "dialogues": by_table.get("inference.Dialogue", 0),
         "messages": by_table.get("inference.DialogueMessage", 0),
@@ -43,9 +44,9 @@ def remaining(tenant_id: UUID, subject_id: UUID) -> int:
 
 
 def erase_old(tenant_id: UUID, before: datetime, spare: frozenset[UUID]) -> int:
-    """Delete dialogues that did not change since, but those of held people."""
+    """Delete ROWS dialogues that did not change since, but those of held people."""
     old = Dialogue.objects.filter(tenant_id=tenant_id, changed_at__lt=before)
-    _all, by_table = old.exclude(person__in=list(spare)).delete()
+    _all, by_table = some(old.exclude(person__in=list(spare)), ROWS).delete()
     return by_table.get("inference.Dialogue", 0)
 
 

@@ -13,7 +13,7 @@ from django.db.models import Q, QuerySet
 from django.utils.translation import gettext_lazy as _
 
 from audit.actions import Action
-from audit.erasure.erasers import Eraser, ErasureTurn, Evidence, register
+from audit.erasure.erasers import Eraser, ErasureTurn, Evidence, register, some
 from audit.erasure.own_erasers import key_ids
 from audit.models import DeletionRequest, DeletionState, Event
 from inference import classes
@@ -52,6 +52,7 @@ from inference.stream.writer import KEPT_S
 ON_THE_WAY_S = 15  # a recorded request reaches the queue within it
 WATCH_S = 2.0  # every web process checks credentials within it
 BATCH = 500
+ROWS, CHATS = 10_000, 500  # in one transaction
 ERASED = "erased"
 
 
@@ -136,7 +137,8 @@ def _in_sessions(tenant_id: UUID, subject_id: UUID) -> QuerySet[Usage]:
 
 def _erase_sessions(tenant_id: UUID, subject_id: UUID) -> Evidence:
     """Usage stays, but no longer tells which requests were of one session."""
-    return {"sessions": _in_sessions(tenant_id, subject_id).update(session=None)}
+    rows = some(_in_sessions(tenant_id, subject_id), ROWS)
+    return {"sessions": rows.update(session=None)}
 
 
 def _sessions_left(tenant_id: UUID, subject_id: UUID) -> int:
@@ -171,8 +173,8 @@ def _presets(tenant_id: UUID, subject_id: UUID) -> QuerySet[Preset]:
 
 
 def _erase_conversations(tenant_id: UUID, subject_id: UUID) -> Evidence:
-    _all, files = _attachments(tenant_id, subject_id).delete()
-    _all, by_table = _conversations(tenant_id, subject_id).delete()
+    _all, files = some(_attachments(tenant_id, subject_id), CHATS).delete()
+    _all, by_table = some(_conversations(tenant_id, subject_id), CHATS).delete()
     folders, _by_table = _folders(tenant_id, subject_id).delete()
     return {
         "conversations": by_table.get("inference.Conversation", 0),
@@ -206,18 +208,21 @@ def register_erasers() -> None:
     answers = _("Answer cache")
     register(brief("kept_answers", answers, content, _purge_answers, stored_answers.left_of))
     chats = _("Conversations")
-    register(Eraser("conversations", chats, content, _erase_conversations, _conversations_left))
+    of_chats = _erase_conversations, _conversations_left
+    register(Eraser("conversations", chats, content, *of_chats, portion=CHATS))
     talks = _("Dialogues with assistants")
-    register(Eraser("dialogues", talks, content, dialogues.erase, dialogues.remaining))
+    of_talks, portion = (dialogues.erase, dialogues.remaining), dialogues.ROWS
+    register(Eraser("dialogues", talks, content, *of_talks, portion=portion))
     calls, of_calls = _("Calls of actions"), (action_calls.erase, action_calls.remaining)
-    register(Eraser("action_calls", calls, content, *of_calls))
+    register(Eraser("action_calls", calls, content, *of_calls, portion=action_calls.ROWS))
     responses = _("Stored responses")
     of_responses = stored_responses.erase, stored_responses.remaining
-    register(Eraser("responses", responses, content, *of_responses))
+    register(Eraser("responses", responses, content, *of_responses, portion=stored_responses.ROWS))
     sessions = _("Sessions of clients in usage")
-    register(Eraser("sessions", sessions, content, _erase_sessions, _sessions_left))
+    of_sessions = _erase_sessions, _sessions_left
+    register(Eraser("sessions", sessions, content, *of_sessions, portion=ROWS))
     batches = _("Files and batches")
-    register(Eraser("files", batches, content, files.erase, files.remaining))
+    register(Eraser("files", batches, content, files.erase, files.remaining, portion=files.ROWS))
     trained = _("Jobs and their checkpoints")
     register(Eraser("jobs", trained, content, jobs.erase, jobs.remaining))
     sets = _("Data sets, and marks on models that were trained on them")
@@ -225,6 +230,7 @@ def register_erasers() -> None:
     reports = _("Evaluations without a report")
     register(Eraser("evaluations", reports, content, evaluations.erase, evaluations.remaining))
     about = _("Decisions about the person")
-    register(Eraser("decisions", about, content, decisions.erase, decisions.remaining))
+    of_decisions = decisions.erase, decisions.remaining
+    register(Eraser("decisions", about, content, *of_decisions, portion=decisions.BATCH))
     notices, turn = _("Recipients: services that had answered"), ErasureTurn.RECIPIENTS
     register(Eraser("recipients", notices, turn, recipients.notify, recipients.not_notified))

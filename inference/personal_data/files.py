@@ -16,14 +16,17 @@ from inference.batch.file_store import FileReader
 from inference.models import Batch, BatchLine, File, FileChunk, Job
 from inference.models.batch import OVER
 
-ROWS = 100  # rows deleted in one step, with the chunks of files and the lines of batches
+ROWS = 100  # rows of either deleted in one step, with the chunks of files and lines of batches
 
 
 # Erasure -----------------------------------------------------------------------------------------
 def erase(tenant_id: UUID, subject_id: UUID) -> Evidence:
-    """Delete them. A batch under way ends with its row; the eraser of requests ends its lines."""
-    batches = _delete(_of_subject(Batch.objects.all(), tenant_id, subject_id))
-    files = _delete(_of_subject(File.objects.all(), tenant_id, subject_id))
+    """Delete ROWS of either, at most.
+
+    A batch under way ends with its row; the eraser of requests ends its lines.
+    """
+    batches = _delete_some(_of_subject(Batch.objects.all(), tenant_id, subject_id))
+    files = _delete_some(_of_subject(File.objects.all(), tenant_id, subject_id))
     return {"batches": batches, "files": files}
 
 
@@ -38,13 +41,6 @@ def remaining(tenant_id: UUID, subject_id: UUID) -> int:
 def _of_subject(rows: QuerySet[Model], tenant_id: UUID, subject_id: UUID) -> QuerySet[Model]:
     encrypted = Q(data_key_id__in=key_ids(tenant_id, subject_id))
     return rows.filter(encrypted | Q(subject_id=subject_id), tenant_id=tenant_id)
-
-
-def _delete(rows: QuerySet[Model]) -> int:
-    count = 0
-    while number := _delete_some(rows):
-        count += number
-    return count
 
 
 def _delete_some(rows: QuerySet[Model]) -> int:

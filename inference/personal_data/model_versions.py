@@ -1,7 +1,10 @@
 """Retention of a tenant's versions of models. One that is in use stays, whatever its age."""
 
 from datetime import datetime
+from functools import partial
 from uuid import UUID
+
+from django.db import transaction
 
 from inference.model_registry import deleting
 from inference.models import ModelVersion, VersionState
@@ -21,5 +24,6 @@ def erase_old(tenant_id: UUID, before: datetime, spare: frozenset[UUID]) -> int:
     unused = [row for row in rows.exclude(state=VersionState.DELETED) if not deleting.user(row)]
     for version in unused:
         version.delete_files(by=BY)
-        deleting.remove_files(version)
+        # Not before the rows are: a commit that fails would leave versions without files.
+        transaction.on_commit(partial(deleting.remove_files, version), robust=True)
     return count + len(unused)

@@ -69,6 +69,9 @@ _HOURS, _DAYS = (
 _STEPS = {
     **dict.fromkeys(("conversations", "responses", "requests", "usage"), BATCH),
     "files": files.ROWS,
+    "decisions": decisions.BATCH,
+    "dialogues": dialogues.ROWS,
+    "action_calls": action_calls.ROWS,
 }
 
 

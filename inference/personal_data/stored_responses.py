@@ -3,12 +3,13 @@
 from collections.abc import Iterator
 from uuid import UUID
 
-from audit.erasure.erasers import Evidence
+from audit.erasure.erasers import Evidence, some
 from audit.exports.portability import Row
 from inference.models import StoredResponse
 from inference.models.stored_response import StoredResponseQuerySet
 from inference.stored_responses.record import recorded
 
+ROWS = 10_000  # erased in one step
 KINDS = {"responses": ("inference_storedresponse", "created_at")}  # for data_classes.by_month
 
 
@@ -17,7 +18,7 @@ def _of_subject(tenant_id: UUID, subject_id: UUID) -> StoredResponseQuerySet:
 
 
 def erase(tenant_id: UUID, subject_id: UUID) -> Evidence:
-    count, _by_table = _of_subject(tenant_id, subject_id).delete()
+    count, _by_table = some(_of_subject(tenant_id, subject_id), ROWS).delete()
     return {"responses": count}
 
 

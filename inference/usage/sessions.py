@@ -10,7 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib.postgres.aggregates import ArrayAgg
-from django.db.models import Count, F, Max, Min, Sum
+from django.db.models import Count, F, Max, Min, Q, Sum
 from django.utils import timezone
 
 from inference.models import Usage
@@ -21,7 +21,7 @@ MOST = 100  # sessions of a list
 RANGES = {"24h": timedelta(days=1), "7d": timedelta(days=7), "30d": timedelta(days=30)}
 SORTS = ("cost", "tokens", "requests", "last_at")
 _SUMS: dict[str, Any] = {
-    "sum_requests": Count("pk"),
+    "sum_requests": Count("pk", filter=Q(repeated=False)),  # whose tokens are billed all the same
     "sum_prompt_tokens": Sum("prompt_tokens"),
     "sum_cached_tokens": Sum("cached_tokens"),
     "sum_completion_tokens": Sum("completion_tokens"),
@@ -78,7 +78,7 @@ def top(
     rows = Usage.objects.filter(tenant=tenant, session__isnull=False, created_at__gt=since)
     if session:
         rows = rows.filter(session=session)
-    sums = rows.filter(repeated=False).values("session").annotate(**_SUMS)
+    sums = rows.values("session").annotate(**_SUMS)
     return [_of(row) for row in sums.order_by(f"-sum_{sort}", "session")[:MOST]]
 
 

@@ -3,16 +3,20 @@
 A person who stays a member gets a new pseudonym and id: the old ones lead to nobody.
 """
 
+from functools import reduce
+from operator import or_
 from typing import Any
 from uuid import UUID, uuid4
 
 from django.apps import apps
-from django.db.models import ForeignObjectRel, Model, QuerySet
+from django.db.models import Exists, ForeignObjectRel, Model, OuterRef, Q, QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from audit.actions import Action
 from audit.erasure import tombstones
-from audit.erasure.erasers import Eraser, ErasureTurn, Evidence, register
+from audit.erasure.erasers import Eraser, ErasureTurn, Evidence, register, some
+from audit.models import Event, Tombstone
 from tenants.accounts.sessions import end_sessions, forget_places
 from tenants.models import (
     ApiKey,
@@ -32,6 +36,7 @@ from tenants.models.member import LastOwner
 from tenants.models.quotas.quota_raise import RaiseState
 
 BY = "system"
+HISTORY = 100_000  # rows in one transaction
 NOBODY = "erased"
 WITH_NEW_DATE = (Member, Quota)  # their date of creation would reveal the old id's events
 
@@ -48,14 +53,23 @@ def _others(tenant_id: UUID, subject_id: UUID) -> QuerySet[Person]:
     return Person.objects.filter(tenant_id=tenant_id, pk=subject_id)
 
 
-def _actors(tenant_id: UUID, subject_id: UUID) -> list[str]:
+def actors_of(tenant_id: UUID, subject_id: UUID) -> list[str]:
+    """Returns who the subject is, or was, as an actor of the trail."""
     who = tenant_id, subject_id
-    return [member.actor for member in _people(*who)] + [key.actor for key in _keys(*who)]
+    present = [member.actor for member in _people(*who)] + [key.actor for key in _keys(*who)]
+    return present + _former_actors(*who)
+
+
+def _former_actors(tenant_id: UUID, subject_id: UUID) -> list[str]:
+    """Returns the actor of a person who left the tenant, and whom only the trail knows."""
+    left = Event.objects.filter(tenant_id=tenant_id, subject_id=subject_id)
+    ids = left.filter(action=Action.MEMBER_REMOVE).values_list("detail__member", flat=True)
+    return [f"member:{member_id}" for member_id in ids]
 
 
 # Refusals and answers ----------------------------------------------------------------------------
 def _refusals(tenant_id: UUID, subject_id: UUID) -> QuerySet[Refusal]:
-    actors = _actors(tenant_id, subject_id)
+    actors = actors_of(tenant_id, subject_id)
     return Refusal.objects.filter(tenant_id=tenant_id, actor__in=actors)
 
 
@@ -66,7 +80,7 @@ def _erase_refusals(tenant_id: UUID, subject_id: UUID) -> Evidence:
 
 
 def _answers(tenant_id: UUID, subject_id: UUID) -> QuerySet[IdempotentRequest]:
-    actors = _actors(tenant_id, subject_id)
+    actors = actors_of(tenant_id, subject_id)
     return IdempotentRequest.objects.filter(tenant_id=tenant_id, actor__in=actors)
 
 
@@ -87,8 +101,10 @@ def _erase_notices(tenant_id: UUID, subject_id: UUID) -> Evidence:
 # Identity ----------------------------------------------------------------------------------------
 def _forget(tenant_id: UUID, subject_id: UUID) -> Evidence:
     who = tenant_id, subject_id
+    if (history := _leave_history(*who)) >= HISTORY:
+        return {"history": history}
     leaves = tombstones.removes(*who)
-    counts = {"members": 0, "keys": 0, "accounts": 0, "removed": 0}
+    counts = {"history": history, "members": 0, "keys": 0, "accounts": 0, "removed": 0}
     for person in _others(*who):
         person.delete()
         counts["people"] = 1
@@ -108,9 +124,36 @@ def _forget(tenant_id: UUID, subject_id: UUID) -> Evidence:
     return counts
 
 
+def _leave_history(tenant_id: UUID, subject_id: UUID) -> int:
+    """Takes members and keys out of rows of past requests, HISTORY at most. Returns how many."""
+    who, count = (tenant_id, subject_id), 0
+    for owner in (*_people(*who), *_keys(*who)):
+        for relation in _relations(owner):
+            if getattr(relation.related_model, "is_history", False):
+                name = relation.field.attname
+                rows = relation.related_model._base_manager.filter(tenant_id=tenant_id)
+                owned = some(rows.filter(**{name: owner.pk}), HISTORY - count)
+                count += owned.update(**{name: None})
+    return count
+
+
+def _relations(row: Model) -> list[ForeignObjectRel]:
+    fields = row._meta.get_fields(include_hidden=True)
+    return [relation for relation in fields if isinstance(relation, ForeignObjectRel)]
+
+
 def _remaining(tenant_id: UUID, subject_id: UUID) -> int:
     who = tenant_id, subject_id
     return sum(rows(*who).count() for rows in (_people, _keys, _others))
+
+
+def _owners_back() -> list[UUID]:
+    """Returns erased requests whose member, key or person is there, as after a restore."""
+    owner = {"tenant_id": OuterRef("tenant_id"), "subject_id": OuterRef("subject_id")}
+    person = Person.objects.filter(tenant_id=OuterRef("tenant_id"), pk=OuterRef("subject_id"))
+    owners = Member.objects.filter(**owner), ApiKey.objects.filter(**owner), person
+    is_back = reduce(or_, map(Exists, owners), Q())
+    return list(Tombstone.objects.filter(is_back).values_list("request_id", flat=True))
 
 
 def _erase_member(member: Member, *, leaves: bool) -> bool:
@@ -160,9 +203,8 @@ def _change_id(row: Model, **also: Any) -> None:
     after: dict[str, Any] = {"id": uuid4(), **also}
     if isinstance(row, WITH_NEW_DATE):
         after["created_at"] = timezone.now()
-    for relation in row._meta.get_fields(include_hidden=True):
-        if isinstance(relation, ForeignObjectRel):
-            _follow(relation, row.pk, after["id"])
+    for relation in _relations(row):
+        _follow(relation, row.pk, after["id"])
     type(row)._base_manager.filter(pk=row.pk).update(**after)
 
 
@@ -186,6 +228,7 @@ def register_erasers() -> None:
     notices, count = _("Notices by mail"), lambda *who: _notices(*who).count()
     register(Eraser("notices", notices, turn, _erase_notices, count))
     register(Eraser("answers", answers, turn, _erase_answers, lambda *who: _answers(*who).count()))
-    register(
-        Eraser("pseudonym", _("Whose the pseudonym is"), ErasureTurn.IDENTITY, _forget, _remaining)
-    )
+    tombstones.register_owners_back(_owners_back)
+    whose = _("Whose the pseudonym is")
+    of_identity = ErasureTurn.IDENTITY, _forget, _remaining
+    register(Eraser("pseudonym", whose, *of_identity, portion=HISTORY))

@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 from uuid import UUID
 
-from audit.exports.portability import Portable, Row, register
+from audit.exports.portability import Portable, Row, register, register_actors
 from tenants.models import ApiKey, Member
+from tenants.personal_data.erasure import actors_of
 
 
 def _profile(tenant_id: UUID, subject_id: UUID) -> Iterator[Row]:
@@ -46,3 +47,4 @@ def _key(key: ApiKey) -> Row:
 def register_portables() -> None:
     register(Portable("profile", _profile))
     register(Portable("memberships", _memberships))
+    register_actors(actors_of)

@@ -41,6 +41,20 @@ def test_ends_whoever_bears_the_run_id(kin: OwnProcesses, sleeper: Sleeper) -> N
         assert grandchild.wait(5) == -9
 
 
+def test_a_name_that_the_kernel_cut_within_a_letter_is_no_obstacle(
+    kin: OwnProcesses, sleeper: Sleeper, tmp_path: Path
+) -> None:
+    """It keeps fifteen bytes: of anybody's program on this machine."""
+    program = tmp_path / "a睡眠睡眠睡眠"
+    program.symlink_to("/bin/sleep")
+    kin.add("sleeper", sleeper.pid)
+    with subprocess.Popen([str(program), "60"]) as stranger:
+        kin.end_orphans(patience=0)
+        assert stranger.poll() is None
+        stranger.kill()
+    assert sleeper.wait(5) == -9
+
+
 def test_spares_a_stranger_with_a_recycled_pid(
     kin: OwnProcesses, sleeper: Sleeper, tmp_path: Path
 ) -> None:

@@ -75,11 +75,12 @@ def settled(completions: Iterable[UUID]) -> dict[UUID, tuple[int, str]]:
     return {completion: (status, code) for completion, status, code in rows}
 
 
-def save(batch: Batch, ended: list[BatchLine]) -> None:
-    """Store the outcome of lines, and the batch's progress."""
+def save(batch: Batch, ended: list[BatchLine], retried: list[BatchLine]) -> None:
+    """Store the outcome of lines, the failed tries of others, and the batch's progress."""
     done_count = sum(line.state == LineState.DONE for line in ended)
     fields = ["state", "completion_id", "status", "error_ciphertext"]
     with transaction.atomic():
+        BatchLine.objects.bulk_update(retried, ["earlier"])
         BatchLine.objects.bulk_update(ended, fields)
         completed, failed = F("completed") + done_count, F("failed") + len(ended) - done_count
         Batch.objects.filter(pk=batch.pk).update(completed=completed, failed=failed)

@@ -27,23 +27,25 @@ class LineProgress:
         self._batch, self._cipher = batch, cipher
         self._ended: list[BatchLine] = []
         self._written_at = 0.0  # by the loop's clock
-        self._tries: dict[int, int] = {}  # by the line's number
+        self._retried: dict[int, BatchLine] = {}  # by number, not written yet
         self.instead_of: dict[int, UUID] = {}  # the last try of lines that are retries
 
     def may_be_repeated(self, line: BatchLine) -> bool:
         """Returns whether the line has another try left after this one."""
-        return self._tries.get(line.number, 0) + 1 < TRIES
+        return len(line.earlier) + 1 < TRIES
 
     def try_again_after_s(
         self, line: BatchLine, completion: UUID, status: int, error: bytes
     ) -> float | None:
         """Returns the seconds until the next try; None if it has ended, or an operator ended it."""
-        tries = self._tries.get(line.number, 0) + 1
+        # A driver that died may have noted this try already.
+        tries = [*(each for each in line.earlier if each != completion), completion]
         cancelled = error and orjson.loads(error)["error"]["code"] == cancelling.CODE
-        if status not in PASSES or tries >= TRIES or cancelled:
+        if status not in PASSES or len(tries) >= TRIES or cancelled:
             return None
-        self._tries[line.number], self.instead_of[line.number] = tries, completion
-        return PAUSE_S * float(2 ** (tries - 1))
+        line.earlier, self._retried[line.number] = tries, line
+        self.instead_of[line.number] = completion
+        return PAUSE_S * float(2 ** (len(tries) - 1))
 
     def end(self, line: BatchLine, completion: UUID | None, status: int, error: bytes) -> None:
         line.completion_id, line.status = completion, status
@@ -64,12 +66,13 @@ class LineProgress:
 
     async def write(self) -> None:
         """Write the outcomes. Raises DatabaseError, after which the next call writes them."""
-        if not self._ended:
+        if not self._ended and not self._retried:
             return
         self._written_at = asyncio.get_running_loop().time()
         ended, self._ended = self._ended, []
+        retried, self._retried = self._retried, {}
         try:
-            await in_thread(lines.save, self._batch, ended)
+            await in_thread(lines.save, self._batch, ended, list(retried.values()))
         except BaseException:
-            self._ended = ended + self._ended
+            self._ended, self._retried = ended + self._ended, retried | self._retried
             raise

@@ -25,6 +25,7 @@ from tenants.rate_limits.admission import Ask
 from tenants.rate_limits.client_address import counted
 
 READERS_OF_DIALOGUE, READERS_OF_TENANT = 8, 1_000  # streams of one process
+LOOKS = 10  # of a visitor for each message: each asks PostgreSQL, and a lost stream is begun anew
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,10 +84,19 @@ async def caller_for(call: Call, visitor: Visitor) -> Caller:
 
 async def count_visitor(call: Call) -> None:
     """Count the address of a visitor who begins, sends or ends something. Raises NotAdmitted."""
+    await _count_address(call, "widget", settings.WIDGET_PER_MINUTE)
+
+
+async def count_look(call: Call) -> None:
+    """Count the address of a visitor who reads, apart from what it sends. Raises NotAdmitted."""
+    await _count_address(call, "widget:reads", LOOKS * settings.WIDGET_PER_MINUTE)
+
+
+async def _count_address(call: Call, name: str, per_minute: int) -> None:
     address = counted(call.client_ip)
-    if not (address and settings.WIDGET_PER_MINUTE):
+    if not (address and per_minute):
         return
-    ask = Ask(str(uuid4()), f"widget:{address}", settings.WIDGET_PER_MINUTE)
+    ask = Ask(str(uuid4()), f"{name}:{address}", per_minute)
     admission, _counted_at = await call.context.limits.rate.admit(ask)
     if admission.tier:
         raise not_admitted(call.context, admission, call.caller, call.route, call.client_ip)

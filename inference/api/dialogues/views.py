@@ -133,6 +133,8 @@ def _close(dialogue: Dialogue, by: str, opinion: dict[str, Any]) -> Json:
 # Shared ------------------------------------------------------------------------------------------
 async def _looking(request: Request) -> Party:
     party = await party_of(request)
+    if party.visitor:
+        await callers.count_look(request.call)
     await request.call.add_limit_headers(party.caller)
     return party
 

@@ -31,7 +31,7 @@ _SHORTEST = 12  # characters; age makes each guess take a second
 def passphrase(*, twice: bool) -> str:
     """Ask at the terminal, or read FOREBAY_BACKUP_PASSPHRASE_FILE. Raises RunProblem."""
     if file := environment.variable("FOREBAY_BACKUP_PASSPHRASE_FILE"):
-        return _long_enough(Path(file).read_text().strip())
+        return _long_enough(_text(Path(file)).strip())
     if not sys.stdin.isatty():
         raise RunProblem("no terminal to ask at: set FOREBAY_BACKUP_PASSPHRASE_FILE")
     words = _long_enough(getpass.getpass("Passphrase of the kit: "))
@@ -40,7 +40,15 @@ def passphrase(*, twice: bool) -> str:
     return words
 
 
+def _text(file: Path) -> str:
+    try:
+        return file.read_text()
+    except UnicodeDecodeError:
+        raise RunProblem(f"{file} is no text in UTF-8") from None
+
+
 def write(home: Path, file: Path, words: str) -> None:
+    """Raises RunProblem."""
     archive = io.BytesIO()
     with tarfile.open(fileobj=archive, mode="w") as tar:
         for name, content in _secrets(home).items():
@@ -104,8 +112,15 @@ def read(file: Path, words: str) -> dict[str, bytes]:
 
 
 def _secrets(home: Path) -> Mapping[str, bytes]:
-    files = sorted(file for file in (home / "secrets").iterdir() if file.is_file())
-    return {file.name: file.read_bytes() for file in files if not file.name.startswith(".")}
+    """Raises RunProblem if there are none: a kit of nothing would look like one that is whole."""
+    folder = home / "secrets"
+    files = sorted(file for file in folder.glob("[!.]*") if file.is_file())
+    if not files:
+        raise RunProblem(
+            f"there are no secrets in {folder}: set FOREBAY_HOME to the folder of the platform "
+            "whose backups the kit is to open"
+        )
+    return {file.name: file.read_bytes() for file in files}
 
 
 def _long_enough(words: str) -> str:

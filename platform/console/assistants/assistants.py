@@ -26,6 +26,7 @@ from inference.assistants.faults import WrongSpec
 from inference.assistants.understanding import WrongVector
 from inference.models import Assistant, AssistantVersion
 from tenants.models import Member
+from tenants.models.model_changes import lock
 from tenants.roles import Permission as P
 
 SHOWN = 50  # versions, the latest ones
@@ -73,7 +74,7 @@ def addition(request: TenantRequest) -> HttpResponse:
 
 @permitted(P.MANAGE_ASSISTANTS)
 def edition(request: TenantRequest, assistant: UUID) -> HttpResponse:
-    row = _assistant(request, assistant)
+    row = _edited(request, assistant)
     content = SpecForm(request.POST or None, row)
     if request.method == "POST" and content.is_valid():
         try:
@@ -89,7 +90,7 @@ def edition(request: TenantRequest, assistant: UUID) -> HttpResponse:
 @permitted(P.MANAGE_ASSISTANTS)
 def intent(request: TenantRequest, assistant: UUID) -> HttpResponse:
     """Edit the intent `?name=` of the latest version, or add one: a new version."""
-    row = _assistant(request, assistant)
+    row = _edited(request, assistant)
     spec = row.versions.get(number=row.latest).spec
     name = request.GET.get("name", "")
     before = spec.intent(name)
@@ -232,6 +233,14 @@ def _member(request: TenantRequest) -> Member:
 
 def _assistant(request: TenantRequest, assistant: UUID) -> Assistant:
     return get_object_or_404(request.tenant.assistants, pk=assistant)
+
+
+def _edited(request: TenantRequest, assistant: UUID) -> Assistant:
+    """Returns the assistant, locked if it is written, so that of two writers one sees the other."""
+    row = _assistant(request, assistant)
+    if request.method == "POST":
+        lock(row)
+    return row
 
 
 def _version(assistant: Assistant, number: str | None) -> AssistantVersion:

@@ -6,7 +6,7 @@ import msgspec
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
-from console.forms import ConsoleForm
+from console.forms import KnowingForm
 from inference.assistants.checks import LONGEST_TEXT, LONGEST_WORD, MOST_EXAMPLES
 from inference.assistants.faults import Fault
 from inference.assistants.spec import AssistantSpec, Intent, Rule
@@ -21,7 +21,7 @@ _LENGTHS = (("short", _("Short")), ("medium", _("Medium")), ("long", _("Long")))
 _LANGUAGES = {"en": _("English"), "zh": _("Chinese")}
 
 
-class IntentForm(ConsoleForm):
+class IntentForm(KnowingForm):
     """Slots stay as they are: they are written in JSON."""
 
     name = forms.CharField(label=_("Name"), max_length=60)
@@ -36,26 +36,23 @@ class IntentForm(ConsoleForm):
     length = forms.ChoiceField(label=_("Length of answers"), choices=_LENGTHS, initial="medium")
 
     def __init__(self, data: Any, spec: AssistantSpec, intent: Intent | None) -> None:
-        super().__init__(data, initial=_initial(intent) if intent else None)
+        super().__init__(data, initial=_initial(intent, spec.languages) if intent else None)
         self.spec, self.intent = spec, intent
         action: Any = self.fields["action"]
         action.choices = [("", "–"), *((name, name) for name in spec.actions)]
         for language in spec.languages:
-            self._add_fields(language, _LANGUAGES[language], intent)
+            self._add_fields(language, _LANGUAGES[language])
 
-    def _add_fields(self, code: Any, language: Any, intent: Intent | None) -> None:
-        examples = intent.examples.get(code, []) if intent else []
+    def _add_fields(self, code: Any, language: Any) -> None:
         self.fields[f"title_{code}"] = forms.CharField(
             label=_("Title, %s") % language,
             max_length=LONGEST_WORD,
             required=False,
-            initial=intent.title.get(code, "") if intent else "",
             help_text=_("Completes “Do you mean …?”"),
         )
         self.fields[f"examples_{code}"] = forms.CharField(
             label=_("Examples, %s") % language,
             widget=forms.Textarea(attrs={"rows": 8}),
-            initial="\n".join(examples),
             help_text=_("A sentence on each line."),
         )
         self.fields[f"reply_{code}"] = forms.CharField(
@@ -63,7 +60,6 @@ class IntentForm(ConsoleForm):
             max_length=LONGEST_TEXT,
             required=False,
             widget=forms.Textarea(attrs={"rows": 2}),
-            initial=intent.rule.reply.get(code, "") if intent else "",
         )
 
     @property
@@ -123,7 +119,12 @@ def _field(path: str) -> str:
     return {"kind": "rule"}.get(parts[0], "_".join(parts))
 
 
-def _initial(intent: Intent) -> dict[str, Any]:
+def _initial(intent: Intent, languages: Any) -> dict[str, Any]:
     rule = intent.rule
-    fields = {"name": intent.name, "rule": rule.kind, "action": rule.action}
-    return {**fields, "confirm": rule.confirm, "length": intent.length}
+    fields: dict[str, Any] = {"name": intent.name, "rule": rule.kind, "action": rule.action}
+    fields |= {"confirm": rule.confirm, "length": intent.length}
+    for code in languages:
+        fields[f"title_{code}"] = intent.title.get(code, "")
+        fields[f"examples_{code}"] = "\n".join(intent.examples.get(code, []))
+        fields[f"reply_{code}"] = rule.reply.get(code, "")
+    return fields

@@ -320,7 +320,7 @@ MAP: dict[str, dict[Data, str]] = {
     "inference.BatchLine": {
         D.CONTENT: "error_ciphertext",
         D.BEHAVIOUR: "state status",
-        D.NONE: "id tenant batch number offset length model completion_id",
+        D.NONE: "id tenant batch number offset length model completion_id earlier",
     },
     "inference.Job": {
         D.PSEUDONYM: "api_key member_id team_id subject_id actor data_subjects",

@@ -23,6 +23,7 @@ _NAMES: dict[str, Promise] = {
     "exports": gettext_lazy("Exports"),
     "files": gettext_lazy("Files"),
     "held": gettext_lazy("Versions on legal hold"),
+    "history": gettext_lazy("Past requests without their owner"),
     "jobs": gettext_lazy("Jobs"),
     "kept_answers": gettext_lazy("Answer cache"),
     "keys": gettext_lazy("Keys"),

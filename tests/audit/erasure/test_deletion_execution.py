@@ -5,16 +5,18 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.conf import settings
 from django.utils import timezone
 
 from audit.actions import Action
-from audit.erasure import certificate, deletion, erasers, execution, tombstones
+from audit.erasure import certificate, deletion, erasers, execution, own_erasers, tombstones
 from audit.erasure.erasers import Eraser, ErasureTurn
 from audit.keys import signing
 from audit.keys.keyring import Unreadable, keyring
@@ -32,6 +34,7 @@ from inference.models import Completion
 from inference.personal_data import erasure
 from tenants.accounts import password_reset
 from tenants.models import Link, Member, Tenant, User
+from tenants.personal_data import erasure as personal
 from tenants.roles import Role
 from tests.audit.subjects import HOSTED, Subject, a_key, a_member, asked, untouched
 
@@ -80,7 +83,8 @@ def test_everything_of_a_member_goes_and_nothing_of_anybody_else(acme: Tenant) -
     assert evidence["refusals"] == {"refusals": 1}
     assert evidence["answers"] == {"answers": 1}
     assert evidence["recipients"]["told"] == "none"
-    assert evidence["pseudonym"] == {"members": 1, "keys": 0, "accounts": 0, "removed": 0}
+    counts = {"members": 1, "keys": 0, "accounts": 0, "removed": 0}
+    assert evidence["pseudonym"] == {"history": 2, **counts}
 
 
 def test_a_member_who_stays_is_somebody_new_to_the_trail(acme: Tenant) -> None:
@@ -111,7 +115,8 @@ def test_who_wants_to_leave_leaves_with_their_account(acme: Tenant) -> None:
     assert alice.left() == {}
     assert not User.objects.filter(email="alice@acme.example").exists()
     (step,) = request.steps.filter(store="pseudonym")
-    assert step.evidence == {"members": 1, "keys": 0, "accounts": 1, "removed": 1}
+    counts = {"members": 1, "keys": 0, "accounts": 1, "removed": 1}
+    assert step.evidence == {"history": 2, **counts}
 
 
 def test_the_last_owner_stays_but_is_unknown(acme: Tenant) -> None:
@@ -128,6 +133,18 @@ def test_a_key_can_be_deleted_with_its_data(acme: Tenant) -> None:
     found = done(ask(a_key(acme), removes=True)).certificate
     assert found
     assert found["body"]["membership_removed"]
+
+
+def test_of_who_left_before_nothing_stays_either(acme: Tenant) -> None:
+    alice, bob = a_member(acme, "alice"), a_member(acme, "bob")
+    assert alice.member
+    alice.member.remove(by="test")
+    request = done(ask(alice))
+    assert alice.left() == {}
+    assert untouched(bob)
+    assert bob.left()["refusals"] == 1
+    evidence = {step.store: step.evidence for step in request.steps.all()}
+    assert (evidence["refusals"], evidence["answers"]) == ({"refusals": 1}, {"answers": 1})
 
 
 def test_what_the_certificate_says_is_left_was_counted(
@@ -316,6 +333,40 @@ def test_killed_after_any_step_it_goes_on_and_does_nothing_twice(acme: Tenant) -
     assert Tombstone.objects.filter(subject_id=alice.id).count() == 1
     assert len(tombstones.lines()) == 1
     assert request.steps.get(store="texts").evidence == {"texts": 4}
+
+
+def test_large_stores_go_in_portions_and_go_on_after_a_kill(
+    acme: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No transaction is as long as the store is large: an open one delays everybody's seals."""
+    small = {name: replace(one, portion=one.portion and 2) for name, one in erasers._known.items()}
+    monkeypatch.setattr(erasers, "_known", small)
+    for module, name in ((own_erasers, "TEXTS"), (erasure, "ROWS"), (personal, "HISTORY")):
+        monkeypatch.setattr(module, name, 2)
+    alice, bob = a_member(acme, "alice", texts=5), a_member(acme, "bob", texts=5)
+    request, left = ask(alice), [alice.left()["texts"]]
+    while execution.advance(request.pk):  # each may be the last before a kill
+        left.append(alice.left().get("texts", 0))
+    assert sorted(set(left), reverse=True) == [10, 8, 6, 4, 2, 0]
+    done(request)
+    assert alice.left() == {}
+    assert len(bob.left()) == len(a_member(acme, "carol").left())
+    evidence = {step.store: step.evidence for step in request.steps.all()}
+    assert evidence["texts"] == {"texts": 10}
+    assert evidence["pseudonym"]["history"] == 5
+    assert set(request.steps.values_list("attempts", flat=True)) == {1}
+
+
+def test_after_a_restore_all_portions_go_in_one_transaction(
+    acme: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts = replace(erasers._known["texts"], portion=2)
+    monkeypatch.setitem(erasers._known, "texts", texts)
+    monkeypatch.setattr(own_erasers, "TEXTS", 2)
+    alice = a_member(acme, "alice", texts=3)
+    line = tombstones.TombstoneLine(*alice.who, uuid4(), False, timezone.now()).signed()
+    assert tombstones.apply(line)["texts"] == {"texts": 6}
+    assert alice.left() == {}
 
 
 def test_an_eraser_that_says_something_is_left_is_not_believed_to_be_done(

@@ -19,7 +19,8 @@ from audit.models import DataKey, DeletionRequest, DeletionState, ErasureStep, P
 from audit.retention import legal_hold
 from config import celery, process_start
 from inference.models import Conversation, Message
-from tenants.models import Member, Tenant
+from tenants.models import Member, Tenant, User
+from tenants.roles import Role
 from tests.audit.subjects import HOSTED, Subject, a_member, asked, untouched
 from tests.unguarded import unguarded
 
@@ -293,6 +294,25 @@ def test_a_hold_keeps_what_a_backup_brought_back_but_nobody_reads_it(acme: Tenan
     legal_hold.release(hold, by="member:4", reason="over")
     assert tombstones.apply_again() == 1
     assert alice.left() == {}
+    assert tombstones.apply_again() == 0
+
+
+def test_after_a_hold_who_came_back_without_a_key_is_erased_as_well(acme: Tenant) -> None:
+    """Who never wrote a text has none, and was forgotten."""
+    member: Member = acme.add_member(User.objects.create_user("dora@acme.example"), Role.ADMIN)
+    dora = Subject(acme, member.subject_id, "dora", member)
+    rows = backup(dora)
+    erase(dora)
+    assert tombstones.startup_problem() == ""
+    restore(rows, whole=True)
+    later = timezone.now() + timedelta(days=1)
+    hold = legal_hold.request(acme.id, by="member:2", reason="a court", expires_at=later)
+    assert "waits" in applied()
+    assert tombstones.startup_problem() == ""
+    legal_hold.release(hold, by="member:3", reason="over")
+    legal_hold.release(hold, by="member:4", reason="over")
+    assert tombstones.apply_again() == 1
+    assert dora.left() == {}
     assert tombstones.apply_again() == 0
 
 

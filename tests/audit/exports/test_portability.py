@@ -15,6 +15,7 @@ from django.db import connection
 from django.test import Client
 from django.utils import timezone
 
+from audit.actions import Action
 from audit.erasure import deletion, execution
 from audit.exports import export_file, portability
 from audit.exports.portability import Portable
@@ -24,9 +25,11 @@ from audit.keys.master_keys.errors import MasterKeyAway
 from audit.models import Event, Export
 from audit.retention import legal_hold
 from audit.search import text_search, texts
+from audit.trail.record import act
 from inference.personal_data import portability as personal
 from infrastructure.postgres.queries import value
 from tenants.models import Tenant
+from tenants.roles import Role
 from tests.audit.subjects import HOSTED, Subject, a_key, a_member, asked
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -292,6 +295,23 @@ def test_it_tells_of_no_hold_and_of_nobodys_reasons(acme: Tenant) -> None:
     everything = b"".join(archive.read(name) for name in archive.namelist())
     for secret in (b"hold", b"Bob Brown", b"FK-4711"):
         assert secret not in everything
+
+
+@pytest.mark.parametrize("removed", [False, True])
+def test_it_tells_from_where_the_person_acted_and_nobody_else(acme: Tenant, removed: bool) -> None:
+    """Who read their prompts has a network of their own."""
+    alice, carol = a_member(acme, "alice"), a_member(acme, "carol", Role.AUDITOR)
+    assert alice.member
+    assert carol.member
+    about: dict[str, Any] = {"tenant_id": acme.id, "subject_id": alice.id}
+    act(Action.SESSION_LOGIN, actor=alice.member.actor, client_net="192.0.2.0", **about)
+    act(Action.PROMPT_VIEW, actor=carol.member.actor, client_net="198.51.100.0", **about)
+    if removed:
+        alice.member.remove(by=carol.member.actor)
+    acts = {row["action"]: row for row in rows(opened(made(alice)), "acts")}
+    assert acts["session:login"]["client_net"] == "192.0.2.0"
+    assert acts["prompt:view"]["client_net"] is None
+    assert "actor" not in acts["prompt:view"]
 
 
 def test_under_restriction_it_says_why_there_is_none(

@@ -6,7 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -204,6 +204,30 @@ class TestKit:
         assert backup(["kit", str(tmp_path / "kit.age")]) == 2
         assert "12 characters or more" in capsys.readouterr().err
         assert not (tmp_path / "kit.age").exists()
+
+    @pytest.mark.parametrize("check", [(), ("--check",)])
+    def test_a_home_without_secrets_has_no_kit(
+        self,
+        home: Home,
+        a_kit: Path,
+        tmp_path: Path,
+        capsys: pytest.CaptureFixture[str],
+        check: Sequence[str],
+    ) -> None:
+        """As where FOREBAY_HOME was forgotten: a kit of nothing opens no backup."""
+        (home.secrets / "master.key").unlink()
+        file = a_kit if check else tmp_path / "kit.age"
+        assert backup(["kit", *check, str(file)]) == 2
+        assert "there are no secrets in" in capsys.readouterr().err
+        assert Verified.read(home.root).kit_at == 0
+        assert file.exists() == bool(check)
+
+    def test_a_passphrase_that_is_no_text_is_refused(
+        self, home: Home, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        (tmp_path / "words").write_bytes(b"\xff" * 20)
+        assert backup(["kit", str(tmp_path / "kit.age")]) == 2
+        assert "no text in UTF-8" in capsys.readouterr().err
 
     def test_a_secret_that_a_variable_has_is_named(
         self,

@@ -3,6 +3,8 @@
 import json
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -10,6 +12,7 @@ import httpx
 import pytest
 from allauth.mfa.models import Authenticator
 from allauth.socialaccount.models import SocialAccount
+from django.db import connection
 from django.test import Client
 
 from audit.actions import Action
@@ -18,7 +21,7 @@ from bench.servers.child import Child
 from config import environment
 from config.supervisor.ports import find_free
 from tenants.models import Link, Member, Tenant, User
-from tenants.models.link import Purpose
+from tenants.models.link import LinkQuerySet, Purpose
 from tenants.roles import Role
 from tests.console.account.conftest import code, try_password, with_app
 from tests.console.conftest import PASSWORD, SignIn
@@ -127,6 +130,34 @@ def test_who_was_invited_joins_without_a_password(acme: Tenant, client: Client) 
     assert not member.user.has_usable_password()
     assert client.get("/console/t/acme/").status_code == 200
     assert not Link.objects.usable().exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_callbacks_at_once_sign_in_the_same_invited_person(
+    acme: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Link.issue(Purpose.INVITATION, by="test", email=GRACE, tenant=acme)
+    both, waiting_for = Barrier(2, timeout=30), LinkQuerySet.waiting_for
+
+    def together(links: LinkQuerySet, email: str) -> list[Link]:
+        found = waiting_for(links, email)
+        both.wait()
+        return found
+
+    monkeypatch.setattr(LinkQuerySet, "waiting_for", together)
+    clients = Client(raise_request_exception=False), Client(raise_request_exception=False)
+    with ThreadPoolExecutor(2) as pool:
+        answers = list(pool.map(_in_thread, clients))
+    assert [answer.status_code for answer in answers] == [302, 302]
+    assert SocialAccount.objects.get().user == User.objects.get(email=GRACE)
+    assert [client.get("/account/").status_code for client in clients] == [200, 200]
+
+
+def _in_thread(client: Client) -> Any:
+    try:
+        return by_provider(client, "grace")
+    finally:
+        connection.close()
 
 
 @pytest.mark.django_db

@@ -112,6 +112,28 @@ def test_an_intent_is_edited_by_fields(assistant: Assistant, bob: Member, sign_i
     assert client.get(f"{path}?name=gone").status_code == 404
 
 
+def test_an_intent_that_another_person_changed_meanwhile_is_not_written_over(
+    assistant: Assistant, bob: Member, sign_in: SignIn
+) -> None:
+    client, path = sign_in(bob), f"{LIST}{assistant.pk}/intent/?name=track"
+    first, second = _shown(client, path), _shown(client, path)
+    other = _shown(client, f"{LIST}{assistant.pk}/intent/?name=refund")
+    client.post(path, {**first, "reply_en": "The first one's reply {{status}}."})
+    answer = client.post(path, {**second, "length": "long"})
+    assert "Somebody has changed it meanwhile" in answer.content.decode()
+    assert assistant.versions.latest("number").number == 2
+    assert "The first one" in assistant.versions.get(number=2).spec.intents[0].rule.reply["en"]
+    client.post(f"{LIST}{assistant.pk}/intent/?name=refund", {**other, "length": "long"})
+    assert assistant.versions.latest("number").number == 3, "another intent is no conflict"
+
+
+def _shown(client: Client, path: str) -> dict[str, Any]:
+    """Returns the values of the page's form."""
+    form = client.get(path).context["form"]
+    values = {field.name: field.value() for field in form}
+    return {name: value for name, value in values.items() if value not in (None, False)}
+
+
 def test_another_person_approves_and_it_answers(
     assistant: Assistant, alice: Member, bob: Member, sign_in: SignIn
 ) -> None:

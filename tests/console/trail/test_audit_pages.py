@@ -367,6 +367,7 @@ def test_an_operator_sees_all_tenants_days_and_holds(
     legal_hold.request(globex.id, by="a", reason="Case 9", expires_at=in_days(3))
     client = sign_in(operator)
     assert all(name in said(client.get("/console/retention/")) for name in ("acme", "globex"))
+    assert "acme" in said(client.get("/console/retention/?q=ac%00me&after=%00"))
     assert "Case 9" in said(client.get("/console/holds/"))
 
 

@@ -58,6 +58,13 @@ def test_a_range_leaves_out_what_was_before(key: ApiKey, acme: Tenant) -> None:
     assert old in [line.session for line in sessions.top(acme, "7d")]
 
 
+def test_a_try_that_is_repeated_is_no_request_but_is_billed(key: ApiKey, acme: Tenant) -> None:
+    """As on the other pages of usage: of a batch's line whose body names a session."""
+    recently(acme, LARGE, cost=500_000, prompt_tokens=100, repeated=True)
+    large = sessions.top(acme, "24h")[0]
+    assert (large.requests, large.cost) == (2, 4_750_000)
+
+
 def test_a_list_is_bounded(key: ApiKey, acme: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sessions, "MOST", 1)
     assert [line.session for line in sessions.top(acme, "24h")] == [LARGE]

@@ -252,6 +252,31 @@ async def test_what_may_pass_is_tried_again(
     assert await in_database(_counted)() == (1, 0)
 
 
+@pytest.mark.parametrize("driver", ["goes on", "dies"])
+async def test_usage_has_the_tries_that_failed_and_were_billed(
+    shop: Shop, echo: Echo, monkeypatch: pytest.MonkeyPatch, driver: str
+) -> None:
+    monkeypatch.setattr("inference.api.batch.progress.PAUSE_S", 0.6)
+    echo.failure = EngineFailed(503, "engine_overloaded", "in the middle")
+    echo.failure.engines_fault = False
+    echo.free = 2  # the third try waits
+    batch = await shop.begin([line(1)])
+    driving = shop.drive()
+    await until(lambda: asyncio.sleep(0, len(echo.asked) >= 3))
+    paid = Usage.objects.filter(repeated=True)
+    assert await in_database(paid.update)(prompt_tokens=7, completion_tokens=2) == 2
+    if driver == "dies":
+        driving.cancel()
+        await asyncio.wait([driving])
+        await in_database(Batch.objects.update)(leased_until=None, due_at=timezone.now())
+        driving = shop.drive()
+    echo.failure = None
+    echo.gate.set()
+    await asyncio.wait_for(driving, 30)
+    usage = (await shop.batch(batch))["usage"]
+    assert (usage["input_tokens"], usage["output_tokens"]) == (5 + 2 * 7, 3 + 2 * 2)
+
+
 async def test_a_line_that_fails_each_time_counts_as_one_request(
     shop: Shop, echo: Echo, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,6 +14,7 @@ from django.utils import timezone
 from audit.erasure import deletion, execution, tombstones
 from audit.keys.keyring import Unreadable
 from audit.models import DeletionState, Event
+from audit.retention import data_classes
 from inference.decisions.reviews import contest_clock, reviewing
 from inference.metrics import decisions as metrics
 from inference.models import (
@@ -361,6 +362,16 @@ def test_retention_deletes_old_decisions_but_not_contested_or_held_ones(acme: Te
     assert personal.erase_old(acme.id, before, spare) == 1
     assert set(Decision.objects.all()) == {contested, held, new}
     assert not Review.objects.filter(decision=gone.pk).exists()
+
+
+def test_their_time_ends_some_at_a_time(acme: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert data_classes.of("decisions").step == personal.BATCH
+    monkeypatch.setattr(personal, "BATCH", 2)
+    for _number in range(3):
+        decided(acme)
+    later = timezone.now() + timedelta(days=1)
+    erased = [personal.erase_old(acme.id, later, frozenset()) for _number in range(3)]
+    assert erased == [2, 1, 0]
 
 
 def test_contests_past_their_date_are_counted_for_an_alert(acme: Tenant) -> None:

@@ -13,6 +13,7 @@ from audit.actions import Action
 from audit.keys import keyring as keys
 from audit.keys.keyring import Unreadable
 from audit.models import Event
+from audit.retention import data_classes
 from inference.models import (
     Channel,
     Dialogue,
@@ -129,6 +130,16 @@ def test_retention_spares_held_people(acme: Tenant) -> None:
     before = timezone.now() - timedelta(days=5)
     assert personal_data.erase_old(acme.pk, before, frozenset([held.pk])) == 1
     assert Dialogue.objects.get().person == held
+
+
+def test_their_time_ends_some_at_a_time(acme: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert data_classes.of("dialogues").step == personal_data.ROWS
+    monkeypatch.setattr(personal_data, "ROWS", 2)
+    for _number in range(3):
+        a_dialogue(acme, a_person(acme))
+    later = timezone.now() + timedelta(days=1)
+    erased = [personal_data.erase_old(acme.pk, later, frozenset()) for _number in range(3)]
+    assert erased == [2, 1, 0]
 
 
 def test_an_export_has_no_notes(acme: Tenant) -> None:

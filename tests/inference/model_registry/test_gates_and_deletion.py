@@ -11,14 +11,14 @@ from uuid import uuid4
 import pytest
 from django.conf import settings
 from django.core.exceptions import ValidationError
-from django.db import connection
+from django.db import OperationalError, connection
 from django.utils import timezone
 from pytest_django.fixtures import Settings
 
 from audit.actions import Action
 from audit.checks import resume_after_restore
 from audit.models import Event
-from audit.retention import legal_hold
+from audit.retention import legal_hold, pruning
 from audit.trail.record import act
 from inference.model_registry import contents, deleting, gates, marking, opening, tidying
 from inference.model_registry.evaluation_gates import evaluation_gates
@@ -40,6 +40,7 @@ from inference.models import (
 )
 from inference.personal_data import model_versions
 from infrastructure.objects.content import ContentStore
+from infrastructure.objects.place import StoreError
 from tenants.models import Tenant
 from tests.console.evaluations.reported import reported, task_set
 from tests.inference.model_registry.files import folder, gguf
@@ -312,6 +313,34 @@ def test_old_versions_go_with_their_retention_unless_they_serve(
     assert not of_acme.files.exists()
     assert model_versions.erase_old(acme.pk, later, frozenset()) == 1  # its row
     assert list(ModelVersion.objects.of(acme.pk)) == [served]
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("fails", ["the store", "the commit"])
+def test_no_version_is_left_without_its_files_by_a_night_that_fails(
+    acme: Tenant, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails: str
+) -> None:
+    for name in ("first", "second"):
+        register(tenant_id=acme.pk, name=name, folder=folder(tmp_path / name), kind=FULL)
+    ModelVersion.objects.update(created_at=timezone.now() - timedelta(days=2000))
+    delete, calls = ContentStore.delete, list[str]()
+
+    def deletes_one(content: ContentStore, owner: str, digest: str) -> None:
+        calls.append(digest)
+        if fails == "the store" and len(calls) > 1:
+            raise StoreError("the store is away")
+        delete(content, owner, digest)
+
+    def refuses(*_args: Any, **_more: Any) -> None:
+        raise OperationalError("the connection is lost")
+
+    monkeypatch.setattr(ContentStore, "delete", deletes_one)
+    if fails == "the commit":
+        monkeypatch.setattr(pruning, "_record", refuses)
+    pruning.prune()
+    for version in ModelVersion.objects.of(acme.pk).present():
+        digests = version.files.values_list("sha256", flat=True)
+        assert all(store().has(version.owner, digest) for digest in digests)
 
 
 # Copies and marks --------------------------------------------------------------------------------

@@ -30,6 +30,7 @@ from console.account.identity_providers.identity_provider import CheckedAdapter,
 from console.account.identity_providers.provider_http import ProviderSession
 from console.account.invitations import is_vouched_for
 from console.authorization import View, signing_in
+from infrastructure.postgres.queries import lock
 from tenants.accounts import second_factor_policy
 from tenants.accounts.sessions import end_sessions
 from tenants.models import Link, User
@@ -101,11 +102,18 @@ class IdentityProviders(DefaultSocialAccountAdapter):
                 if not self.can_authenticate_by_email(sociallogin, email):
                     continue
                 if Link.objects.waiting_for(email):
-                    account = User.objects.filter(email=email.lower()).first()
-                    user = account or User.objects.create_user(email)
-                    sociallogin.user = user
-                    sociallogin.connect(self.request, user)
+                    self._connect(sociallogin, email)
                     return
+
+    def _connect(self, sociallogin: SocialLogin, email: str) -> None:
+        """Of two callbacks at once, the second one finds what the first one made."""
+        with transaction.atomic():
+            lock(f"invited:{email.lower()}")
+            sociallogin.lookup()
+            if sociallogin.is_existing:
+                return
+            account = User.objects.filter(email=email.lower()).first()
+            sociallogin.connect(self.request, account or User.objects.create_user(email))
 
     def _drop_credentials(self, request: HttpRequest, user: User) -> None:
         """Remove password, factors and sessions that were set before the address was ever verified.

@@ -205,6 +205,17 @@ async def test_ends_and_opinions_count_at_the_limit_of_an_address(
     assert (row.status, row.satisfaction) == ("closed", 3)
 
 
+@pytest.mark.parametrize("path", ["", "/messages"])
+async def test_reads_have_a_limit_of_their_own(site: Site, settings: Settings, path: str) -> None:
+    await site.visit()
+    dialogue = await site.begin()
+    settings.WIDGET_PER_MINUTE = 3
+    read = f"/v1/dialogues/{dialogue}{path}"
+    statuses = [(await site.page.get(read)).status_code for _ in range(32)]
+    assert statuses == [200] * 30 + [429] * 2
+    assert (await site.session()).status_code == 200, "reads take nothing from what is sent"
+
+
 async def test_an_api_key_in_a_page_is_refused(site: Site) -> None:
     """The origin of a widget is none of its tenant's own list."""
     async with await client_of(site.desk.tenant) as program:
