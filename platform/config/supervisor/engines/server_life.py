@@ -91,8 +91,8 @@ def memory_mb(group: int) -> int:
     for name in filter(str.isdecimal, os.listdir("/proc")):
         try:
             if os.getpgid(int(name)) == group:
-                lines = Path(f"/proc/{name}/status").read_text().splitlines()
-                anonymous = (line for line in lines if line.startswith("RssAnon:"))
+                status = Path(f"/proc/{name}/status").read_text(errors="replace")  # any name
+                anonymous = (line for line in status.splitlines() if line.startswith("RssAnon:"))
                 kilobytes += sum(int(line.split()[1]) for line in anonymous)
         except OSError:  # it has ended
             continue
