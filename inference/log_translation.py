@@ -87,6 +87,10 @@ _PROBLEMS = Wordings(
         gettext_noop(
             "%s may run code when it is loaded: convert it to safetensors, or leave it out"
         ),
+        gettext_noop(
+            "%s is an adapter of the type %s, which names other files that would be opened with "
+            "it: merge them into a plain LoRA"
+        ),
         gettext_noop("%s is neither weights in safetensors or GGUF nor a text: leave it out"),
         gettext_noop("%s has more than %s MiB, too much for a text"),
         gettext_noop("%s is an archive or a pickle under another name"),

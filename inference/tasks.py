@@ -51,6 +51,7 @@ _assistants = Background("assistants", build_due)
 _dialogues = Background("dialogues", resume_due)
 _explanations = Background("explanations", explaining.make_all)
 _data_sets = Background("data-sets", importing.import_due, importing.AT_ONCE)
+_sleepers = Background("sleepers", move_sleepers)
 _knowledge = Background("knowledge", drive_knowledge)
 _policy_evaluations = Background("policy-evaluations", policy_evaluations.drive_due)
 _drift = Background("drift", drifting.measure_all)
@@ -128,7 +129,7 @@ def rest_engines() -> None:
 
 @shared_task(name="inference.move_sleepers", ignore_result=True)
 def move_lent_sleepers() -> None:
-    move_sleepers()
+    _sleepers.wake()
 
 
 @shared_task(name="inference.drive_batches", ignore_result=True)

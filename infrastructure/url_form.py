@@ -7,7 +7,10 @@ import re
 from urllib.parse import SplitResult, urlsplit
 
 _PRINTABLE = re.compile(r"[!-~]+")
-_HOST = re.compile(r"[A-Za-z0-9._-]{1,253}|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*")
+# A name of labels (RFC 1035, 2.3.4), or an address. Python's codec for names raises no OSError for
+# another one, so that what asks several hosts would end with it.
+_LABEL = r"[A-Za-z0-9_-]{1,63}"
+_HOST = re.compile(rf"(?=.{{1,253}}$){_LABEL}(?:\.{_LABEL})*\.?|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*")
 _NETLOC = re.compile(r"[^/?#]*")
 
 

@@ -93,6 +93,7 @@ class EngineConfig:
 
 log = logging.getLogger(__name__)
 LONGEST_ANSWER = 16 * 1024 * 1024  # bytes
+LONGEST_ERROR = 1024 * 1024  # bytes that are read of one
 LONGEST_RETRY_AFTER = 3600
 LONGEST_UPSTREAM = 120  # characters, of a column of the audit trail
 LONGEST_EVENT = 8 * 1024 * 1024  # bytes
@@ -719,12 +720,15 @@ def retry_after(headers: Mapping[str, str]) -> int:
 
 
 async def _whole(answer: EngineResponse) -> bytes:
-    """Read the whole answer. Raises AnswerTooLong, BrokenOff."""
+    """Read the whole answer, and the beginning of an error. Raises AnswerTooLong, BrokenOff."""
     pieces, length = list[bytes](), 0
+    most = LONGEST_ANSWER if answer.status == 200 else LONGEST_ERROR
     while piece := await answer.piece():
         length += len(piece)
-        if length > LONGEST_ANSWER:
+        if length > most and answer.status == 200:
             raise AnswerTooLong
+        if length > most:  # its status says enough
+            break
         pieces.append(piece)
     return b"".join(pieces)
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -39,6 +40,9 @@ _PICKLES = (
 _LEFT_OUT = (".git", ".gitattributes", ".gitignore", ".cache", ".DS_Store")
 _ZIP, _PICKLE = b"PK\x03\x04", b"\x80"
 _LFS_POINTER = b"version https://git-lfs"
+_ADAPTER_SETTINGS = "adapter_config.json"
+# Types of adapters whose settings name other folders and files, which peft opens as it loads them.
+_NAME_OTHERS = ("XLORA", "SHADOW", "MULTITASK_PROMPT_TUNING")
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,3 +173,21 @@ def _check_text(name: str, path: Path) -> None:
     except (ValueError, RecursionError):
         kind = "JSON" if path.suffix == ".json" else "UTF-8"
         raise BadFile(f"{name} is not {kind}") from None
+    if path.name == _ADAPTER_SETTINGS:
+        _check_adapter(name, raw)
+
+
+class _AdapterSettings(msgspec.Struct):
+    peft_type: Any = None
+
+
+def _check_adapter(name: str, settings: bytes) -> None:
+    try:
+        kind = msgspec.json.decode(settings, type=_AdapterSettings).peft_type
+    except msgspec.DecodeError:  # no object: nobody loads it
+        return
+    if kind in _NAME_OTHERS:
+        raise BadFile(
+            f"{name} is an adapter of the type {kind}, which names other files that would be "
+            "opened with it: merge them into a plain LoRA"
+        )

@@ -40,6 +40,7 @@ BY = "system:import"
 BEAT_S = 5.0
 AT_ONCE, AT_ONCE_OF_OWNER = 6, 2  # imports of this process, and of an owner in all of them
 MOST_IMPORTS = 20  # of an owner
+STORE_WITHIN_S = 3600.0  # all has been fetched: it would be lost with an outage of the store
 _running: set[UUID] = set()
 _claiming = Lock()  # Celery's threads may look for work at the same time
 
@@ -181,7 +182,7 @@ def _register(version: ModelVersion, folder: Path, is_wanted: Callable[[], bool]
         with scope_of(version.tenant_id):
             version.fail(reason(problem), by=BY)
         return
-    complete(version, checked, by=BY)
+    complete(version, checked, by=BY, store_within_s=STORE_WITHIN_S)
 
 
 def _fetched(version: ModelVersion, folder: Path, budget: Budget) -> Path:

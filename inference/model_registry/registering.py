@@ -4,6 +4,8 @@ The rows come before the files, so that whoever deletes files of the same conten
 wanted. A process that dies leaves a version that is importing; `tidying.give_up` ends it.
 """
 
+import logging
+import time
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -12,14 +14,17 @@ from uuid import UUID
 from django.core.exceptions import ValidationError
 
 from inference.model_registry import contents, manifest, room
-from inference.model_registry.contents import Contents
+from inference.model_registry.contents import CheckedFile, Contents
 from inference.model_registry.headers.header import BadFile
 from inference.model_registry.storage import store
 from inference.models import ModelFile, ModelVersion, VersionKind
 from inference.models.model_version import LONGEST_CARD, LONGEST_LICENCE, lock_registry
+from infrastructure.objects.place import StoreError
 from tenants.scope import system_scope, tenant_scope
 
+log = logging.getLogger(__name__)
 BY_JOB = "system:job"
+STORE_AGAIN_S = 5.0
 LARGEST_NUMBER = 2**63 - 1  # of a bigint
 _CARDS = ("readme.md", "model_card.md")
 
@@ -79,13 +84,16 @@ def claim(version: ModelVersion, checked: Contents) -> None:
     )
 
 
-def complete(version: ModelVersion, checked: Contents, *, by: str) -> ModelVersion:
+def complete(
+    version: ModelVersion, checked: Contents, *, by: str, store_within_s: float = 0.0
+) -> ModelVersion:
     """Store the files, sign their list, and make the version ready.
 
-    Raises StoreError, ValidationError, OSError; then the version has failed.
+    A store that is away is asked again for `store_within_s` seconds. Raises StoreError,
+    ValidationError, OSError; then the version has failed.
     """
     try:
-        _store(version, checked)
+        _store(version, checked, store_within_s)
         with scope_of(version.tenant_id):
             return version.finish(by=by, **_facts(version, checked))
     except Exception as problem:
@@ -110,14 +118,28 @@ def reason(problem: Exception) -> str:
     return "its files could not be stored"
 
 
-def _store(version: ModelVersion, checked: Contents) -> None:
-    objects = store()
+def _store(version: ModelVersion, checked: Contents, within_s: float) -> None:
+    until = time.monotonic() + within_s
     for file in checked.files:
-        if not objects.has(version.owner, file.sha256):
-            objects.put(version.owner, file.sha256, file.path)
-        with scope_of(version.tenant_id):
-            if not version.alive():
-                raise ValidationError("the version was deleted while it was imported")
+        while not _is_stored(version, file, until):
+            time.sleep(STORE_AGAIN_S)
+
+
+def _is_stored(version: ModelVersion, file: CheckedFile, until: float) -> bool:
+    """Store a file. Returns False where the store is away, until then; later raises StoreError."""
+    stored = True
+    try:
+        if not store().has(version.owner, file.sha256):
+            store().put(version.owner, file.sha256, file.path)
+    except StoreError as problem:
+        if time.monotonic() >= until:
+            raise
+        log.warning("import of %s: waiting for the store of models: %s", version.pk, problem)
+        stored = False
+    with scope_of(version.tenant_id):
+        if not version.alive():
+            raise ValidationError("the version was deleted while it was imported")
+    return stored
 
 
 def _facts(version: ModelVersion, checked: Contents) -> dict[str, object]:

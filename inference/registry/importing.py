@@ -39,6 +39,7 @@ def import_file(configured: Mapping[str, Fields] | None = None) -> None:
         check(entry)
     with system_scope():
         in_turn()
+        _refuse_other_models(declared)
         _write(declared)
 
 
@@ -46,6 +47,19 @@ def in_turn() -> None:
     """Lock, so that one process at a time runs from here to the end of the transaction."""
     with connection.cursor() as cursor:
         cursor.execute("select pg_advisory_xact_lock(%s)", [_LOCK])
+
+
+def _refuse_other_models(declared: list[EngineEntry]) -> None:
+    """Refuse another model for a pool that has engines of the API: they would answer for it."""
+    model_of, named = {e.pool: e.model for e in declared}, [e.engine for e in declared]
+    others = Engine.objects.filter(from_file=False, pool__name__in=model_of)
+    for engine in others.exclude(name__in=named).select_related("pool__model"):
+        pool = engine.pool
+        if pool.model.name != model_of[pool.name]:
+            raise ValueError(
+                f"pool {pool.name!r} serves {pool.model.name!r} with engines made over the API, "
+                f"such as {engine.name!r}: name the one of {model_of[pool.name]!r} otherwise"
+            )
 
 
 def _write(declared: list[EngineEntry]) -> None:

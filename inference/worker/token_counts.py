@@ -12,10 +12,13 @@ NAMES = ("prompt_tokens", "completion_tokens")
 _alerted: dict[str, float] = {}
 
 
-def believable(usage: Any, name: str, most: int) -> int | None:
-    """Returns the tokens; None without a figure, or for an impossible one."""
+def believable(usage: Any, name: str, most: int, least: int = 0) -> int | None:
+    """Returns the tokens; None without a figure, or for an impossible one.
+
+    `least` is 1 for what has a text: some proxies report 0 for everything.
+    """
     value = count(usage, name)
-    return value if value is None or value <= most else None
+    return value if value is None or least <= value <= most else None
 
 
 def usage_of(prompt: int, answer: int) -> dict[str, Any]:

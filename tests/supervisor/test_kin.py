@@ -1,10 +1,13 @@
 import json
+import os
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from config.supervisor.engines.server_life import memory_mb
 from config.supervisor.home import Home
 from config.supervisor.own_processes import RUN_ID, OwnProcesses
 
@@ -41,18 +44,19 @@ def test_ends_whoever_bears_the_run_id(kin: OwnProcesses, sleeper: Sleeper) -> N
         assert grandchild.wait(5) == -9
 
 
-def test_a_name_that_the_kernel_cut_within_a_letter_is_no_obstacle(
+def test_a_stranger_whose_name_is_no_utf_8_stops_nothing(
     kin: OwnProcesses, sleeper: Sleeper, tmp_path: Path
 ) -> None:
-    """It keeps fifteen bytes: of anybody's program on this machine."""
-    program = tmp_path / "a睡眠睡眠睡眠"
-    program.symlink_to("/bin/sleep")
-    kin.add("sleeper", sleeper.pid)
-    with subprocess.Popen([str(program), "60"]) as stranger:
+    """The kernel cuts names to 15 bytes, also within a character."""
+    program = os.fsencode(tmp_path) + b"/\xe6\x9c\x8d\xe5\x8a"
+    shutil.copy(b"/bin/sleep", program)
+    with subprocess.Popen([program, "60"]) as stranger:
+        kin.add("sleeper", sleeper.pid)
         kin.end_orphans(patience=0)
+        assert sleeper.wait(5) == -9
         assert stranger.poll() is None
+        assert memory_mb(os.getpgid(stranger.pid)) >= 0
         stranger.kill()
-    assert sleeper.wait(5) == -9
 
 
 def test_spares_a_stranger_with_a_recycled_pid(

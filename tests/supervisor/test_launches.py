@@ -22,9 +22,18 @@ class Kept:
     def __init__(self) -> None:
         self.lines: list[str] = []
         self.retired = 0
+        self.inherited: dict[str, str] = {}
 
-    def child(self, name: str, line: list[str], *_: object, **__: object) -> SimpleNamespace:
+    def child(
+        self,
+        name: str,
+        line: list[str],
+        *_: object,
+        inherited: dict[str, str],
+        **__: object,
+    ) -> SimpleNamespace:
         self.lines.append(" ".join(line))
+        self.inherited = inherited
         return SimpleNamespace(name=name)
 
     def keep(self, *_: object) -> None:
@@ -62,6 +71,30 @@ async def test_what_it_knows_nothing_of_leaves_a_server_alone(
     await launches.look([row()])
     await launches.look([row(options=options)])
     assert (len(kept.lines), kept.retired) == (1, 0)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "FOREBAY_MASTER_KEY",
+        "DATABASE_URL",
+        "REDIS_URL",
+        "AWS_SECRET_ACCESS_KEY",
+        "AZURE_STORAGE_ACCOUNT_KEY",
+        "GOOGLE_SERVICE_ACCOUNT_KEY",
+        "OTEL_EXPORTER_OTLP_HEADERS",
+        "PGPASSWORD",
+    ],
+)
+async def test_a_server_inherits_no_secret_of_the_platform(
+    launches: Launches, kept: Kept, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, "secret")
+    monkeypatch.setenv("HF_TOKEN", "for-models-that-vllm-downloads")
+    monkeypatch.setenv("NCCL_DEBUG", "WARN")
+    await launches.look([row()])
+    assert name not in kept.inherited
+    assert {"HF_TOKEN", "NCCL_DEBUG", "PATH"} <= kept.inherited.keys()
 
 
 async def test_a_name_is_no_flag(launches: Launches, kept: Kept) -> None:

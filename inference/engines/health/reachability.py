@@ -97,7 +97,10 @@ async def _silence_cause(engine: Engine, session: EngineSession) -> str:
             return "" if await engine.answers(session) else "it says that it is in trouble"
     except TimeoutError:
         return f"it did not answer within {PATIENCE_S:g} s"
-    except (aiohttp.ClientError, OSError) as problem:
+    except (aiohttp.ClientError, OSError, UnicodeError) as problem:  # Unicode: no name of a host
+        return why_away(problem)
+    except Exception as problem:  # of this engine alone: all others are checked on
+        log.exception("%s: cannot ask for its health", engine.config.name)
         return why_away(problem)
 
 

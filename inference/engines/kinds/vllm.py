@@ -174,17 +174,25 @@ class VllmEngine(OpenEndedEngine):
         if adapter.version in self._loaded:
             return
         try:
-            name = served_name(adapter.version)
-            if name not in await self._served_names(session):
-                folder = Path(self.config.adapters_folder or settings.ADAPTERS_FOLDER)
-                body = {"lora_name": name, "lora_path": str(folder / str(adapter.version))}
-                await self._command(session, "/v1/load_lora_adapter", body)
+            if served_name(adapter.version) not in await self._served_names(session):
+                await self._load(session, adapter.version)
         except (aiohttp.ClientConnectionError, TimeoutError) as problem:
             raise away(NoConnection(why_away(problem))) from None
         except (aiohttp.ClientError, *UNREADABLE) as problem:
             log.warning("%s: cannot load %s: %s", self.config.id, adapter.label, problem)
             raise AdapterMissing from None
         self._loaded.add(adapter.version)
+
+    async def _load(self, session: EngineSession, version: UUID) -> None:
+        """Raises ClientError, TimeoutError, UNREADABLE."""
+        folder = Path(self.config.adapters_folder or settings.ADAPTERS_FOLDER)
+        body = {"lora_name": served_name(version), "lora_path": str(folder / str(version))}
+        try:
+            await self._command(session, "/v1/load_lora_adapter", body)
+        except aiohttp.ClientResponseError:
+            # Another request may have had it loaded meanwhile: a second time is refused.
+            if served_name(version) not in await self._served_names(session):
+                raise
 
     def refusal(self, status: int, body: bytes) -> EngineFailed:
         if status == 404 and _SERVED in str(error_in(body).get("message")):

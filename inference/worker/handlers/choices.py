@@ -258,7 +258,7 @@ class Choices(Asking):
         """Returns the engine's figure, or our own count if it sent no usable one."""
         order = reply.question.order
         most = max(self.engine.context_length, len(order.body))
-        tokens = token_counts.believable(reply.usage, "prompt_tokens", most)
+        tokens = token_counts.believable(reply.usage, "prompt_tokens", most, least=1)
         if tokens is not None:
             return tokens
         if self.run.must_stay_here:
@@ -267,7 +267,8 @@ class Choices(Asking):
 
     def _answer_tokens(self, reply: Reply) -> int:
         most = self.engine.context_length * reply.question.count
-        tokens = token_counts.believable(reply.usage, "completion_tokens", most)
+        least = 1 if reply.length else 0
+        tokens = token_counts.believable(reply.usage, "completion_tokens", most, least)
         return reply.pieces if tokens is None else tokens
 
     def _check_figures(self, counts: list[tuple[int, int]]) -> None:

@@ -11,7 +11,7 @@ import orjson
 from channels.db import database_sync_to_async
 
 from audit.keys.keyring import Unreadable
-from inference.engines.base import EngineAway, EngineFailed, context_exceeded
+from inference.engines.base import AnswerBroken, EngineAway, EngineFailed, context_exceeded
 from inference.engines.scoring import Scoring
 from inference.engines.transport.session import EngineSession
 from inference.evaluation import results, side_order
@@ -19,13 +19,17 @@ from inference.evaluation.content import SCORED, Content, Item, Kind
 from inference.evaluation.results import AnswerResult, ChoiceResult, SideResults, TextResult
 from inference.models import TaskSet
 from inference.models.evaluations.evaluation import note_progress
+from inference.order import Order
 from inference.record.work_units import WorkUnits
+from inference.worker import token_counts
+from inference.worker.handlers.generation import BYTES_OF_A_TOKEN
 from inference.worker.handlers.stepwise import StepwiseHandler
 from inference.worker.run.run import Run
 from tenants.scope import tenant_scope
 
 STEP_S = 2.0  # so long a step lasts, and the question after that
 PATIENCE_S, AGAIN_S = 15.0, 0.5  # for an engine that restarts
+QUESTION_S = 900.0  # the longest that an engine may take for an item, or a piece of a text
 
 
 class Progress(msgspec.Struct):
@@ -91,6 +95,15 @@ class Evaluation(StepwiseHandler):
                     break
 
     async def _ask(
+        self, session: EngineSession, scoring: Scoring | None, content: Content, item: Item
+    ) -> None:
+        try:
+            async with asyncio.timeout(QUESTION_S):
+                await self._ask_for(session, scoring, content, item)
+        except TimeoutError:  # nobody else watches long work for an engine that is silent
+            raise AnswerBroken("the engine did not answer in time") from None
+
+    async def _ask_for(
         self, session: EngineSession, scoring: Scoring | None, content: Content, item: Item
     ) -> None:
         if scoring is None:
@@ -196,10 +209,27 @@ class Evaluation(StepwiseHandler):
         body = self.engine.prepare({**text, **limits, **stop}, chat=chat)
         order = msgspec.structs.replace(self.order, body=orjson.dumps(body), chat=chat)
         answer = orjson.loads(await self.engine.answer(session, order))
-        choice, usage = answer["choices"][0], answer.get("usage") or {}
+        choice = answer["choices"][0]
         words = choice["message"].get("content") if chat else choice.get("text")
-        self._bill(int(usage.get("prompt_tokens", 0)), int(usage.get("completion_tokens", 0)))
-        return AnswerResult(words or "", choice.get("finish_reason") == "length")
+        words = words if isinstance(words, str) else ""
+        await self._bill_answer(session, order, answer.get("usage"), words)
+        return AnswerResult(words, choice.get("finish_reason") == "length")
+
+    async def _bill_answer(
+        self, session: EngineSession, order: Order, usage: Any, words: str
+    ) -> None:
+        """Bill the engine's figures, and our own in place of missing or impossible ones."""
+        context, least = self.engine.context_length, 1 if words else 0
+        most = max(context, len(order.body))
+        prompt = token_counts.believable(usage, "prompt_tokens", most, least=1)
+        completion = token_counts.believable(usage, "completion_tokens", context, least)
+        if None in (prompt, completion):
+            token_counts.alert(self.engine.config.id, usage)
+        if prompt is None:
+            prompt = await self.engine.count_prompt(session, order)
+        if completion is None:
+            completion = len(words.encode()) // BYTES_OF_A_TOKEN
+        self._bill(prompt, completion)
 
     def _bill(self, prompt: int, completion: int) -> None:
         self._units += WorkUnits(prompt_tokens=prompt, completion_tokens=completion)

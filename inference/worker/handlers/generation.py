@@ -402,12 +402,18 @@ class Generation(Asking):
     def _prompt_figure(self) -> int | None:
         """Returns the engine's count, if plausible: a token of text has at least one byte."""
         most = max(self.engine.context_length, len(self.order.body))
-        return token_counts.believable(self.answer.usage, "prompt_tokens", most)
+        return token_counts.believable(self.answer.usage, "prompt_tokens", most, least=1)
 
     def _answer_figure(self) -> int | None:
-        return token_counts.believable(
-            self.answer.usage, "completion_tokens", self.engine.context_length
-        )
+        """Returns the engine's count, if plausible: an answer without a text may have 0."""
+        most = self.engine.context_length
+        figure = token_counts.believable(self.answer.usage, "completion_tokens", most)
+        return None if figure == 0 and self._has_text() else figure
+
+    def _has_text(self) -> bool:
+        if body := self.answer.body:
+            return any(sse.said_of(body))
+        return any(any(sse.said_in(event)) for event in self.output.events)
 
     async def _prompt(self, session: EngineSession, failure: EngineFailed | None) -> int:
         """Returns our own count of the prompt's tokens, if the engine sent no usable one."""

@@ -81,7 +81,7 @@ class Vectors(Asking):
         """Returns the engine's count of a portion, or ours if that is missing or impossible."""
         body = orjson.loads(order.body)
         most = self.engine.inputs_bound(body, order.task)
-        tokens = token_counts.believable(usage, "prompt_tokens", most)
+        tokens = token_counts.believable(usage, "prompt_tokens", most, least=1)
         if tokens is None:
             token_counts.alert(self.engine.config.id, usage)
             tokens = inputs.likely_tokens(body, order.task)

@@ -92,7 +92,7 @@ def _pids_of(run_id: str, lives: set[ProcessLife]) -> Iterator[int]:
 def _start_time(pid: int) -> int | None:
     """Returns clock ticks since boot; None for a process that has ended, or a zombie."""
     try:
-        stat = Path(f"/proc/{pid}/stat").read_text(errors="replace")
+        stat = Path(f"/proc/{pid}/stat").read_text(errors="replace")  # any name
     except OSError:
         return None
     state, *fields = stat.rpartition(")")[2].split()

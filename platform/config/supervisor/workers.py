@@ -13,7 +13,9 @@ import psycopg
 from config import environment
 from config.environment import DATABASE_PATIENCE
 from config.supervisor.child import Child
+from config.supervisor.engines.launch_command import EngineServer
 from config.supervisor.engines.launches import EngineRow
+from config.supervisor.engines.server_life import until_idle
 from config.supervisor.keeper import Keeper
 from config.supervisor.options import RunOptions, runs_here
 from config.supervisor.processes import Processes
@@ -88,16 +90,24 @@ class Workers:
         if workers or servers:
             self._keeper.run_alongside(self._end(workers, servers))
 
-    async def _end(self, workers: list[Child], servers: list[Child]) -> None:
+    async def _end(self, workers: list[Child], servers: list[tuple[EngineServer, Child]]) -> None:
         """Stop workers, and after them the servers of their engines."""
-        for child in (*workers, *servers):
+        for child in (*workers, *(child for _, child in servers)):
             say(f"{child.name} ends: its engine was removed")
         patience = environment.number("FOREBAY_REQUEST_DEADLINE_S", 600)
         await asyncio.gather(*(self._keeper.retire(child, patience) for child in workers))
         for child in workers:
             if child.name not in {each.name for each in self._children.values()}:  # it came back
                 self._processes.remove(child)
-        await asyncio.gather(*(self._keeper.retire(child, SERVER_S) for child in servers))
+        await asyncio.gather(*(self._end_server(*each, patience) for each in servers))
+
+    async def _end_server(self, server: EngineServer, child: Child, patience: float) -> None:
+        """Stop a server that has no request.
+
+        Its worker may stay, for another version of its engine, and finishes them before.
+        """
+        await until_idle(server, patience)
+        await self._keeper.retire(child, SERVER_S)
 
     async def _connected(self) -> psycopg.AsyncConnection[Any]:
         return await psycopg.AsyncConnection.connect(

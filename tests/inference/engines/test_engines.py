@@ -114,11 +114,26 @@ async def test_an_answer_without_end_is_not_read(
     engine = an_engine(served.url)
     served.streams(*[b"x" * 100_000] * 10)
     assert len(await engine.answer(session, an_order())) == 1_000_000
-    for status in (200, 500):
-        served.says(b"x" * 1_000_001, status)
-        with pytest.raises(AnswerTooLong, match="1000000 bytes") as refused:
-            await engine.answer(session, an_order())
-        assert (refused.value.status, refused.value.code) == (502, "answer_too_long")
+    served.says(b"x" * 1_000_001)
+    with pytest.raises(AnswerTooLong, match="1000000 bytes") as refused:
+        await engine.answer(session, an_order())
+    assert (refused.value.status, refused.value.code) == (502, "answer_too_long")
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_an_error_without_an_end_is_an_error_and_no_answer(
+    served: Served, session: EngineSession, monkeypatch: pytest.MonkeyPatch, stream: bool
+) -> None:
+    """An answer that is too long was generated, and is paid for: a page of a proxy was not."""
+    monkeypatch.setattr(base, "LONGEST_ANSWER", 1_000_000)
+    engine, order = an_engine(served.url), an_order(stream=stream)
+    served.says(b"<html>" + b"x" * 2_000_000, status=503)
+    with pytest.raises(EngineAway):
+        await (heard(engine, session, order) if stream else engine.answer(session, order))
+    served.says(b"<html>" + b"x" * 2_000_000, status=500)
+    with pytest.raises(EngineFailed, match="answered 500") as failed:
+        await (heard(engine, session, order) if stream else engine.answer(session, order))
+    assert failed.value.counts
 
 
 @pytest.mark.parametrize(

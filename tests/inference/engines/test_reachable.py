@@ -12,6 +12,7 @@ from inference.engines.base import EngineConfig
 from inference.engines.health import reachability
 from inference.engines.kinds.llama_cpp import LlamaCppEngine
 from inference.engines.kinds.openai import OpenAIEngine
+from inference.engines.transport.session import EngineSession
 
 
 @pytest.fixture(autouse=True)
@@ -66,6 +67,33 @@ async def test_nobody_listens() -> None:
     served = [OpenAIEngine(config("mock", "http://127.0.0.1:9/v1"))]
     await reachability.look(served)
     assert reachability.down_since(served)
+
+
+@pytest.mark.parametrize("host", ["a..b", "a" * 64 + ".example"])
+async def test_a_name_that_no_host_can_have_hides_no_other_engine(
+    host: str, engine: tuple[str, Callable[[int], None]]
+) -> None:
+    """An installation may have such an engine since before its name was refused."""
+    url, answer_with = engine
+    answer_with(503)
+    nobodys, other = OpenAIEngine(config("x", f"http://{host}/v1")), config("mock", f"{url}/v1")
+    served = [nobodys, OpenAIEngine(other)]
+    await reachability.look(served)
+    assert reachability.down_since(served[:1])
+    assert reachability.down_since(served[1:])
+
+
+async def test_one_engine_that_cannot_be_asked_hides_no_other() -> None:
+    class Odd(OpenAIEngine):
+        async def answers(self, session: EngineSession) -> bool:
+            raise RuntimeError("a fault of this kind")
+
+    served = [
+        Odd(config("odd", "http://127.0.0.1:9/v1")),
+        OpenAIEngine(config("mock", "http://127.0.0.1:9/v1")),
+    ]
+    await reachability.look(served)
+    assert reachability.all_down(served)
 
 
 async def test_not_ready_when_no_engine_can_serve(monkeypatch: pytest.MonkeyPatch) -> None:

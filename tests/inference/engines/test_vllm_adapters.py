@@ -3,6 +3,7 @@
 https://docs.vllm.ai/en/latest/features/lora/ ("Dynamically serving LoRA Adapters")
 """
 
+import asyncio
 from typing import Any
 from uuid import uuid4
 
@@ -56,6 +57,9 @@ class Vllm:
     def _load(self, body: dict[str, str]) -> web.Response:
         if self.refuses:
             return web.json_response({"error": {"message": "No adapter found"}}, status=404)
+        if body["lora_name"] in self.loaded:  # so does vLLM
+            message = f"The lora adapter '{body['lora_name']}' has already been loaded."
+            return web.json_response({"error": {"message": message}}, status=400)
         self.loaded[body["lora_name"]] = body["lora_path"]
         return web.Response(text="Success: LoRA adapter added successfully.")
 
@@ -97,6 +101,22 @@ async def test_a_server_that_was_started_anew_loads_it_again(
     whole = an_adapted_order(stream=False, body=WHOLE)
     assert b"Hi" in await vllm.engine.answer(session, whole)
     assert len(vllm.asked("/v1/load_lora_adapter")) == 3
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_requests_that_come_together_after_a_start_load_it_without_a_failure(
+    vllm: Vllm, session: EngineSession, stream: bool
+) -> None:
+    """Workers of several processes may meet as well: the server refuses all loads but the first."""
+    second = Vllm(vllm.served).engine
+    vllm.served.handler = vllm._answer
+    order = an_adapted_order(stream=stream, body=WHOLE)
+    engines = [vllm.engine, second] * 4
+    if stream:
+        await asyncio.gather(*(heard(engine, session, order) for engine in engines))
+    else:
+        await asyncio.gather(*(engine.answer(session, order) for engine in engines))
+    assert len(vllm.asked("/v1/chat/completions")) == len(engines)
 
 
 async def test_one_that_it_cannot_load_is_missing_and_the_base_goes_on(

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import orjson
 import pytest
 from channels.db import database_sync_to_async
 
@@ -12,6 +13,7 @@ from inference.worker.handlers import evaluation as handler
 from tenants.models import LedgerEntry
 from tests.inference.evaluation.conftest import PATIENCE_S, Lab, figures
 from tests.inference.running import until
+from tests.inference.scripted import ScriptedEngine
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(900)]
 in_database = database_sync_to_async
@@ -135,6 +137,42 @@ async def test_answers_are_compared_and_only_figures_are_reported(lab: Lab) -> N
     assert evaluation.report
     assert evaluation.report["candidate"]["cut"] == 3
     assert "paris" not in str(evaluation.report).lower()
+
+
+@pytest.mark.slow(seconds=30)
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {},
+        [1],
+        {"prompt_tokens": None},
+        {"prompt_tokens": 0, "completion_tokens": 0},
+        {"prompt_tokens": -(10**6), "completion_tokens": -(10**6)},
+        {"prompt_tokens": 10**12, "completion_tokens": 10**12},
+        {"prompt_tokens": 10**18, "completion_tokens": 10**19 - 1},
+    ],
+)
+async def test_impossible_figures_of_an_engine_are_not_billed(lab: Lab, odd: Any) -> None:
+    choice = {"text": "the answer is here", "finish_reason": "stop"}
+    lab.bench.start(ScriptedEngine([orjson.dumps({"choices": [choice], "usage": odd})]))
+    rows = [{"prompt": "Where is the answer?", "answer": "here"}]
+    await lab.evaluated(await lab.task_set("exact", rows))
+    (used,) = await lab.usage()
+    assert (used.prompt_tokens, used.completion_tokens) == (42, 4)
+
+
+@pytest.mark.slow(seconds=30)
+async def test_an_engine_that_never_answers_ends_it(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has a slot of the engine, which no higher class could get back for a day."""
+    monkeypatch.setattr(handler, "QUESTION_S", 0.2)
+    lab.bench.start(ScriptedEngine([600.0]))
+    rows = [{"prompt": "Where is the answer?", "answer": "here"}]
+    evaluation = await lab.begin(await lab.task_set("exact", rows))
+    lab.patience_s = 20.0
+    await lab.ended(evaluation)
+    assert (evaluation.state, evaluation.error_code) == ("failed", "engine_failed")
 
 
 @pytest.mark.slow(seconds=20)

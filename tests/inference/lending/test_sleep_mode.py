@@ -2,14 +2,14 @@
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
+from threading import Event, Thread
 from typing import Any
 
 import pytest
 
-from inference import engines
+from inference import engines, tasks
 from inference.due_tasks import IN_DATABASE
 from inference.engine_entries import EngineEntry
 from inference.engines.health.reachability import Condition, engine_state
@@ -32,6 +32,8 @@ class Server(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.is_asleep = self.is_stuck = False
         self.calls: list[str] = []
+        self.answers = Event()
+        self.answers.set()
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -42,6 +44,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         self.server.calls.append(self.path)
+        self.server.answers.wait(30)
         if not self.server.is_stuck:
             self.server.is_asleep = self.path == "/sleep?level=1"
         self._answer({})
@@ -161,6 +164,29 @@ def test_one_that_an_operator_resumes_takes_no_requests_before_it_is_awake(
     move_sleepers()
     assert not server.is_asleep
     assert in_force(fleet) == ["1", "2", "3"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_one_that_takes_its_time_keeps_no_other_task_waiting(fleet: Fleet, server: Server) -> None:
+    """The jobs process has two threads, and beat sends the task every five seconds."""
+    fleet.see(180, running=0)
+    server.answers.clear()
+    began = time.monotonic()
+    for _ in range(3):
+        tasks.move_lent_sleepers()
+    took = time.monotonic() - began
+    _eventually(lambda: bool(server.calls))
+    server.answers.set()
+    _eventually(lambda: fleet.engine(3).takes_jobs)
+    assert took < 5
+    assert server.calls == ["/sleep?level=1"]
+
+
+def _eventually(is_so: Callable[[], bool]) -> None:
+    ends = time.monotonic() + 30
+    while not is_so():
+        assert time.monotonic() < ends
+        time.sleep(0.02)
 
 
 def test_the_option_is_for_vllm_alone() -> None:

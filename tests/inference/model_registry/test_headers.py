@@ -195,6 +195,27 @@ def test_pickles_are_refused_under_every_name(tmp_path: Path, name: str) -> None
     assert "an archive or a pickle" in refusal(where)
 
 
+@pytest.mark.parametrize("kind", [VersionKind.ADAPTER, VersionKind.FULL])
+@pytest.mark.parametrize("name", ["adapter_config.json", "adapter/adapter_config.json"])
+@pytest.mark.parametrize("peft_type", ["XLORA", "SHADOW", "MULTITASK_PROMPT_TUNING"])
+def test_an_adapter_that_names_other_files_is_refused(
+    tmp_path: Path, name: str, kind: VersionKind, peft_type: str
+) -> None:
+    """peft would open them: folders of this machine, or of other tenants."""
+    where = safetensors(tmp_path / "m" / "adapter_model.safetensors").parent
+    (where / name).parent.mkdir(exist_ok=True)
+    settings = {"peft_type": peft_type, "adapters": {"0": "/srv/others/adapter"}}
+    (where / name).write_text('{"peft_type": "LORA", ' + json.dumps(settings)[1:])
+    assert f"{name} is an adapter of the type {peft_type}, which names" in refusal(where, kind)
+
+
+@pytest.mark.parametrize("config", ['{"peft_type": "LORA"}', "[]", '{"peft_type": ["XLORA"]}'])
+def test_other_settings_of_adapters_are_taken(tmp_path: Path, config: str) -> None:
+    where = safetensors(tmp_path / "m" / "adapter_model.safetensors").parent
+    (where / "adapter_config.json").write_text(config)
+    assert len(contents.read(where, VersionKind.ADAPTER).files) == 2
+
+
 @pytest.mark.parametrize("name", ["model.py", "run.sh", "lib.so", "model.onnx", "model.h5", "x"])
 def test_what_is_neither_weights_nor_text_is_refused(tmp_path: Path, name: str) -> None:
     (folder(tmp_path / "m") / name).write_bytes(b"x")

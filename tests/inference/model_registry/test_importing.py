@@ -24,12 +24,14 @@ from django.utils import timezone
 from pytest_django.fixtures import Settings
 
 from config.tls.authority import Authority
-from inference.model_registry import importing, tidying
+from inference.model_registry import importing, registering, tidying
 from inference.model_registry.headers.header import BadFile
 from inference.model_registry.importing import begin, import_all
 from inference.model_registry.source import Source
 from inference.model_registry.sources import git, progress
 from inference.models import ModelVersion, VersionKind, VersionState
+from infrastructure.objects.content import ContentStore
+from infrastructure.objects.place import StoreError
 from tenants.models import Tenant
 from tests.inference.model_registry.files import folder, gguf, safetensors
 from tests.inference.model_registry.https_server import BACKEND, Served, serving
@@ -498,6 +500,55 @@ def test_another_process_goes_on_where_files_were_being_stored(
     version.refresh_from_db()
     assert (version.state, version.problem) == (VersionState.READY, "")
     assert version.files.count() == 3
+
+
+class Away:
+    """A store that refuses files until it has been asked so often."""
+
+    def __init__(self, times: int, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.asked, self._times, self._put = 0, times, ContentStore.put
+        monkeypatch.setattr(ContentStore, "put", lambda *given: self.put(*given))
+        monkeypatch.setattr(registering, "STORE_AGAIN_S", 0.01)
+
+    def put(self, *given: Any) -> None:
+        self.asked += 1
+        if self.asked <= self._times:
+            raise StoreError("no answer")
+        self._put(*given)
+
+
+def test_an_import_outlives_a_store_that_is_away_at_its_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder(tmp_path / "models" / "m")
+    store = Away(2, monkeypatch)
+    version = imported(Source("folder", path="m"))
+    assert (version.state, version.problem) == (VersionState.READY, "")
+    assert (store.asked, version.source["attempts"]) == (5, 1)
+
+
+def test_a_store_that_stays_away_ends_an_import(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder(tmp_path / "models" / "m")
+    store = Away(10**9, monkeypatch)
+    monkeypatch.setattr(importing, "STORE_WITHIN_S", 0.05)
+    version = imported(Source("folder", path="m"))
+    assert (version.state, version.problem) == (
+        VersionState.FAILED,
+        "its files could not be stored",
+    )
+    assert store.asked > 1
+
+
+def test_a_version_that_is_deleted_waits_for_no_store(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder(tmp_path / "models" / "m")
+    store = Away(10**9, monkeypatch)
+    monkeypatch.setattr(ModelVersion, "alive", lambda _version: False)
+    imported(Source("folder", path="m"))
+    assert store.asked == 1
 
 
 def test_an_import_outlives_a_postgresql_that_is_away_for_a_moment(

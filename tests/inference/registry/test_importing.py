@@ -2,6 +2,7 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.db import connection
@@ -170,6 +171,24 @@ def test_the_file_takes_over_a_name_that_it_uses() -> None:
     import_file({"small": ONE})
     engine = Engine.objects.get()
     assert (engine.from_file, engine.kind, engine.draining) == (True, "openai", False)
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("engine", ["theirs", "private"])
+def test_a_pool_with_engines_of_the_api_gets_no_other_model(engine: str) -> None:
+    """They would answer the requests for the file's model, with the weights of theirs."""
+    pool = Pool.add(Model.add("private", by=BY, only_for=uuid4()), "private", by=BY)
+    Engine.add(pool, engine, by=BY, kind="openai", url="http://gpu-9:8000/v1")
+    file = {"small": {"pools": {"private": ONE}}}
+    if engine == "private":  # the file names it: then it has the file's address, too
+        import_file(file)
+        assert engines() == {"private": ("private", "small")}
+        return
+    before = Event.objects.count()
+    with pytest.raises(ValueError, match="pool 'private' serves 'private' with engines made over"):
+        import_file(file)
+    assert engines() == {"theirs": ("private", "private")}
+    assert Event.objects.count() == before
 
 
 @pytest.mark.django_db

@@ -243,6 +243,8 @@ async def test_an_engine_without_a_count_is_counted_here(
     assert (await embed(client, "hello world")).json()["usage"]["prompt_tokens"] > 0
     house.engine.answer = changed(lambda reply: reply["usage"].update(prompt_tokens=10**9))
     assert (await embed(client, "hello world")).json()["usage"]["prompt_tokens"] < 100
+    house.engine.answer = changed(lambda reply: reply["usage"].update(prompt_tokens=0))
+    assert (await embed(client, "hello world")).json()["usage"]["prompt_tokens"] > 0
 
 
 async def test_an_answer_that_grows_too_long_ends_after_the_first_portion(

@@ -226,6 +226,23 @@ async def test_a_worker_that_died_in_the_middle_is_not_gone_on_with() -> None:
     assert whole.last.kind == Kind.END
 
 
+@pytest.mark.parametrize("stream", [False, True])
+async def test_an_engine_that_counts_nothing_is_not_believed(stream: bool) -> None:
+    zero = {"prompt_tokens": 0, "completion_tokens": 0}
+    said = {"index": 0, "message": {"content": "words " * 4}, "finish_reason": "stop"}
+    whole = orjson.dumps({"choices": [said], "usage": zero})
+    events = [
+        chunk("Hel"),
+        chunk("lo"),
+        chunk(finish="stop"),
+        event({"choices": [], "usage": zero}),
+    ]
+    engine = ScriptedEngine([[*events, sse.DONE]] if stream else [whole])
+    outcome = await Traces().run(run_of(engine, several(stream=stream)))
+    assert outcome
+    assert (outcome.prompt_tokens, outcome.completion_tokens) == (84, 4 if stream else 12)
+
+
 async def test_it_is_never_parked() -> None:
     run = run_of(ScriptedEngine(HELLO), several())
     assert not run.handler.may_be_parked()

@@ -188,6 +188,7 @@ ODD: list[Any] = [
     {"prompt_tokens": True, "completion_tokens": True},
     {"prompt_tokens": 10**6, "completion_tokens": 10**6},
     {"prompt_tokens": 1e400, "completion_tokens": 2**40},
+    {"prompt_tokens": 0, "completion_tokens": 0},  # of proxies that do not count
     [1],
     "many",
 ]
@@ -235,6 +236,17 @@ async def test_readers_get_the_figures_that_are_billed(odd: object, stream: bool
         return
     usages = [chunk["usage"] for chunk in plain(traces.events) if chunk and "usage" in chunk]
     assert usages == [billed_counts]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_an_answer_without_a_text_may_have_no_tokens(stream: bool) -> None:
+    figures = {"prompt_tokens": 5, "completion_tokens": 0}
+    choice = {"message": {"content": ""}, "finish_reason": "stop"}
+    whole = orjson.dumps({"choices": [choice], "usage": figures})
+    steps: list[Step] = [[chunk(finish="stop"), usage(5, 0)]] if stream else [whole]
+    outcome = await Traces().of(ScriptedEngine(steps), an_order(stream=stream))
+    assert outcome
+    assert (outcome.prompt_tokens, outcome.completion_tokens) == (5, 0)
 
 
 async def test_no_more_was_cached_than_there_was() -> None:

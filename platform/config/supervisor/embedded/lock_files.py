@@ -44,7 +44,7 @@ def _holder(data: Path) -> int:
 def _is_server(process: int, data: Path) -> bool:
     folder = Path(f"/proc/{process}")
     try:
-        if not (folder / "comm").read_text().startswith("postgres"):
+        if not (folder / "comm").read_bytes().startswith(b"postgres"):
             return False
         return (folder / "cwd").samefile(data)
     except PermissionError:  # another user's: it may be one on this folder

@@ -26,7 +26,11 @@ _GROUP = Path(__file__).with_name("server_group.py")
 _LLAMA_CPP = [sys.executable, "-m", "inference.engines.kinds.llama_cpp_server"]
 _RANK = 4  # llama.h: LLAMA_POOLING_TYPE_RANK
 _CONTEXT = 2048  # tokens of a slot, by default
-_OURS = ("FOREBAY_", "DATABASE_URL", "REDIS_URL")
+# Variables of the platform alone: its own, and those by which its libraries read keys of the object
+# store (obstore), of the collector of traces, and of PostgreSQL. No list says what an engine needs:
+# vLLM, its libraries and its drivers read hundreds. What a server of FOREBAY_ENGINES needs of these
+# stands in its `env`.
+_OURS = ("FOREBAY_", "DATABASE_URL", "REDIS_URL", "AWS_", "AZURE_", "GOOGLE_", "OTEL_", "PG")
 _OPENMP = "libgomp.so.1"
 
 
@@ -63,7 +67,7 @@ class EngineServer:
 def server_child(server: EngineServer, keeper: Keeper, home: Home) -> Child:
     """Add the server as a child, which does not run yet. Raises RunProblem.
 
-    It is another's program: it gets neither the master key nor a database's password.
+    It is another's program: it gets neither the master key nor a password or a key of a store.
     """
     launch = server.launch
     gpus = {"CUDA_VISIBLE_DEVICES": ",".join(map(str, launch.gpus))} if launch.gpus else {}

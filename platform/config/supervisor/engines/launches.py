@@ -111,9 +111,9 @@ class Launches:
                     say(f"ALERT engine:server {row.name}: cannot be started: {problem}")
                 self._refused[row.name] = str(problem)
 
-    def forget_others(self, known: Collection[str]) -> list[Child]:
+    def forget_others(self, known: Collection[str]) -> list[tuple[EngineServer, Child]]:
         """Forget the servers of removed engines, and return them, to stop after their workers."""
-        return [self._running.pop(name)[1] for name in self._running.keys() - set(known)]
+        return [self._running.pop(name) for name in self._running.keys() - set(known)]
 
     async def _follow(self, row: EngineRow) -> None:
         wanted, running = self._wanted(row), self._running.get(row.name)

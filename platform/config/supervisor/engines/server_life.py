@@ -18,11 +18,11 @@ import psycopg
 from config.environment import DATABASE_PATIENCE
 from config.supervisor.child import Child
 from config.supervisor.engines.launch_command import EngineServer
-from config.supervisor.http_probe import get
+from config.supervisor.http_probe import ProbeAnswer, get
 from config.supervisor.terminal import say
 from inference import engine_progress
 from inference.engine_launch import HOST
-from inference.engine_progress import STALL_S
+from inference.engine_progress import STALL_S, EngineProgress
 
 log = logging.getLogger(__name__)
 LOOK_S = 0.5  # between checks while it starts
@@ -31,6 +31,7 @@ AGAIN_S = 2.0  # between writes while PostgreSQL is away
 GROWS_MB = 2048  # a llama.cpp takes all it needs before it is ready
 ASK_WITHIN_S = 5.0
 LOOKS = 3  # at least so many without progress: a single one may have been late itself
+IDLE_S = 1.0  # between looks at one that is to end: a runner hears within a second
 _WRITE = """
     update inference_engine
     set starting_since = case when %(starting)s then now() end, starting_reason = %(reason)s
@@ -74,15 +75,30 @@ class ServerWatch:
 
         A server without figures is taken to make progress, one that does not answer is not.
         """
-        key = {"Authorization": f"Bearer {self.server.api_key}"}
-        answer = await get(HOST, self.server.port, "/metrics", ASK_WITHIN_S, headers=key)
-        if answer.status != 200:
-            return answer.status != 0
-        figures = engine_progress.read(self.server.kind, answer.body)
-        if figures is None:
-            return True
+        figures = await _figures(self.server)
+        if isinstance(figures, ProbeAnswer):
+            return figures.status != 0
         before, self._done = self._done, figures.done
         return not figures.busy or figures.done != before
+
+
+async def until_idle(server: EngineServer, within_s: float) -> None:
+    """Return once it has had no request for a moment, by its own figures, or after `within_s`.
+
+    A server without figures, and one that does not answer, is not waited for.
+    """
+    until, looks = time.monotonic() + within_s, 0
+    while looks < LOOKS and time.monotonic() < until:
+        figures = await _figures(server)
+        looks = 0 if isinstance(figures, EngineProgress) and figures.busy else looks + 1
+        await asyncio.sleep(IDLE_S)
+
+
+async def _figures(server: EngineServer) -> EngineProgress | ProbeAnswer:
+    """Returns its own figures, or its answer where it gives none."""
+    key = {"Authorization": f"Bearer {server.api_key}"}
+    answer = await get(HOST, server.port, "/metrics", ASK_WITHIN_S, headers=key)
+    return (answer.status == 200 and engine_progress.read(server.kind, answer.body)) or answer
 
 
 def memory_mb(group: int) -> int:
@@ -91,7 +107,7 @@ def memory_mb(group: int) -> int:
     for name in filter(str.isdecimal, os.listdir("/proc")):
         try:
             if os.getpgid(int(name)) == group:
-                status = Path(f"/proc/{name}/status").read_text(errors="replace")
+                status = Path(f"/proc/{name}/status").read_text(errors="replace")  # any name
                 anonymous = (line for line in status.splitlines() if line.startswith("RssAnon:"))
                 kilobytes += sum(int(line.split()[1]) for line in anonymous)
         except OSError:  # it has ended
