@@ -35,8 +35,6 @@ def check(url: str) -> None:
         text = _("The URL must begin with https:// and name a host, without a user name or #.")
         raise ValidationError({"url": text})
     host = parts.hostname or ""
-    if not _is_name(host):
-        raise ValidationError({"url": _("This is no name of a host.")})
     if parts.scheme != _SECURE and not _is_named(host):
         text = _("The URL must begin with https://. Plain http is for hosts of this machine in %s.")
         raise ValidationError({"url": text % "FOREBAY_ACTION_HOSTS"})
@@ -73,12 +71,3 @@ def socket_factory(url: str) -> Callable[[AddressInfo], socket.socket]:
 
 def _is_named(host: str) -> bool:
     return host in settings.ACTION_HOSTS
-
-
-def _is_name(host: str) -> bool:
-    """Returns whether a resolver can be asked for it: no label is empty or too long."""
-    try:
-        host.encode("idna")
-    except UnicodeError:
-        return False
-    return True
