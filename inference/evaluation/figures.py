@@ -20,6 +20,7 @@ METRICS = {
     Kind.AGREEMENT: (),
 }
 MOST_GROUPS = 20
+MOST_LOSS = 700.0  # beyond 709 no float holds its power of e
 
 
 @dataclass(frozen=True)
@@ -93,10 +94,15 @@ def _of_texts(items: Sequence[Item], results: SideResults) -> list[Figure]:
     majority = {"majority": max(words.values(), default=0) / max(1, words.total())}
     compressor = {"zlib": _compressed(items)}
     return [
-        Figure("perplexity", losses, count, "bootstrap", exp, unigram),
+        Figure("perplexity", losses, count, "bootstrap", _perplexity, unigram),
         Figure("bits_per_byte", per_byte, count, "bootstrap", float, compressor),
         Figure("next_token_accuracy", right, count, "bootstrap", float, majority),
     ]
+
+
+def _perplexity(loss: float) -> float:
+    """Returns e to the loss of a token, bounded: engines call an impossible token 9999."""
+    return exp(min(loss, MOST_LOSS))
 
 
 def _unigram_perplexity(words: Counter[int]) -> float:

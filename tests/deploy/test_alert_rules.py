@@ -25,8 +25,8 @@ FOREIGN = {"up"}  # what Prometheus itself makes
 SEVERITIES = {"critical", "warning", "info"}
 _LANGUAGE = {
     *("and", "or", "unless", "on", "by", "group_left", "sum", "max", "min", "count", "absent"),
-    *("rate", "increase", "vector", "clamp", "time", "avg_over_time", "histogram_quantile"),
-    *("label_replace", "offset"),
+    *("rate", "increase", "vector", "clamp", "time", "avg_over_time", "max_over_time"),
+    *("histogram_quantile", "label_replace", "offset"),
 }
 _STRINGS = re.compile(r'"[^"]*"')
 _GROUPING = re.compile(r"\b(?:by|on|group_left)\s*\(([^)]*)\)")

@@ -256,6 +256,14 @@ def test_the_secrets_of_the_kubernetes_page_are_those_that_pods_want() -> None:
         assert f"create secret generic {secrets[name]} " in text
 
 
+def test_kustomize_is_applied_where_its_files_are() -> None:
+    text = (PROJECT / "docs" / "operations" / "kubernetes.md").read_text()
+    folders = re.findall(r"kubectl apply -k (\S+)", text)
+    assert len(folders) == 2
+    for folder in folders:  # the overlay is the reader's copy, beside ours
+        assert (PROJECT / folder).parent.is_dir(), folder
+
+
 def test_every_file_that_a_page_names_is_there() -> None:
     """In backquotes, or as the target of a link."""
     missing = {

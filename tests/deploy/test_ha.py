@@ -72,6 +72,14 @@ def test_an_election_takes_ten_heartbeats() -> None:
     assert values["etcd_election_ms"] >= 10 * values["etcd_heartbeat_ms"]
 
 
+def test_valkey_leaves_memory_to_postgresql_beside_it() -> None:
+    """Without a bound `noeviction` refuses nothing, and ForebayValkeyMemory never fires."""
+    for host in ("a1", "b1"):
+        assert "\nmaxmemory 1gb\n" in rendered(cluster())[host, "valkey.conf"]
+    larger = rendered(cluster() | {"valkey_memory": "16gb"})
+    assert "\nmaxmemory 16gb\n" in larger["a1", "valkey.conf"]
+
+
 def test_haproxy_does_not_stay_root() -> None:
     assert "    user haproxy\n" in rendered(cluster())["", "haproxy.cfg"]
 

@@ -8,6 +8,7 @@ import logging
 from collections.abc import Callable
 
 import redis
+from channels.db import database_sync_to_async
 from django.db import DatabaseError
 
 from audit.keys.keyring import Unreadable
@@ -16,9 +17,12 @@ from inference.api.evaluations import collecting, submitting
 from inference.evaluation.content import Content
 from inference.intake.context import Context
 from inference.models import Evaluation
+from infrastructure.redis.link import RedisGone
 
 log = logging.getLogger(__name__)
 AT_ONCE = 50
+BROKEN = "internal_error"
+_AWAY = (DatabaseError, MasterKeyUnavailable, redis.RedisError, RedisGone)  # it goes on later
 
 
 def drive_all() -> None:
@@ -56,11 +60,25 @@ def _patiently(do: Callable[..., None], evaluation: Evaluation, *more: Content) 
     """Do it, or leave it to the next look where a server is away."""
     try:
         do(evaluation, *more)
-    except (DatabaseError, MasterKeyUnavailable, redis.RedisError) as problem:
+    except _AWAY as problem:
         log.warning("evaluation %s: %s", evaluation.pk, problem)
+    except Exception:  # it must not hold up those of others
+        log.exception("evaluation %s broke off", evaluation.pk)
+        evaluation.fail(BROKEN)
 
 
 async def _begin(waiting: list[tuple[Evaluation, Content]]) -> None:
     async with Context.opened() as context:
         for evaluation, content in waiting:
-            await submitting.begin(context, evaluation, content)
+            await _begin_patiently(context, evaluation, content)
+
+
+async def _begin_patiently(context: Context, evaluation: Evaluation, content: Content) -> None:
+    """Begin it, or leave it to the next look where a server is away."""
+    try:
+        await submitting.begin(context, evaluation, content)
+    except _AWAY as problem:
+        log.warning("evaluation %s: %s", evaluation.pk, problem)
+    except Exception:  # it must not hold up those of others
+        log.exception("evaluation %s broke off", evaluation.pk)
+        await database_sync_to_async(evaluation.fail)(BROKEN)

@@ -1,11 +1,16 @@
 """Metrics of backups: their age, and the result of their last proof (docs/operations/backup.md).
 
-The files are those of this home. A platform without backups has none of these figures, and one that
-pgBackRest backs up only those of verifications and of the kit: pgBackRest knows the rest.
+The files are those of this home. Verifications are in the database too: those of pgBackRest's
+backups run on the database's host. A platform without backups has none of these figures, and one
+that pgBackRest backs up only those of verifications and of the kit: pgBackRest knows the rest.
 """
 
+from typing import Any, NamedTuple
+
+import psycopg
+
 from config import backup_settings, environment
-from console.backups.record import Progress, Verified
+from console.backups.record import VERIFICATION, Progress, Verified
 from infrastructure.metrics import Gauge
 
 STORED = Gauge(
@@ -29,16 +34,45 @@ GAPS = Gauge(
 GAUGES = (STORED, FAILING, BASE, VERIFIED, KIT, FINDINGS, GAPS)
 
 
+# Where backups were given up, the last verification does not count for ever.
+_RECORDED = """
+    select extract(epoch from max(at))::float8,
+        coalesce(extract(epoch from max(at) filter (where ok)), 0)::float8,
+        (array_agg(coalesce((figures->>'findings')::int, 0) order by at desc))[1]
+    from audit_checkrun
+    where tenant_id is null and name = %s and at > now() - interval '30 days' having count(*) > 0"""
+
+
+class Recorded(NamedTuple):
+    """Verifications in the database, on whichever host they ran."""
+
+    at: float = 0.0
+    good_at: float = 0.0
+    findings: int = 0
+
+
+_recorded = Recorded()
+
+
+def read_recorded(connection: psycopg.Connection[Any]) -> None:
+    """Look for verifications in the database, for the next `read`. Raises psycopg.Error."""
+    global _recorded
+    row = connection.execute(_RECORDED, [VERIFICATION], prepare=True).fetchone()
+    _recorded = Recorded(*row) if row else Recorded()
+
+
 def read() -> None:
     place = backup_settings.address()
-    if not place:
+    if not place and not _recorded.at:
         forget()
         return
     verified = Verified.read(environment.HOME)
-    VERIFIED.set(verified.good_at)
-    FINDINGS.set(len(verified.findings))
-    KIT.set(verified.kit_at)
-    if not place.startswith(backup_settings.PGBACKREST):
+    VERIFIED.set(max(verified.good_at, _recorded.good_at))
+    is_newer = _recorded.at > verified.at
+    FINDINGS.set(_recorded.findings if is_newer else len(verified.findings))
+    if place:
+        KIT.set(verified.kit_at)
+    if place and not place.startswith(backup_settings.PGBACKREST):
         _set_progress(Progress.read(environment.HOME))
 
 

@@ -66,6 +66,7 @@ class Database:
         of_tenants.read(self._connection)
         jobs.read(self._connection)
         decisions.read(self._connection)
+        backups.read_recorded(self._connection)
 
     def forget(self) -> None:
         of_audit.forget()

@@ -1,12 +1,14 @@
 """Evaluations of the bundled model: from a row over queue, worker and engine to a report."""
 
 from typing import Any
+from uuid import uuid4
 
 import orjson
 import pytest
 from channels.db import database_sync_to_async
 
 from audit.models import Event
+from inference.api.evaluations import driver
 from inference.evaluation.cost import reserve
 from inference.models import Checkpoint, Completion, Evaluation
 from inference.worker.handlers import evaluation as handler
@@ -249,3 +251,27 @@ async def test_two_drivers_submit_a_side_once(lab: Lab) -> None:
     await lab.ended(evaluation)
     assert evaluation.completion_id == first.completion_id
     assert len(await lab.usage()) == 1
+
+
+@pytest.mark.slow(seconds=30)
+@pytest.mark.parametrize("broken", ["collecting.collect", "submitting.begin"])
+async def test_one_that_breaks_off_does_not_hold_up_others(
+    lab: Lab, broken: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task_set = await lab.task_set("choices", QUESTIONS[:1])
+    bad, good = await lab.begin(task_set), await lab.begin(task_set, model="unknown")
+    if broken == "collecting.collect":
+        begun = Evaluation.objects.filter(pk=bad.pk).update
+        await in_database(begun)(completion_id=uuid4(), state="running")
+    module, name = broken.split(".")
+    as_before = getattr(getattr(driver, module), name)
+
+    def breaks_for_one(*given: Any) -> Any:
+        if bad in given:
+            raise ValueError("a figure that nobody foresaw")
+        return as_before(*given)
+
+    monkeypatch.setattr(getattr(driver, module), name, breaks_for_one)
+    await lab.ended(good)
+    await lab.ended(bad)
+    assert (good.error_code, bad.error_code) == ("model_not_found", "internal_error")

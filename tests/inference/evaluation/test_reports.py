@@ -102,6 +102,13 @@ def test_perplexity_stands_beside_the_frequencies_of_tokens() -> None:
     assert (made["candidate"]["tokens"], made["candidate"]["outside"]) == (8, 2)
 
 
+def test_a_text_that_is_impossible_for_a_model_has_a_perplexity_too() -> None:
+    """vLLM writes -9999 for a likelihood of 0."""
+    figure = report.figure_in(report.build(ABOUT, TEXTS, texts(9999 * 4, 4.0)), "perplexity")
+    assert figure
+    assert exp(600) < figure["candidate"]["value"] < float("inf")
+
+
 def test_a_perplexity_differs_in_percent_of_the_other() -> None:
     made = report.build(ABOUT, TEXTS, texts(4.0, 4.0), texts(4.4, 4.4))
     row = report.figure_in(made, "perplexity")
