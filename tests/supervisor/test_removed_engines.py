@@ -46,7 +46,7 @@ class Handler(BaseHTTPRequestHandler):
         """Say nothing."""
 
 
-class Kept:
+class FakeKeeper:
     """A keeper, and processes, that run nothing."""
 
     def __init__(self) -> None:
@@ -81,9 +81,9 @@ def url() -> str:
     return urlunsplit(parts._replace(path=f"/{connection.settings_dict['NAME']}"))
 
 
-async def _eventually(kept: Kept, count: int) -> None:
+async def _eventually(keeper: FakeKeeper, count: int) -> None:
     async with asyncio.timeout(20):
-        while len(kept.retired) < count:  # noqa: ASYNC110 (the supervisor's own clock decides)
+        while len(keeper.retired) < count:  # noqa: ASYNC110 (the supervisor's own clock decides)
             await asyncio.sleep(0.02)
 
 
@@ -94,7 +94,7 @@ def test_the_server_of_a_removed_engine_ends_after_its_requests(
     """`keeps_other`: its old version is kept, drained, and they have one worker."""
     monkeypatch.setattr(server_life, "IDLE_S", 0.05)
     (tmp_path / "a.gguf").write_bytes(b"GGUF")
-    home, kept, server = Home(tmp_path / "home"), Kept(), Server()
+    home, keeper, server = Home(tmp_path / "home"), FakeKeeper(), Server()
     home.take()
     options = {"launch": {"model": "a.gguf"}}
     pool = Pool.add(Model.add("small", by=BY), "here", by=BY)
@@ -106,22 +106,22 @@ def test_the_server_of_a_removed_engine_ends_after_its_requests(
     Engine.objects.filter(pk=new.pk).update(seat="gpu")
 
     async def removed() -> None:
-        launches = Launches(home, cast(Any, kept), url, {}, [tmp_path])
+        launches = Launches(home, cast(Any, keeper), url, {}, [tmp_path])
         servers = SimpleNamespace(launches=launches, database_url=url)
         options = SimpleNamespace(workers_per_engine=1)
-        workers = Workers(*cast(Any, (options, kept, kept, servers)))
+        workers = Workers(*cast(Any, (options, keeper, keeper, servers)))
         await workers.start()
         await asyncio.to_thread(_remove, new)
         await asyncio.sleep(1.5)
-        assert "engine.gpu.v2" not in kept.retired, "it has a request"
+        assert "engine.gpu.v2" not in keeper.retired, "it has a request"
         server.running = 0
-        await _eventually(kept, 1 if keeps_other else 2)
-        for task in kept.tasks:
+        await _eventually(keeper, 1 if keeps_other else 2)
+        for task in keeper.tasks:
             task.cancel()
-        await asyncio.gather(*kept.tasks, return_exceptions=True)
+        await asyncio.gather(*keeper.tasks, return_exceptions=True)
 
     asyncio.run(removed())
-    assert kept.retired == (["engine.gpu.v2"] if keeps_other else ["engine.gpu", "engine.gpu.v2"])
+    assert keeper.retired == (["engine.gpu.v2"] if keeps_other else ["engine.gpu", "engine.gpu.v2"])
     server.shutdown()
     server.server_close()
 

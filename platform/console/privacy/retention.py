@@ -45,8 +45,8 @@ def retention_page(request: TenantRequest) -> HttpResponse:
 @operators_only
 def all_retention(request: ConsoleRequest) -> HttpResponse:
     """List every tenant's periods, and the result of last night's run."""
-    given = (request.GET.get(name, "").replace("\0", "") for name in ("q", "after"))
-    search, after = (text.strip() for text in given)
+    fields = (request.GET.get(name, "") for name in ("q", "after"))
+    search, after = (field.replace("\0", "").strip() for field in fields)
     tenants = Tenant.objects.filter(name__icontains=search, name__gt=after).order_by("name")
     shown = list(tenants[: PAGE + 1])
     rules = periods.rules_of([tenant.id for tenant in shown[:PAGE]])

@@ -338,16 +338,16 @@ def test_killed_after_any_step_it_goes_on_and_does_nothing_twice(acme: Tenant) -
 def test_large_stores_go_in_portions_and_go_on_after_a_kill(
     acme: Tenant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No transaction is as long as the store is large: an open one delays everybody's seals."""
+    """An open transaction delays everybody's seals, so none lasts as long as its store is large."""
     small = {name: replace(one, portion=one.portion and 2) for name, one in erasers._known.items()}
     monkeypatch.setattr(erasers, "_known", small)
     for module, name in ((own_erasers, "TEXTS"), (erasure, "ROWS"), (personal, "HISTORY")):
         monkeypatch.setattr(module, name, 2)
     alice, bob = a_member(acme, "alice", texts=5), a_member(acme, "bob", texts=5)
-    request, left = ask(alice), [alice.left()["texts"]]
+    request, counts = ask(alice), [alice.left()["texts"]]
     while execution.advance(request.pk):  # each may be the last before a kill
-        left.append(alice.left().get("texts", 0))
-    assert sorted(set(left), reverse=True) == [10, 8, 6, 4, 2, 0]
+        counts.append(alice.left().get("texts", 0))
+    assert sorted(set(counts), reverse=True) == [10, 8, 6, 4, 2, 0]
     done(request)
     assert alice.left() == {}
     assert len(bob.left()) == len(a_member(acme, "carol").left())

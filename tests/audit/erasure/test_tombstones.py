@@ -298,7 +298,7 @@ def test_a_hold_keeps_what_a_backup_brought_back_but_nobody_reads_it(acme: Tenan
 
 
 def test_after_a_hold_who_came_back_without_a_key_is_erased_as_well(acme: Tenant) -> None:
-    """Who never wrote a text has none, and was forgotten."""
+    """A person who never wrote a text has no key, and was forgotten."""
     member: Member = acme.add_member(User.objects.create_user("dora@acme.example"), Role.ADMIN)
     dora = Subject(acme, member.subject_id, "dora", member)
     rows = backup(dora)

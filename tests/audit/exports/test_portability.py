@@ -299,7 +299,7 @@ def test_it_tells_of_no_hold_and_of_nobodys_reasons(acme: Tenant) -> None:
 
 @pytest.mark.parametrize("removed", [False, True])
 def test_it_tells_from_where_the_person_acted_and_nobody_else(acme: Tenant, removed: bool) -> None:
-    """Who read their prompts has a network of their own."""
+    """An auditor who read their prompts has a network of their own."""
     alice, carol = a_member(acme, "alice"), a_member(acme, "carol", Role.AUDITOR)
     assert alice.member
     assert carol.member

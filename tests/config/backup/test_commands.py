@@ -214,7 +214,7 @@ class TestKit:
         capsys: pytest.CaptureFixture[str],
         check: Sequence[str],
     ) -> None:
-        """As where FOREBAY_HOME was forgotten: a kit of nothing opens no backup."""
+        """Somebody forgot FOREBAY_HOME. A kit of nothing opens no backup."""
         (home.secrets / "master.key").unlink()
         file = a_kit if check else tmp_path / "kit.age"
         assert backup(["kit", *check, str(file)]) == 2

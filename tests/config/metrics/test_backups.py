@@ -46,7 +46,7 @@ def value(gauge: Gauge) -> float:
 
 @pytest.mark.django_db(transaction=True)
 def test_a_verification_on_the_databases_host_counts_here(database: Database) -> None:
-    """As cron or Ansible has it there: nothing of it is in this home."""
+    """Cron or Ansible verifies there: nothing of it is in this home."""
     now = time.time()
     store(Verified(at=now - 100, good_at=now - 100))
     database.read()

@@ -59,7 +59,7 @@ def test_a_range_leaves_out_what_was_before(key: ApiKey, acme: Tenant) -> None:
 
 
 def test_a_try_that_is_repeated_is_no_request_but_is_billed(key: ApiKey, acme: Tenant) -> None:
-    """As on the other pages of usage: of a batch's line whose body names a session."""
+    """The body of a batch's line names a session."""
     recently(acme, LARGE, cost=500_000, prompt_tokens=100, repeated=True)
     large = sessions.top(acme, "24h")[0]
     assert (large.requests, large.cost) == (2, 4_750_000)

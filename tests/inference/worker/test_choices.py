@@ -229,8 +229,8 @@ async def test_a_worker_that_died_in_the_middle_is_not_gone_on_with() -> None:
 @pytest.mark.parametrize("stream", [False, True])
 async def test_an_engine_that_counts_nothing_is_not_believed(stream: bool) -> None:
     zero = {"prompt_tokens": 0, "completion_tokens": 0}
-    said = {"index": 0, "message": {"content": "words " * 4}, "finish_reason": "stop"}
-    whole = orjson.dumps({"choices": [said], "usage": zero})
+    choice = {"index": 0, "message": {"content": "words " * 4}, "finish_reason": "stop"}
+    whole = orjson.dumps({"choices": [choice], "usage": zero})
     events = [
         chunk("Hel"),
         chunk("lo"),
