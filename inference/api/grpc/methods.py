@@ -15,6 +15,7 @@ from google.protobuf.message import Message
 
 from inference.api import cancelling, served_models, stream_resumption
 from inference.api.grpc import answers, decisions, errors, requests
+from inference.api.grpc.gathering import Gathering
 from inference.api.grpc.rpc import Rpc, Wire
 from inference.api.grpc.server import CALLS
 from inference.api.grpc.stubs import deepseek_pb2
@@ -122,6 +123,7 @@ def _model(fields: dict[str, Any]) -> pb.Model:
 
 # The services ------------------------------------------------------------------------------------
 View = Callable[[Rpc, Caller, Any], Awaitable[Message | None]]
+Begin = Callable[[Wire, str], Rpc]
 SERVICES: dict[ServiceDescriptor, dict[str, View]] = {
     pb.DESCRIPTOR.services_by_name["InferenceService"]: {
         "Inference": partial(whole, pb.InferenceResponse, plain_call),
@@ -141,11 +143,12 @@ NAMES = tuple(service.full_name for service in SERVICES)
 
 
 def handlers(context: Context) -> list[grpc.GenericRpcHandler]:
-    open_calls = ConcurrencyLimit(CALLS)
+    open_calls, gathering = ConcurrencyLimit(CALLS), Gathering()
+    begin = partial(Rpc, context, gathering=gathering)
     services = []
     for service, views_by_name in SERVICES.items():
         methods = {
-            name: _handler(context, service.methods_by_name[name], view, open_calls)
+            name: _handler(begin, service.methods_by_name[name], view, open_calls)
             for name, view in views_by_name.items()
         }
         services.append(grpc.method_handlers_generic_handler(service.full_name, methods))
@@ -153,7 +156,7 @@ def handlers(context: Context) -> list[grpc.GenericRpcHandler]:
 
 
 def _handler(
-    context: Context, method: MethodDescriptor, view: View, open_calls: ConcurrencyLimit
+    begin: Begin, method: MethodDescriptor, view: View, open_calls: ConcurrencyLimit
 ) -> "grpc.RpcMethodHandler[bytes, bytes]":
     """Register as a stream of requests, so that the message is read after the key is checked."""
     kind = (
@@ -161,18 +164,18 @@ def _handler(
         if method.server_streaming
         else grpc.stream_unary_rpc_method_handler
     )
-    return kind(_answering(context, method, view, open_calls))
+    return kind(_answering(begin, method, view, open_calls))
 
 
 def _answering(
-    context: Context, method: MethodDescriptor, view: View, open_calls: ConcurrencyLimit
+    begin: Begin, method: MethodDescriptor, view: View, open_calls: ConcurrencyLimit
 ) -> Callable[[Any, Wire], Awaitable[bytes | None]]:
     route = f"/{method.containing_service.full_name}/{method.name}"
     ROUTES.add(route)
     kind = message_factory.GetMessageClass(method.input_type)
 
     async def answer(_: Any, wire: Wire) -> bytes | None:
-        rpc = Rpc(context, wire, route)
+        rpc = begin(wire, route)
         try:
             caller = await rpc.authenticate()
             rpc.enter(caller, open_calls)

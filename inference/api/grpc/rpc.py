@@ -15,6 +15,7 @@ from google.protobuf.message import Message
 from inference.api import idempotency
 from inference.api.call import Call
 from inference.api.grpc import errors
+from inference.api.grpc.gathering import Gathering
 from inference.api.refusals import REFUSALS
 from inference.errors import BadRequest, Headers, LimitReached, RequestTimeout
 from inference.intake.answer_stream import AnswerStream
@@ -87,8 +88,11 @@ Metadata = tuple[tuple[str, str | bytes], ...]
 
 
 class Rpc:
-    def __init__(self, context: Context, wire: Wire, route: str) -> None:
+    """One call. `gathering`: that of all calls of this process."""
+
+    def __init__(self, context: Context, wire: Wire, route: str, gathering: Gathering) -> None:
         self._wire, self._received = wire, received_headers(wire)
+        self._gathering = gathering
         self.call = Call(context, route, address_by(self._received, wire), "grpc")
         self.call.span = spans.front(route, lambda name: self._received.get(name, ""))
         self._code = grpc.StatusCode.CANCELLED  # until another code is set
@@ -137,12 +141,13 @@ class Rpc:
 
         Raises NotAllowed, NoSuchModel, NotAdmitted, OutOfService, Conflict, KeyReused.
         """
-        submitting = asyncio.ensure_future(idempotency.submit(self.call, submission))
-        try:
-            return await asyncio.shield(submitting)
-        except asyncio.CancelledError:
-            self.call.context.background.run(_give_up(submitting))
-            raise
+        async with self._gathering.submitting():
+            submitting = asyncio.ensure_future(idempotency.submit(self.call, submission))
+            try:
+                return await asyncio.shield(submitting)
+            except asyncio.CancelledError:
+                self.call.context.background.run(_give_up(submitting))
+                raise
 
     async def write(self, message: Message) -> None:
         """Write a message. Raises RequestTimeout."""

@@ -2,6 +2,7 @@
 
 from typing import Any, cast
 
+from inference.api.grpc.gathering import Gathering
 from inference.api.grpc.rpc import Rpc
 from inference.intake.context import Context
 
@@ -23,4 +24,4 @@ class Wire:
 
 
 def rpc(peer: str, *metadata: tuple[str, str]) -> Rpc:
-    return Rpc(cast(Context, cast(Any, None)), Wire(peer, *metadata), "/a/b")
+    return Rpc(cast(Context, cast(Any, None)), Wire(peer, *metadata), "/a/b", Gathering())
