@@ -154,7 +154,7 @@ async def _ask(
         line.bad += 1
         return None
     line.fallbacks += bool(whole.get("fallback"))
-    return (time.perf_counter() - due) * 1000
+    return round((time.perf_counter() - due) * 1000, 2)
 
 
 def _body(way: str, number: int) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from tenants.models.quotas.quota import Unit, Window
 from tenants.quotas import windows
 
 ROOMY = 10**12
+UNITS, WINDOWS = (Unit.REQUESTS, Unit.TOKENS, Unit.COST), (Window.DAY, Window.MONTH)
 LIMITS = {
     "requests_per_minute": 1_000_000,
     "burst": 1_000_000,
@@ -39,7 +40,7 @@ def open_tenants(number: int, *, quotas: bool = True) -> list[str]:
         for tenant, m in zip(tenants, minted, strict=True)
     ]
     ApiKey.objects.bulk_create(keys, 1000)
-    kinds = list(product(Unit.values, Window.values)) if quotas else []
+    kinds = list(product(UNITS, WINDOWS)) if quotas else []
     Quota.objects.bulk_create(
         [Quota(tenant=t, unit=u, window=w, limit=ROOMY) for t in tenants for u, w in kinds], 1000
     )
@@ -53,7 +54,7 @@ def open_counters() -> None:
     """Open those of the present windows, where there are none."""
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(_HOLD)
-        for window in Window.values:
+        for window in WINDOWS:
             starts, ends = windows.bounds(window, datetime.now(UTC), "UTC")
             cursor.execute(_OPEN, {"starts": starts, "ends": ends, "window": window})
         cursor.execute("analyze")
