@@ -13,8 +13,7 @@ NOTHING = Said("")
 _FINISH = re.compile(rb'"finish_reason":\s*"[^"]')
 _MORE = (b'"usage"', b'"timings"', b'"error"', b"error:", DONE)  # signs of more than text
 _ROLE = re.compile(rb'"role":\s*"')  # SGLang sends it in each event, usually as null
-_ID = re.compile(rb'"id":\s*"[^"]*"')
-_MODEL = re.compile(rb'"model":\s*"[^"]*"')
+_NAMES = {name: re.compile(rb'"%b":\s*"[^"]*"' % name.encode()) for name in ("id", "model")}
 
 
 def split(blob: bytes) -> list[bytes]:
@@ -53,14 +52,15 @@ def opens(event: bytes) -> bool:
     return _ROLE.search(event) is not None and not (ends(event) or any(said_in(event)))
 
 
-def id_field(event: bytes) -> bytes | None:
-    match = _ID.search(event)
-    return match[0] if match else None
+def name_field(event: bytes, name: str) -> bytes | None:
+    """Returns the field `id` or `model` as the event has it; None if it has none.
 
-
-def model_field(event: bytes) -> bytes | None:
-    match = _MODEL.search(event)
-    return match[0] if match else None
+    Azure writes the choices first: the first `id` may be that of a call.
+    """
+    value = parsed(event).get(name)
+    fields = (match[0] for match in _NAMES[name].finditer(event))
+    own = (field for field in fields if parsed(b"data:{%b}" % field).get(name) == value)
+    return next(own, None) if isinstance(value, str) else None
 
 
 def parsed(event: bytes) -> dict[str, Any]:

@@ -90,6 +90,22 @@ async def test_the_names_do_not_touch_the_text(theirs: str) -> None:
     assert (found["id"], found["model"]) == (order.public_id, "mock")
 
 
+async def test_the_names_of_calls_are_not_taken_for_those_of_the_answer() -> None:
+    """Azure writes the fields of an event in the order of their names."""
+
+    def said(delta: dict[str, Any], finish: str | None = None) -> bytes:
+        choices = [{"delta": delta, "finish_reason": finish, "index": 0}]
+        return event({"choices": choices, "id": "chatcmpl-1", "model": "theirs"})
+
+    call = {"function": {"arguments": "{}", "name": "f"}, "id": "call_1", "index": 0}
+    traces, order = Traces(), an_order()
+    engine = ScriptedEngine([said({"tool_calls": [call]}), said({}, "tool_calls")])
+    await traces.of(engine, order)
+    first, *rest = plain(traces.events)[:-1]
+    assert {each["id"] for each in (first, *rest)} == {order.public_id}
+    assert b'"id":"call_1"' in traces.events[0]
+
+
 @pytest.mark.parametrize("wanted", [True, False])
 async def test_usage_is_told_to_those_who_asked_for_it(wanted: bool) -> None:
     traces = Traces()
