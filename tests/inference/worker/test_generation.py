@@ -197,6 +197,14 @@ async def test_without_usage_we_count_ourselves() -> None:
     assert (outcome.prompt_tokens, outcome.completion_tokens) == (42, 7)
 
 
+async def test_without_usage_a_call_of_a_tool_is_counted_too() -> None:
+    piece = {"index": 0, "function": {"arguments": "{}"}}
+    steps: list[Step] = [[ROLE, chunk(tool_calls=[piece]), chunk(finish="tool_calls")]]
+    outcome = await Traces().of(ScriptedEngine(steps), an_order())
+    assert outcome
+    assert (outcome.prompt_tokens, outcome.completion_tokens) == (42, 1)
+
+
 ODD: list[Any] = [
     {},
     {"prompt_tokens": "5"},
