@@ -60,9 +60,9 @@ class AnswerTranslator:
     # Streams -------------------------------------------------------------------------------------
     def learn(self, event: bytes) -> None:
         """Learn the engine's names from the first event of a stream."""
-        if field := events.id_field(event):
+        if field := events.name_field(event, "id"):
             self._names.append((field, b'"id":%b' % orjson.dumps(self._own_names["id"])))
-        if field := events.model_field(event):
+        if field := events.name_field(event, "model"):
             self._model = b"{%b}" % field
             self._names.append((field, b'"model":%b' % orjson.dumps(self._own_names["model"])))
 

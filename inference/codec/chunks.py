@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 import orjson
 
-from inference.codec.events import DONE, is_further
+from inference.codec.events import DONE, is_further, text_of
 
 
 class Function(msgspec.Struct):
@@ -63,15 +63,6 @@ class Chunk(msgspec.Struct):
         """Returns its piece of the answer; of several answers those of the first one alone."""
         choice = self.choices[0] if self.choices else None
         return None if choice is None or is_further(choice.index) else choice
-
-
-def text_of(content: Any) -> str:
-    """Returns the text of a content, also of an engine that sends it in parts."""
-    if isinstance(content, str):
-        return content
-    parts = content if isinstance(content, list) else ()
-    texts = (part.get("text") for part in parts if isinstance(part, dict))
-    return "".join(text for text in texts if isinstance(text, str))
 
 
 _chunk = msgspec.json.Decoder(Chunk).decode

@@ -12,9 +12,9 @@ DONE = b"data: [DONE]"
 NOTHING = Said("")
 _FINISH = re.compile(rb'"finish_reason":\s*"[^"]')
 _MORE = (b'"usage"', b'"timings"', b'"error"', b"error:", DONE)  # signs of more than text
+_OTHER_WORDS = re.compile(rb'"tool_calls":\s*\[\s*\{|"refusal":\s*"[^"]')
 _ROLE = re.compile(rb'"role":\s*"')  # SGLang sends it in each event, usually as null
-_ID = re.compile(rb'"id":\s*"[^"]*"')
-_MODEL = re.compile(rb'"model":\s*"[^"]*"')
+_NAMES = {name: re.compile(rb'"%b":\s*"[^"]*"' % name.encode()) for name in ("id", "model")}
 
 
 def split(blob: bytes) -> list[bytes]:
@@ -53,14 +53,15 @@ def opens(event: bytes) -> bool:
     return _ROLE.search(event) is not None and not (ends(event) or any(said_in(event)))
 
 
-def id_field(event: bytes) -> bytes | None:
-    match = _ID.search(event)
-    return match[0] if match else None
+def name_field(event: bytes, name: str) -> bytes | None:
+    """Returns the field `id` or `model` as the event has it; None if it has none.
 
-
-def model_field(event: bytes) -> bytes | None:
-    match = _MODEL.search(event)
-    return match[0] if match else None
+    Azure writes the choices first: the first `id` may be that of a call.
+    """
+    value = parsed(event).get(name)
+    fields = (match[0] for match in _NAMES[name].finditer(event))
+    own = (field for field in fields if parsed(b"data:{%b}" % field).get(name) == value)
+    return next(own, None) if isinstance(value, str) else None
 
 
 def parsed(event: bytes) -> dict[str, Any]:
@@ -74,7 +75,7 @@ def parsed(event: bytes) -> dict[str, Any]:
 
 
 class _Delta(msgspec.Struct):
-    content: str | None = None
+    content: Any = None
     reasoning_content: Any = None
     reasoning: Any = None
 
@@ -92,6 +93,14 @@ class _Chunk(msgspec.Struct):
 
 _chunk = msgspec.json.Decoder(_Chunk).decode  # only these fields: half the time of a dict
 _chunks = msgspec.json.Decoder(list[_Chunk]).decode
+
+
+def has_other_words(data: bytes) -> bool:
+    """Returns whether an event, or a whole answer, has a call of a tool or a refusal.
+
+    In a text the quotes of these names would be escaped.
+    """
+    return _OTHER_WORDS.search(data) is not None
 
 
 def text_in(event: bytes) -> str:
@@ -135,12 +144,21 @@ def _said_in_chunk(chunk: _Chunk) -> Said:
     if message is None:
         return Said(choices[0].text or "")
     reasoning = message.reasoning_content or message.reasoning
-    return Said(message.content or "", reasoning if isinstance(reasoning, str) else "")
+    return Said(text_of(message.content), reasoning if isinstance(reasoning, str) else "")
 
 
 def is_further(index: Any) -> bool:
     """Returns whether it is not the first of several answers: one text is the first one's."""
     return type(index) is int and index > 0
+
+
+def text_of(content: Any) -> str:
+    """Returns the text of a content, also of an engine that sends it in parts."""
+    if isinstance(content, str):
+        return content
+    parts = content if isinstance(content, list) else ()
+    texts = (part.get("text") for part in parts if isinstance(part, dict))
+    return "".join(text for text in texts if isinstance(text, str))
 
 
 def finish_reason(chunk: dict[str, Any]) -> str:

@@ -18,6 +18,7 @@ from inference.validation.schemas import Body
 from tenants.caller import Caller
 
 LONGEST = 256  # characters of a name
+LONGEST_USER_ID = 512  # characters: a longer one is not searched
 USER_ID, CACHE_KEY = "metadata.user_id", "prompt_cache_key"
 # Claude-style agents put it into `metadata.user_id`: `user_…_account_…_session_ID`, or in JSON.
 _IN_USER_ID = re.compile(r'(?:_session_|"session_id"\s*:\s*")([A-Za-z0-9_.:-]{8,128})(?:"|$)')
@@ -51,7 +52,9 @@ def _in_body(body: Body) -> str | None:
 def _user_id(body: Body) -> str | None:
     """Returns the part of `user`, which Anthropic's `metadata.user_id` is here, that names it."""
     user = body.get("user")
-    match = _IN_USER_ID.search(user) if isinstance(user, str) else None
+    if not isinstance(user, str) or len(user) > LONGEST_USER_ID:
+        return None
+    match = _IN_USER_ID.search(user)
     return match[1] if match else None
 
 

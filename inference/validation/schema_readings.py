@@ -7,15 +7,16 @@ schemas below them: three such arrays in each other triple the stacks with each 
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
 from inference.errors import BadRequest
-from inference.validation.schema_bounds import Body, Target, listed, own_choices
+from inference.validation.schema_bounds import Body, Target, listed, own_choices, required
 
 MOST_HOPS = 9
 MOST_NODES = 1000  # that hold others, in a schema with alternatives that begin alike
+MOST_MARKS = 100_000  # names and values of alternatives: what tells them apart is compared
 ROUNDS = 12  # of a schema that leads back to itself: what doubles each time is 4096 by then
 _BEGINS = {"string": "s", "integer": "n", "number": "n", "object": "o", "array": "a"}
 _OF_STRINGS = ("pattern", "minLength", "maxLength", "format")
@@ -40,18 +41,23 @@ class Ways:
         return sum(map(states.__getitem__, self.nodes)) + most
 
 
+class Beginning(NamedTuple):
+    """How the values of a schema begin, and whether it holds others."""
+
+    letters: set[str]  # for first characters; none for any
+    names: list[str]  # of an object; none for any
+    holds: bool
+
+
 def check_readings(name: str, root: Any, target: Target, most: int) -> None:
     """Raises BadRequest where a text may be read in more than `most` ways at once."""
     if not isinstance(root, dict):
         return
     schema = _Schema(target)
     schema.add(root)
-    if not schema.is_ambiguous:
-        return
-    if schema.is_too_large:
-        what = f"more than {MOST_NODES} schemas hold others, and some begin alike"
-        raise BadRequest(f"`{name}` is too large: {what}", param=name)
-    if not _settles(schema, most):
+    if excess := schema.excess:
+        raise BadRequest(f"`{name}` is too large: {excess}", param=name)
+    if schema.is_ambiguous and not _settles(schema, most):
         what = "alternatives that begin alike hold each other"
         advice = "give each a required first property with a `const` of its own"
         raise BadRequest(f"in `{name}` {what}: {advice}", param=name)
@@ -81,17 +87,26 @@ class _Schema:
         self.ways: dict[int, Ways] = {}  # of those that hold others
         self.widths: dict[int, int] = {}
         self.is_ambiguous = False
+        # By the id of a schema, which many references may lead to.
+        self._beginnings: dict[int, Beginning] = {}
+        self._values: dict[int, set[bytes]] = {}
+        self._marks = 0
 
     @property
-    def is_too_large(self) -> bool:
-        return self.is_ambiguous and len(self.ways) > MOST_NODES
+    def excess(self) -> str:
+        """Returns what there is too much of, in words for the reader; "" for nothing."""
+        if self._marks > MOST_MARKS:
+            return f"its alternatives have more than {MOST_MARKS} names and values"
+        if self.is_ambiguous and len(self.ways) > MOST_NODES:
+            return f"more than {MOST_NODES} schemas hold others, and some begin alike"
+        return ""
 
     def add(self, root: Body) -> None:
         waiting = [self._resolved(root)]
         for node in waiting:
             if id(node) in self.widths:
                 continue
-            if self.is_too_large:
+            if self.excess:
                 return
             self.widths[id(node)] = own_choices(node)
             if not _HOLDING.isdisjoint(node):
@@ -127,7 +142,7 @@ class _Schema:
         everywhere: list[int] = []
         objects: list[Body] = []
         for each in alternatives:
-            begins = _begins(each)
+            begins = self._beginning(each).letters
             if not begins:
                 everywhere.append(id(each))
             elif "o" in begins:
@@ -135,20 +150,30 @@ class _Schema:
             for kind in begins - {"o"}:
                 kinds.setdefault(kind, Ways()).nodes.append(id(each))
         ways = Ways(everywhere, [*kinds.values(), self._objects(objects)])
-        holding = {id(each): int(not _HOLDING.isdisjoint(each)) for each in alternatives}
+        holding = {id(each): int(self._beginning(each).holds) for each in alternatives}
         self.is_ambiguous |= ways.count(holding) > 1
         return ways
 
+    def _beginning(self, node: Body) -> Beginning:
+        known = self._beginnings.get(id(node))
+        if known is None:
+            known = Beginning(_begins(node), _first_names(node), not _HOLDING.isdisjoint(node))
+            self._beginnings[id(node)] = known
+        return known
+
     def _objects(self, objects: list[Body]) -> Ways:
+        if len(objects) == 1:  # there is nothing to tell it from
+            return Ways([id(objects[0])])
         alike: list[int] = []
         names: dict[str, tuple[Ways, dict[bytes, Ways]]] = {}
         for each in objects:
-            first = _first_names(each)
+            first = self._beginning(each).names
             if not first:
                 alike.append(id(each))
             for name in first:
                 of_name, of_values = names.setdefault(name, (Ways(), {}))
-                values = self._values(each["properties"][name])
+                values = self._values_of(each["properties"][name])
+                self._marks += 1 + len(values)
                 if not values:
                     of_name.nodes.append(id(each))
                 for value in values:
@@ -156,11 +181,15 @@ class _Schema:
         either = [Ways(ways.nodes, list(values.values())) for ways, values in names.values()]
         return Ways(alike, either)
 
-    def _values(self, schema: Any) -> set[bytes]:
+    def _values_of(self, schema: Any) -> set[bytes]:
         """Returns the values of a `const` or an `enum`, as JSON."""
-        schema = self._resolved(schema) if isinstance(schema, dict) else {}
-        values = [schema["const"]] if "const" in schema else listed(schema, "enum")
-        return {orjson.dumps(each) for each in values}
+        if not isinstance(schema, dict):
+            return set()
+        schema = self._resolved(schema)
+        if id(schema) not in self._values:
+            values = [schema["const"]] if "const" in schema else listed(schema, "enum")
+            self._values[id(schema)] = {orjson.dumps(each) for each in values}
+        return self._values[id(schema)]
 
 
 def _first_names(node: Body) -> list[str]:
@@ -168,11 +197,11 @@ def _first_names(node: Body) -> list[str]:
 
     Required properties come first, in the order of `properties`.
     """
-    properties, required = node.get("properties"), listed(node, "required")
+    properties, needed = node.get("properties"), required(node)
     if not isinstance(properties, dict):
         return []
     for name in properties:
-        if name in required:
+        if name in needed:
             return [name]
     return [] if node.get("additionalProperties") else list(properties)
 

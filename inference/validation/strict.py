@@ -91,13 +91,18 @@ def _ignored(node: Body, enforced: frozenset[str]) -> str:
         return f"`{unknown[0]}`"
     if (bounds := sorted(words & _BOUNDS)) and not _is_integer(node.get("type")):
         return f"`{bounds[0]}` of anything but an integer"
-    if nameless := required(node) - set(node.get("properties") or ()):
+    if nameless := required(node) - _names_of_properties(node):
         return f"`required` of `{min(nameless)[:40]}`, which is none of `properties`"
     if "format" in words and node["format"] not in _FORMATS:
         return f"the format `{str(node['format'])[:40]}`"
     if "pattern" in words and (lengths := sorted(words & {"minLength", "maxLength", "format"})):
         return f"`{lengths[0]}` beside `pattern`"
     return ""
+
+
+def _names_of_properties(node: Body) -> set[str]:
+    properties = node.get("properties")
+    return set(properties) if isinstance(properties, dict) else set()
 
 
 def _is_integer(kind: Any) -> bool:

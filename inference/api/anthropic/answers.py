@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from inference.codec.answer_translator import count
-from inference.codec.chunks import text_of
+from inference.codec.events import text_of
 from inference.errors import Cancelled
 from inference.order import Order
 from inference.stream.frames import Frame

@@ -21,7 +21,7 @@ from tenants.scope import system_scope
 
 CACHED_S = 5.0
 MAX_AGE_S = 600  # a browser caches the preflight for this long
-_HEADER_NAMES = re.compile(r"[A-Za-z0-9-]+(\s*,\s*[A-Za-z0-9-]+)*")
+_HEADER_NAMES = re.compile(r"[A-Za-z0-9_-]+(\s*,\s*[A-Za-z0-9_-]+)*")
 _USUAL_HEADERS = "authorization, content-type, x-api-key, api-key, last-event-id"
 
 

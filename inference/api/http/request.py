@@ -41,6 +41,7 @@ class Request:
         self.query: bytes = scope["query_string"]
         self.headers: dict[bytes, bytes] = dict(scope["headers"])
         self.started = self.read_whole = False
+        self.has_length = False  # the answer: nothing may be written behind a part of it
         self.extra: Headers = []
         self.origin, self.origin_is_known = "", False  # of a web page (cors.py)
         self._call, self._error_body, self._own_headers = call, error_body, own_headers
@@ -142,6 +143,7 @@ class Request:
             self._call.counted.status = status
         own = self._call.response_headers() if self._call else [request_id_header(str(uuid4()))]
         headers = [*headers, *self.extra, *own]
+        self.has_length = any(name == b"content-length" for name, _ in headers)
         if self._own_headers:
             headers += self._own_headers(headers)
         await self._send({"type": "http.response.start", "status": status, "headers": headers})

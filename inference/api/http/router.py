@@ -106,7 +106,7 @@ class Router:
         call.end(f"{'HTTP' if method == OTHER else method} {call.route}".strip(), wire)
 
     async def _refuse(self, request: Request, error: ApiError) -> None:
-        if request.started:
-            await request.write(self.errors.last_words(error), more=False)
-        else:
+        if not request.started:
             await request.refuse(error)
+        elif not request.has_length:  # a client would take them for the rest of a file
+            await request.write(self.errors.last_words(error), more=False)

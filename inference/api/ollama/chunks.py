@@ -6,6 +6,7 @@ import orjson
 
 from inference.codec.chunks import Choice, Delta, Function, decoded
 from inference.codec.tool_calls import NumberedCall, NumberedCalls
+from inference.validation.schemas import DEEPEST, deeper
 
 Json = dict[str, Any]
 INVALID_ARGUMENTS = "INVALID_JSON"  # the name of arguments that are no object
@@ -87,9 +88,13 @@ def _written(call: NumberedCall, number: int) -> Json:
 
 
 def _object(arguments: str) -> Json:
-    """Returns the arguments: an object, also where the model wrote something else."""
+    """Returns the arguments: an object, also where the model wrote something else.
+
+    An object that is too deep for a request could be neither written nor sent back.
+    """
     try:
         parsed = orjson.loads(arguments or "{}")
     except ValueError:
         parsed = None
-    return parsed if isinstance(parsed, dict) else {INVALID_ARGUMENTS: arguments}
+    fits = isinstance(parsed, dict) and not deeper(parsed, DEEPEST)
+    return parsed if fits else {INVALID_ARGUMENTS: arguments}

@@ -4,7 +4,7 @@ Ollama's calls of tools have objects as arguments and, from some clients, no ids
 calls by their order, or by the name of the tool.
 """
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import orjson
 
@@ -17,11 +17,27 @@ USER, ASSISTANT, TOOL = "user", "assistant", "tool"
 ROLES = ("system", USER, ASSISTANT, TOOL)
 
 
-class _Call(NamedTuple):
-    """A call that has no result yet."""
+class _OpenCalls:
+    """The calls of a message that have no result yet, in their order."""
 
-    identity: str
-    name: str
+    def __init__(self) -> None:
+        self._names: dict[str, str] = {}  # by id
+        self._ids: dict[str, dict[str, None]] = {}  # by name
+
+    def add(self, identity: str, name: str) -> None:
+        self._names[identity] = name
+        self._ids.setdefault(name, {})[identity] = None
+
+    def take(self, identity: str, name: str) -> str:
+        """Returns the id of the call that a result belongs to: by its id, its name, or its place.
+
+        "" where all have theirs. Ollama's own SDK sends the ids of results, and not those of calls.
+        """
+        if identity not in self._names:
+            identity = next(iter(self._ids.get(name) or self._names), "")
+        if own := self._names.pop(identity, ""):
+            self._ids[own].pop(identity, None)
+        return identity
 
 
 def messages(listed: list[Any], engine: Engine) -> list[Body]:
@@ -43,7 +59,7 @@ class _Conversation:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._messages: list[Body] = []
-        self._open: list[_Call] = []
+        self._open = _OpenCalls()
         self._count = 0  # of calls
         self._thoughts: list[tuple[Body, str]] = []  # of this turn of the model, by message
 
@@ -78,7 +94,7 @@ class _Conversation:
         if not isinstance(calls, list | None):
             raise must_be(f"{where}.tool_calls", "a list")
         if calls:
-            self._open = []
+            self._open = _OpenCalls()
             listed = [self._call(call, f"{where}.tool_calls[{n}]") for n, call in enumerate(calls)]
             own |= {"content": content or None, "tool_calls": listed}
         if thought := _text(message, "thinking", where):
@@ -95,7 +111,7 @@ class _Conversation:
         if not isinstance(arguments, dict):
             raise must_be(f"{where}.function.arguments", "an object")
         identity = _text(call, "id", where) or self._next_id()
-        self._open.append(_Call(identity, name))
+        self._open.add(identity, name)
         written = {"name": name, "arguments": orjson.dumps(arguments).decode()}
         return {"id": identity, "type": "function", "function": written}
 
@@ -105,20 +121,9 @@ class _Conversation:
 
     def _result(self, message: Body, content: str, where: str) -> None:
         identity = _text(message, "tool_call_id", where)
-        if call := self._answered(identity, _text(message, "tool_name", where)):
-            self._open.remove(call)
-            identity = call.identity
-        identity = identity or self._next_id()
+        call = self._open.take(identity, _text(message, "tool_name", where))
+        identity = call or identity or self._next_id()
         self._messages.append({"role": TOOL, "tool_call_id": identity, "content": content})
-
-    def _answered(self, identity: str, name: str) -> _Call | None:
-        """Returns the call that a result belongs to: by its id, its name, or its place.
-
-        Ollama's own SDK sends the ids of results, and not those of calls.
-        """
-        by_id = (call for call in self._open if call.identity == identity)
-        by_name = (call for call in self._open if call.name == name)
-        return next(by_id, None) or next(by_name, None) or next(iter(self._open), None)
 
 
 def _role(message: Any, where: str) -> str:

@@ -8,7 +8,7 @@ from inference.api.responses import output
 from inference.api.responses.events import EventWriter
 from inference.api.responses.output import COMPLETED, Shape
 from inference.codec import pieces
-from inference.codec.chunks import text_of
+from inference.codec.events import text_of
 from inference.errors import Cancelled
 from inference.stream.frames import Frame, Kind
 from inference.validation.schemas import Body

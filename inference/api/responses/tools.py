@@ -60,6 +60,7 @@ _ONE_TEXT = {
     "required": [INPUT],
     "additionalProperties": False,
 }
+KindsAndNames = dict[tuple[str, str], None]  # of tools, in their order
 _FUNCTION_FIELDS = frozenset(FIELDS_OF_TOOLS) - {"format"}
 _CUSTOM_FIELDS = frozenset(FIELDS_OF_TOOLS) - {"parameters", "strict", "output_schema"}
 
@@ -155,7 +156,7 @@ def chosen(wish: Any, tools: list[Body]) -> Body:
     elif isinstance(wish, dict) and wish.get("type") == "allowed_tools":
         tools, choice = _allowed(wish, tools), wish.get("mode", "auto")
     else:
-        choice = _named(wish, tools, "tool_choice")
+        choice = _named(wish, _kinds_and_names(tools), "tool_choice")
     if choice == "required" and not tools:
         raise BadRequest("`tool_choice`: required needs `tools`", param="tool_choice")
     if not tools:
@@ -170,17 +171,22 @@ def _allowed(wish: Body, tools: list[Body]) -> list[Body]:
         raise must_be("tool_choice.mode", f"one of {', '.join(_MODES)}")
     if not isinstance(listed, list) or not listed:
         raise must_be("tool_choice.tools", "a list of tools")
+    own = _kinds_and_names(tools)
     places = [(each, f"tool_choice.tools[{i}]") for i, each in enumerate(listed)]
-    names = {_named(each, tools, at)["function"]["name"] for each, at in places}
+    names = {_named(each, own, at)["function"]["name"] for each, at in places}
     return [tool for tool in tools if tool["name"] in names]
 
 
-def _named(wish: Any, tools: list[Body], where: str) -> Body:
+def _kinds_and_names(tools: list[Body]) -> KindsAndNames:
+    return dict.fromkeys((tool["type"], tool["name"]) for tool in tools)
+
+
+def _named(wish: Any, own: KindsAndNames, where: str) -> Body:
     kind = wish.get("type") if isinstance(wish, dict) else None
     if not isinstance(kind, str) or kind not in (FUNCTION, CUSTOM):
         raise must_be(f"{where}.type", f"one of {', '.join(list(CHOICES)[3:])}")
     name = wish.get("name")
-    if not any(tool["type"] == kind and tool["name"] == name for tool in tools):
-        listed = ", ".join(tool["name"] for tool in tools)[:500] or "none"
+    if not isinstance(name, str) or (kind, name) not in own:
+        listed = ", ".join(name for _, name in own)[:500] or "none"
         raise BadRequest(f"`{where}.name` must name one of `tools`: {listed}", param=where)
     return {"type": "function", "function": {"name": name}}

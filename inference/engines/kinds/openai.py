@@ -1,6 +1,9 @@
 """Any OpenAI-compatible server by base URL: a hosted API, a second cluster, a proxy."""
 
 import hmac
+import re
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from hashlib import sha256
 from typing import Any
 from urllib.parse import urlsplit
@@ -9,7 +12,7 @@ from uuid import UUID
 import orjson
 from django.conf import settings
 
-from inference.engines.base import Engine, EngineConfig
+from inference.engines.base import Engine, EngineConfig, Turn, read_on
 from inference.engines.fields import (
     BOOL,
     LIST,
@@ -20,6 +23,7 @@ from inference.engines.fields import (
     number,
     tokens,
 )
+from inference.engines.transport.session import EngineSession
 from inference.order import Order
 
 
@@ -76,9 +80,18 @@ class OpenAIEngine(Engine):
     def outgoing(self, order: Order) -> bytes:
         return _in_its_names(order) if self.is_openais else order.body
 
+    def events(
+        self, session: EngineSession, order: Order, turn: Turn = read_on
+    ) -> AsyncGenerator[list[bytes]]:
+        events = super().events(session, order, turn)
+        return _named(events) if self.config.kind == "openai" else events
+
 
 _EFFORTS = ((4_096, "low"), (16_384, "medium"))  # tokens of thinking at most
 _HOSTS = ("api.openai.com", "openai.azure.com", "services.ai.azure.com")
+# What Azure sends first, with nothing but the results of its content filter.
+_NO_ID, _NO_CHOICES = re.compile(rb'"id":\s*""'), re.compile(rb'"choices":\s*\[\s*\]')
+_FIGURES = re.compile(rb'"usage":\s*\{')
 # Fields that may name a person, or would mix two tenants' users and caches.
 _OF_A_TENANT = ("user", "safety_identifier", "prompt_cache_key")
 
@@ -87,6 +100,22 @@ def _is_openais(url: str) -> bool:
     """Returns whether the address is the service's: one of its hosts, or a name below one."""
     host = urlsplit(url).hostname or ""
     return any(host == service_host or host.endswith(f".{service_host}") for service_host in _HOSTS)
+
+
+async def _named(answer: AsyncGenerator[list[bytes]]) -> AsyncGenerator[list[bytes]]:
+    """Leave out events without id and choices: the names of an answer are learnt from its first.
+
+    Clients that take a choice from each event would fail on them, too.
+    """
+    async with aclosing(answer) as stream:
+        async for events in stream:
+            if named := [event for event in events if not _is_nameless(event)]:
+                yield named
+
+
+def _is_nameless(event: bytes) -> bool:
+    is_empty = _NO_ID.search(event) and _NO_CHOICES.search(event)
+    return bool(is_empty) and not _FIGURES.search(event)
 
 
 def _in_its_names(order: Order) -> bytes:

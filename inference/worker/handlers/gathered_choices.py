@@ -8,12 +8,13 @@ import orjson
 
 from inference.codec import pieces
 from inference.codec.answer_translator import count
+from inference.codec.events import text_of
 from inference.engines.base import AnswerBroken
 from inference.engines.choices import Question
 from inference.order import Order
 
 Json = dict[str, Any]
-_WORDS = ("content", "reasoning_content", "reasoning")
+_THOUGHTS = ("reasoning_content", "reasoning")
 
 
 @dataclass(eq=False, slots=True)
@@ -44,7 +45,7 @@ class Reply:
         """Count a numbered choice, or a piece of one."""
         delta = choice.get("delta") or choice.get("message")
         message = delta if isinstance(delta, dict) else {}
-        words = choice.get("text"), *map(message.get, _WORDS)
+        words = choice.get("text"), text_of(message.get("content")), *map(message.get, _THOUGHTS)
         text = "".join(word for word in words if isinstance(word, str))
         if text:
             self.texts.append(text)

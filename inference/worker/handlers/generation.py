@@ -408,12 +408,12 @@ class Generation(Asking):
         """Returns the engine's count, if plausible: an answer without a text may have 0."""
         most = self.engine.context_length
         figure = token_counts.believable(self.answer.usage, "completion_tokens", most)
-        return None if figure == 0 and self._has_text() else figure
+        return None if figure == 0 and self._has_words() else figure
 
-    def _has_text(self) -> bool:
+    def _has_words(self) -> bool:
         if body := self.answer.body:
-            return any(sse.said_of(body))
-        return any(any(sse.said_in(event)) for event in self.output.events)
+            return any(sse.said_of(body)) or sse.has_other_words(body)
+        return any(map(_is_piece, self.output.events))
 
     async def _prompt(self, session: EngineSession, failure: EngineFailed | None) -> int:
         """Returns our own count of the prompt's tokens, if the engine sent no usable one."""
@@ -438,7 +438,7 @@ class Generation(Asking):
         since = self.output.events[self.run.earlier.parked.events :]
         # What it had when it was parked counts also if Redis lost its events.
         earlier_tokens = self.run.earlier.parked.completion_tokens
-        return earlier_tokens + sum(1 for event in since if any(sse.said_in(event)))
+        return earlier_tokens + sum(map(_is_piece, since))
 
     def _said(self) -> Said:
         if self.answer.body:
@@ -467,3 +467,8 @@ class Generation(Asking):
             return None
         self.output.name_engine_again()  # an attempt that resumes needs the version that began
         return self.output.frame(Kind.EVENTS, self.answer.translator.blob(self.output.events))
+
+
+def _is_piece(event: bytes) -> bool:
+    """Returns whether an event has a piece of the answer: of its text, its thoughts, a call."""
+    return any(sse.said_in(event)) or sse.has_other_words(event)

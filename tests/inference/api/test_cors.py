@@ -18,7 +18,7 @@ in_database = database_sync_to_async
 APP, OTHER, NOWHERE = "https://app.acme.example", "http://localhost:3000", "https://evil.example"
 ASK_FIRST = {
     "Access-Control-Request-Method": "POST",
-    "Access-Control-Request-Headers": "authorization, content-type, x-stainless-os",
+    "Access-Control-Request-Headers": "authorization, content-type, session_id, x-stainless-os",
 }
 
 

@@ -27,6 +27,7 @@ from tenants.scope import tenant_scope
 from tests.inference.batch.conftest import CHAT, Shop, jsonl, line, rows_of
 from tests.inference.batch.uploads import packed_form
 from tests.inference.running import until
+from tests.inference.web import served
 
 in_database = database_sync_to_async
 SECRET = b"the quick brown forebay"
@@ -84,8 +85,20 @@ async def test_swapped_pieces_do_not_open(shop: Shop, monkeypatch: pytest.Monkey
     first, second, *_ = await rows_of(FileChunk.objects.order_by("number"))
     first.ciphertext, second.ciphertext = second.ciphertext, first.ciphertext
     await in_database(FileChunk.objects.bulk_update)([first, second], ["ciphertext"])
-    answer = await shop.client.get(f"/v1/files/{file['id']}/content")
-    assert SECRET[:8] not in answer.content
+    sent: list[bytes] = []
+
+    async def watched(scope: Any, receive: Any, send: Any) -> None:
+        async def keep(message: dict[str, Any]) -> None:
+            sent.append(message.get("body", b""))
+            await send(message)
+
+        await served(scope, receive, keep)
+
+    transport = httpx.ASGITransport(watched, client=("198.51.100.7", 5000))
+    async with httpx.AsyncClient(transport=transport, headers=shop.client.headers) as client:
+        with pytest.raises(AssertionError):  # the transport's own: the answer has no end
+            await client.get(f"http://forebay/v1/files/{file['id']}/content")
+    assert sent == [b""]  # the head alone
 
 
 async def test_the_list_has_cursors(shop: Shop) -> None:

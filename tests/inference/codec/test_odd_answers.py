@@ -15,7 +15,7 @@ from inference.api.responses import answers as responses
 from inference.api.responses import requests
 from inference.api.responses.events import EventWriter as ResponseWriter
 from inference.api.responses.output import Shape
-from inference.codec import pieces
+from inference.codec import events, pieces
 from inference.stream.frames import Frame, Kind
 from tests.inference.orders import an_order
 
@@ -42,8 +42,8 @@ BODY = Frame(b"", 1, 0, Kind.BODY, orjson.dumps(WHOLE))
 
 
 def streamed() -> Frame:
-    events = [*pieces.of_answer(BODY.body, include_usage=False), b"data: [DONE]"]
-    return Frame(b"", 1, len(events), Kind.END, b"".join(each + b"\n\n" for each in events))
+    made = [*pieces.of_answer(BODY.body, include_usage=False), b"data: [DONE]"]
+    return Frame(b"", 1, len(made), Kind.END, b"".join(each + b"\n\n" for each in made))
 
 
 def data_of(text: bytes) -> list[dict[str, Any]]:
@@ -60,8 +60,9 @@ def test_a_content_in_parts_is_the_text_of_a_response() -> None:
 def test_a_content_in_parts_is_the_text_of_a_message() -> None:
     body = orjson.loads(messages.message(BODY, an_order(), Thoughts.SHOWN))
     assert body["content"] == [{"type": "text", "text": "Hello"}]
-    events = data_of(MessageWriter("msg_1", None, Thoughts.SHOWN).written(streamed(), "r-1"))
-    deltas = [event["delta"]["text"] for event in events if "text" in event.get("delta", {})]
+    writer = MessageWriter("msg_1", None, Thoughts.SHOWN)
+    listed = data_of(writer.written(streamed(), "r-1"))
+    deltas = [each["delta"]["text"] for each in listed if "text" in each.get("delta", {})]
     assert deltas == ["Hello"]
 
 
@@ -69,6 +70,12 @@ def test_a_content_in_parts_is_the_text_of_a_line() -> None:
     writer = LineWriter(LineShape("small", is_chat=True))
     first = orjson.loads(writer.written(streamed()).splitlines()[0])
     assert first["message"]["content"] == "Hello"
+
+
+def test_a_content_in_parts_is_the_text_of_the_record() -> None:
+    """Of gRPC and of the chat of people, too."""
+    assert events.said_of(BODY.body).text == "Hello"
+    assert events.said_in_all(events.split(streamed().body)[:-1]).text == "Hello"
 
 
 @pytest.mark.parametrize("usage", [{}, {"usage": None}])

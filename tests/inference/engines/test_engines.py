@@ -25,7 +25,7 @@ from inference.engines.kinds.sglang import SglangEngine
 from inference.engines.prompt_bound import Template
 from inference.engines.transport.session import EngineSession
 from tests.inference.engines.served import Served, an_engine, heard
-from tests.inference.orders import an_order
+from tests.inference.orders import an_order, chunk, event, usage
 from tests.inference.scripted import Traces, generation
 
 pytestmark = pytest.mark.unit
@@ -58,6 +58,16 @@ async def test_events_are_whole_however_they_are_cut(
     for size in (1, 7, 1000):
         served.streams(*[stream[i : i + size] for i in range(0, len(stream), size)])
         assert await heard(an_engine(served.url), session, an_order()) == events
+
+
+async def test_azures_first_event_which_has_no_name_is_left_out(
+    served: Served, session: EngineSession
+) -> None:
+    results = {"prompt_filter_results": [{"prompt_index": 0, "content_filter_results": {}}]}
+    nameless = {"choices": [], "created": 0, "id": "", "model": "", "object": "", **results}
+    events = [event(nameless), chunk("Hi"), chunk(finish="stop"), usage(), b"data: [DONE]"]
+    served.streams(*(each + b"\n\n" for each in events))
+    assert await heard(an_engine(served.url), session, an_order()) == events[1:]
 
 
 async def test_a_last_event_without_its_blank_line_counts(

@@ -71,6 +71,12 @@ def test_a_user_without_one_names_none(user: Any) -> None:
     assert of({"user": user}) is None
 
 
+def test_a_user_that_is_long_is_not_searched() -> None:
+    user = f"user_x_session_{SESSION}"
+    assert of({"user": user.rjust(512, "x")}) == of(name=SESSION)
+    assert of({"user": user.rjust(513, "x")}) is None
+
+
 def test_a_header_goes_before_the_body_and_a_cache_key_counts_where_it_is_wanted(
     settings: Settings,
 ) -> None:

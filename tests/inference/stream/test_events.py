@@ -57,9 +57,12 @@ def test_the_role_event_opens_and_others_do_not() -> None:
     assert not sse.opens(chunk("hello"))
 
 
-def test_the_models_name_is_found() -> None:
-    assert sse.model_field(chunk("a")) == b'"model":"theirs"'
-    assert sse.model_field(b"data: [DONE]") is None
+def test_the_names_of_an_answer_are_told_from_others() -> None:
+    assert sse.name_field(chunk("a"), "model") == b'"model":"theirs"'
+    assert sse.name_field(b"data: [DONE]", "model") is None
+    spaced = b'data: {"choices":[{"id": "call_1"}],"id": "a\\/b"}'
+    assert sse.name_field(spaced, "id") == b'"id": "a\\/b"'
+    assert sse.name_field(b'data: {"choices":[{"id": "call_1"}]}', "id") is None
 
 
 @pytest.mark.parametrize("odd", [b"data: [DONE]", b": comment", b"", b"data: {", b"data: [1]"])

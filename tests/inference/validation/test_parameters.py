@@ -300,6 +300,13 @@ def test_a_strict_schema_as_pydantic_makes_it_is_taken() -> None:
         requests.check_chat(chat(**fields), LLAMA)
 
 
+@pytest.mark.parametrize("properties", [[{}], 5, True, "a"])
+def test_strict_properties_that_are_no_object_are_the_clients_mistake(properties: Any) -> None:
+    for fields in strict({"type": "object", "properties": properties, "required": ["name"]}):
+        error = refusal(LLAMA, **fields)
+        assert "`required` of `name`" in error.message
+
+
 # Refusals of an assistant ------------------------------------------------------------------------
 PART = {"type": "refusal", "refusal": "I cannot help with that."}
 TEXT = {"type": "text", "text": PART["refusal"]}

@@ -139,6 +139,40 @@ def test_in_a_large_schema_no_alternatives_begin_alike() -> None:
         check(with_lists(300), LLAMA_CPP)
 
 
+def with_unions(schema: Schema, unions: int, alternatives: int) -> Schema:
+    """Unions of references, all of which lead to one schema."""
+    union = {"anyOf": [{"$ref": "#/$defs/a"}] * alternatives}
+    properties = {f"p{n}": {**union} for n in range(unions)}
+    return {"properties": properties, "required": [*properties], "$defs": {"a": schema}}
+
+
+def requiring(count: int) -> Schema:
+    required = [str(n) for n in range(count)]
+    return {"type": "object", "properties": {required[-1]: {}}, "required": required}
+
+
+def telling_apart(values: int) -> Schema:
+    kind = {"enum": list(range(values))}
+    return {"type": "object", "properties": {"a": kind}, "required": ["a"]}
+
+
+@pytest.mark.parametrize(
+    ("schema", "says"),
+    [
+        (with_unions(requiring(15_000), 12, 400), ""),
+        (with_unions({"enum": [*range(500)]}, 3_000, 1), ""),
+        (with_unions(telling_apart(400), 12, 400), "names and values"),
+        (with_unions(optional(250), 2_000, 2), "names and values"),
+    ],
+)
+def test_reading_a_schema_of_many_references_takes_little_work(schema: Schema, says: str) -> None:
+    """Of processor time, as for patterns: all else waits for it."""
+    began = time.process_time()
+    with pytest.raises(BadRequest, match=says) if says else contextlib.nullcontext():
+        check(schema, LLAMA_CPP, "tools")
+    assert time.process_time() - began < 0.5
+
+
 def test_functions_of_llama_cpp_can_be_told_apart() -> None:
     """Their calls are alternatives of one grammar."""
     for names, problem in (

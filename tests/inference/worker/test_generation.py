@@ -90,6 +90,22 @@ async def test_the_names_do_not_touch_the_text(theirs: str) -> None:
     assert (found["id"], found["model"]) == (order.public_id, "mock")
 
 
+async def test_the_names_of_calls_are_not_taken_for_those_of_the_answer() -> None:
+    """Azure writes the fields of an event in the order of their names."""
+
+    def said(delta: dict[str, Any], finish: str | None = None) -> bytes:
+        choices = [{"delta": delta, "finish_reason": finish, "index": 0}]
+        return event({"choices": choices, "id": "chatcmpl-1", "model": "theirs"})
+
+    call = {"function": {"arguments": "{}", "name": "f"}, "id": "call_1", "index": 0}
+    traces, order = Traces(), an_order()
+    engine = ScriptedEngine([said({"tool_calls": [call]}), said({}, "tool_calls")])
+    await traces.of(engine, order)
+    first, *rest = plain(traces.events)[:-1]
+    assert {each["id"] for each in (first, *rest)} == {order.public_id}
+    assert b'"id":"call_1"' in traces.events[0]
+
+
 @pytest.mark.parametrize("wanted", [True, False])
 async def test_usage_is_told_to_those_who_asked_for_it(wanted: bool) -> None:
     traces = Traces()
@@ -179,6 +195,14 @@ async def test_without_usage_we_count_ourselves() -> None:
     outcome = await traces.of(ScriptedEngine([[ROLE, *pieces], chunk(finish="stop")]), an_order())
     assert outcome
     assert (outcome.prompt_tokens, outcome.completion_tokens) == (42, 7)
+
+
+async def test_without_usage_a_call_of_a_tool_is_counted_too() -> None:
+    piece = {"index": 0, "function": {"arguments": "{}"}}
+    steps: list[Step] = [[ROLE, chunk(tool_calls=[piece]), chunk(finish="tool_calls")]]
+    outcome = await Traces().of(ScriptedEngine(steps), an_order())
+    assert outcome
+    assert (outcome.prompt_tokens, outcome.completion_tokens) == (42, 1)
 
 
 ODD: list[Any] = [

@@ -428,6 +428,21 @@ async def test_reasoning_counts_when_it_is_cut_off() -> None:
     assert traces.row["tokens_out"] == 2
 
 
+@pytest.mark.parametrize(
+    "piece",
+    [
+        {"tool_calls": [{"index": 0, "id": "call_1", "function": {"name": "f", "arguments": "{"}}]},
+        {"refusal": "I cannot"},
+        {"content": [{"type": "text", "text": "Hel"}]},
+    ],
+)
+async def test_what_is_no_plain_text_counts_when_it_is_cut_off(piece: dict[str, Any]) -> None:
+    """Else a client that leaves just before the end of a call has it for nothing."""
+    pieces: list[Step] = [chunk(role="assistant"), chunk(**piece), chunk(**piece), 30.0]
+    traces = await cancelled_after(0.1, ScriptedEngine(pieces), an_order())
+    assert (traces.row["tokens_in"], traces.row["tokens_out"]) == (42, 2)
+
+
 async def test_an_answer_that_broke_off_in_its_reasoning_is_not_gone_on_with() -> None:
     before = [chunk(role="assistant"), chunk(reasoning_content="Hm")]
     engine, traces = Continuing([chunk("lo")]), Traces()

@@ -134,12 +134,17 @@ def test_calls_come_whole_before_the_end() -> None:
         assert message == {"role": "assistant", "content": "I look.", "tool_calls": calls}
 
 
-@pytest.mark.parametrize("arguments", ["[1]", '{"a"', "7"])
+TOO_DEEP = '{"a":' + "[" * 300 + "]" * 300 + "}"
+
+
+@pytest.mark.parametrize("arguments", ["[1]", '{"a"', "7", TOO_DEEP])
 def test_arguments_that_are_no_object(arguments: str) -> None:
     _, called, *_ = [None, *read(writer(), [tool(name="f", arguments=arguments), *END])]
     assert called
     (made,) = called["message"]["tool_calls"]
     assert made["function"]["arguments"] == {INVALID_ARGUMENTS: arguments}
+    message = whole(writer(), [tool(name="f", arguments=arguments), *END])["message"]
+    assert message["tool_calls"] == [made]
 
 
 def test_logprobs() -> None:

@@ -1,5 +1,6 @@
 """What becomes of a request: the chat, in OpenAI's form, that the engine's kind checks."""
 
+import time
 from typing import Any
 
 import pytest
@@ -65,6 +66,19 @@ def test_results_belong_to_calls_by_id_name_or_place() -> None:
     assert [m["tool_call_id"] for m in made[2:]] == [ids[2], "a", ids[1], ids[3]]
     assert made[1]["content"] == "I look."
     assert made[1]["tool_calls"][0]["function"] == {"name": "f", "arguments": "{}"}
+
+
+def test_results_of_many_calls_take_little_work() -> None:
+    """Of processor time: all else waits for it."""
+    names = [f"f{n}" for n in range(5_000)]
+    results = [{"role": "tool", "content": "", "tool_name": name} for name in reversed(names)]
+    began = time.process_time()
+    made = messages_of(
+        {"role": "assistant", "tool_calls": [call(name) for name in names]}, *results
+    )
+    assert time.process_time() - began < 0.5
+    ids = [each["id"] for each in made[0]["tool_calls"]]
+    assert [each["tool_call_id"] for each in made[1:]] == ids[::-1]
 
 
 def test_an_id_that_no_call_has_is_that_of_the_first_open_one() -> None:

@@ -1,5 +1,6 @@
 """A request of the Responses API as the chat that the engine gets."""
 
+import time
 from typing import Any
 
 import openai
@@ -451,6 +452,18 @@ def test_a_tool_that_must_be_called() -> None:
     chat = body(tools=[WEATHER, PATCH], tool_choice=allowed_ones)
     assert [tool["function"]["name"] for tool in chat["tools"]] == ["get_weather"]
     assert chat["tool_choice"] == "required"
+
+
+def test_many_allowed_tools_take_little_work() -> None:
+    """Of processor time: all else waits for it."""
+    tools = [{"type": "function", "name": f"f{n}"} for n in range(5_000)]
+    choice = {"type": "allowed_tools", "tools": [tools[-1]] * 5_000}
+    began = time.process_time()
+    (own,) = request(tools=tools, tool_choice=choice).body["tools"]
+    assert time.process_time() - began < 0.5
+    assert own["function"]["name"] == "f4999"
+    wrong = {"type": "allowed_tools", "tools": [{"type": "function", "name": []}]}
+    assert refusal(tools=[WEATHER], tool_choice=wrong).param == "tool_choice.tools[0]"
 
 
 def test_a_custom_tool_is_a_function_of_one_text() -> None:

@@ -138,3 +138,13 @@ async def test_a_reference_is_the_item_of_a_stored_response(
     assert text(second) == "One two three"
     reply = await send(bob, input=[reference, question])
     assert (reply.status_code, reply.json()["error"]["code"]) == (400, "item_not_found")
+
+
+async def test_a_chain_has_a_most_of_objects_and_lists(
+    alice: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each is checked in its own request, and all of them are read again in each further one."""
+    monkeypatch.setattr(limits, "MOST_CONTAINERS", 9)
+    message = {"role": "user", "content": "[{" * 20, "beside": [[], []]}
+    first = await create(alice, input=[message])
+    assert await refusal(alice, first["id"]) == (400, "chain_too_long", NAME)
