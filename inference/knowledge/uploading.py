@@ -78,7 +78,7 @@ def begin(
     document = Document(
         tenant_id=base.tenant_id,
         base=base,
-        name=" ".join(name.split()),
+        name=" ".join(name.replace("\0", "").split()),
         form=form,
         url=url,
         api_key=caller if isinstance(caller, ApiKey) else None,
