@@ -33,6 +33,13 @@ def test_a_text_comes_with_our_line_ends_in_any_usual_encoding() -> None:
     assert extract(chinese.encode("gb18030"), FileKind.TEXT).text == chinese
 
 
+@pytest.mark.parametrize("text", ["Keep it at 20 °C.", "5 µm, 20 °C", "École: 12 µl"])
+def test_latin_text_is_not_taken_for_chinese(text: str) -> None:
+    """Its signs and the letters behind them are characters of GB 18030."""
+    assert text.encode("latin-1").decode("gb18030")
+    assert refusal(text.encode("latin-1"), FileKind.TEXT) == "encoding"
+
+
 def test_a_pdf_comes_page_by_page() -> None:
     extracted = extract(made.pdf("Net 30 days", "", "Signed"), FileKind.PDF)
     assert extracted.text == "[page 1]\nNet 30 days\n\n[page 3]\nSigned"
