@@ -4,8 +4,10 @@ import resource
 import signal
 import subprocess
 import sys
+from io import BytesIO
 
 import pytest
+from PIL import Image
 
 from inference.text_extraction import extraction
 from inference.text_extraction.extraction import ExtractionBusy, extract
@@ -63,6 +65,13 @@ def test_an_image_comes_small_and_without_metadata(form: str) -> None:
     assert (extracted.width, extracted.height) == (1536, 768)
     assert extracted.media_type == ("image/png" if form == "PNG" else "image/jpeg")
     assert b"owner" not in extracted.image
+
+
+def test_a_scan_of_many_greys_has_eight_bits_of_them() -> None:
+    """Pillow would make white of them."""
+    extracted = extract(made.scan(257 * 100), FileKind.IMAGE)
+    with Image.open(BytesIO(extracted.image)) as image:
+        assert (image.size, image.getpixel((1, 1))) == ((40, 20), (100, 100, 100))
 
 
 @pytest.mark.parametrize(
