@@ -14,6 +14,7 @@ from tests.console.conftest import SignIn
 
 pytestmark = pytest.mark.django_db
 LIST = "/console/t/acme/templates/"
+N = Variable("n", "integer", 0)
 GREETING = Content(
     messages=[TemplateMessage("system", "Be {{tone}}."), TemplateMessage("user", "Greet {{who}}.")],
     variables=[Variable("tone", default="polite"), Variable("who", max_length=20)],
@@ -88,6 +89,16 @@ def test_what_is_wrong_is_said(
     answer = sign_in(bob).post(f"{LIST}addition/", rows(messages, variables, name="greeting"))
     assert said in answer.content.decode()
     assert not PromptTemplate.objects.exists()
+
+
+def test_a_text_has_the_line_ends_of_the_template_before(bob: Member, sign_in: SignIn) -> None:
+    """A browser sends others, whatever the page had."""
+    content = Content(messages=[TemplateMessage("user", "One\n\nTwo {{n}}")], variables=[N])
+    template = PromptTemplate.create(bob.tenant, "lines", content, by=bob.actor)
+    sent = rows([("user", "One\r\n\r\nTwo {{n}}")], [("n", "integer", "0", "")], seen=1)
+    sign_in(bob).post(f"{LIST}{template.pk}/edition/", sent)
+    template.refresh_from_db()
+    assert (template.latest, template.version().content) == (2, content)
 
 
 def test_an_edition_is_a_new_version_and_the_old_one_stays(
