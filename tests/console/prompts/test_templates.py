@@ -101,6 +101,13 @@ def test_a_text_has_the_line_ends_of_the_template_before(bob: Member, sign_in: S
     assert (template.latest, template.version().content) == (2, content)
 
 
+def test_an_example_has_defaults_that_are_nothing(bob: Member, sign_in: SignIn) -> None:
+    content = Content(prompt="Count to {{n}}", variables=[N])
+    template = PromptTemplate.create(bob.tenant, "count", content, by=bob.actor)
+    page = text(sign_in(bob), f"{LIST}{template.pk}/")
+    assert "&quot;variables&quot;: {&quot;n&quot;: 0}" in page
+
+
 def test_an_edition_is_a_new_version_and_the_old_one_stays(
     greeting: PromptTemplate, bob: Member, sign_in: SignIn
 ) -> None:
