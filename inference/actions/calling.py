@@ -12,6 +12,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, ParamSpec, Protocol, TypeVar
 from uuid import UUID
 
@@ -65,9 +66,18 @@ async def propose(
     return await _in_tenant(dialogue, propose_now)(dialogue, turn_id, action, arguments)
 
 
-async def confirm(dialogue: InDialogue, turn_id: UUID, action: str, arguments: Values) -> bool:
-    """Note the person's yes of this turn. Returns False if nothing like it was asked before."""
-    return await _in_tenant(dialogue, confirm_now)(dialogue, turn_id, action, arguments)
+async def confirm(
+    dialogue: InDialogue,
+    turn_id: UUID,
+    action: str,
+    arguments: Values,
+    at: datetime | None = None,
+) -> bool:
+    """Note the person's yes of this turn, `at` its beginning: it may go on much later.
+
+    Returns False if nothing like it was asked before.
+    """
+    return await _in_tenant(dialogue, confirm_now)(dialogue, turn_id, action, arguments, at)
 
 
 async def withdraw(dialogue: InDialogue) -> None:
@@ -106,12 +116,14 @@ def propose_now(
     return None
 
 
-def confirm_now(dialogue: InDialogue, turn_id: UUID, action: str, arguments: Values) -> bool:
+def confirm_now(
+    dialogue: InDialogue, turn_id: UUID, action: str, arguments: Values, at: datetime | None = None
+) -> bool:
     calls = ActionCall.objects.of_dialogue(dialogue.id).filter(tenant_id=dialogue.tenant_id)
     if calls.filter(confirmed_in=turn_id, action_name=action).exists():
         return True  # a resumed turn; it may have been sent since
     question = _open_question(dialogue, action, arguments)
-    return bool(question and question.confirm(turn_id, by=dialogue.actor))
+    return bool(question and question.confirm(turn_id, at, by=dialogue.actor))
 
 
 def _perhaps_done(dialogue: InDialogue) -> list[tuple[str, Values]]:

@@ -4,24 +4,34 @@ Who may change actions could else send the calls of an approved assistant to ano
 let it move money without the person's yes, which nobody approved.
 """
 
+from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 from uuid import UUID
 
 from audit.keys.keyring import Unreadable
-from inference.models import AssistantVersion, WebhookAction
+from inference.models import AssistantVersion, Dialogue, WebhookAction
 from inference.models.assistants.assistant_version import VersionState
 
 Fields = dict[str, Any]
 
 
 def is_called_by_approved(tenant_id: UUID, name: str) -> bool:
-    """Returns whether a version that was approved, and not retired, calls an action of this name.
+    """Returns whether a version that was approved calls an action of this name.
 
-    Raises MasterKeyUnavailable.
+    A retired one counts until its dialogues are closed. Raises MasterKeyUnavailable.
     """
-    versions = AssistantVersion.objects.filter(tenant_id=tenant_id, state=VersionState.APPROVED)
-    return any(name in _actions_of(version) for version in versions)
+    return any(name in _actions_of(version) for version in _in_use(tenant_id))
+
+
+def _in_use(tenant_id: UUID) -> Iterator[AssistantVersion]:
+    versions = AssistantVersion.objects.filter(tenant_id=tenant_id)
+    yield from versions.filter(state=VersionState.APPROVED)
+    dialogues = Dialogue.objects.filter(tenant_id=tenant_id).live()
+    named = set(dialogues.values_list("assistant_id", "version").distinct())
+    for version in versions.filter(state=VersionState.RETIRED):
+        if (version.assistant_id, version.number) in named:
+            yield version
 
 
 def held_back(action: WebhookAction, fields: Fields) -> Fields:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 import psycopg
 from django import db
 
+from audit.keys.master_keys.errors import MasterKeyUnavailable
 from inference.api import limit_headers
 from inference.errors import (
     ApiError,
@@ -63,7 +64,7 @@ def as_error(refusal: Exception) -> ApiError:
         case OutOfService():
             log.warning("out of service: %s", refusal)
             return _out_of_service()
-        case db.OperationalError() | psycopg.OperationalError():  # PostgreSQL is away, or too slow
+        case db.OperationalError() | psycopg.OperationalError() | MasterKeyUnavailable():
             return _out_of_service()
     return ApiError("something broke; it has been logged")
 

@@ -55,6 +55,8 @@ def _general(spec: AssistantSpec) -> Iterator[Fault]:
     yield from _texts(spec.greeting, "greeting", LONGEST_TEXT)
     yield from _words(spec.hand_over_words, "hand_over_words")
     yield from _within(len(spec.actions), "actions", 0, MOST_ACTIONS)
+    for number, action in enumerate(spec.actions):
+        yield from _text(action, f"actions.{number}", LONGEST_WORD)
     yield from _within(len(spec.intents), "intents", 1, MOST_INTENTS)
 
 

@@ -220,10 +220,13 @@ _encoder = msgspec.json.Encoder()
 
 
 def read(text: str) -> FromPage:
-    """Parse a message. Raises msgspec.DecodeError, also if it is too long."""
+    """Parse a message. Raises msgspec.DecodeError, also if it is too long, or too deep."""
     if len(text) > MAX_FRAME:
         raise msgspec.DecodeError(f"a message has a length <= {MAX_FRAME}")
-    message: FromPage = _decoder.decode(text)
+    try:
+        message: FromPage = _decoder.decode(text)
+    except RecursionError:
+        raise msgspec.DecodeError("a message is nested too deeply") from None
     return message
 
 

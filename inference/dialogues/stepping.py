@@ -175,7 +175,8 @@ class Stepping:
         arguments: dict[str, Any] = dict(step.arguments)
         turn_id = await read_in_tenant(self._turn.tenant_id, self._first_turn)
         if step.confirmed:
-            await calling.confirm(self._dialogue, turn_id, step.action, arguments)
+            begun = self._turn.created_at
+            await calling.confirm(self._dialogue, turn_id, step.action, arguments, begun)
         result = await calling.call(self._dialogue, turn_id, step.action, arguments)
         assert so_far.state
         state, following = turns.after_action(self._spec, so_far.state, _result(result, step))

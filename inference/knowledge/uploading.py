@@ -78,7 +78,7 @@ def begin(
     document = Document(
         tenant_id=base.tenant_id,
         base=base,
-        name=" ".join(name.split()),
+        name=" ".join(name.replace("\0", "").split()),
         form=form,
         url=url,
         api_key=caller if isinstance(caller, ApiKey) else None,
@@ -189,10 +189,10 @@ def _pieces(document: Document) -> list[DocumentPiece]:
 
 
 def _same(document: Document, digest: bytes) -> Document | None:
-    """Returns a document of this name and content. Raises Duplicate for another name."""
+    """Returns a document of this name, content and format. Raises Duplicate for another name."""
     others = document.base.documents.exclude(pk=document.pk)
     living = (DocumentState.WAITING, DocumentState.EMBEDDING, DocumentState.READY)
-    same = others.filter(digest=digest, state__in=living).first()
-    if same and same.name != document.name:
-        raise Duplicate(same.name)
-    return same
+    same = others.filter(digest=digest, state__in=living)
+    if namesake := same.exclude(name=document.name).first():
+        raise Duplicate(namesake.name)
+    return same.filter(form=document.form).first()

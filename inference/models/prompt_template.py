@@ -54,10 +54,13 @@ class PromptTemplate(models.Model):
         """Create a template with its first version. Raises ValidationError."""
         check(content)
         template = cls(tenant=tenant, name=name)
-        template.full_clean()
-        if tenant.prompt_templates.count() >= MOST:
-            raise ValidationError(_("A tenant has at most %d templates.") % MOST)
         with transaction.atomic():
+            lock(tenant)
+            template.full_clean(validate_constraints=False)
+            if tenant.prompt_templates.filter(name=name).exists():
+                raise ValidationError({"name": _("This name is taken.")})
+            if tenant.prompt_templates.count() >= MOST:
+                raise ValidationError(_("A tenant has at most %d templates.") % MOST)
             template.save(force_insert=True)
             template._act(Action.TEMPLATE_CREATE, by)
             template._add(content, by)

@@ -61,6 +61,7 @@ def exported(tenant_id: UUID, subject_id: UUID) -> Iterator[Row]:
             "language": dialogue.language,
             "status": dialogue.status,
             "satisfaction": dialogue.satisfaction,
+            "resolved": dialogue.was_resolved,
             "created_at": dialogue.created_at,
             "messages": [_message(message) for message in messages],
         }

@@ -15,6 +15,7 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b\x0e-\x1f\x7f]")
 # First bytes of signs and of the 3,755 commonest characters in GB 2312, and their least share.
 # Other writings that are read as GB 18030 have rare characters most of all.
 _SIGNS, _COMMON, COMMON_SHARE = range(0xA1, 0xA4), range(0xB0, 0xD8), 0.8
+_SECOND = 0xA1  # the least second byte of GB 2312
 MOST_CONTROLS = 0.01  # of the characters; more of them is no text
 
 
@@ -43,11 +44,16 @@ def _characters(raw: bytes) -> str:
         return raw.decode()
     except UnicodeDecodeError:
         text = _decode(raw, "gb18030")
-    firsts = [character.encode("gb18030")[0] for character in _BEYOND_ASCII.findall(text)]
-    common = sum(first in _SIGNS or first in _COMMON for first in firsts)
-    if common < COMMON_SHARE * len(firsts):
+    codes = [character.encode("gb18030") for character in _BEYOND_ASCII.findall(text)]
+    common = sum(map(_is_common, codes))
+    if common < COMMON_SHARE * len(codes):
         raise UnreadableDocument("encoding")
     return text
+
+
+def _is_common(code: bytes) -> bool:
+    """Returns whether a character is a usual one. `°C` in Latin-1 is one of GB 18030, and rare."""
+    return code[1] >= _SECOND and (code[0] in _SIGNS or code[0] in _COMMON)
 
 
 def _decode(raw: bytes, name: str) -> str:

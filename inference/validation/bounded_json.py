@@ -48,6 +48,20 @@ def _inside(value: Any) -> Iterable[Any]:
     return value if isinstance(value, list) else ()
 
 
+def holds_nul(document: Any) -> bool:
+    """Returns whether a text in it has a NUL, which PostgreSQL cannot store."""
+    pending = [document]
+    while pending:
+        value = pending.pop()
+        if isinstance(value, str) and "\0" in value:
+            return True
+        if isinstance(value, dict):
+            pending += [*value, *value.values()]
+        elif isinstance(value, list):
+            pending += value
+    return False
+
+
 def containers(raw: bytes, most: int = MOST_CONTAINERS) -> int:
     """Returns an upper bound of the number of objects and lists. Raises TooManyValues.
 

@@ -3,8 +3,10 @@
 import asyncio
 from contextvars import Context
 from datetime import date
+from zoneinfo import ZoneInfo
 
 import msgspec
+from django.utils import timezone
 
 from inference.api.assistants.building import embedded
 from inference.api.deferred import Refused, caller_of
@@ -32,15 +34,18 @@ async def tried(
 ) -> Trial:
     """Raises Wait, Refused of `building.embedded`, and WrongVector."""
     (vector,) = await embedded(context, caller, classifier.embedding_model, [text])
-    return read(spec, classifier, vector, text)
+    today = timezone.localdate(timezone=ZoneInfo(caller.time_zone))
+    return read(spec, classifier, vector, text, today)
 
 
-def read(spec: AssistantSpec, classifier: Classifier, vector: list[float], text: str) -> Trial:
+def read(
+    spec: AssistantSpec, classifier: Classifier, vector: list[float], text: str, today: date
+) -> Trial:
     """Returns what a sentence with this embedding means. Raises WrongVector."""
     predictions = classify(classifier, vector, text)
     best = predictions[0]
     intent = spec.intent(best.intent)
-    slots = extract(intent.slots, text, "", date.today()).values if intent else {}
+    slots = extract(intent.slots, text, "", today).values if intent else {}
     return Trial(predictions[:MOST_SHOWN], best.probability >= spec.sure, slots)
 
 

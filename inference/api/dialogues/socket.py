@@ -22,6 +22,7 @@ import msgspec
 import orjson
 from django.db import DatabaseError
 
+from audit.keys.master_keys.errors import MasterKeyUnavailable
 from inference.api.call import Call
 from inference.api.dialogues import callers, turns
 from inference.api.dialogues.callers import Party
@@ -41,6 +42,7 @@ HELLO_S = 10.0  # until the token has come
 LARGEST_FRAME = 32 * 1024  # characters
 OVER, REFUSED, AGAIN_LATER = 1000, 4403, 1013
 EVERY_S = 30.0  # the visitor's token and key are checked again
+_AWAY = (DatabaseError, MasterKeyUnavailable)
 
 
 class Hello(msgspec.Struct, frozen=True, tag_field="type", tag="hello"):
@@ -172,7 +174,7 @@ class Socket:
             await turns.outcome(dialogue, received)
         except REFUSALS as refusal:
             await self._say(Event("error", _problem(as_error(refusal), message_id)))
-        except DatabaseError:
+        except _AWAY:
             await self._say(Event("error", _problem(turns.error_of(""), message_id)))
 
     # The wire ------------------------------------------------------------------------------------
@@ -214,7 +216,7 @@ class Socket:
             error = as_error(refusal)
             again = error.status == 429 or error.status >= 500
             raise Closed(AGAIN_LATER if again else REFUSED, error.code) from None
-        except DatabaseError as problem:
+        except _AWAY as problem:
             log.warning("cannot serve a widget's socket: %s", problem)
             raise Closed(AGAIN_LATER, "out_of_service") from None
 

@@ -93,7 +93,8 @@ def _text(
         leftIndent=indent,
         wordWrap="CJK" if chinese or plain_font == "Courier" else None,
     )
-    return Paragraph(escape(text).replace("\n", "<br/>"), style)
+    plain = text.replace("\xad", "")  # reportlab takes minutes for a word of soft hyphens
+    return Paragraph(escape(plain).replace("\n", "<br/>"), style)
 
 
 def _is_latin(text: str) -> bool:

@@ -6,7 +6,7 @@ call that is never sent again: its outcome is `unknown`, and a person settles it
 
 import uuid
 from contextlib import suppress
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, ClassVar, Self
 
 import orjson
@@ -182,8 +182,11 @@ class ActionCall(models.Model):
         rows = ActionCall.objects.filter(tenant_id=tenant_id, dialogue_id=dialogue_id)
         return rows.open_proposals().update(state=S.WITHDRAWN, ended_at=timezone.now())
 
-    def confirm(self, turn_id: uuid.UUID, *, by: str) -> bool:
-        """Note the person's yes, in a later turn than the question. A repeated call is harmless."""
+    def confirm(self, turn_id: uuid.UUID, at: datetime | None = None, *, by: str) -> bool:
+        """Note the person's yes, in a later turn than the question, `at` a time; now by default.
+
+        A repeated call is harmless.
+        """
         with transaction.atomic():
             lock(self)
             if self.state == S.CONFIRMED:
@@ -191,7 +194,7 @@ class ActionCall(models.Model):
             if self.state != S.PROPOSED or turn_id == self.asked_in:
                 return False
             self.state, self.confirmed_in = S.CONFIRMED, turn_id
-            self.confirmed_at = timezone.now()
+            self.confirmed_at = at or timezone.now()
             self.save(update_fields=["state", "confirmed_in", "confirmed_at"])
             self._act(Action.ACTION_CONFIRM, by, turn=str(turn_id))
         return True

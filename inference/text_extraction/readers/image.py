@@ -40,12 +40,19 @@ def read(raw: bytes) -> Extracted:
 def _upright(opened: Image.Image) -> Image.Image:
     """Returns the image as a camera's mark turns it, small, on white."""
     opened.draft("RGB", (LONGEST_SIDE, LONGEST_SIDE))  # a JPEG is decoded smaller at once
-    image = ImageOps.exif_transpose(opened)
+    image = _of_bytes(ImageOps.exif_transpose(opened))
     image.thumbnail((LONGEST_SIDE, LONGEST_SIDE))
     clear = image.convert("RGBA")
     flat = Image.new("RGB", clear.size, _WHITE)
     flat.paste(clear, mask=clear.getchannel("A"))
     return flat
+
+
+def _of_bytes(image: Image.Image) -> Image.Image:
+    """Returns 16 bits of grey, as of a scanner, as 8. Pillow would cut them to white."""
+    if not image.mode.startswith("I;16"):
+        return image
+    return image.convert("I").point(lambda grey: grey / 257).convert("L")
 
 
 def _encoded(image: Image.Image, form: str) -> bytes:

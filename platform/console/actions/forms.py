@@ -46,6 +46,8 @@ class JsonField(forms.CharField):
             raise ValidationError(_("This is not JSON.")) from None
         if not isinstance(parsed, dict):
             raise ValidationError(_("This must be a JSON object."))
+        if bounded_json.holds_nul(parsed):
+            raise ValidationError(_("A text holds a NUL character."))
         return parsed
 
 

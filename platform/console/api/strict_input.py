@@ -36,7 +36,7 @@ class JSONParser(BaseParser):
             raise ParseError(_("This has too many values.")) from None
         except ValueError as problem:
             raise ParseError(_("This is not JSON: %(problem)s.") % {"problem": problem}) from None
-        if b"\\u0000" in body and _holds_nul(document):
+        if b"\\u0000" in body and bounded_json.holds_nul(document):
             raise ParseError(_("A text holds a NUL character."))
         return document
 
@@ -52,19 +52,6 @@ class JSONRenderer(BaseRenderer):
 
 def as_json(data: Any, option: int = 0) -> bytes:
     return orjson.dumps(data, default=str, option=orjson.OPT_NON_STR_KEYS | option)
-
-
-def _holds_nul(document: Any) -> bool:
-    pending = [document]
-    while pending:
-        value = pending.pop()
-        if isinstance(value, str) and "\0" in value:
-            return True
-        if isinstance(value, dict):
-            pending += [*value, *value.values()]
-        elif isinstance(value, list):
-            pending += value
-    return False
 
 
 class Shape(serializers.Serializer[Any]):

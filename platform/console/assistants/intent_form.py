@@ -93,7 +93,9 @@ class IntentForm(KnowingForm):
 
     def _texts(self, name: str) -> Any:
         texts = {code: self.cleaned_data[f"{name}_{code}"] for code in self.spec.languages}
-        return {code: text for code, text in texts.items() if text.strip()}
+        # A browser sends line ends of its own.
+        plain = {code: text.replace("\r\n", "\n") for code, text in texts.items()}
+        return {code: text for code, text in plain.items() if text.strip()}
 
     def _examples(self, code: str) -> list[str]:
         lines = [line.strip() for line in self.cleaned_data[f"examples_{code}"].splitlines()]

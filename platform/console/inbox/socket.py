@@ -94,7 +94,7 @@ class InboxConsumer(AsyncWebsocketConsumer):
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
         try:
             message = _decoder.decode((text_data or "")[: MAX_FRAME + 1])
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, RecursionError):
             return None  # of no page of ours
         if isinstance(message, Ping):
             return await self._say(Pong())

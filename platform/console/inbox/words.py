@@ -10,6 +10,7 @@ REASONS: dict[str, Promise] = {
     "action_failed": _("An action failed"),
     "unavailable": _("The assistant's model did not answer"),
     "not_understood": _("The assistant did not understand the person"),
+    "not_confirmed": _("The person said neither yes nor no to an action"),
     "rule": _("The assistant's rule for this question"),
     "turn_limit": _("The dialogue took many turns"),
     "not_helped": _("The answers did not help"),

@@ -105,7 +105,7 @@ class PlaygroundConsumer(AsyncWebsocketConsumer):
             raise _Unread(problems.problem("too_long").text)
         try:
             wanted = _decoder.decode(text)
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, RecursionError):
             raise _Unread(problems.problem("invalid_message").text) from None
         form = PlaygroundForm(wanted.fields)
         if not form.is_valid():

@@ -71,6 +71,11 @@ class MessageForm(_Row):
         widget=forms.Textarea(attrs={"rows": 4}),
     )
 
+    def clean_content(self) -> str:
+        """Returns the text with plain line ends: a browser sends its own, `\\r\\n`."""
+        text: str = self.cleaned_data["content"]
+        return text.replace("\r\n", "\n")
+
 
 class VariableForm(_Row):
     text_fields = ("name", "default", "max_length")

@@ -156,7 +156,10 @@ def _page(request: TenantRequest, version: PromptTemplateVersion, **shown: Any) 
 
 def _request_body(version: PromptTemplateVersion, content: Content, trial_values: Any) -> str:
     """Returns JSON to paste into a shell between single quotes."""
-    values = trial_values or {one.name: one.default or f"…{one.name}" for one in content.variables}
+    values = trial_values or {
+        one.name: f"…{one.name}" if one.default is None else one.default
+        for one in content.variables
+    }
     body = {"model": "MODEL", "template": str(version), "variables": values}
     return json.dumps(body, ensure_ascii=False).replace("'", "'\\''")
 

@@ -62,6 +62,7 @@ def test_it_is_created_and_its_secret_shown_once(client: Client, acme: Tenant) -
         ("arguments", '{"a": 1e400}', "This is not JSON."),
         ("arguments", '{"a": "\\ud800"}', "This is not JSON."),
         ("arguments", '{"a": ' + "[" * 300 + "]" * 300 + "}", "This is not JSON."),
+        ("arguments", '{"type": "object", "title": "\\u0000"}', "holds a NUL character"),
         ("answer", '{"type": "array"}', "must be an object"),
         ("on_success_en", "{{nothing}}", "have a field nothing"),
         ("name", "Order State", "lower-case"),

@@ -72,6 +72,12 @@ def test_faults_are_shown_with_their_lines(bob: Member, sign_in: SignIn) -> None
     assert not Assistant.objects.exists()
 
 
+def test_a_name_that_no_database_takes_is_a_fault(bob: Member, sign_in: SignIn) -> None:
+    sent = {"name": "shop", "spec": content(actions=["find_order", "find\0order"])}
+    answer = sign_in(bob).post(f"{LIST}addition/", sent)
+    assert "actions.1: A text is empty, or holds a NUL." in answer.content.decode()
+
+
 def test_an_edit_is_a_version_of_what_was_seen(
     assistant: Assistant, bob: Member, sign_in: SignIn
 ) -> None:

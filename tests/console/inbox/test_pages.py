@@ -1,5 +1,7 @@
 """The inbox over HTTP: the list, a dialogue, acts on it, and who read what."""
 
+import ast
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
@@ -8,6 +10,8 @@ from django.test import Client
 
 from audit.models import Event
 from console.inbox import lines
+from console.inbox.words import REASONS
+from inference import assistants
 from inference.dialogues import handing_over
 from inference.models import ActionCall, CallState, Dialogue, DialogueStatus, Role
 from tenants.models import Member, Tenant
@@ -54,6 +58,25 @@ def test_the_list_has_the_longest_waiting_first_with_reasons(
     assert "The person asked for a human" in page
     assert "Nobody knows whether an action was done" in page
     assert 'data-waiting="2"' in body(client, f"{INBOX}list/")
+
+
+def reasons() -> set[str]:
+    """Returns the codes with which the state machine hands over."""
+    files = Path(assistants.__file__).parent.glob("*.py")
+    nodes = [node for file in files for node in ast.walk(ast.parse(file.read_text("utf-8")))]
+    calls = [node for node in nodes if isinstance(node, ast.Call) and node.args]
+    last = [
+        call.args[-1]
+        for call in calls
+        if isinstance(call.func, ast.Name) and call.func.id in ("hand_over", "not_understood")
+    ]
+    return {str(code.value) for code in last if isinstance(code, ast.Constant)}
+
+
+def test_every_reason_has_words() -> None:
+    codes = reasons()
+    assert {"asked", "not_understood", "not_confirmed"} <= codes
+    assert codes <= REASONS.keys()
 
 
 def test_a_full_list_has_ones_own_and_who_waits_before_what_others_have(

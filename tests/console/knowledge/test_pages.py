@@ -67,6 +67,12 @@ def test_a_large_file_comes_in_pieces(client: Any, base: str) -> None:
     assert (document.form, document.size, document.state) == ("text", 20, "waiting")
 
 
+def test_a_name_has_no_nul(client: Any, base: str) -> None:
+    begun = client.post(f"{base}uploads/", {"file_name": "one\0two.md"})
+    assert begun.status_code == 200
+    assert Document.objects.get().name == "onetwo.md"
+
+
 @pytest.mark.parametrize(
     ("sent", "text"),
     [

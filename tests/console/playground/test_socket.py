@@ -127,6 +127,7 @@ async def heard(connection: Any, *, until: str) -> list[str]:
         ('{"model": "m", "fields": {"prompt": "x"}}', ["started"]),
         ('{"model": "m", "fields": {}}', ["Prompt: This field is required."]),
         ("nonsense", ["This message could not be understood."]),
+        ('{"x": ' + "[" * 100_000, ["This message could not be understood."]),
     ],
 )
 async def test_one_message_one_run(ended: list[str], sent: str, kinds: list[str]) -> None:

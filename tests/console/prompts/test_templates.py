@@ -1,19 +1,23 @@
 """Prompt templates in the console: written, published, compared, tried and removed."""
 
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.test import Client
 
 from audit.models import Event
 from inference.models import PromptTemplate
-from inference.templating.content import Content, TemplateMessage
+from inference.templating.content import Content, TemplateMessage, check
 from inference.templating.variables import Variable
 from tenants.models import Member, User
 from tests.console.conftest import SignIn
 
 pytestmark = pytest.mark.django_db
 LIST = "/console/t/acme/templates/"
+N = Variable("n", "integer", 0)
 GREETING = Content(
     messages=[TemplateMessage("system", "Be {{tone}}."), TemplateMessage("user", "Greet {{who}}.")],
     variables=[Variable("tone", default="polite"), Variable("who", max_length=20)],
@@ -88,6 +92,48 @@ def test_what_is_wrong_is_said(
     answer = sign_in(bob).post(f"{LIST}addition/", rows(messages, variables, name="greeting"))
     assert said in answer.content.decode()
     assert not PromptTemplate.objects.exists()
+
+
+def test_a_text_has_the_line_ends_of_the_template_before(bob: Member, sign_in: SignIn) -> None:
+    """A browser sends others, whatever the page had."""
+    content = Content(messages=[TemplateMessage("user", "One\n\nTwo {{n}}")], variables=[N])
+    template = PromptTemplate.create(bob.tenant, "lines", content, by=bob.actor)
+    sent = rows([("user", "One\r\n\r\nTwo {{n}}")], [("n", "integer", "0", "")], seen=1)
+    sign_in(bob).post(f"{LIST}{template.pk}/edition/", sent)
+    template.refresh_from_db()
+    assert (template.latest, template.version().content) == (2, content)
+
+
+def test_an_example_has_defaults_that_are_nothing(bob: Member, sign_in: SignIn) -> None:
+    content = Content(prompt="Count to {{n}}", variables=[N])
+    template = PromptTemplate.create(bob.tenant, "count", content, by=bob.actor)
+    page = text(sign_in(bob), f"{LIST}{template.pk}/")
+    assert "&quot;variables&quot;: {&quot;n&quot;: 0}" in page
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_form_that_is_sent_twice_at_once_makes_one(
+    bob: Member, sign_in: SignIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A second click comes while the first is under way."""
+    both = Barrier(2)
+
+    def checked(content: Content) -> None:
+        check(content)
+        both.wait(60)
+
+    def send(client: Client) -> int:
+        try:
+            return client.post(f"{LIST}addition/", sent).status_code
+        finally:
+            connection.close()
+
+    monkeypatch.setattr("inference.models.prompt_template.check", checked)
+    sent = rows([("user", "Hello")], [], name="greeting")
+    with ThreadPoolExecutor(2) as pool:
+        statuses = list(pool.map(send, [sign_in(bob), sign_in(bob)]))
+    assert sorted(statuses) == [200, 302]
+    assert PromptTemplate.objects.get().latest == 1
 
 
 def test_an_edition_is_a_new_version_and_the_old_one_stays(

@@ -13,6 +13,7 @@ from tenants.roles import Role
 from tests.inference.actions.conftest import new_action
 from tests.inference.assistants.rows import an_assistant
 from tests.inference.assistants.shop import SHOP
+from tests.inference.dialogues.rows import a_dialogue
 from tests.people import join
 
 pytestmark = pytest.mark.django_db
@@ -108,6 +109,21 @@ def test_without_an_approved_version_one_person_is_enough(
     version.save(update_fields=["state"])
     definitions.change(action, by="member:bob", url=NEW)
     assert (action.url, action.proposal) == (NEW, None)
+
+
+def test_a_retired_version_counts_while_it_goes_on_with_dialogues(
+    acme: Tenant, action: WebhookAction, version: AssistantVersion
+) -> None:
+    version.state = VersionState.RETIRED
+    version.save(update_fields=["state"])
+    dialogue = a_dialogue(acme, "Where is my money?")
+    dialogue.assistant_id, dialogue.version = version.assistant_id, version.number
+    dialogue.save(update_fields=["assistant_id", "version"])
+    definitions.change(action, by="member:bob", url=NEW)
+    assert (action.url, action.proposal) == (OLD, {"url": NEW})
+    dialogue.close(by="test", satisfaction=None, was_resolved=None)
+    definitions.change(action, by="member:bob", url=NEW)
+    assert action.url == NEW
 
 
 def test_versions_of_other_tenants_do_not_count(

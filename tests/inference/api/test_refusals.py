@@ -4,6 +4,7 @@ import psycopg
 import pytest
 from django import db
 
+from audit.keys.master_keys.errors import MasterKeyAway
 from inference.api.refusals import as_error
 
 pytestmark = pytest.mark.unit
@@ -15,6 +16,7 @@ pytestmark = pytest.mark.unit
         db.OperationalError("connection timeout expired"),
         psycopg.OperationalError("the connection is lost"),
         psycopg.errors.ConnectionTimeout("connection timeout expired"),
+        MasterKeyAway("no answer"),
     ],
 )
 def test_without_postgresql_a_request_may_be_sent_again(problem: Exception) -> None:

@@ -1,7 +1,9 @@
 """Versions that are written and built before a running engine, and sentences tried with them."""
 
 import asyncio
+from types import SimpleNamespace
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import msgspec
 import pytest
@@ -9,11 +11,13 @@ from asgiref.sync import ThreadSensitiveContext, sync_to_async
 from channels.db import database_sync_to_async
 from django.core.exceptions import ValidationError
 from django.db import connections
+from django.utils import timezone
 
 from inference.api.assistants import building, driver, trying, writing
 from inference.api.deferred import Wait
 from inference.assistants.faults import WrongSpec
-from inference.assistants.spec import AssistantSpec, Intent
+from inference.assistants.spec import AssistantSpec, Intent, Slot
+from inference.assistants.understanding import Classifier
 from inference.models import Assistant, AssistantVersion, Completion
 from inference.models.assistants.assistant_version import BuildState
 from tenants.models import ApiKey
@@ -88,6 +92,22 @@ async def test_a_sentence_is_tried(words: House) -> None:
     assert trial.is_sure
     assert trial.slots == {"order": "AB-1234"}
     assert len(trial.predictions) == trying.MOST_SHOWN
+
+
+@pytest.mark.parametrize("zone", ["Pacific/Kiritimati", "Pacific/Niue"])  # 25 hours apart
+async def test_today_is_the_tenants(zone: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def embedded(*_what: Any) -> list[list[float]]:
+        return [[1.0]]
+
+    monkeypatch.setattr(trying, "embedded", embedded)
+    day = Slot(name="day", kind="date", ask={"en": "When?"})
+    intents = [msgspec.structs.replace(SPEC.intents[0], slots=[day])]
+    spec = msgspec.structs.replace(SPEC, intents=intents)
+    classifier = Classifier("vectors", ["track"], [[1.0]], [0.0])
+    caller: Any = SimpleNamespace(time_zone=zone)
+    context: Any = None
+    trial = await trying.tried(context, caller, spec, classifier, "Where is it today?")
+    assert trial.slots == {"day": timezone.localdate(timezone=ZoneInfo(zone)).isoformat()}
 
 
 async def test_a_sentence_is_tried_by_a_page(words: House) -> None:

@@ -58,6 +58,7 @@ def test_the_shops_spec_is_right_and_stays_itself() -> None:
         ("intents", [], "intents"),
         ("greeting", {"en": ""}, "greeting.en"),
         ("hand_over_words", ["x" * 81], "hand_over_words.0"),
+        ("actions", ["find_order", "find\0order"], "actions.1"),
         ("intents.0.name", "Track", "intents.0.name"),
         ("intents.1.name", "track", "intents.1.name"),
         ("intents.0.title", {}, "intents.0.title"),

@@ -80,8 +80,10 @@ def test_folders_copies_and_presets_from_before_are_locked(
 
 
 # A file that takes long to write -----------------------------------------------------------------
-@pytest.mark.parametrize("text", ["a\n" * 15_000, "```\n" + "x\n" * 15_000 + "```"])
-def test_a_pdf_of_many_lines_is_written_in_seconds(text: str) -> None:
+@pytest.mark.parametrize(
+    "text", ["a\n" * 15_000, "```\n" + "x\n" * 15_000 + "```", "a\xad" * 6_000]
+)
+def test_a_pdf_of_many_lines_or_soft_hyphens_is_written_in_seconds(text: str) -> None:
     began = time.process_time()
     assert as_pdf(document(text)).startswith(b"%PDF-")
     assert time.process_time() - began < 8

@@ -50,6 +50,7 @@ def test_what_a_page_says(text: str, message: protocol.FromPage) -> None:
         f'{{"type": "send", "message": "{ID}", "text": ["hi"], "model": "m"}}',
         f'{{"type": "send", "message": "{ID}", "text": "", "model": "m"}}',
         "[" * 100_000,
+        '{"type": "ping", "x": ' + "[" * 100_000,
         " " * (protocol.MAX_FRAME + 1),
     ],
 )

@@ -151,6 +151,13 @@ def test_an_export_has_no_notes(acme: Tenant) -> None:
     assert [message["text"] for message in row["messages"]] == ["where is it?"]
 
 
+def test_an_export_has_the_persons_opinion(acme: Tenant) -> None:
+    person = a_person(acme)
+    a_dialogue(acme, person).close(by="test", satisfaction=2, was_resolved=False)
+    (row,) = personal_data.exported(acme.pk, person.pk)
+    assert (row["satisfaction"], row["resolved"]) == (2, False)
+
+
 class TestWidgetKeys:
     def test_one_is_made_changed_and_revoked_on_record(self, key: ApiKey) -> None:
         widget = WidgetKey.create(

@@ -118,6 +118,20 @@ def test_a_document_that_is_removed_twice_gives_its_bytes_back_once(
     assert Event.objects.filter(action="knowledge:remove").count() == 1
 
 
+def test_the_same_content_in_another_format_is_read_anew(
+    base: KnowledgeBase, document: Document
+) -> None:
+    """Who chose the wrong format at first has no other way to say so."""
+    key, _ = ApiKey.issue(base.tenant, "writer", by=BY)
+    about = base, document.name, DocumentFormat.TEXT, b"# A\none"
+    anew = uploading.store(*about, caller=key, by=BY)
+    assert anew.pk != document.pk
+    assert (anew.form, anew.state) == ("text", "waiting")
+    assert uploading.store(*about, caller=key, by=BY).pk == anew.pk
+    with pytest.raises(uploading.Duplicate):
+        uploading.store(base, "b.txt", *about[2:], caller=key, by=BY)
+
+
 def test_an_upload_that_was_finished_meanwhile_is_not_given_up(base: KnowledgeBase) -> None:
     key, _ = ApiKey.issue(base.tenant, "writer", by=BY)
     form = DocumentFormat.MARKDOWN

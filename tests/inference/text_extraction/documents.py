@@ -68,6 +68,13 @@ def image(form: str, size: tuple[int, int] = (40, 20), **options: object) -> byt
     return target.getvalue()
 
 
+def scan(grey: int) -> bytes:
+    """Returns an image with 16 bits of grey."""
+    target = BytesIO()
+    Image.new("I;16", (40, 20), grey).save(target, "PNG")
+    return target.getvalue()
+
+
 def exif(owner: str) -> bytes:
     tags = Image.Exif()
     tags[0x013B] = owner  # the artist

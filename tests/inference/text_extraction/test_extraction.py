@@ -4,8 +4,10 @@ import resource
 import signal
 import subprocess
 import sys
+from io import BytesIO
 
 import pytest
+from PIL import Image
 
 from inference.text_extraction import extraction
 from inference.text_extraction.extraction import ExtractionBusy, extract
@@ -33,6 +35,13 @@ def test_a_text_comes_with_our_line_ends_in_any_usual_encoding() -> None:
     assert extract(chinese.encode("gb18030"), FileKind.TEXT).text == chinese
 
 
+@pytest.mark.parametrize("text", ["Keep it at 20 °C.", "5 µm, 20 °C", "École: 12 µl"])
+def test_latin_text_is_not_taken_for_chinese(text: str) -> None:
+    """Its signs and the letters behind them are characters of GB 18030."""
+    assert text.encode("latin-1").decode("gb18030")
+    assert refusal(text.encode("latin-1"), FileKind.TEXT) == "encoding"
+
+
 def test_a_pdf_comes_page_by_page() -> None:
     extracted = extract(made.pdf("Net 30 days", "", "Signed"), FileKind.PDF)
     assert extracted.text == "[page 1]\nNet 30 days\n\n[page 3]\nSigned"
@@ -56,6 +65,13 @@ def test_an_image_comes_small_and_without_metadata(form: str) -> None:
     assert (extracted.width, extracted.height) == (1536, 768)
     assert extracted.media_type == ("image/png" if form == "PNG" else "image/jpeg")
     assert b"owner" not in extracted.image
+
+
+def test_a_scan_of_many_greys_has_eight_bits_of_them() -> None:
+    """Pillow would make white of them."""
+    extracted = extract(made.scan(257 * 100), FileKind.IMAGE)
+    with Image.open(BytesIO(extracted.image)) as image:
+        assert (image.size, image.getpixel((1, 1))) == ((40, 20), (100, 100, 100))
 
 
 @pytest.mark.parametrize(

@@ -89,7 +89,8 @@ class Documents(Resource):
         """Upload a document, or begin an upload in pieces.
 
         It is embedded in the background with the limits of the caller: poll until its state is
-        `ready`. A document whose content is there under the same name is answered as it is.
+        `ready`. A document whose content is there under the same name and in the same format is
+        answered as it is.
         """
         base, fields = self._base(), self.body()
         form = fields.get("format") or uploading.format_of(fields["name"])

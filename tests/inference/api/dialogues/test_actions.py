@@ -6,12 +6,22 @@ from uuid import uuid4
 
 import pytest
 from django.db import OperationalError
+from django.utils import timezone
 
 from inference.actions import calling, definitions
 from inference.actions.sending import Delivery, Outcome
 from inference.dialogues import handing_over, receiving, running
 from inference.dialogues.scoped import in_tenant
-from inference.models import ActionCall, CallState, Dialogue, TurnStep, WebhookAction
+from inference.intake.context import Context
+from inference.models import (
+    ActionCall,
+    CallState,
+    Dialogue,
+    DialogueTurn,
+    TurnStep,
+    WebhookAction,
+)
+from inference.models.assistants.action_call import CONFIRMED_FOR
 from infrastructure.webhooks import signing
 from tenants.models import Member, Tenant
 from tenants.roles import Role
@@ -99,3 +109,29 @@ async def test_a_message_that_is_sent_again_gets_the_outcome_of_its_call(
     again = await desk.send(dialogue, ASKING, id=name)
     assert again.json()["answer"]["step"] == "done"
     assert len(sent) == 1
+
+
+async def test_a_yes_before_a_long_outage_moves_no_money(
+    desk: Helpdesk, context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The turn goes on when nobody knows any more whether the person still wants it."""
+    await in_database(add_action)(desk.tenant, moves_money=True)
+    dialogue, sent = (await desk.begin())["id"], list[Delivery]()
+
+    async def counted(delivery: Delivery) -> Outcome:
+        sent.append(delivery)
+        return DONE
+
+    monkeypatch.setattr(calling, "send", counted)
+    assert (await desk.answer_to(dialogue, ASKING))["answer"]["step"] == "confirm"
+    rows = Dialogue.objects.select_related("person", "tenant", "api_key")
+    row = await in_database(rows.get)()
+    received = await in_tenant(desk.tenant.pk, receiving.receive, row, "yes", uuid4(), by="test")
+    turn, before = received.turn, timezone.now() - CONFIRMED_FOR
+    assert turn
+    assert turn.lease
+    await in_database(DialogueTurn.objects.filter(pk=turn.pk).update)(created_at=before)
+    await running.run(context, turn.tenant_id, turn.pk, turn.lease)
+    call = await in_database(ActionCall.objects.get)(turn_id=turn.pk)
+    assert (call.state, call.reason, sent) == (CallState.NOT_SENT, "not_confirmed", [])
+    assert (await in_database(Dialogue.objects.get)()).status == "waiting"
