@@ -23,7 +23,7 @@ class QuotaForm(CountedForm):
 
     def __init__(self, data: Any, tenant: Tenant) -> None:
         super().__init__(data)
-        keys = tenant.api_keys.live().order_by("name")
+        keys = tenant.api_keys.in_place().order_by("name")
         members = tenant.members.select_related("user").order_by("user__email")
         choices = [
             ("", _("The whole tenant")),

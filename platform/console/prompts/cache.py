@@ -34,7 +34,7 @@ class RuleForm(ConsoleForm):
             choices=[("", _("All")), *((name, name) for name in served_to(tenant.pk))],
         )
         self.fields["api_key"] = forms.ModelChoiceField(
-            tenant.api_keys.live().order_by("name"),
+            tenant.api_keys.in_place().order_by("name"),
             label=_("API key"),
             required=False,
             empty_label=_("All"),
