@@ -32,14 +32,9 @@ def compare(report: UsageReport, by: Sequence[Dimension], most: int) -> Comparis
     rows = _rows(report, by, most)
     return Comparison(
         _series(rows, report.span),
-        _series(rows, _before(report.span)),
+        _series(rows, report.span.before),
         {dimension: _groups(rows, dimension, report) for dimension in by},
     )
-
-
-def _before(span: TimeRange) -> TimeRange:
-    """Returns the time of the same length that ends where the span begins."""
-    return replace(span, since=span.since - (span.until - span.since), until=span.since)
 
 
 # The query ----------------------------------------------------------------------------------------
@@ -54,7 +49,7 @@ def _rows(report: UsageReport, by: Sequence[Dimension], most: int) -> list[dict[
 
 def _selected(report: UsageReport, by: Sequence[Dimension]) -> tuple[str, Sequence[Any]]:
     """Returns SQL and its values for the rows of both times; `later` is true in the second one."""
-    both = replace(report, span=replace(report.span, since=_before(report.span).since))
+    both = replace(report, span=replace(report.span, since=report.span.before.since))
     later = ExpressionWrapper(Q(starts__gte=report.span.since), output_field=BooleanField())
     columns = [dimension.column for dimension in by]
     rows = both.rows().annotate(period=report.span.period, later=later)
