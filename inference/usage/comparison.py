@@ -12,7 +12,16 @@ from uuid import UUID
 from django.db import connection
 from django.db.models import BooleanField, ExpressionWrapper, Q
 
-from inference.usage.report import SUMS, Dimension, Group, Period, UsageFigures, UsageReport, names
+from inference.usage.report import (
+    SUMS,
+    Dimension,
+    Group,
+    Period,
+    UsageFigures,
+    UsageReport,
+    in_periods,
+    names,
+)
 from inference.usage.time_range import TimeRange
 
 _SUMMED = ", ".join(f"sum({name})::bigint as {name}" for name in SUMS)
@@ -81,10 +90,10 @@ def _ranked(grouped: str) -> str:
 def _series(rows: Sequence[Mapping[str, Any]], span: TimeRange) -> list[Period]:
     # PostgreSQL truncates in the zone, and returns a local time without it.
     zone = span.period.tzinfo
-    by_period = {
+    sums = {
         row["period"].replace(tzinfo=zone): _figures(row) for row in rows if not row["dimension"]
     }
-    return [Period(begin, by_period.get(begin, UsageFigures())) for begin, _end in span.periods()]
+    return in_periods(span, sums)
 
 
 def _groups(rows: Sequence[Mapping[str, Any]], by: Dimension, report: UsageReport) -> list[Group]:
