@@ -195,7 +195,8 @@ def _of_scope(entries: QuerySet[LedgerEntry], refusal: Refusal) -> QuerySet[Ledg
         return entries
     counted = Q(model=quota.model) if quota.model else Q()
     if quota.api_key_id:
-        counted &= Q(api_key_id=quota.api_key_id)
+        line = ApiKey.objects.line_of(quota.api_key_id)
+        counted &= Q(api_key_id__in=line.values("pk"))
     if quota.member_id:
         counted &= Q(member_id=quota.member_id)
     if quota.team_id:

@@ -318,6 +318,17 @@ def test_a_quota_counts_from_the_beginning_of_its_window(acme: Tenant) -> None:
     ).still_refusing
 
 
+def test_a_rotated_keys_quota_was_used_by_both(acme: Tenant) -> None:
+    key, _ = ApiKey.issue(acme, "ci", by="test")
+    quota = Quota.objects.create(tenant=acme, api_key=key, unit="tokens", window="day", limit=100)
+    came_in(acme, key, tokens=70)
+    fresh, _ = key.rotate(by="test", overlap=timedelta(hours=1))
+    came_in(acme, fresh, tokens=30)
+    came_in(acme, ApiKey.issue(acme, "web", by="test")[0])
+    shares = explain(refused(acme, "quota", quota_id=quota.id)).used_by
+    assert [(share.actor, share.tokens) for share in shares] == [(key.actor, 70), (fresh.actor, 30)]
+
+
 def test_a_request_larger_than_the_rest_of_a_quota_is_still_refused(acme: Tenant) -> None:
     """Of 700 tokens 76 were used, and more than the others were asked for."""
     quota = Quota.objects.create(tenant=acme, unit="tokens", window="day", limit=700)
