@@ -103,6 +103,11 @@ def is_open_to(tenant_id: UUID, model: str) -> bool:
     return in_force().only_for.get(model, tenant_id) == tenant_id
 
 
+def served_to(tenant_id: UUID) -> list[str]:
+    """Returns the served models that a tenant may use: of others it learns nothing."""
+    return [name for name in served() if is_open_to(tenant_id, name)]
+
+
 def engines_of(model: str) -> list[Engine]:
     return [engine for pool in pools_of(model) for engine in pool.all_engines]
 

@@ -12,7 +12,16 @@ from uuid import UUID
 from django.db import connection
 from django.db.models import BooleanField, ExpressionWrapper, Q
 
-from inference.usage.report import SUMS, Dimension, Group, Period, UsageFigures, UsageReport, names
+from inference.usage.report import (
+    SUMS,
+    Dimension,
+    Group,
+    Period,
+    UsageFigures,
+    UsageReport,
+    in_periods,
+    names,
+)
 from inference.usage.time_range import TimeRange
 
 _SUMMED = ", ".join(f"sum({name})::bigint as {name}" for name in SUMS)
@@ -32,14 +41,9 @@ def compare(report: UsageReport, by: Sequence[Dimension], most: int) -> Comparis
     rows = _rows(report, by, most)
     return Comparison(
         _series(rows, report.span),
-        _series(rows, _before(report.span)),
+        _series(rows, report.span.before),
         {dimension: _groups(rows, dimension, report) for dimension in by},
     )
-
-
-def _before(span: TimeRange) -> TimeRange:
-    """Returns the time of the same length that ends where the span begins."""
-    return replace(span, since=span.since - (span.until - span.since), until=span.since)
 
 
 # The query ----------------------------------------------------------------------------------------
@@ -54,7 +58,7 @@ def _rows(report: UsageReport, by: Sequence[Dimension], most: int) -> list[dict[
 
 def _selected(report: UsageReport, by: Sequence[Dimension]) -> tuple[str, Sequence[Any]]:
     """Returns SQL and its values for the rows of both times; `later` is true in the second one."""
-    both = replace(report, span=replace(report.span, since=_before(report.span).since))
+    both = replace(report, span=replace(report.span, since=report.span.before.since))
     later = ExpressionWrapper(Q(starts__gte=report.span.since), output_field=BooleanField())
     columns = [dimension.column for dimension in by]
     rows = both.rows().annotate(period=report.span.period, later=later)
@@ -86,10 +90,10 @@ def _ranked(grouped: str) -> str:
 def _series(rows: Sequence[Mapping[str, Any]], span: TimeRange) -> list[Period]:
     # PostgreSQL truncates in the zone, and returns a local time without it.
     zone = span.period.tzinfo
-    by_period = {
+    sums = {
         row["period"].replace(tzinfo=zone): _figures(row) for row in rows if not row["dimension"]
     }
-    return [Period(begin, by_period.get(begin, UsageFigures())) for begin, _end in span.periods()]
+    return in_periods(span, sums)
 
 
 def _groups(rows: Sequence[Mapping[str, Any]], by: Dimension, report: UsageReport) -> list[Group]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 from functools import reduce
 from operator import add
@@ -162,6 +162,16 @@ class Period:
     figures: UsageFigures
 
 
+def in_periods(span: TimeRange, sums: Mapping[datetime, UsageFigures]) -> list[Period]:
+    """Returns a point for each hour or day of the span, also without sums.
+
+    `sums` are by local times. Python holds no time at which the clocks change equal to one of
+    another zone, so that they are looked up in UTC.
+    """
+    by_begin = {begin.astimezone(UTC): figures for begin, figures in sums.items()}
+    return [Period(begin, by_begin.get(begin, UsageFigures())) for begin, _end in span.periods()]
+
+
 @dataclass(frozen=True)
 class UsageReport:
     """Usage of one tenant, or of all (None), filtered by one id of each dimension in `where`."""
@@ -173,9 +183,8 @@ class UsageReport:
     def series(self) -> list[Period]:
         """Returns a point for each hour or day of the span, also without usage."""
         summed = self.rows().annotate(period=self.span.period).values("period")
-        by_period = {row["period"]: UsageFigures.of(row) for row in summed.annotate(**_SUMMED)}
-        periods = self.span.periods()
-        return [Period(begin, by_period.get(begin, UsageFigures())) for begin, _end in periods]
+        rows = summed.annotate(**_SUMMED)
+        return in_periods(self.span, {row["period"]: UsageFigures.of(row) for row in rows})
 
     def totals(self) -> UsageFigures:
         return UsageFigures.of(self.rows().aggregate(**_SUMMED))

@@ -6,7 +6,7 @@ over all tenants, is summed from the days of UTC.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from zoneinfo import ZoneInfo
 
@@ -56,6 +56,15 @@ class TimeRange:
     def this_month(cls, zone_name: str) -> "TimeRange":
         last = today(zone_name)
         return cls.days(last.replace(day=1), last, zone_name)
+
+    @property
+    def before(self) -> "TimeRange":
+        """The time before it: as many hours, or as many days from midnight to midnight."""
+        since = self.since - (self.until - self.since)
+        if not self.hourly:
+            days = self.last - self.first + _DAY
+            since = _midnight(self.first - days, self.zone)
+        return replace(self, since=since, until=self.since)
 
     @property
     def zone_name(self) -> str:

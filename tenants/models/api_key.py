@@ -69,6 +69,10 @@ class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
     def live(self) -> "ApiKeyQuerySet":
         return self.filter(revoked_at=None)
 
+    def in_place(self) -> "ApiKeyQuerySet":
+        """Returns live keys that no other key has replaced: only these get quotas and rules."""
+        return self.live().filter(replaced_by=None)
+
     def due_for_rotation(self) -> "ApiKeyQuerySet":
         """Returns keys of active tenants that are to be rotated by now."""
         now = timezone.now()
@@ -350,6 +354,16 @@ class ApiKey(ScheduledRotation, OwnLimits):
         self._refuse_if_revoked()
         if self.expired:
             raise ValidationError(_("This key has expired."))
+        if self.replaced_by_id:
+            raise ValidationError(_("This key has been rotated already."))
+
+    def lock_in_place(self) -> None:
+        """Locks the key, so that nobody rotates it meanwhile.
+
+        Raises ValidationError for one that has been rotated: what is set for it would count no
+        request, since the new key stands in its place.
+        """
+        lock(self)
         if self.replaced_by_id:
             raise ValidationError(_("This key has been rotated already."))
 

@@ -47,6 +47,8 @@ class CacheRule(models.Model):
         if api_key and api_key.tenant_id != tenant.id:
             raise ValidationError({"api_key": _("There is no such key in this tenant.")})
         with transaction.atomic():
+            if api_key:
+                api_key.lock_in_place()
             if tenant.cache_rules.count() >= MOST:
                 raise ValidationError(_("A tenant has at most %d rules.") % MOST)
             rule, _new = cls.objects.update_or_create(

@@ -96,14 +96,15 @@ class Link(models.Model):
     ) -> str:
         """Returns the URL of a new link.
 
-        It replaces an earlier first-run link, and an earlier invitation of the same person.
+        It replaces earlier links of its kind for the same person, and the one for whoever comes
+        first as an operator.
         `team`: that whoever accepts the invitation joins. `about`: the member whose account it
         opens.
         """
         token = secrets.token_urlsafe(32)
         with transaction.atomic():
             if purpose == Purpose.FIRST_RUN:
-                cls.objects.filter(purpose=purpose).delete()
+                cls._forget_first_runs(email)
             if purpose == Purpose.INVITATION and tenant:
                 cls._replace_invitations(tenant, email, by)
             cls.objects.create(
@@ -124,6 +125,12 @@ class Link(models.Model):
                 detail={"purpose": purpose, **({"member": str(about.pk)} if about else {})},
             )
         return f"{settings.PUBLIC_URL}/welcome/{token}/"
+
+    @classmethod
+    def _forget_first_runs(cls, email: str = "") -> None:
+        """Deletes unused links that make operators: of this person, and of whoever comes first."""
+        links = cls.objects.filter(purpose=Purpose.FIRST_RUN, used_at=None)
+        links.filter(email__in={"", email}).delete()
 
     @classmethod
     def _replace_invitations(cls, tenant: Tenant, email: str, by: str) -> None:
@@ -247,6 +254,7 @@ class Link(models.Model):
             self.team.add(member, by=self.created_by)
         act(Action.LINK_USE, actor=(member or user).actor, tenant_id=self.tenant_id)
         if self.purpose == Purpose.FIRST_RUN:
+            self._forget_first_runs()
             act(Action.OPERATOR_CREATE, actor=user.actor)
         return user
 

@@ -183,6 +183,28 @@ def test_create_operator(db: None, capsys: pytest.CaptureFixture[str]) -> None:
         call_command("create_operator", "nobody")
 
 
+def test_each_new_operators_link_is_their_own(
+    db: None, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Neither the next one's nor that of a start without an operator takes its place."""
+    anybodys = run(capsys, "first_run")["operator_link"]
+    graces, adas, again = (
+        run(capsys, "create_operator", f"{name}@forebay.example")["link"]
+        for name in ("grace", "ada", "ada")
+    )
+    assert [_works(link) for link in (anybodys, graces, adas, again)] == [False, True, False, True]
+    fresh = run(capsys, "first_run")["operator_link"]
+    assert [_works(link) for link in (graces, again, fresh)] == [True, True, True]
+    link = Link.objects.by_token(graces.rstrip("/").rpartition("/")[2])
+    assert link
+    link.use("", PASSWORD)
+    assert [_works(link) for link in (graces, again, fresh)] == [False, True, False]
+
+
+def _works(url: str) -> bool:
+    return Link.objects.by_token(url.rstrip("/").rpartition("/")[2]) is not None
+
+
 def test_create_operator_keeps_duties_apart(db: None) -> None:
     strict = Tenant.open("strict", by="test", profile="mlps-l3")
     strict.add_member(User.objects.create_user("alice@acme.example"), Role.AUDITOR, by="test")

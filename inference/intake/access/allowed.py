@@ -220,7 +220,7 @@ def engines_for(caller: Caller) -> list[Engine]:
 def models_for(member: Member) -> list[str]:
     """Returns the models that a person can choose from, without those for embeddings alone."""
     hidden = withheld_from(member)
-    models = [name for name in _models_of(member.tenant) if name not in hidden]
+    models = [name for name in models_of(member.tenant) if name not in hidden]
     own = adapters.of_tenant(member.tenant_id)
     models += [row.model for row in own if row.base in models]
     named = aliases.of_tenant(member.tenant_id)
@@ -252,10 +252,11 @@ def no_models_reason(member: Member) -> NoModels:
     """Returns the reason, for a member without any in `models_for`."""
     if not answering():
         return NoModels.NONE_SERVED
-    return NoModels.ALL_RESTRICTED if _models_of(member.tenant) else NoModels.ALL_HOSTED
+    return NoModels.ALL_RESTRICTED if models_of(member.tenant) else NoModels.ALL_HOSTED
 
 
-def _models_of(tenant: Tenant) -> list[str]:
+def models_of(tenant: Tenant) -> list[str]:
+    """Returns the models that make text for a tenant, of which it may restrict some."""
     return [
         name
         for name in answering()

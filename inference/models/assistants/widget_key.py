@@ -105,13 +105,15 @@ class WidgetKey(models.Model):
         self.refresh_from_db(fields=["revoked_at"])
 
     def clean(self) -> None:
-        """Check that the API key is of the tenant and live."""
+        """Check that the API key is of the tenant, live, and not replaced by another."""
         self.origins = sorted(set(self.origins))
         problems: dict[str, Any] = {}
         if self.api_key and self.api_key.tenant_id != self.tenant_id:
             problems["api_key"] = _("There is no such key in this tenant.")
         elif self.api_key and self.api_key.revoked_at:
             problems["api_key"] = _("This key has been revoked.")
+        elif self.api_key and self.api_key.replaced_by_id:
+            problems["api_key"] = _("This key has been rotated already.")
         if problems:
             raise ValidationError(problems)
 

@@ -16,7 +16,7 @@ from console.post_only import require_POST
 from console.reported_acts import report_and_leave, saved
 from console.tables import Column, Table
 from console.trail.actors import Actors
-from inference.engines import adapters, is_open_to, served
+from inference.engines import adapters, served_to
 from inference.intake.access import aliasing
 from inference.models import ModelAlias
 from inference.models.model_alias import MOST, is_alias
@@ -30,7 +30,7 @@ class ModelForm(ConsoleForm):
 
     def __init__(self, data: Any, tenant: Tenant) -> None:
         super().__init__(data)
-        names = [name for name in served() if is_open_to(tenant.pk, name)]
+        names = served_to(tenant.pk)
         names += [row.model for row in adapters.of_tenant(tenant.pk) if row.base in names]
         self.fields["model"].choices = [(name, name) for name in names]  # type: ignore[attr-defined]
 

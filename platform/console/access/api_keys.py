@@ -28,9 +28,9 @@ from console.quota_lines import QuotaLine, lines
 from console.reported_acts import report_and_leave, saved
 from console.tables import Column, Table
 from console.trail.actors import Actors
-from inference.engines import answering
+from inference.intake.access.allowed import models_of
 from tenants.key_scopes import key_permissions
-from tenants.models import ApiKey
+from tenants.models import ApiKey, Tenant
 from tenants.models.key_permissions import permissions_of
 from tenants.roles import Permission
 
@@ -79,9 +79,9 @@ def revocation(request: TenantRequest, key: UUID) -> HttpResponse:
     return report_and_leave(request, row.revoke, text, "console:api_keys")
 
 
-def _example() -> dict[str, Any]:
+def _example(tenant: Tenant) -> dict[str, Any]:
     """Returns values for the command line that is shown beside a new key."""
-    return {"model": next(iter(answering()), "MODEL"), "public_url": settings.PUBLIC_URL}
+    return {"model": next(iter(models_of(tenant)), "MODEL"), "public_url": settings.PUBLIC_URL}
 
 
 def _page(request: TenantRequest, form: NewKeyForm, **shown: Any) -> HttpResponse:
@@ -92,7 +92,7 @@ def _page(request: TenantRequest, form: NewKeyForm, **shown: Any) -> HttpRespons
         "table": table,
         "live": table.rows,
         "revoked": revoked[:20],
-        **_example(),
+        **_example(request.tenant),
         **shown,
     }
     return render(request, "console/api_keys.html", context)
@@ -204,7 +204,7 @@ def _key_page(request: TenantRequest, key: ApiKey, **shown: Any) -> HttpResponse
         "standings": _quota_lines(request, key),
         "grantors": _grantors(request, key),
         "weaker": permissions_of(key) < key_permissions(key.scopes, request.tenant.profile),
-        **_example(),
+        **_example(request.tenant),
         **shown,
     }
     return render(request, "console/api_key.html", context)

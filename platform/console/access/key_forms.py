@@ -19,7 +19,7 @@ from console.forms import (
     MomentField,
 )
 from console.limits.limit_forms import LABELS, LimitFields
-from inference.engines import served
+from inference.engines import served_to
 from tenants.model_access import reaches_beyond
 from tenants.models import ApiKey, Scope, Team
 from tenants.models.tier import LIMITS
@@ -87,7 +87,7 @@ class KeyForm(LongForm, LimitFields):
                 "The tenant is local only, and so are its keys."
             )
         self._offer("scopes", _scopes(request), [*Scope.choices])
-        names = sorted({*served(), *(key.allowed_models if key else ())})
+        names = sorted({*served_to(request.tenant.pk), *(key.allowed_models if key else ())})
         self._offer("allowed_models", names, [(name, name) for name in names])
         teams: QuerySet[Team] = request.tenant.teams.order_by("name")
         if not _manages_teams(request):

@@ -17,7 +17,7 @@ from console.forms import ConsoleForm
 from console.post_only import require_POST
 from console.reported_acts import report_and_leave, saved
 from console.tables import Column, Table
-from inference.engines import engines_of, pools_of, served
+from inference.engines import engines_of, pools_of, served_to
 from inference.engines.health import reachability
 from tenants import model_access
 from tenants.models import ApiKey, RestrictedModel, Team, Tenant
@@ -77,7 +77,7 @@ def models(request: TenantRequest) -> HttpResponse:
 @permitted(Permission.MANAGE_TEAMS)
 def restriction(request: TenantRequest) -> HttpResponse:
     name = request.POST.get("model", "")
-    if name not in served():
+    if name not in served_to(request.tenant.pk):
         raise Http404
     text = _("%(model)s is now restricted to the teams and keys that you grant it to.")
     act = partial(model_access.restrict, request.tenant, name)
@@ -146,22 +146,20 @@ def _page(
     request: TenantRequest, wrong: RestrictedModel | None = None, form: GrantForm | None = None
 ) -> HttpResponse:
     restricted = {row.name: row for row in request.tenant.restricted_models.all()}
-    lines = [_line(request, name, restricted.get(name)) for name in _names(restricted)]
+    names = sorted({*served_to(request.tenant.pk), *restricted})
+    lines = [_line(request, name, restricted.get(name)) for name in names]
     if wrong and form:
         lines = [replace(line, form=form) if line.restricted == wrong else line for line in lines]
     table = RESTRICTED.shown(request, request.tenant.restricted_models.all())
     return render(request, "console/models.html", {"lines": lines, "table": table})
 
 
-def _names(restricted: dict[str, RestrictedModel]) -> list[str]:
-    return sorted({*served(), *restricted})
-
-
 def _line(request: TenantRequest, name: str, restricted: RestrictedModel | None) -> ServedModelRow:
     holders = model_access.holders(restricted) if restricted else []
     form = GrantForm(None, request.tenant, holders) if restricted else None
     tokens = [(_token(holder), holder) for holder in holders]
-    pools = pools_of(name)
-    down = reachability.down_since(engines_of(name))
+    is_served = name in served_to(request.tenant.pk)
+    pools = pools_of(name) if is_served else ()
+    down = reachability.down_since(engines_of(name)) if is_served else None
     kept_out = bool(pools) and request.tenant.local_only and all(pool.hosted for pool in pools)
-    return ServedModelRow(name, name in served(), kept_out, down, restricted, tokens, form)
+    return ServedModelRow(name, is_served, kept_out, down, restricted, tokens, form)

@@ -73,7 +73,7 @@ class WidgetKeyForm(OriginsForm):
         super().__init__(data)
         choices: dict[str, Any] = {
             "assistant": Assistant.objects.filter(tenant=tenant).order_by("name"),
-            "api_key": tenant.api_keys.live().order_by("name"),
+            "api_key": tenant.api_keys.in_place().order_by("name"),
         }
         for name, rows in choices.items():
             self.fields[name].queryset = rows  # type: ignore[attr-defined]

@@ -8,7 +8,7 @@ from django.utils.translation import gettext_lazy as _
 
 from console.forms import ConsoleForm, MomentField, ReasonField
 from console.quota_amounts import AmountField, CountedForm, to_count
-from inference.engines import served
+from inference.engines import served_to
 from tenants.models import Tenant
 from tenants.models.quotas.quota import Unit, Window
 
@@ -23,11 +23,11 @@ class QuotaForm(CountedForm):
 
     def __init__(self, data: Any, tenant: Tenant) -> None:
         super().__init__(data)
-        keys = tenant.api_keys.live().order_by("name")
+        keys = tenant.api_keys.in_place().order_by("name")
         members = tenant.members.select_related("user").order_by("user__email")
         choices = [
             ("", _("The whole tenant")),
-            (_("Models"), [(f"model:{name}", name) for name in served()]),
+            (_("Models"), [(f"model:{name}", name) for name in served_to(tenant.pk)]),
             (_("API keys"), [(f"api_key:{key.pk}", str(key)) for key in keys]),
             (_("Members"), [(f"member:{each.pk}", each.user.email) for each in members]),
             (

@@ -14,7 +14,7 @@ from console.forms import ConsoleForm
 from console.post_only import require_POST
 from console.reported_acts import report_and_leave, saved
 from inference.cache.stored_answers import CacheFigures, Stored, figures, purge_by, stored
-from inference.engines import served
+from inference.engines import served_to
 from tenants.models import CacheRule, Tenant
 from tenants.roles import Permission
 
@@ -31,10 +31,10 @@ class RuleForm(ConsoleForm):
         self.fields["model"] = forms.ChoiceField(
             label=_("Model"),
             required=False,
-            choices=[("", _("All")), *((name, name) for name in served())],
+            choices=[("", _("All")), *((name, name) for name in served_to(tenant.pk))],
         )
         self.fields["api_key"] = forms.ModelChoiceField(
-            tenant.api_keys.live().order_by("name"),
+            tenant.api_keys.in_place().order_by("name"),
             label=_("API key"),
             required=False,
             empty_label=_("All"),

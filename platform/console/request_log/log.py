@@ -22,7 +22,7 @@ from console.authorization import ConsoleRequest, TenantRequest, permitted, twin
 from console.request_log.export import exported, usage_of
 from console.request_log.filters import RequestFilterForm
 from console.usage.log_links import log_url
-from inference.engines import served
+from inference.engines import served, served_to
 from inference.models import Completion, State, Usage
 from inference.usage import request_log
 from inference.usage.export import FORMATS
@@ -82,7 +82,7 @@ def _shown(
     page = _matching_page(request, form, rows) if form.is_valid() else RequestPage([])
     context = {
         "form": form,
-        "models": list(served()),
+        "models": served_to(request.tenant.pk) if request.tenant else list(served()),
         "lines": [_line(request, row) for row in page.rows],
         "page": page,
         "filtered": not form.is_valid() or any(form.cleaned_data.values()),

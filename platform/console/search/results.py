@@ -14,7 +14,7 @@ from django.urls import reverse
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
-from inference.engines import is_open_to, served
+from inference.engines import served, served_to
 from inference.models import Completion, Engine, Pool
 from tenants.models import Tenant
 from tenants.roles import Permission as P
@@ -75,8 +75,7 @@ def _keys(tenant: Tenant, text: str) -> Iterator[Result]:
 
 
 def _models(tenant: Tenant, text: str) -> Iterator[Result]:
-    open_to_it = [name for name in served() if is_open_to(tenant.pk, name)]
-    for name in _matching(open_to_it, text):
+    for name in _matching(served_to(tenant.pk), text):
         yield _result(_("Model"), name, f"{_at(tenant, 'usage')}?model={name}")
 
 

@@ -20,7 +20,7 @@ from console.reported_acts import act_and_report, report_and_leave, saved
 from console.tables import Column, Table
 from console.trail.actors import Actors
 from inference.adapters import acts, usage
-from inference.engines import is_open_to, served
+from inference.engines import served_to
 from inference.models import Adapter, ModelVersion, VersionKind
 from inference.models.adapter import LONGEST_ADAPTER, AdapterQuerySet
 from tenants.models import Tenant
@@ -35,7 +35,7 @@ class AdapterForm(ConsoleForm):
 
     def __init__(self, data: Any, tenant: Tenant) -> None:
         super().__init__(data)
-        names = [name for name in served() if is_open_to(tenant.pk, name)]
+        names = served_to(tenant.pk)
         self.fields["base"].choices = [(name, name) for name in names]  # type: ignore[attr-defined]
 
 

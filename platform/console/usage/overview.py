@@ -14,8 +14,9 @@ from console.home import landing
 from console.usage import figures, trends
 from console.usage.log_links import log_url
 from console.usage.usage_filter import WEEK
-from inference.engines import answering, engines_of, served
+from inference.engines import answering, engines_of, served, served_to
 from inference.engines.health import reachability
+from inference.intake.access.allowed import models_of
 from inference.models import Completion, State
 from tenants.models import Tenant
 from tenants.roles import Permission
@@ -32,7 +33,7 @@ def _overview(request: ConsoleRequest) -> HttpResponse:
     context = {
         **_figures(request),
         "empty": not completions.exists(),
-        "model": next(iter(answering()), "MODEL"),
+        "model": next(iter(models_of(tenant) if tenant else answering()), "MODEL"),
         "public_url": settings.PUBLIC_URL,
         "live_url": _part_url(tenant, "live"),
         "chart_url": _part_url(tenant, "chart"),
@@ -71,7 +72,7 @@ def _figures(request: ConsoleRequest) -> dict[str, Any]:
         "live": figures.live(tenant),
         "refused": figures.refused(tenant),
         "standing": health,
-        "engines_down": _engines_down(),
+        "engines_down": _engines_down(tenant),
         "links": _links(tenant),
     }
 
@@ -91,9 +92,13 @@ def _links(tenant: Tenant | None) -> dict[str, str]:
     }
 
 
-def _engines_down() -> list[tuple[str, datetime]]:
-    """Returns models whose engine does not answer, each with since when."""
-    since = {model: reachability.down_since(engines_of(model)) for model in served()}
+def _engines_down(tenant: Tenant | None) -> list[tuple[str, datetime]]:
+    """Returns models whose engine does not answer, each with since when.
+
+    A tenant learns of those alone that it may use.
+    """
+    models = served_to(tenant.pk) if tenant else served()
+    since = {model: reachability.down_since(engines_of(model)) for model in models}
     return [(model, at) for model, at in since.items() if at]
 
 

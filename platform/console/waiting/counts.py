@@ -87,7 +87,7 @@ def _waiting_for(user: User) -> Iterator[Waiting]:
         yield Waiting("account", invitations)
     # Pages in a tenant do not see the whole platform, not even those of operators.
     if user.is_operator and not is_narrow():
-        yield from _counted(user, _of_platform())
+        yield from _counted(user, _of_platform(user))
     with person_scope(user.pk):
         members = list(Member.objects.of(user).order_by("tenant__name")[:MOST_TENANTS])
     for member in members:
@@ -135,10 +135,12 @@ def _of_tenant(member: Member, user: User) -> dict[str, QuerySet[Any]]:
     }
 
 
-def _of_platform() -> dict[str, QuerySet[Any]]:
+def _of_platform(user: User) -> dict[str, QuerySet[Any]]:
     failed = Notice.objects.filter(tenant=None, target__isnull=False, state=NoticeState.FAILED)
     return {
-        "raises": QuotaRaise.objects.filter(quota__set_by_platform=True).waiting(),
+        "raises": QuotaRaise.objects.filter(quota__set_by_platform=True)
+        .waiting()
+        .exclude(requested_by=user),
         "deletions": DeletionRequest.objects.filter(state=DeletionState.REQUESTED),
         "notice_deliveries": failed.filter(ended_at__gt=timezone.now() - RECENT),
     }

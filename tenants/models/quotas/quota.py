@@ -114,6 +114,8 @@ class Quota(models.Model):
         scope = {"api_key": api_key, "member": member, "team": team, "model": model}
         with transaction.atomic():
             windows.one_sets_at_a_time(tenant.id)
+            if api_key:
+                api_key.lock_in_place()
             known = cls.objects.filter(tenant=tenant, unit=unit, window=window, **scope).first()
             if known:
                 known.change(limit, by=by, platform=platform)

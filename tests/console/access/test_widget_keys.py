@@ -4,6 +4,7 @@ import re
 from datetime import timedelta
 
 import pytest
+from django.core.exceptions import ValidationError
 from django.test import Client
 
 from inference.models import WidgetKey
@@ -52,6 +53,19 @@ def test_wrong_origins_are_explained(
     assert answer.status_code == 200
     assert "invalid-feedback" in answer.content.decode()
     assert not WidgetKey.objects.exists()
+
+
+def test_a_key_that_has_been_rotated_is_for_no_page(
+    client: Client, acme: Tenant, key: ApiKey
+) -> None:
+    """Its widget would end with its overlap."""
+    assistant = helpdesk.serve(acme, key)
+    key.rotate(by="test", overlap=timedelta(hours=1))
+    form = {"name": "x", "assistant": assistant.pk, "api_key": key.pk, "origins": ORIGIN}
+    answer = client.post(f"{PAGE}addition/", form)
+    assert "Select a valid choice" in answer.content.decode()
+    with pytest.raises(ValidationError, match="rotated already"):
+        WidgetKey.create(acme, "x", assistant.pk, key, [ORIGIN], by="test")
 
 
 def test_origins_are_changed(client: Client, acme: Tenant, key: ApiKey) -> None:

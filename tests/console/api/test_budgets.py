@@ -52,6 +52,14 @@ def test_a_quotas_life(api: Api, alice: Member) -> None:
     assert set(words) == {"quota:create", "quota:change", "quota:delete"}
 
 
+def test_a_key_that_has_been_rotated_gets_no_quota(api: Api, alice: Member) -> None:
+    key, _text = issued(alice.tenant)
+    key.rotate(by="test", overlap=timedelta(days=1))
+    answer = api.post(f"{T}quotas/", unit="tokens", window="day", limit=1, key=str(key.pk))
+    assert (answer.status_code, list(errors(answer))) == (400, [""])
+    assert not Quota.objects.exists()
+
+
 @pytest.mark.parametrize(
     ("body", "field"),
     [

@@ -102,6 +102,13 @@ def test_a_strangers_key_is_no_choice(alice: Member, charlie: Member, sign_in: S
         assert client.post(f"{QUOTAS}{foreign.pk}/{act}", {"limit": "9"}).status_code == 404
 
 
+def test_a_key_that_has_been_rotated_is_no_choice(alice: Member, sign_in: SignIn) -> None:
+    key = ApiKey.issue(alice.tenant, "ci", by="t")[0]
+    key.rotate(by="t", overlap=timedelta(hours=1))
+    form = {**FORM, "scope": f"api_key:{key.pk}"}
+    assert "Select a valid choice" in sign_in(alice).post(QUOTAS, form).content.decode()
+
+
 def test_what_stands_against_it(carol: Member, quota: Quota, sign_in: SignIn) -> None:
     QuotaCounter.objects.filter(quota=quota).update(used=700, reserved=150)
     QuotaNotice.objects.create(

@@ -187,4 +187,14 @@ def test_an_operator_sees_what_waits_on_the_platform(
     _ask(acme, bob)
     Quota.objects.update(set_by_platform=True)
     page = sign_in(operator).get("/account/waiting/").content.decode()
-    assert "/console/raises/" in page
+    assert "Quota increases to decide" in page
+
+
+def test_what_an_operator_asked_for_themselves_waits_for_another(
+    acme: Tenant, bob: Member, operator: User, sign_in: SignIn
+) -> None:
+    _ask(acme, bob)
+    Quota.objects.update(set_by_platform=True)
+    QuotaRaise.objects.update(requested_by=operator)
+    page = sign_in(operator).get("/account/waiting/").content.decode()
+    assert "Quota increases to decide" not in page

@@ -55,13 +55,21 @@ def test_it_has_the_figures_of_single_queries(
     span = SPANS[name]
     report = UsageReport(usage if by == OF_TENANT else None, span)
     both = compare(report, by, 3)
-    earlier = replace(span, since=span.since - (span.until - span.since), until=span.since)
     assert both.now == _without_latencies(report.series())
-    assert both.before == _without_latencies(replace(report, span=earlier).series())
+    assert both.before == _without_latencies(replace(report, span=span.before).series())
     assert sum(period.figures.requests for period in both.now + both.before) > 10
     for dimension in by:
         assert both.groups[dimension] == _without_latencies(report.groups(dimension, most=3))
         assert both.groups[dimension]
+
+
+def test_a_week_with_a_change_of_the_clocks_is_beside_seven_whole_days(usage: Tenant) -> None:
+    """An hour less or more between the two midnights moved the days before it."""
+    span = SPANS["week in which the clocks change"]
+    before = compare(UsageReport(usage, span), [D.KEY], 1).before
+    begins = [period.begins.astimezone(span.zone) for period in before]
+    assert [(each.day, each.hour) for each in begins] == [(day, 0) for day in range(20, 27)]
+    assert all(period.figures.requests for period in before)
 
 
 def test_a_filter_applies_to_all_of_it(usage: Tenant) -> None:

@@ -11,6 +11,7 @@ from django.contrib.auth.models import Group as PermissionGroup
 from inference.models import UsageHour
 from inference.models.rollup import NOBODY
 from inference.usage import rollup
+from inference.usage.comparison import compare
 from inference.usage.histogram import MOST_OFF
 from inference.usage.report import Dimension, UsageFigures, UsageReport, as_of, total
 from inference.usage.time_range import TimeRange
@@ -78,6 +79,19 @@ def test_the_days_are_the_tenants(acme: Tenant) -> None:
     span = TimeRange.days(date(2026, 3, 9), date(2026, 3, 15), "Asia/Shanghai")
     assert [p.figures.requests for p in UsageReport(acme, span).series()][-2:] == [1, 1]
     assert [p.figures.requests for p in UsageReport(acme, WEEK).series()][-2:] == [2, 0]
+
+
+@pytest.mark.parametrize("day", [date(2026, 3, 29), date(2026, 10, 25)])
+def test_a_day_whose_midnight_is_skipped_or_comes_twice_has_its_usage(
+    acme: Tenant, day: date
+) -> None:
+    """In the Azores the clocks change at midnight."""
+    used(acme, datetime(day.year, day.month, day.day, 12, tzinfo=UTC))
+    rollup.roll_up()
+    three = timedelta(days=3)
+    report = UsageReport(acme, TimeRange.days(day - three, day + three, "Atlantic/Azores"))
+    for series in (report.series(), compare(report, [D.MODEL], 1).now):
+        assert [period.figures.requests for period in series] == [0, 0, 0, 1, 0, 0, 0]
 
 
 def test_hours(acme: Tenant) -> None:

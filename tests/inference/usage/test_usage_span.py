@@ -67,6 +67,21 @@ def test_a_day_of_23_hours_is_a_day() -> None:
     assert len(list(one.periods())) == 23
 
 
+@pytest.mark.parametrize("first", [date(2026, 3, 27), date(2026, 4, 1), date(2026, 10, 23)])
+def test_the_time_before_has_as_many_whole_days(first: date) -> None:
+    """In Berlin the clocks went forward on March 29, 2026, and back on October 25."""
+    week = timedelta(days=7)
+    span = TimeRange.days(first, first + week - timedelta(days=1), "Europe/Berlin")
+    before = span.before
+    assert (before.first, before.last) == (first - week, first - timedelta(days=1))
+    assert (before.until, len(list(before.periods()))) == (span.since, 7)
+
+
+def test_the_time_before_has_as_many_hours() -> None:
+    span = TimeRange.last_hours(24, "Europe/Berlin")
+    assert (span.before.since, span.before.until) == (span.since - timedelta(days=1), span.since)
+
+
 def test_periods_leave_no_gap() -> None:
     for zone in ("UTC", "Asia/Kolkata", "Pacific/Kiritimati", "America/New_York"):
         span = TimeRange.days(date(2026, 3, 1), date(2026, 3, 20), zone)

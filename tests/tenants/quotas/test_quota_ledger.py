@@ -11,6 +11,7 @@ from django.db import connection
 from audit.models import Event
 from tenants.models import (
     ApiKey,
+    CacheRule,
     LedgerEntry,
     Member,
     Quota,
@@ -311,6 +312,20 @@ def test_a_rotated_keys_quota_counts_both(book: Book, acme: Tenant, key: ApiKey)
     assert (ours.api_key_id, stands(ours)) == (fresh.id, (1, 2))
     QuotaCounter.objects.all().delete()
     assert stands(ours) == (1, 2)  # as the ledger has it
+
+
+def test_a_key_that_has_been_rotated_gets_no_quota_and_no_rule(
+    book: Book, acme: Tenant, key: ApiKey
+) -> None:
+    """They would count no request: the new key stands in its place."""
+    fresh, _ = key.rotate(by="test", overlap=timedelta(hours=1))
+    with pytest.raises(ValidationError, match="rotated already"):
+        quota(acme, 1, api_key=key)
+    with pytest.raises(ValidationError, match="rotated already"):
+        CacheRule.set(acme, on=True, by="test", api_key=key)
+    quota(acme, 1, api_key=fresh)
+    assert book.take(Asked(acme, key), Asked(acme, key)) == [True, False]
+    assert not acme.cache_rules.exists()
 
 
 def test_a_settlement_takes_scope_and_amounts_from_the_ledger(

@@ -226,7 +226,7 @@ def refused(acme: Tenant, tier: str = "rate", **fields: Any) -> Refusal:
 
 def came_in(
     tenant: Tenant,
-    key: ApiKey,
+    key: ApiKey | None,
     *,
     tokens: int = 10,
     ago_s: float = 5,
@@ -239,7 +239,7 @@ def came_in(
         "counts_at": at,
         "tenant": tenant,
         "request_id": uuid4(),
-        "api_key_id": key.id,
+        "api_key_id": key and key.id,
         "model": "mock",
     }
     LedgerEntry.objects.create(**entry, kind="reserve", tokens=tokens)
@@ -265,6 +265,15 @@ def test_it_tells_who_used_the_limit(acme: Tenant, globex: Tenant) -> None:
     found = explain(refused(acme, "key_rate", actor=web.actor))
     assert [share.name for share in found.used_by] == ["web"]
     assert found.counter == "web"
+
+
+def test_a_caller_that_has_been_erased_has_no_name(acme: Tenant) -> None:
+    ci, _ = ApiKey.issue(acme, "ci", by="test")
+    came_in(acme, ci)
+    came_in(acme, None)  # the rest of a job of theirs
+    explanation = explain(refused(acme, "key_rate", actor="erased"))
+    assert (explanation.counter, explanation.used_by) == ("erased", ())
+    assert [share.name for share in explain(refused(acme)).used_by] == ["ci"]
 
 
 def test_of_bytes_it_tells_who_sent_much_over_a_day(acme: Tenant) -> None:
@@ -307,6 +316,17 @@ def test_a_quota_counts_from_the_beginning_of_its_window(acme: Tenant) -> None:
     assert not explain(
         refused(acme, "quota", quota_id=quota.id, frees_at=counter.ends)
     ).still_refusing
+
+
+def test_a_rotated_keys_quota_was_used_by_both(acme: Tenant) -> None:
+    key, _ = ApiKey.issue(acme, "ci", by="test")
+    quota = Quota.objects.create(tenant=acme, api_key=key, unit="tokens", window="day", limit=100)
+    came_in(acme, key, tokens=70)
+    fresh, _ = key.rotate(by="test", overlap=timedelta(hours=1))
+    came_in(acme, fresh, tokens=30)
+    came_in(acme, ApiKey.issue(acme, "web", by="test")[0])
+    shares = explain(refused(acme, "quota", quota_id=quota.id)).used_by
+    assert [(share.actor, share.tokens) for share in shares] == [(key.actor, 70), (fresh.actor, 30)]
 
 
 def test_a_request_larger_than_the_rest_of_a_quota_is_still_refused(acme: Tenant) -> None:

@@ -2,6 +2,7 @@
 
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
@@ -25,6 +26,7 @@ _COLUMNS = {
     "TIMES": "peak_factor",
     "SINCE": "since",
 }
+_PLACES = Decimal("0.0001")
 
 
 def prices(arguments: Sequence[str]) -> int:
@@ -53,11 +55,12 @@ def _add_subject(parser: ArgumentParser) -> None:
 
 
 def _decimal(text: str) -> str:
-    """Returns an amount as the API writes it, with four places."""
-    try:
-        return str(Decimal(text).quantize(Decimal("0.0001")))
-    except InvalidOperation:
-        raise ArgumentTypeError(f"{text!r} is no amount, such as 0.55") from None
+    """Returns an amount as the API writes it, with four places; rounds none, not even to free."""
+    with suppress(InvalidOperation):
+        amount = Decimal(text)
+        if (written := amount.quantize(_PLACES)) == amount:
+            return str(written)
+    raise ArgumentTypeError(f"{text!r} is no amount with at most four places, such as 0.55")
 
 
 def _list(link: ApiClient, typed: Namespace) -> Result:

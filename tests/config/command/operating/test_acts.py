@@ -285,6 +285,14 @@ def test_a_pools_own_price_ends(forebay: Forebay, pool: Pool) -> None:
     assert forebay("prices end large").status == 2
 
 
+@pytest.mark.parametrize("amount", ["0.00004", "0.55555", "NaN", "1e400"])
+def test_a_price_is_not_rounded(forebay: Forebay, pool: Pool, amount: str) -> None:
+    ran = forebay(f"prices set large --cached 0.14 --completion 2.19 --prompt {amount}")
+    assert ran.status == 2
+    assert "at most four places" in ran.err
+    assert not Price.objects.exists()
+
+
 # Limits ------------------------------------------------------------------------------------------
 def test_limits_of_a_tenant(forebay: Forebay, key: OperatorKey) -> None:
     tenant = Tenant.open("acme", by="test")
