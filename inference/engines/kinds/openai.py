@@ -88,7 +88,12 @@ class OpenAIEngine(Engine):
 
 
 _EFFORTS = ((4_096, "low"), (16_384, "medium"))  # tokens of thinking at most
-_HOSTS = ("api.openai.com", "openai.azure.com", "services.ai.azure.com")
+_HOSTS = (
+    "api.openai.com",
+    "openai.azure.com",
+    "services.ai.azure.com",
+    "cognitiveservices.azure.com",
+)
 # What Azure sends first, with nothing but the results of its content filter.
 _NO_ID, _NO_CHOICES = re.compile(rb'"id":\s*""'), re.compile(rb'"choices":\s*\[\s*\]')
 _FIGURES = re.compile(rb'"usage":\s*\{')

@@ -151,7 +151,13 @@ ITS_OWN = {
 
 @pytest.mark.parametrize(
     "url",
-    [AT_OPENAI, "https://eu.api.openai.com/v1", "https://acme.openai.azure.com/openai/v1"],
+    [
+        AT_OPENAI,
+        "https://eu.api.openai.com/v1",
+        "https://acme.openai.azure.com/openai/v1",
+        "https://acme.services.ai.azure.com/openai/v1",
+        "https://acme.cognitiveservices.azure.com/openai/v1",
+    ],
 )
 def test_openais_service_gets_what_it_alone_honours(url: str) -> None:
     service = engine(url=url)
