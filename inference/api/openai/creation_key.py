@@ -78,7 +78,7 @@ async def answer_created(
 
 def _claim(request: Request, body: Mapping[str, Any]) -> Claim | None:
     key = request.header_or_none(HEADER)
-    return None if key is None else Claim.of(key, request.path, dict(body))
+    return None if key is None else Claim.of(key, request.call.route, dict(body))
 
 
 async def _answer_earlier(request: Request, shown: Shown | None) -> None:

@@ -28,9 +28,11 @@ async def begin(shop: Shop) -> Begin:
     file = (await shop.upload(jsonl([line(1)]))).json()
     fields = {"input_file_id": file["id"], "endpoint": CHAT, "completion_window": "24h"}
 
-    async def begin(key: str = "nightly-1", **more: Any) -> httpx.Response:
+    async def begin(
+        key: str = "nightly-1", path: str = "/v1/batches", **more: Any
+    ) -> httpx.Response:
         headers = {"idempotency-key": key, **more.pop("headers", {})}
-        return await shop.client.post("/v1/batches", json=fields | more, headers=headers)
+        return await shop.client.post(path, json=fields | more, headers=headers)
 
     return begin
 
@@ -46,6 +48,13 @@ async def test_a_second_request_gets_the_first_ones_batch(shop: Shop, begin: Beg
     assert second.headers["x-forebay-replayed"] == "true"
     other = await begin("nightly-2")
     assert sorted(await batches()) == sorted([first.json()["id"], other.json()["id"]])
+
+
+@pytest.mark.parametrize("path", ["/openai/v1/batches", "/openai/batches", "/v1/batches/"])
+async def test_other_paths_of_batches_are_the_same(begin: Begin, path: str) -> None:
+    first, second = await begin(), await begin(path=path)
+    assert (second.status_code, second.json()) == (200, first.json())
+    assert len(await batches()) == 1
 
 
 async def test_it_shows_the_batch_as_it_is_now(shop: Shop, begin: Begin) -> None:
