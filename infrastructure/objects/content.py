@@ -58,14 +58,14 @@ class ContentStore:
     def put(self, owner: str, digest: str, source: Path) -> None:
         """Store a file under the hash that was announced for it: whole, or not at all.
 
-        Raises StoreError, and Damaged if the file has changed since.
+        Raises StoreError, FileNotFoundError for the file, and Damaged if it has changed since.
         """
         path = _path(owner, digest)
-        with as_store_error(path):
+        with source.open("rb") as content, as_store_error(path, writes=True):
             writing = obstore.open_writer(
                 self._store, path, buffer_size=PART_BYTES, max_concurrency=PARTS_AT_ONCE
             )
-            with source.open("rb") as content, writing as writer:
+            with writing as writer:
                 actual = sha256()
                 while chunk := content.read(_CHUNK):
                     actual.update(chunk)
