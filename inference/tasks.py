@@ -29,7 +29,7 @@ from inference.dialogues.handing_over import return_abandoned
 from inference.dialogues.overdue_calls import end_overdue
 from inference.dialogues.resuming import resume_due
 from inference.energy.resting import balance
-from inference.jobs import background_validation
+from inference.jobs import background_validation, job_checkpoint_files
 from inference.jobs.driving import drive_due
 from inference.jobs.on_host.work_folder import remove_left_behind
 from inference.lending.sleep_mode import move_sleepers
@@ -115,6 +115,7 @@ def import_models() -> None:
 @shared_task(name="inference.tidy_models", ignore_result=True)
 def tidy_models() -> None:
     tidy()
+    job_checkpoint_files.delete_drafts()
 
 
 @shared_task(name="inference.load_adapters", ignore_result=True)
