@@ -29,11 +29,12 @@ from inference.dialogues.handing_over import return_abandoned
 from inference.dialogues.overdue_calls import end_overdue
 from inference.dialogues.resuming import resume_due
 from inference.energy.resting import balance
-from inference.jobs import background_validation
+from inference.jobs import background_validation, job_checkpoint_files
 from inference.jobs.driving import drive_due
 from inference.jobs.on_host.work_folder import remove_left_behind
 from inference.lending.sleep_mode import move_sleepers
 from inference.model_registry.importing import import_all
+from inference.model_registry.opening import remove_stale
 from inference.model_registry.tidying import tidy
 from inference.models import IdempotencyKey
 from inference.queue.pool_workers import queue_of
@@ -115,6 +116,7 @@ def import_models() -> None:
 @shared_task(name="inference.tidy_models", ignore_result=True)
 def tidy_models() -> None:
     tidy()
+    job_checkpoint_files.delete_drafts()
 
 
 @shared_task(name="inference.load_adapters", ignore_result=True)
@@ -225,13 +227,22 @@ def _look(**_signal: object) -> None:
         stay_soon(frozenset(_attended))
 
 
+def _tidy_host() -> None:
+    """Remove what killed workers, and versions that were deleted elsewhere, have left here."""
+    remove_left_behind()
+    remove_stale()
+
+
+_host = Background("host", _tidy_host)
+
+
 @worker_ready.connect
 def _is_there(sender: Any, **_: object) -> None:
     queues = sender.app.amqp.queues.consume_from
     if "jobs" in queues:  # windows may have changed, now and with each change of engines
         changed.connect(wake_resting_soon)
         wake_resting_soon()
-    threading.Thread(target=remove_left_behind, daemon=True).start()
+    _host.wake()
     _attended.update(q for q in queues if q.startswith("engine."))
     if _attended:
         attend_soon(frozenset(_attended))

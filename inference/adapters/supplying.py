@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from inference.adapters import files
 from inference.adapters.targets import Refused, listed_by, replace, serving
+from inference.model_registry.promoting import COPY_PROBLEMS
 from inference.models import Adapter, AdapterPromotion, Engine, PromotionStep, Replacement
 
 log = logging.getLogger(__name__)
@@ -36,17 +37,29 @@ def _promotions(base: str) -> list[AdapterPromotion]:
 
 
 def _supply(engine: Engine, promotions: list[AdapterPromotion]) -> None:
-    names = [str(each.version_id) for each in promotions][: settings.ADAPTERS_PER_ENGINE]
-    present = listed_by(engine)
+    wanted, present = promotions[: settings.ADAPTERS_PER_ENGINE], listed_by(engine)
+    names = [str(each.version_id) for each in wanted]
     if set(names) <= set(present) or _is_under_way(engine):
         return
+    lost = {str(each.version_id) for each in wanted if not _is_placed(each)}
+    names = [name for name in names if name not in lost]
+    if set(names) <= set(present):
+        return
+    rest = [name for name in present if name not in {*names, *lost}]
     try:
-        for each in promotions:
-            files.place(each.version)
-        rest = [name for name in present if name not in names]
         replace(engine, [*names, *rest][: settings.ADAPTERS_PER_ENGINE])
     except Refused as problem:
         log.warning("%s cannot get its adapters: %s", engine.name, problem)
+
+
+def _is_placed(promotion: AdapterPromotion) -> bool:
+    """Place its files. One that cannot be must not keep others from engines."""
+    try:
+        files.place(promotion.version)
+    except COPY_PROBLEMS as problem:
+        log.warning("%s has no files for engines: %s", promotion.version, problem)
+        return False
+    return True
 
 
 def _is_under_way(engine: Engine) -> bool:

@@ -5,7 +5,10 @@ it wait.
 """
 
 from dataclasses import replace
+from functools import partial
 from typing import Any
+
+from channels.db import database_sync_to_async
 
 from inference.api.refusals import as_error
 from inference.intake.context import Context
@@ -17,6 +20,7 @@ from tenants.authentication.authenticator import (
 )
 from tenants.caller import Caller
 from tenants.models import ApiKey, Member
+from tenants.scope import read_in_tenant_scope
 
 LEAST_WAIT_S = 5.0
 ADDRESS_COUNTED = 1  # the address was counted when the row was made
@@ -41,7 +45,25 @@ class Refused(Exception):
 
 
 async def caller_of(context: Context, who: ApiKey | Member | None) -> Caller:
-    """Returns the caller that a key or a member is now. Raises Wait, Refused."""
+    """Returns the caller that a key or a member is now, by the successor of a rotated key that has
+    ended. Raises Wait, Refused.
+    """
+    try:
+        return await _caller(context, who)
+    except Refused:
+        fresh = await _successor(who) if isinstance(who, ApiKey) else None
+        if fresh is None:
+            raise
+    return await _caller(context, fresh)
+
+
+async def _successor(key: ApiKey) -> ApiKey | None:
+    successor = partial(ApiKey.objects.successor_of, key.pk)
+    return await database_sync_to_async(read_in_tenant_scope)(key.tenant_id, successor)
+
+
+async def _caller(context: Context, who: ApiKey | Member | None) -> Caller:
+    """Raises Wait, Refused."""
     try:
         if isinstance(who, ApiKey):
             caller = await context.authenticator.by_digest(bytes(who.digest))

@@ -4,7 +4,7 @@ The texts are those of the audit trail: a row is the last request of a chat with
 request of a key. People who are erased, or whose data is restricted, are left out.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -26,8 +26,9 @@ from tenants.scope import tenant_scope
 
 CHATS, REQUESTS = "chats", "requests"
 ORIGINS = (CHATS, REQUESTS)
-AT_ONCE = 100  # conversations read in one transaction
+AT_ONCE = 100  # conversations at most that are read in one transaction
 _ROLES = ("system", "developer", "user", "assistant")
+Passed = Callable[[list[UUID]], list[UUID]]
 
 
 class Selection(NamedTuple):
@@ -48,13 +49,19 @@ class Selection(NamedTuple):
         return cls(tuple(fields["origins"]), since, until, fields["model"])
 
 
-def rows(tenant_id: UUID, selection: Selection) -> Iterator[Row]:
-    """Yields a row for each conversation that ended well and can be read."""
+def rows(tenant_id: UUID, selection: Selection, passed: Passed) -> Iterator[Row]:
+    """Yields a row for each conversation that ended well and can be read.
+
+    `passed` gets each portion of requests, also one without such a conversation.
+    """
     for origin, requests in ((CHATS, _of_chats), (REQUESTS, _of_keys)):
         if origin in selection.origins:
             with tenant_scope(tenant_id):
                 ids = requests(tenant_id, selection)
-            yield from _rows(tenant_id, ids)
+            for portion in map(passed, _portions(tenant_id, ids)):
+                with tenant_scope(tenant_id):
+                    readable = list(_readable(tenant_id, portion))
+                yield from readable
 
 
 def _of_chats(tenant_id: UUID, selection: Selection) -> list[UUID]:
@@ -81,11 +88,12 @@ def _of_keys(tenant_id: UUID, selection: Selection) -> list[UUID]:
     return [pk for pk in ids if pk]
 
 
-def _rows(tenant_id: UUID, ids: list[UUID]) -> Iterator[Row]:
+def _portions(tenant_id: UUID, ids: list[UUID]) -> Iterator[list[UUID]]:
+    """Yields the requests some at a time, whose texts fit into the memory together."""
     for start in range(0, len(ids), AT_ONCE):
         with tenant_scope(tenant_id):
-            batch = list(_readable(tenant_id, ids[start : start + AT_ONCE]))
-        yield from batch
+            portions = list(texts.portions(ids[start : start + AT_ONCE], lambda pk: pk))
+        yield from portions
 
 
 def _readable(tenant_id: UUID, ids: list[UUID]) -> Iterator[Row]:

@@ -154,20 +154,20 @@ def complete(version: DataSetVersion, writer: RowWriter, report: dict[str, objec
 
 def _rows(version: DataSetVersion, report: ImportReport, lease: "_Lease") -> Iterator[Row]:
     if version.source == DataSetSource.CONVERSATIONS:
-        return map(lease.passed, _of_conversations(version))
+        return _of_conversations(version, lease)
     source = sources.opened(version)
     if version.form == DataSetFormat.MARKDOWN:
         return _of_archive(map(lease.passed, archives.pages(source)), report)
     return _of_lines(version, map(lease.passed, _lines(source)), report)
 
 
-def _of_conversations(version: DataSetVersion) -> Iterator[Row]:
+def _of_conversations(version: DataSetVersion, lease: "_Lease") -> Iterator[Row]:
     with tenant_scope(version.tenant_id):
         rule = ConversationUse.objects.filter(tenant_id=version.tenant_id).first()
     if not (rule and rule.allowed):
         raise NotAllowed
     selection = conversations.Selection.of_json(version.selection or {})
-    return conversations.rows(version.tenant_id, selection)
+    return conversations.rows(version.tenant_id, selection, lease.passed)
 
 
 def _of_archive(pages: Iterable[archives.Page], report: ImportReport) -> Iterator[Row]:
@@ -228,7 +228,9 @@ def _forget_unless_anothers(version: DataSetVersion) -> None:
 
 
 class _Lease:
-    """The lease of this attempt, renewed by what passes: empty and broken lines, too."""
+    """The lease of this attempt, renewed by what passes: empty and broken lines, too, and requests
+    without a chat.
+    """
 
     def __init__(self, version: DataSetVersion) -> None:
         self._version, self._due_at = version, time.monotonic() + RENEWED_EVERY_S

@@ -30,7 +30,7 @@ from inference.models import (
 from tenants.scope import tenant_scope
 
 FILES = {ChunkPart.TRAIN: "train.jsonl", ChunkPart.HELD_OUT: "held_out.jsonl"}
-LONGEST_REPORT = 256 * 1024  # bytes
+LONGEST_REPORT = 4 << 20  # bytes: a hundred samples of each finding fit
 SAMPLES = "samples"  # the field of the trainer's report that holds texts
 
 

@@ -106,8 +106,6 @@ def _check_message(message: Any) -> None:
     if not isinstance(message, dict) or message.get("role") not in ROLES:
         raise BadRow("bad_role")
     content = message.get("content")
-    if content is None and message["role"] == "assistant" and message.get("tool_calls"):
-        return
     if isinstance(content, list) and all(map(_is_text_part, content)):
         return
     if not isinstance(content, str):

@@ -6,18 +6,22 @@ A checkpoint is stored before it counts, so one that counts can be restored on a
 import contextlib
 import os
 import shutil
+from datetime import timedelta
 from functools import lru_cache
 from pathlib import Path
 
 from django.conf import settings
 from django.db.models import QuerySet
+from django.utils import timezone
 
 from inference.models import Job, JobCheckpoint
 from inference.models.job import OVER
 from infrastructure.objects.content import ContentStore, Damaged, digest_of
+from infrastructure.objects.place import StoreError
 
 TRIES = 5
 KEPT = 3  # checkpoints of a job that keep their files
+DRAFT = timedelta(days=1)  # what was written to so long ago has lost its writer
 Files = list[list[str | int]]  # [path, sha256, bytes]
 
 
@@ -158,6 +162,12 @@ def _take_files(row: JobCheckpoint, used: set[str]) -> int:
     row.files = []
     row.save(update_fields=["files"])
     return sum(own.values())
+
+
+def delete_drafts() -> None:
+    """Delete what killed workers had begun to store. A store that is away is tidied later."""
+    with contextlib.suppress(StoreError):
+        _store().delete_drafts(timezone.now() - DRAFT)
 
 
 def forget(job: Job) -> None:

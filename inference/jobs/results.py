@@ -28,7 +28,7 @@ from tenants.scope import tenant_scope
 
 BY = "system:job"
 _TEXTS = ("samples", "examples")  # fields with texts of the data
-LARGEST_REPORT = 256 * 1024  # bytes
+LARGEST_REPORT = 4 << 20  # bytes, with samples, which are left out
 _ERASED = (DeletionState.RUNNING, DeletionState.DONE)
 _REPORT = "report.json"
 _NO_NAME = re.compile(r"[^a-z0-9._-]+")

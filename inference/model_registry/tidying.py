@@ -1,4 +1,4 @@
-"""Ends what dead processes left behind: imports, half deleted versions, files of nobody."""
+"""Ends what dead processes left behind: imports, half deleted versions, drafts, files of nobody."""
 
 import logging
 from contextlib import suppress
@@ -33,6 +33,7 @@ def tidy() -> None:
     try:
         give_up()
         remove_unknown()
+        store().delete_drafts(timezone.now() - UNKNOWN)
     except StoreError as problem:
         log.warning("the store of models cannot be tidied: %s", problem)
 

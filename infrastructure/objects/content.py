@@ -5,6 +5,7 @@ One owner's objects say nothing of another's: equal files of two owners are stor
 
 import contextlib
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -25,6 +26,7 @@ from infrastructure.objects.place import (
 )
 
 _CHUNK = 4 << 20
+_DRAFT = re.compile(r"[0-9a-f]{64}#[0-9]+")  # as the library names what is not whole yet
 
 
 class Damaged(Exception):
@@ -58,14 +60,14 @@ class ContentStore:
     def put(self, owner: str, digest: str, source: Path) -> None:
         """Store a file under the hash that was announced for it: whole, or not at all.
 
-        Raises StoreError, and Damaged if the file has changed since.
+        Raises StoreError, FileNotFoundError for the file, and Damaged if it has changed since.
         """
         path = _path(owner, digest)
-        with as_store_error(path):
+        with source.open("rb") as content, as_store_error(path, writes=True):
             writing = obstore.open_writer(
                 self._store, path, buffer_size=PART_BYTES, max_concurrency=PARTS_AT_ONCE
             )
-            with source.open("rb") as content, writing as writer:
+            with writing as writer:
                 actual = sha256()
                 while chunk := content.read(_CHUNK):
                     actual.update(chunk)
@@ -117,6 +119,18 @@ class ContentStore:
                 for row in rows:
                     name = row["path"].rpartition("/")[2]
                     yield Stored(name, int(row["size"]), row["last_modified"])
+
+    def delete_drafts(self, before: datetime) -> None:
+        """Delete what writers left in a folder that were killed before then. Raises StoreError.
+
+        Nothing lists it. Buckets delete theirs by a lifecycle rule.
+        """
+        folder = local_file(self._store, "")
+        with as_store_error("drafts"):
+            for path in folder.rglob("*#*") if folder else ():
+                with contextlib.suppress(FileNotFoundError):  # another process was faster
+                    if _DRAFT.fullmatch(path.name) and path.stat().st_mtime < before.timestamp():
+                        path.unlink()
 
     def _linked(self, owner: str, digest: str, target: Path) -> bool:
         file = local_file(self._store, _path(owner, digest))

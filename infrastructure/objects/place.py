@@ -63,15 +63,21 @@ def make_durable(store: ObjectStore, path: str) -> None:
 
 
 @contextmanager
-def as_store_error(path: str) -> Iterator[None]:
-    """Turns the library's errors into StoreError; FileNotFoundError stays."""
+def as_store_error(path: str, *, writes: bool = False) -> Iterator[None]:
+    """Turns the library's errors into StoreError; FileNotFoundError stays.
+
+    Not where it `writes`: there the bucket or the folder itself is missing.
+    """
     try:
         yield
-    except FileNotFoundError:
-        raise
+    except FileNotFoundError as error:
+        if not writes:
+            raise
+        raise StoreError(f"{path}: {first_line(error)}") from None
     except (BaseError, OSError) as error:
         raise StoreError(f"{path}: {first_line(error)}") from None
 
 
 def first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0]
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

@@ -107,3 +107,5 @@ def test_faults_of_the_bucket_are_named(
     for ask in (store.owners, lambda: list(store.stored("acme"))):
         with pytest.raises(StoreError, match="NoSuchBucket"):
             ask()
+    with pytest.raises(StoreError, match="NoSuchBucket"):
+        put(store, "acme", b"z", tmp_path)

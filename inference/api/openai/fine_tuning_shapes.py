@@ -55,16 +55,17 @@ def _model(row: Job) -> str | None:
 
 
 def _error(row: Job) -> dict[str, Any] | None:
-    """Returns why it failed or is paused."""
+    """Returns why it failed or is paused, with each problem of its data."""
     if row.state not in (JobState.FAILED, JobState.PAUSED) or not row.reason:
         return None
     first = row.problems[0] if row.problems else {}
-    message = first.get("message") or f"the job is paused: {row.reason}"
-    if line := first.get("line"):
-        message = f"line {line}: {message}"
-    if more := len(row.problems) - 1:
-        message += f" (and {more} more: see the events)" if more > 0 else ""
+    message = "; ".join(map(_words, row.problems)) or f"the job is paused: {row.reason}"
     return {"code": row.reason, "message": message, "param": first.get("param")}
+
+
+def _words(problem: Mapping[str, Any]) -> str:
+    line = problem.get("line")
+    return f"line {line}: {problem['message']}" if line else str(problem["message"])
 
 
 def _estimated(row: Job) -> int | None:
@@ -83,7 +84,7 @@ def _unix(moment: Any) -> int | None:
 
 # Lists of a job: newest first, from a cursor that is the last item's id --------------------------
 def events(row: Job, page: Mapping[str, str]) -> dict[str, Any]:
-    """Returns the job's log, its line problems in it. Raises BadRequest."""
+    """Returns the job's log. Raises BadRequest."""
     rows = JobEvent.objects.filter(job=row).order_by("-id")
     if after := page.get("after"):
         number = after.removeprefix(EVENT)

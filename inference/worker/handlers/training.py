@@ -80,6 +80,8 @@ class Training(StepwiseHandler):
             advance = await self._advanced(stay)
         except StoreError:
             raise await self._failure(*_NO_STORE) from None
+        except OSError as problem:
+            raise await self._failure(*_of_disk(problem)) from None
         units = WorkUnits(gpu_ms=min(advance.gpu_ms + self._owed_ms(advance), self._room_ms))
         self._leaves = not await self._is_wanted() or self._is_used_up
         if self._is_used_up and not (self.work_units.gpu_ms + advance.gpu_ms or self.is_over):
@@ -109,12 +111,15 @@ class Training(StepwiseHandler):
 
     async def _finish(self, stay: Stay, gpu_ms: int, *, has_checkpoint: bool) -> None:
         """Make the result durable. Raises TrainerFailed, with the time that is paid for."""
+        paid_ms = gpu_ms if has_checkpoint else 0
         try:
             await in_thread(finish, stay.job, stay.output)
         except CannotFinish as problem:
             raise TrainerFailed(problem.code, problem.message, gpu_ms) from None
         except StoreError:
-            raise TrainerFailed(*_NO_STORE, gpu_ms if has_checkpoint else 0) from None
+            raise TrainerFailed(*_NO_STORE, paid_ms) from None
+        except OSError as problem:
+            raise TrainerFailed(*_of_disk(problem), paid_ms) from None
         self._position = Position(stay.position.step, stay.position.files, is_over=True)
 
     async def _keep_last_steps(self, failed: TrainerFailed) -> None:

@@ -18,9 +18,11 @@ from django.db import DatabaseError
 from django.db.models import Q
 
 from audit.models import Event
+from inference import classes
 from inference.engines import Pool, all_queues
 from inference.log_context import about
 from inference.models import Checkpoint, Completion
+from inference.models.completion import CompletionQuerySet
 from inference.queue import fair_queue
 from inference.queue.pool_workers import asleep, wake, workers_of
 from inference.queue_control.lowering import mend_lowered
@@ -88,14 +90,20 @@ def end_revoked() -> None:
 
     The web process that waits for one ends it within a second (intake/access/revocation.py). One
     with an idempotency key goes on when that process dies. The jobs process ends or retries lines
-    of batches. Running ones are told to end, and are gone at a later call. Raises redis.RedisError.
+    of batches, and pauses jobs, which may go on with another key (inference/jobs/access.py).
+    Running ones are told to end, and are gone at a later call. Raises redis.RedisError.
     """
     since = datetime.now(UTC) - AFTER
     over = Q(api_key__revoked_at__lt=since) | Q(api_key__expires_at__lt=since)
-    for completion in Completion.objects.open().filter(over)[:BATCH]:
+    for completion in _open_requests().filter(over)[:BATCH]:
         _end_revoked(completion)
     for completion in _without_valid_access():
         _end_revoked(completion)
+
+
+def _open_requests() -> CompletionQuerySet:
+    """Returns those that nobody else ends: a job looks after its orders."""
+    return Completion.objects.open().exclude(route=classes.JOB)
 
 
 def _without_valid_access() -> list[Completion]:
@@ -106,7 +114,7 @@ def _without_valid_access() -> list[Completion]:
     """
     lost = ~Q(tenant__state=State.ACTIVE) | Q(member__user__is_active=False)
     lost |= Q(api_key__isnull=False) & ~Q(api_key__scopes__overlap=_MAY_ASK)
-    completions = list(Completion.objects.open().exclude(route=BATCHES).filter(lost)[:BATCH])
+    completions = list(_open_requests().exclude(route=BATCHES).filter(lost)[:BATCH])
     now = time.monotonic()
     since = {each.id: _without_access.get(each.id, now) for each in completions}
     _without_access.clear()

@@ -29,6 +29,7 @@ from inference.models import (
 from inference.models.replacement import Step
 from inference.registry import versions
 from inference.registry.following import entry_of
+from infrastructure.objects.content import Damaged
 from tenants.models import Tenant
 from tests.inference.adapters.conftest import Vllm
 from tests.inference.adapters.rows import BY, a_version, an_adapter, serve
@@ -354,6 +355,28 @@ def test_an_engine_that_joins_the_pool_gets_what_serves(
     replacement.fail("no memory", by=BY)
     loading.load_all()
     assert Replacement.objects.count() == 1, "not again and again"
+
+
+def test_one_whose_files_are_lost_keeps_no_other_from_a_new_engine(
+    launched: Engine,
+    acme: Tenant,
+    answered: Callable[[Exception | None], None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The pool would serve none of them, and deleted ones would stay on engines."""
+    lost, sound = a_version(acme), a_version(acme, 2)
+    serve(an_adapter(acme, BASE), lost)
+    serve(an_adapter(acme, BASE, "sales"), sound)
+
+    def place(version: ModelVersion) -> str:
+        if version.pk == lost.pk:
+            raise Damaged("not what was stored")
+        return "gguf peft"
+
+    monkeypatch.setattr(files, "place", place)
+    for _ in range(2):
+        loading.load_all()
+    assert adapters_of(Replacement.objects.get()) == [str(sound.pk)]
 
 
 def test_a_server_of_ours_gets_a_new_version_with_the_same_model(

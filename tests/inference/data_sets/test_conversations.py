@@ -1,7 +1,7 @@
 """Recorded conversations become a data set: only where the tenant allows it, with a reason."""
 
 from datetime import timedelta
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from django.core.exceptions import ValidationError
@@ -10,16 +10,18 @@ from django.utils import timezone
 from audit.actions import Action
 from audit.erasure import deletion, execution
 from audit.keys.keyring import keyring
-from audit.models import DeletionMode, Event
+from audit.models import DeletionMode, Event, Payload
+from audit.search import texts as texts_on_record
 from inference.chat import conversations as chats
 from inference.chat.conversations import message_aad
-from inference.data_sets import selecting
+from inference.data_sets import conversations, selecting
 from inference.data_sets.conversations import Selection, answer_text
 from inference.models import Author, ConversationUse, DataSet, DataSetState, Message
 from tenants.models import Tenant
 from tenants.scope import tenant_scope
 from tests.audit.subjects import Subject, a_key, a_member, asked
 from tests.inference.data_sets.conftest import BY, imported, texts
+from tests.unguarded import unguarded
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -149,3 +151,21 @@ def test_without_a_reason_nothing_is_selected(manual: DataSet, allowed: None, re
 )
 def test_words_of_a_stored_answer(stored: bytes, words: str) -> None:
     assert answer_text(stored) == words
+
+
+def test_long_texts_are_read_one_by_one_and_what_gives_no_row_shows_that_the_reader_lives(
+    manual: DataSet, allowed: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(texts_on_record, "PORTION", 1)
+    for name in ("robot", "other"):
+        a_key(manual.tenant, name)
+    with unguarded():
+        Payload.objects.filter(field="response").delete()
+    sizes = list[int]()
+
+    def passed(portion: list[UUID]) -> list[UUID]:
+        sizes.append(len(portion))
+        return portion
+
+    assert list(conversations.rows(manual.tenant_id, all_of_today("requests"), passed)) == []
+    assert sizes == [1, 1]

@@ -1,5 +1,6 @@
 """Evaluations of the bundled model: from a row over queue, worker and engine to a report."""
 
+from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -212,6 +213,14 @@ async def test_a_revoked_key_ends_it(lab: Lab) -> None:
     await in_database(lab.key.revoke)(by="test")
     await lab.ended(evaluation)
     assert (evaluation.state, evaluation.error_code) == ("failed", "access_revoked")
+
+
+async def test_one_of_a_rotated_key_goes_on_with_the_new_one(lab: Lab) -> None:
+    await lab.begin(await lab.task_set("choices", QUESTIONS))
+    fresh, _text = await in_database(lab.key.rotate)(by="test", overlap=timedelta(0))
+    await lab.drive()
+    request = await in_database(Completion.objects.open().get)()
+    assert request.api_key_id == fresh.pk
 
 
 @pytest.mark.slow(seconds=20)

@@ -13,6 +13,7 @@ from inference.engine_entries import EngineEntry
 from inference.jobs import driving
 from inference.jobs.creating import JobOwner
 from inference.models import Completion, Job
+from inference.worker.recovery import sweeper
 from tenants.models import ApiKey, Member, Tenant, User
 from tenants.roles import Role
 from tests import people
@@ -106,3 +107,29 @@ async def test_a_running_job_pauses_with_its_last_step_and_goes_on_with_access(
     job = await works.reaches(job, "succeeded")
     assert works.steps() == list(range(1, 31))
     assert (job.gpu_ms, job.cost) == await works.bill()
+
+
+def rotate(key: ApiKey) -> None:
+    key.rotate(by="test", overlap=timedelta(0))
+
+
+def manage_alone(key: ApiKey) -> None:
+    key.change(by="test", scopes=["management:read", "management:write"])
+
+
+@pytest.mark.parametrize("change", [rotate, manage_alone])
+async def test_a_job_whose_key_asks_for_nothing_goes_on(
+    works: Works, change: Callable[[ApiKey], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The key that replaced it stands for it, and who manages may start jobs."""
+    monkeypatch.setattr(sweeper, "AFTER", timedelta(0))
+    job = await works.create(steps=4, step_s=0.1)
+    job = await works.reaches(job, "queued", order=True)
+    key = await in_database(ApiKey.objects.get)(tenant=job.tenant_id)
+    await in_database(change)(key)
+    for _ in range(3):
+        await in_database(sweeper.end_revoked)()
+    works.start()
+    job = await works.reaches(job, "succeeded")
+    assert works.steps() == [1, 2, 3, 4]
+    assert job.orders == 1

@@ -1,6 +1,7 @@
 """Faults: processes that die, full disks, a Redis without data, and quotas without room."""
 
 import asyncio
+import errno
 import os
 import time
 from pathlib import Path
@@ -11,6 +12,7 @@ from pytest_django.fixtures import Settings
 from inference.jobs import job_checkpoint_files
 from inference.jobs.on_host import stay
 from inference.models import Checkpoint, Completion, Job, JobCheckpoint, JobEvent, JobMetric
+from inference.worker.handlers import training
 from inference.worker.recovery import restoring
 from infrastructure.objects.place import StoreError
 from tenants.models import Quota
@@ -224,6 +226,23 @@ async def test_a_checkpoint_that_cannot_be_stored_is_tried_again(
     assert len(tries) == stay.STORE_TRIES
     await in_database(Job.objects.filter(pk=row.pk).update)(due_at=row.created_at)
     await works.reaches(job, "succeeded")
+
+
+async def test_a_disk_that_is_full_at_its_end_pauses_it_and_no_step_is_done_again(
+    works: Works, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    job = await works.create(steps=4, save_every=2)
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "finish", full)
+        works.start()
+        job = await works.reaches(job, "paused", order=False)
+    assert job.reason == "disk_full"
+    await works.act(job, "resume")
+    await works.reaches(job, "succeeded")
+    assert works.steps() == [1, 2, 3, 4]
 
 
 # Quotas ------------------------------------------------------------------------------------------

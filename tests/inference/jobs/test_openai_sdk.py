@@ -180,8 +180,8 @@ async def test_problems_name_their_lines(works: Works, alice: openai.AsyncOpenAI
     job = await alice.fine_tuning.jobs.retrieve(job.id)
     assert job.error
     assert job.error.code == "invalid_training_file"
-    assert job.error.message
-    assert job.error.message.startswith("line 11: this line is not valid JSON")
+    every_line = "; ".join(f"line {p['line']}: {p['message']}" for p in row.problems)
+    assert job.error.message == every_line
     assert "secret" not in str(row.problems)
 
 

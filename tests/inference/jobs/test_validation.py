@@ -3,6 +3,7 @@
 import asyncio
 from threading import Event
 
+import orjson
 import pytest
 
 from inference.jobs import background_validation, validation
@@ -10,7 +11,7 @@ from inference.jobs.background_validation import begin
 from inference.jobs.driving import drive_due
 from inference.models import Job
 from tenants.models import Tenant
-from tests.inference.jobs.works import LINES, Works, in_database
+from tests.inference.jobs.works import CHAT, LINES, Works, in_database
 from tests.inference.running import until
 
 
@@ -75,11 +76,15 @@ async def test_one_that_breaks_is_begun_anew_and_leaves_its_place(
     await works.reaches(job, "queued")
 
 
+CALL = {"role": "assistant", "content": None, "tool_calls": [{"id": "1", "type": "function"}]}
+
+
 @pytest.mark.parametrize(
     ("line", "words"),
     [
         (b'{"messages": [], "tools": ' + b"[" * 300 + b"]" * 300 + b"}", "not valid JSON"),
         (b'{"messages": [{"role": "assistant", "content": "a"}], "person": "\\u0000"}', "nobody"),
+        (orjson.dumps({"messages": [*CHAT["messages"], CALL]}), "must be a text"),
     ],
 )
 async def test_a_line_that_cannot_be_read_fails_the_job(

@@ -20,6 +20,7 @@ from audit.checks import resume_after_restore
 from audit.models import Event
 from audit.retention import legal_hold, pruning
 from audit.trail.record import act
+from inference import tasks
 from inference.model_registry import contents, deleting, gates, marking, opening, tidying
 from inference.model_registry.evaluation_gates import evaluation_gates
 from inference.model_registry.opening import local_copy
@@ -368,6 +369,16 @@ def test_copies_that_a_killed_process_began_go(base: ModelVersion, by: str) -> N
     else:
         local_copy(base)
     assert not draft.exists()
+
+
+def test_a_copy_of_what_was_deleted_elsewhere_goes_as_a_worker_starts(
+    base: ModelVersion, of_acme: ModelVersion, settings: Settings, tmp_path: Path
+) -> None:
+    settings.JOB_FOLDER = tmp_path / "jobs"
+    gone, stays = local_copy(of_acme), local_copy(base)
+    of_acme.delete_files(by=BY)
+    tasks._tidy_host()
+    assert (gone.exists(), stays.exists()) == (False, True)
 
 
 def test_copies_that_are_held_stay(

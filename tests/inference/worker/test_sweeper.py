@@ -17,7 +17,7 @@ from pytest_django.fixtures import Settings
 from audit.keys.keyring import keyring
 from audit.models import DataKey, Event, Payload
 from audit.trail.commit_queue import Row
-from inference import engines
+from inference import classes, engines
 from inference.models import Completion, State, Usage
 from inference.order import Item, Order, packed
 from inference.queue.client import client
@@ -415,6 +415,24 @@ def test_an_orphan_ends_with_its_access(
     sweeper.sweep_all()
     assert Completion.objects.open().get().id == line.id, "the jobs process asks for it again"
     assert Usage.objects.get().error_code == "access_revoked"
+
+
+def long_revoked(tenant: Tenant, key: ApiKey) -> None:
+    revoked_for(key, 10)
+
+
+@pytest.mark.parametrize("shut_out", [suspended, without_scopes, long_revoked])
+def test_an_order_of_a_job_is_left_to_its_job(
+    acme: Tenant, monkeypatch: pytest.MonkeyPatch, shut_out: Callable[[Tenant, ApiKey], None]
+) -> None:
+    """It pauses, or goes on with the key that replaced its own. One that manages asks nothing."""
+    monkeypatch.setattr(sweeper, "AFTER", timedelta(0))
+    order, key = of_a_key(acme, route=classes.JOB, klass="finetune")
+    enqueue(order)
+    shut_out(acme, key)
+    for _ in range(3):
+        sweeper.sweep_all()
+    assert Completion.objects.get().state == State.OPEN
 
 
 def test_one_that_runs_is_told_to_end(acme: Tenant) -> None:

@@ -6,7 +6,7 @@
 import sys
 import time
 from argparse import ArgumentParser, Namespace
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from config.command import processes
@@ -24,6 +24,7 @@ from config.command.operating.program import (
 )
 
 LOOK_EVERY_S = 2.0
+MOST_PROBLEMS = 5  # that are shown
 OVER = ("succeeded", "failed", "cancelled")
 _NEW = ("kind", "base", "training_file", "validation_file", "parameters", "suffix", "pool")
 _COLUMNS: Columns = {
@@ -167,9 +168,19 @@ def _point_line(row: Row) -> str:
 
 def _ended(row: Row) -> Result:
     if row["state"] == "failed":
-        raise Trouble(f"job {row['name']} failed: {row['reason']}")
+        raise Trouble(f"job {row['name']} failed: {'; '.join(_reasons(row))}")
     why = f" ({row['reason']})" if row["state"] == "paused" else ""
     return outcome("job", row["name"], f"{row['state']}{why}", row)
+
+
+def _reasons(row: Row) -> Iterator[str]:
+    """Yields its code and the first problems of its data."""
+    yield row["reason"]
+    for problem in row["problems"][:MOST_PROBLEMS]:
+        line = f"line {problem['line']}: " if problem.get("line") else ""
+        yield f"{line}{problem['message']}"
+    if (more := len(row["problems"]) - MOST_PROBLEMS) > 0:
+        yield f"and {more} more"
 
 
 def _duration(seconds: int | None) -> str:

@@ -223,7 +223,8 @@ def _start(header: str, size: int) -> int:
     if not header:
         return 0
     first = header.removeprefix("bytes=").removesuffix("-")
-    if not header.startswith("bytes=") or not first.isdecimal() or int(first) >= size:
+    is_number = first.isascii() and first.isdigit() and len(first) < 19
+    if not header.startswith("bytes=") or not is_number or int(first) >= size:
         headers = {"Content-Range": f"bytes */{size}"}
         raise Problem(416, "range", _("Send Range as bytes=N-, within the file."), headers=headers)
     return int(first)

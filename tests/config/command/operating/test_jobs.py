@@ -61,6 +61,17 @@ def test_a_job_is_created_followed_and_cancelled(forebay: Forebay, acme: Tenant)
     assert forebay(f"jobs resume acme {job.id}").status == 1
 
 
+def test_a_job_that_fails_says_which_lines_are_wrong(forebay: Forebay, acme: Tenant) -> None:
+    assert forebay("jobs create acme quantise --base tiny").status == 0
+    job = Job.objects.get()
+    code, wrong = "invalid_training_file", "this line is not valid JSON"
+    job.fail(code, [{"code": code, "message": wrong, "line": number} for number in range(2, 9)])
+    ended = forebay(f"jobs follow acme {job.public_id}")
+    assert ended.status == 1
+    assert f"failed: {code}; line 2: {wrong}; line 3: {wrong};" in ended.err
+    assert ended.err.endswith("; and 2 more\n")
+
+
 def test_a_data_set_is_named_and_the_job_followed_to_its_end(
     forebay: Forebay, acme: Tenant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
