@@ -20,6 +20,7 @@ from tenants.models import Tenant
 from tenants.scope import system_scope
 
 CACHED_S = 5.0
+PATIENCE_S = 2.0  # for a look-up; after it the last list counts
 MAX_AGE_S = 600  # a browser caches the preflight for this long
 _HEADER_NAMES = re.compile(r"[A-Za-z0-9_-]+(\s*,\s*[A-Za-z0-9_-]+)*")
 _USUAL_HEADERS = "authorization, content-type, x-api-key, api-key, last-event-id"
@@ -77,7 +78,10 @@ def _forbidden(request: Request) -> Forbidden:
 
 
 class KnownOrigins:
-    """Origins that are looked up every few seconds, and no oftener. An outage keeps the last."""
+    """Origins that are looked up every few seconds, and no oftener.
+
+    An outage keeps the last ones. A PostgreSQL that hangs has one look-up at a time.
+    """
 
     def __init__(self, look_up: Callable[[], frozenset[str]]) -> None:
         self._look_up = in_request_thread(look_up)
@@ -88,11 +92,12 @@ class KnownOrigins:
     async def now(self) -> frozenset[str]:
         loop, lookup = asyncio.get_running_loop(), self._lookup
         is_old = loop.time() - self._looked_up_at > CACHED_S
-        if lookup is None or lookup.get_loop() is not loop or is_old:
+        if lookup is None or lookup.get_loop() is not loop or (is_old and lookup.done()):
             self._looked_up_at = loop.time()
             self._lookup = lookup = loop.create_task(self._look_up())
-        with suppress(Error):
-            self._known = await asyncio.shield(lookup)
+        with suppress(Error, TimeoutError):
+            async with asyncio.timeout(PATIENCE_S):
+                self._known = await asyncio.shield(lookup)
         return self._known
 
 

@@ -1,6 +1,8 @@
 """Web pages that ask with a tenant's key: only those that the tenant allows, off by default."""
 
+import asyncio
 from collections.abc import AsyncIterator
+from threading import Event as Flag
 
 import httpx
 import pytest
@@ -138,3 +140,28 @@ async def test_header_names_are_told_back_only_where_they_are_names(keys: dict[s
     answer = await ask("OPTIONS", APP, **odd)
     assert "authorization" in answer.headers["access-control-allow-headers"]
     assert ";" not in answer.headers["access-control-allow-headers"]
+
+
+async def test_a_database_that_hangs_leaves_the_last_origins(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    hangs, lookups = Flag(), 0
+
+    def look_up() -> frozenset[str]:
+        nonlocal lookups
+        lookups += 1
+        if lookups > 1:
+            hangs.wait(30)
+        return frozenset({APP})
+
+    monkeypatch.setattr(cors, "CACHED_S", 0.0)
+    origins = cors.KnownOrigins(look_up)
+    assert await origins.now() == {APP}
+    monkeypatch.setattr(cors, "PATIENCE_S", 0.05)
+    try:
+        async with asyncio.timeout(20):
+            for _ in range(3):
+                assert await origins.now() == {APP}
+    finally:
+        hangs.set()
+    assert lookups == 2  # threads of requests are few
