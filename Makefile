@@ -96,7 +96,7 @@ soak: .venv/.dev .venv-train/.ready
 		$(PYTEST) tests/e2e tests/trainer tests/hosts tests/drills tests/config/backup tests/upgrades tests/deploy tests/isolation/test_matrix.py tests/audit/verification/test_tampering.py tests/console/api/test_schemathesis.py \
 		tests/console/account/test_lockout.py tests/console/test_accessibility.py tests/console/test_browser.py tests/console/test_chat_files.py tests/console/test_tabler_look.py tests/supervisor tests/tenants/quotas/test_quota_ledger_model.py \
 		tests/tenants/rate_limits/test_admission_model.py tests/inference/queue/test_fair_queue_model.py tests/inference/batch tests/inference/jobs/test_killed.py tests/inference/evaluation/test_evaluating.py tests/console/access/test_permissions.py tests/config/command/test_trainer.py tests/ansible/test_registry_source.py tests/inference/api/dialogues/test_killed.py tests/inference/api/dialogues/test_demo.py tests/inference/chat/test_browser.py \
-		tests/inference/api/test_residency.py::test_nothing_leaves_while_everything_here_fails tests/inference/api/test_timing.py tests/inference/api/test_schemathesis.py --ignore tests/trainer/test_real_model.py --ignore tests/trainer/test_real_students.py --timeout 18000 $(ARGS)
+		tests/inference/api/test_residency.py::test_nothing_leaves_while_everything_here_fails tests/inference/api/test_timing.py tests/inference/api/test_schemathesis.py tests/bench/test_parts_run.py --ignore tests/trainer/test_real_model.py --ignore tests/trainer/test_real_students.py --timeout 18000 $(ARGS)
 
 # What the bundled model must reach on two idle cores, alone on the machine: two hours or so.
 soak-models: .venv/.dev .venv-train/.ready
