@@ -1,15 +1,12 @@
 """Celery's entries. A message carries no request: it only says that there is work."""
 
-import asyncio
-import threading
+from collections.abc import Iterable
 from typing import Any
 
-import uvloop
 from celery import shared_task
 from celery.signals import worker_ready, worker_shutting_down
 from django.dispatch import receiver
 
-from inference import loop_heartbeats
 from inference.adapters.loading import load_all
 from inference.api.assistants.driver import build_due
 from inference.api.batch.driver import driver
@@ -37,14 +34,13 @@ from inference.model_registry.importing import import_all
 from inference.model_registry.opening import remove_stale
 from inference.model_registry.tidying import tidy
 from inference.models import IdempotencyKey
-from inference.queue.pool_workers import queue_of
 from inference.record.reconciliation import reconcile_due
 from inference.registry.elastic import attend_soon, leave_soon, stay_soon
 from inference.registry.following import changed
 from inference.replacing.driving import drive_all
 from inference.usage import rollup
+from inference.worker.draining import Draining
 from inference.worker.recovery.sweeper import sweep_all
-from inference.worker.runner import Runners
 from infrastructure.background import Background
 
 _adapters = Background("adapters", load_all)
@@ -56,15 +52,13 @@ _sleepers = Background("sleepers", move_sleepers)
 _knowledge = Background("knowledge", drive_knowledge)
 _policy_evaluations = Background("policy-evaluations", policy_evaluations.drive_due)
 _drift = Background("drift", drifting.measure_all)
-_ending = threading.Event()  # a drain that begins now would miss it, and never end under load
-_live: set[tuple[asyncio.AbstractEventLoop, Runners]] = set()
+draining = Draining()
 _attended: set[str] = set()  # Celery queues of the engines that this worker serves
 
 
 @shared_task(name="inference.drain", ignore_result=True)
 def drain(pool: str, engine: str, worker: int = 1) -> None:
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_drain(pool, engine, worker))
+    draining.drain(pool, engine, worker)
 
 
 @shared_task(name="inference.sweep", ignore_result=True)
@@ -206,23 +200,9 @@ def reconcile() -> None:
     reconcile_due()
 
 
-async def _drain(pool: str, engine: str, worker: int) -> None:
-    if _ending.is_set():
-        return  # a delayed wake-up; the sweeper repeats it
-    me = asyncio.get_running_loop(), Runners(pool, queue_of(pool, engine, worker), worker)
-    pulse = asyncio.create_task(loop_heartbeats.keep("worker"))
-    _live.add(me)
-    try:
-        await me[1].drain()
-    finally:
-        _live.discard(me)
-        pulse.cancel()
-
-
 @receiver(changed)
 def _look(**_signal: object) -> None:
-    for loop, runners in list(_live):
-        loop.call_soon_threadsafe(runners.look)
+    draining.look()
     if _attended:
         stay_soon(frozenset(_attended))
 
@@ -243,9 +223,19 @@ def _is_there(sender: Any, **_: object) -> None:
         changed.connect(wake_resting_soon)
         wake_resting_soon()
     _host.wake()
-    _attended.update(q for q in queues if q.startswith("engine."))
-    if _attended:
-        attend_soon(frozenset(_attended))
+    attend(q for q in queues if q.startswith("engine."))
+
+
+def attend(queues: Iterable[str]) -> None:
+    """Note that this process serves these queues: `elastic` engines take requests with it."""
+    if new := frozenset(queues) - _attended:
+        _attended.update(new)
+        attend_soon(new)
+
+
+def no_longer_attend(queues: Iterable[str]) -> None:
+    """Note that it serves them no more, since their engines were removed."""
+    _attended.difference_update(queues)
 
 
 @worker_shutting_down.connect
@@ -253,8 +243,6 @@ def _stop_taking_work(**_: object) -> None:
     if _attended:
         leave_soon(frozenset(_attended))
         _attended.clear()
-    _ending.set()
-    for loop, runners in list(_live):
-        loop.call_soon_threadsafe(runners.stop)
+    draining.stop()
     driver.stop()
     explaining.stop()

@@ -11,7 +11,7 @@ PAGE_MB = os.sysconf("SC_PAGE_SIZE") / 1_000_000
 ROLES = {
     "web": ("config.web_server",),
     "grpc": ("config.grpc_server",),
-    "worker": ("celery", "-Q engine"),
+    "worker": ("celery", "-n worker"),
     "jobs": ("celery", "-Q jobs"),
     "beat": ("celery", " beat"),
     "postgres": ("postgres",),

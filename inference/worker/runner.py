@@ -12,12 +12,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from channels.db import database_sync_to_async
-from django.conf import settings
 from django.db import DatabaseError
 
 from inference.engines import all_queues
 from inference.engines.base import Engine
-from inference.engines.health import breakers
 from inference.engines.transport.session import EngineSession
 from inference.lending import loans
 from inference.metrics.work import count_warm
@@ -34,11 +32,11 @@ from inference.worker.inbox import Idling, Inbox
 from inference.worker.leased_request import LeasedRequest
 from inference.worker.preemption import Preemption
 from inference.worker.runner_parts import Connections, RunnerParts
+from inference.worker.shared_connections import SharedConnections, shared_connections
 from inference.worker.sibling_workers import SiblingWorkers
 from inference.worker.stalls import SilenceWatch
 from inference.worker.work_reports import WorkReports
 from infrastructure.own_addresses import is_here
-from infrastructure.redis.cluster_link import link_to
 from infrastructure.redis.link import TROUBLE, RedisLink
 
 log = logging.getLogger(__name__)
@@ -68,16 +66,18 @@ class Runner:
 
     async def drain(self) -> None:
         """Returns when the queue has been empty for LINGER_S, or soon after `stop`."""
-        redis = link_to(settings.REDIS_URL)
-        if not await self._takes_place(redis):
-            return redis.close()
+        async with shared_connections() as shared:
+            if await self._takes_place(shared.redis):
+                await self._drain(shared)
+
+    async def _drain(self, shared: SharedConnections) -> None:
+        redis = shared.redis
         self.slots.guard = Guard(self.engine.config.id, redis)
         await self.watch.begin(redis)
         async with EngineSession() as session:
-            self.parts = parts = self._parts(Connections(self.pool, redis, session))
+            self.parts = parts = self._parts(Connections(self.pool, shared, session))
             async with self._accompanied(parts), self.engine.used(redis) as parts.engine:
                 await self._work(parts)
-        return None
 
     async def _takes_place(self, redis: RedisLink) -> bool:
         """Return False where another host has a worker of this name that is awake."""
@@ -109,7 +109,6 @@ class Runner:
         works = [
             heartbeat.keep(),
             inbox.read(connections.inbox, self.id),
-            breakers.keep_fresh(settings.REDIS_URL),
             silence.keep_watch(self.requests.running),
         ]
         if parts.energy:
@@ -124,7 +123,7 @@ class Runner:
             await self.slots.guard.close()
             await self.watch.end(connections.redis)
             await self.siblings.leave(connections.redis)
-            await connections.close()
+            connections.close()
 
     # The loop ------------------------------------------------------------------------------------
     async def _work(self, parts: RunnerParts) -> None:

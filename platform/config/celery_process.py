@@ -10,9 +10,20 @@ from config import environment
 _WORKER = shlex.split("-P threads --without-gossip --without-mingle --without-heartbeat -l warning")
 
 
+_MOST_ENGINES = 1_000  # of one process; Celery starts a thread for each that has work
+
+
 def worker(queue: str) -> list[str]:
-    """Returns what starts an engine's worker: tasks run until its queue is empty, one at a time."""
-    return _worker(worker_name(queue), 1, queue)
+    """Returns what starts one engine's worker: a task runs until the engine's queue is empty."""
+    return _worker(queue.replace("engine", "worker", 1).replace("/", "-"), 1, queue)
+
+
+def shared_worker(number: int) -> list[str]:
+    """Returns what starts a worker of several engines, whose queues a file lists.
+
+    Nobody sends to the queue in its arguments: without one Celery would take the jobs'.
+    """
+    return _worker(f"worker.{number}", _MOST_ENGINES, f"workers.{number}")
 
 
 def jobs() -> list[str]:
@@ -22,10 +33,6 @@ def jobs() -> list[str]:
 def beat() -> list[str]:
     schedule = str(environment.HOME / "run" / "beat")
     return [*_celery(), "beat", "-s", schedule, "--pidfile=", "-l", "warning"]
-
-
-def worker_name(queue: str) -> str:
-    return queue.replace("engine", "worker", 1).replace("/", "-")
 
 
 def _worker(name: str, threads: int, queue: str) -> list[str]:

@@ -57,6 +57,12 @@ def _models(platform: Platform) -> list[str]:
     return [model["id"] for model in found["data"]]
 
 
+def served_queues(platform: Platform) -> set[str]:
+    """Returns the Celery queues that its worker processes are to serve."""
+    files = (platform.home / "run").glob("worker.*.json")
+    return {queue for file in files for queue in json.loads(file.read_text())}
+
+
 async def asked(platform: Platform, key: str, times: int) -> list[httpx.Response]:
     headers, most = {"Authorization": f"Bearer {key}"}, httpx.Limits(max_connections=times)
     url, message = f"{platform.url}/v1/chat/completions", {**body(), "model": MODEL}
@@ -81,12 +87,12 @@ async def while_asking(
 
 @pytest.mark.slow(seconds=15)
 def test_an_engine_is_in_use_without_a_restart_and_gone_without_one(late: Platform) -> None:
-    workers = eventually(lambda: len(late.pids("worker")))
+    eventually(lambda: "engine.late-1" in served_queues(late))
     answers = asyncio.run(asked(late, new_key(late, *UNLIMITED), 3))
     assert {answer.status_code for answer in answers} == {200}
     do(late, f"Model.objects.get(name='{MODEL}').remove(by='test')")
     eventually(lambda: everywhere(late, served=False))
-    eventually(lambda: len(late.pids("worker")) == workers - 1)
+    eventually(lambda: "engine.late-1" not in served_queues(late))
 
 
 @pytest.mark.slow(seconds=15)

@@ -15,7 +15,7 @@ ALONE = 300  # one process of each kind, and engines to come
 
 @pytest.mark.parametrize(
     ("engines", "web", "workers", "most"),
-    [(1, 1, 1, ALONE), (20, 1, 1, ALONE + 19 * 12), (2, 4, 2, ALONE + 3 * 40 + 3 * 12)],
+    [(1, 1, 1, ALONE), (20, 1, 1, ALONE + 3 * 12), (1, 4, 2, ALONE + 3 * 40 + 12)],
 )
 def test_each_process_has_its_share(
     monkeypatch: pytest.MonkeyPatch, engines: int, web: int, workers: int, most: int
@@ -25,4 +25,5 @@ def test_each_process_has_its_share(
     monkeypatch.setenv("FOREBAY_ENGINES", json.dumps({"mock": {"pools": {"mock": pool}}}))
     fields: dict[str, Any] = dict.fromkeys(RunOptions.__dataclass_fields__)
     fields |= {"home": Path(), "web_processes": web, "workers_per_engine": workers}
+    fields |= {"worker_processes": 4}
     assert connections(RunOptions(**fields)) == most

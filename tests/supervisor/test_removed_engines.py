@@ -1,7 +1,7 @@
 """An engine that is removed finishes what it has, also where its worker stays for another one."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -56,13 +56,10 @@ class FakeKeeper:
     def child(self, name: str, *_: object, **__: object) -> SimpleNamespace:
         return SimpleNamespace(name=name)
 
-    def worker(self, queue: str, _number: int) -> SimpleNamespace:
-        return SimpleNamespace(name=queue)
-
-    def keep(self, *_: object) -> None:
+    def assign(self, engines: Mapping[str, str]) -> None:
         pass
 
-    def remove(self, *_: object) -> None:
+    def keep(self, *_: object) -> None:
         pass
 
     def bound_logs(self) -> None:
@@ -115,13 +112,13 @@ def test_the_server_of_a_removed_engine_ends_after_its_requests(
         await asyncio.sleep(1.5)
         assert "engine.gpu.v2" not in keeper.retired, "it has a request"
         server.running = 0
-        await _eventually(keeper, 1 if keeps_other else 2)
+        await _eventually(keeper, 1)
         for task in keeper.tasks:
             task.cancel()
         await asyncio.gather(*keeper.tasks, return_exceptions=True)
 
     asyncio.run(removed())
-    assert keeper.retired == (["engine.gpu.v2"] if keeps_other else ["engine.gpu", "engine.gpu.v2"])
+    assert keeper.retired == ["engine.gpu.v2"]
     server.shutdown()
     server.server_close()
 

@@ -49,14 +49,12 @@ def test_processes_have_ports_of_their_own_and_are_listed(home: Home) -> None:
     assert sorted(each.name for each in file.parent.iterdir()) == ["targets.json"]
 
 
-def test_a_process_keeps_its_port_until_it_has_gone(home: Home) -> None:
+def test_a_process_keeps_its_port(home: Home) -> None:
     targets = ScrapeTargets(home, find_free())
     first = targets.variables("worker.a", "worker")
     assert targets.variables("worker.a", "worker") == first
     assert targets.variables("worker.b", "worker") != first
-    targets.remove("worker.a")
-    assert [each["labels"]["process"] for each in listed(home)] == ["worker.b"]
-    assert targets.variables("worker.c", "worker") == first
+    assert [each["labels"]["process"] for each in listed(home)] == ["worker.a", "worker.b"]
     targets.clear()
     assert listed(home) == []
 

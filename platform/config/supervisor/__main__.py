@@ -33,6 +33,7 @@ from config.supervisor.scrape_targets import ScrapeTargets
 from config.supervisor.servers import Servers
 from config.supervisor.terminal import RunProblem, say
 from config.supervisor.welcome import welcome
+from config.supervisor.worker_processes import WorkerProcesses
 from config.supervisor.workers import Workers
 from config.tls import configured_files
 from config.tls.key_pair import BadCertificate, read
@@ -134,7 +135,9 @@ async def _start(options: RunOptions, home: Home, keeper: Keeper) -> None:
         first_run = await processes.prepare_start(first_run=options.has("web"))
         servers.note_registered_engines()
         if options.has("workers"):
-            await Workers(options, keeper, processes, servers).start()
+            most = max(options.worker_processes, options.workers_per_engine)
+            worker_processes = WorkerProcesses(home, processes, most)
+            await Workers(options, keeper, worker_processes, servers).start()
             if options.governs_clocks:
                 processes.govern_clocks()
         await processes.start()

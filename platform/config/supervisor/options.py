@@ -36,6 +36,7 @@ class RunOptions:
     grpc_port: int | None  # 0: no gRPC; None: the first that is free, from GRPC_PORT on
     web_processes: int
     workers_per_engine: int
+    worker_processes: int  # at most, unless one engine has more workers
     database_url: str
     redis_url: str
     engines_given: bool
@@ -76,6 +77,7 @@ def read() -> RunOptions:
         grpc_port=_number("FOREBAY_GRPC_PORT", 0, 0, 65535) if grpc_port else None,
         web_processes=_number("FOREBAY_WEB_PROCESSES", 1, 1, MOST_PROCESSES),
         workers_per_engine=_number("FOREBAY_WORKERS_PER_ENGINE", 1, 1, MOST_PROCESSES),
+        worker_processes=_number("FOREBAY_WORKER_PROCESSES", _processors(), 1, MOST_PROCESSES),
         database_url=os.environ.get("DATABASE_URL", ""),
         redis_url=os.environ.get("REDIS_URL", ""),
         engines_given=bool(os.environ.get("FOREBAY_ENGINES")),
@@ -87,6 +89,11 @@ def read() -> RunOptions:
         tls=environment.has_tls(),
         governs_clocks=environment.energy() in ("clocks", "on"),
     )
+
+
+def _processors() -> int:
+    """Returns 2 to 8: of two worker processes one goes on while the other starts again."""
+    return min(max(2, len(os.sched_getaffinity(0))), 8)
 
 
 def _number(name: str, default: int, low: int, high: int) -> int:

@@ -8,9 +8,10 @@ import json
 import sys
 from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from config import celery_process
+from config import celery_process, shared_worker
 from config.supervisor.child import Child, Stage
 from config.supervisor.home import Home
 from config.supervisor.http_probe import answers, get
@@ -71,15 +72,12 @@ class Processes:
         variables = {**self._variables, **_SEES_ALL, **(more or {})}
         return self._keeper.child(arguments[0], line, variables, stage=Stage.WORK, is_forked=True)
 
-    def worker(self, queue: str, number: int = 1) -> Child:
-        """Start the `number`th worker of an engine, which this Celery queue wakes."""
-        name = celery_process.worker_name(queue)
-        scraped = self._targets.variables(name, "worker", number)
-        return self._celery(name, scraped, celery_process.worker(queue))
-
-    def remove(self, worker: Child) -> None:
-        """Take a worker that has ended with its engine off the list for Prometheus."""
-        self._targets.remove(worker.name)
+    def worker(self, number: int, queues: Path) -> None:
+        """Start the `number`th worker process of this host, whose queues a file lists."""
+        name = f"worker.{number}"
+        variables = {shared_worker.FILE: str(queues)}
+        variables |= self._targets.variables(name, "worker", number)
+        self._celery(name, variables, celery_process.shared_worker(number))
 
     async def start(self) -> None:
         """Start all but the workers of engines (workers.py)."""
@@ -152,7 +150,7 @@ class Processes:
             name, command, variables, stage=Stage.DOOR, is_watched=True, is_forked=True
         )
 
-    def _celery(self, name: str, variables: Mapping[str, str], line: Sequence[str]) -> Child:
+    def _celery(self, name: str, variables: Mapping[str, str], line: Sequence[str]) -> None:
         """Start a process of Celery. Whether workers are up is for /readyz to say."""
         child = self._keeper.child(
             name,
@@ -163,7 +161,6 @@ class Processes:
             is_forked=True,
         )
         self._keeper.keep(child)
-        return child
 
 
 async def run_concurrently(*works: Coroutine[Any, Any, None]) -> None:

@@ -1,9 +1,8 @@
 """The ports of the processes' metrics, and the list of them for Prometheus.
 
 The list is a file that Prometheus reads by `file_sd_configs`, and reads again when it changes:
-FOREBAY_HOME/metrics/targets.json. A process that has died stays on it, and is `up == 0` there,
-until the engine that it was for has gone. A process that systemd starts by itself has a list of its
-own in the same folder.
+FOREBAY_HOME/metrics/targets.json. A process that has died stays on it, and is `up == 0` there. A
+process that systemd starts by itself has a list of its own in the same folder.
 """
 
 import json
@@ -26,7 +25,7 @@ _ANYWHERE = ("0.0.0.0", "::", "")  # noqa: S104
 class Target(NamedTuple):
     port: int
     role: str
-    number: int  # among those of its role, from 1 on; of a worker among those of its engine
+    number: int  # among those of its role, from 1 on; of a `forebay worker` among its engine's
 
 
 class ScrapeTargets:
@@ -49,10 +48,6 @@ class ScrapeTargets:
         self._targets[process] = target
         self._write()
         return {"FOREBAY_METRICS_PORT": str(target.port)}
-
-    def remove(self, process: str) -> None:
-        if self._targets.pop(process, None):
-            self._write()
 
     def clear(self) -> None:
         """Empty the list, because nothing runs."""

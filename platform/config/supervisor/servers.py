@@ -55,6 +55,7 @@ class Servers:
             "FOREBAY_GRPC_PORT": str(options.grpc_port),
             "FOREBAY_WEB_PROCESSES": str(options.web_processes),
             "FOREBAY_WORKERS_PER_ENGINE": str(options.workers_per_engine),
+            "FOREBAY_WORKER_PROCESSES": str(options.worker_processes),
             "DATABASE_URL": self.database_url,
             "REDIS_URL": self.redis_url,
             "FOREBAY_PUBLIC_URL": environment.public_url(options.host, options.port),
@@ -109,7 +110,8 @@ def _postgres(options: RunOptions, home: Home, keeper: Keeper) -> Postgres:
 def connections(options: RunOptions) -> int:
     """Returns how many PostgreSQL has to allow: the first process of each kind has its share."""
     entries = engine_entries.entries(environment.engines())
-    workers = sum(len(entry.queues(options.workers_per_engine)) for entry in entries)
+    queues = sum(len(entry.queues(options.workers_per_engine)) for entry in entries)
+    workers = min(queues, options.worker_processes)
     further = ENGINES_TO_COME + options.web_processes - 1
     of_workers = max(0, workers - 1) * CONNECTIONS_OF_A_WORKER
     return CONNECTIONS + further * CONNECTIONS_OF_A_PROCESS + of_workers

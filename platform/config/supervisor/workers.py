@@ -1,7 +1,7 @@
-"""The Celery workers of each engine that PostgreSQL has, and the server of an engine with `launch`
-(supervisor/engines/launches.py): they are started and stopped as engines are added and removed.
+"""Follows the engines in PostgreSQL: each has a worker, and with `launch` a server, as long as it
+is there.
 
-A worker that is told to end finishes what it runs first.
+A worker whose engine was removed finishes what it runs.
 """
 
 import asyncio
@@ -18,9 +18,9 @@ from config.supervisor.engines.launches import EngineRow
 from config.supervisor.engines.server_life import until_idle
 from config.supervisor.keeper import Keeper
 from config.supervisor.options import RunOptions, runs_here
-from config.supervisor.processes import Processes
 from config.supervisor.servers import Servers
 from config.supervisor.terminal import RunProblem, say
+from config.supervisor.worker_processes import WorkerProcesses
 from inference.engine_entries import queues
 from infrastructure.descriptor_wait import readable
 
@@ -39,12 +39,11 @@ _ENGINES = """
 
 class Workers:
     def __init__(
-        self, options: RunOptions, keeper: Keeper, processes: Processes, servers: Servers
+        self, options: RunOptions, keeper: Keeper, processes: WorkerProcesses, servers: Servers
     ) -> None:
         self._count, self._keeper, self._processes = options.workers_per_engine, keeper, processes
         self._launches = servers.launches
         self._url = f"postgresql://{servers.database_url.partition('://')[2]}"
-        self._children: dict[str, Child] = {}  # by queue
 
     async def start(self) -> None:
         """Start the workers of the present engines, then follow changes. Raises psycopg.Error."""
@@ -77,35 +76,24 @@ class Workers:
         rows = [EngineRow(*row) for row in await (await connection.execute(_ENGINES)).fetchall()]
         rows_here = [row for row in rows if runs_here(row.seat)]
         await self._launches.look(rows_here)
-        wanted = dict[str, int]()  # by queue: its number among those of its engine
-        for row in rows_here:
-            names = queues(row.seat, row.kind, row.slots, self._count)
-            wanted |= {queue: number for number, queue in enumerate(names, start=1)}
-        for queue, number in wanted.items():
-            if queue not in self._children:
-                self._children[queue] = self._processes.worker(queue, number)
-        removed = self._children.keys() - wanted.keys()
-        workers = [self._children.pop(queue) for queue in removed]
-        servers = self._launches.forget_others({row.name for row in rows_here})
-        if workers or servers:
-            self._keeper.run_alongside(self._end(workers, servers))
+        self._processes.assign(
+            {
+                queue: row.seat
+                for row in rows_here
+                for queue in queues(row.seat, row.kind, row.slots, self._count)
+            }
+        )
+        if servers := self._launches.forget_others({row.name for row in rows_here}):
+            self._keeper.run_alongside(self._end(servers))
 
-    async def _end(self, workers: list[Child], servers: list[tuple[EngineServer, Child]]) -> None:
-        """Stop workers, and after them the servers of their engines."""
-        for child in (*workers, *(child for _, child in servers)):
+    async def _end(self, servers: list[tuple[EngineServer, Child]]) -> None:
+        for _, child in servers:
             say(f"{child.name} ends: its engine was removed")
         patience = environment.number("FOREBAY_REQUEST_DEADLINE_S", 600)
-        await asyncio.gather(*(self._keeper.retire(child, patience) for child in workers))
-        for child in workers:
-            if child.name not in {each.name for each in self._children.values()}:  # it came back
-                self._processes.remove(child)
         await asyncio.gather(*(self._end_server(*each, patience) for each in servers))
 
     async def _end_server(self, server: EngineServer, child: Child, patience: float) -> None:
-        """Stop a server that has no request.
-
-        Its worker may stay, for another version of its engine, and finishes them before.
-        """
+        """Stop a server that has no request: its worker finishes them before."""
         await until_idle(server, patience)
         await self._keeper.retire(child, SERVER_S)
 

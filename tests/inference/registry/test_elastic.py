@@ -1,6 +1,5 @@
 """An elastic engine takes requests only while its worker says that it is there."""
 
-import threading
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,6 +12,7 @@ from inference.models import Engine
 from inference.registry.elastic import BY, attend, leave, stay
 from inference.registry.following import load_once
 from inference.registry.importing import import_file
+from inference.worker.draining import Draining
 from tests.e2e.ask import eventually
 
 SERVERS = [{"url": f"http://gpu-{n}:8000/v1"} for n in (1, 2)]
@@ -82,19 +82,19 @@ def pools_in_force() -> Any:
 @pytest.mark.django_db(transaction=True)
 def test_celery_tells_of_its_worker(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tasks, "_attended", set())
+    monkeypatch.setattr(tasks, "draining", Draining())  # this process goes on
     import_file(FILE)
     queues = SimpleNamespace(consume_from={"engine.gpus.1": None})
     app = SimpleNamespace(amqp=SimpleNamespace(queues=queues))
     tasks._is_there(SimpleNamespace(app=app))
     eventually(lambda: taking() == {"gpus.1", "other"})
     tasks._stop_taking_work()
-    tasks._ending.clear()  # this process goes on
     eventually(lambda: taking() == {"other"})
 
 
 def worker_of(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tasks, "_attended", {f"engine.{name}"})
-    monkeypatch.setattr(tasks, "_ending", threading.Event())
+    monkeypatch.setattr(tasks, "draining", Draining())
 
 
 @pytest.mark.django_db(transaction=True)

@@ -1,0 +1,64 @@
+"""The Celery queues of a worker process that serves several engines.
+
+The supervisor assigns them, by a file (supervisor/worker_processes.py), as engines come and go.
+"""
+
+import json
+import logging
+import os
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+log = logging.getLogger(__name__)
+FILE = "FOREBAY_WORKER_QUEUES"  # the supervisor sets it: a JSON list of queues
+LOOK_S = 0.2
+
+
+class AssignedQueues:
+    """Takes and leaves queues with Celery's consumer, in its thread."""
+
+    def __init__(self, consumer: Any, file: Path) -> None:
+        self._consumer, self._file = consumer, file
+        self._taken: frozenset[str] = frozenset()
+        self._version: tuple[int, int] | None = None
+
+    def look(self) -> None:
+        """Follow the file, if it is another one than at the last look."""
+        if (version := _version(self._file)) == self._version:
+            return
+        queues = frozenset(json.loads(self._file.read_text())) if version else frozenset()
+        self._take(queues - self._taken)
+        self._leave(self._taken - queues)
+        self._taken, self._version = queues, version
+
+    def _take(self, queues: Collection[str]) -> None:
+        from inference.tasks import attend
+
+        for queue in queues:
+            self._consumer.add_task_queue(queue)
+        attend(queues)
+
+    def _leave(self, queues: Collection[str]) -> None:
+        from inference.tasks import no_longer_attend
+
+        no_longer_attend(queues)
+        for queue in queues:
+            self._consumer.cancel_task_queue(queue)
+
+
+def follow(consumer: Any) -> None:
+    """Follow the file in the consumer's thread, if the supervisor has named one."""
+    if file := os.environ.get(FILE):
+        queues = AssignedQueues(consumer, Path(file))
+        queues.look()
+        consumer.timer.call_repeatedly(LOOK_S, queues.look)
+
+
+def _version(file: Path) -> tuple[int, int] | None:
+    """Returns what tells a file from the one that replaces it; None where there is none."""
+    try:
+        stat = file.stat()
+    except FileNotFoundError:
+        return None
+    return stat.st_ino, stat.st_mtime_ns
