@@ -492,13 +492,15 @@ LOGGING = {
         "json": {"()": "config.logs.formatting.AsJson"},
     },
     "handlers": {
+        # Without any handler Python prints the error with its traceback: a stranger fills the log.
+        "nowhere": {"class": "logging.NullHandler"},
         "console": {
             "class": "logging.StreamHandler",
             "formatter": "json" if LOG_FORMAT == "json" else "line",
-        }
+        },
     },
     "loggers": {
-        "django.security.DisallowedHost": {"handlers": [], "propagate": False},
+        "django.security.DisallowedHost": {"handlers": ["nowhere"], "propagate": False},
         "celery": {"level": "WARNING"},  # below, it logs two lines for each task
         "kombu": {"level": "WARNING"},
     },
