@@ -5,10 +5,12 @@ enter that folder, no port is open, and nothing crosses a network, so that there
 encrypt. A message costs a third less CPU than over 127.0.0.1.
 """
 
+import asyncio
 import os
 import shlex
 import shutil
 import signal
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +38,7 @@ _INITDB = shlex.split(
 _STRICT = ("-c", "exit_on_error=on", "-c", "log_min_error_statement=panic")
 PASSWORDS = ("database.password", "postgres.password")
 SET_ASIDE = ".before-"  # in the name of the database that a restore has replaced
+REST_S = 30.0  # patience for what is left of a server that was killed
 CONNECTIONS = 100  # PostgreSQL's default; each process beyond the first of its kind adds some
 CONNECTIONS_OF_A_PROCESS = 40  # 24 of them for pages (config/pages/page_request.py)
 CONNECTIONS_OF_A_WORKER = 12  # under load it has five
@@ -138,9 +141,21 @@ class Postgres:
         settings = {**self.settings, **self._address.settings, **ours}
         flags = [part for item in settings.items() for part in ("-c", "=".join(item))]
         line = ("postgres", "-D", str(self._data), *flags)
+        await self._wait_for_the_rest()
         server = self._child("postgres", *line, **lock_files.take_over(self._data))
         await self._keeper.start(server, self._what_is_missing)
         await self._prepare_requests_role()
+
+    async def _wait_for_the_rest(self) -> None:
+        """Wait until nothing is left of a server that was killed. Raises RunProblem."""
+        deadline = time.monotonic() + REST_S
+        while rest := lock_files.rest_on(self._data):
+            if time.monotonic() > deadline:
+                raise RunProblem(
+                    f"processes of an earlier PostgreSQL on {self._data} do not end: "
+                    f"kill -9 {' '.join(map(str, rest))}, and start again"
+                )
+            await asyncio.sleep(0.05)
 
     def _refuse_interrupted_restore(self) -> None:
         """Raises RunProblem where a database was set aside and nothing has taken its place."""
