@@ -111,9 +111,10 @@ class Postgres:
         self._user = SystemUser()
         self._binaries = binaries(self._user)
         self._address = Address(port=find_free()) if self.has_port else address(self._data)
-        for name in PASSWORDS:
-            if self._data.exists() and not (home.secrets / name).exists():
-                raise RunProblem(f"{home.secrets}/{name} is gone: restore it from your backup")
+        missing = [name for name in PASSWORDS if not (home.secrets / name).exists()]
+        if missing and self._has_database():
+            raise RunProblem(f"{home.secrets}/{missing[0]} is gone: restore it from your backup")
+        self._is_new_home = len(missing) == len(PASSWORDS)
         self.url = self._url(ROLE, "database.password")
         # The web process's requests use a role that cannot open the scope of all tenants.
         self.requests_url = self._url(REQUESTS_ROLE, "requests.password")
@@ -124,7 +125,8 @@ class Postgres:
         return self._address.url(role, self._home.password(secret))
 
     async def start(self) -> None:
-        if not self._data.exists():
+        if not self._has_database():
+            self._refuse_other_folder()
             self._refuse_interrupted_restore()
             await self._create()
         version = (self._data / "PG_VERSION").read_text().strip()
@@ -145,6 +147,29 @@ class Postgres:
         server = self._child("postgres", *line, **lock_files.take_over(self._data))
         await self._keeper.start(server, self._what_is_missing)
         await self._prepare_requests_role()
+
+    def _has_database(self) -> bool:
+        return (self._data / "PG_VERSION").exists()
+
+    def _refuse_other_folder(self) -> None:
+        """Raises RunProblem for a folder in the database's place that is not for a new one."""
+        if not self._data.exists():
+            return
+        if self._data.is_mount():
+            raise RunProblem(
+                f"{self._data} is a volume without a database: mount the one that has it, or, for "
+                f"a new one, mount a volume on {self._home.root}, where the passwords are too"
+            )
+        if any(self._data.iterdir()):
+            raise RunProblem(
+                f"{self._data} is no database (it has no PG_VERSION): move the folder away, and "
+                "start again, or restore a backup"
+            )
+        if not self._is_new_home:  # perhaps the mount point of a volume that is not mounted
+            raise RunProblem(
+                f"{self._data} is empty, and {self._home.secrets} has the passwords of a database: "
+                "mount its volume or restore a backup; for a new database remove the empty folder"
+            )
 
     async def _wait_for_the_rest(self) -> None:
         """Wait until nothing is left of a server that was killed. Raises RunProblem."""
