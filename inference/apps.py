@@ -8,17 +8,20 @@ class InferenceConfig(AppConfig):
 
     def ready(self) -> None:
         from audit.trail import database_owner
+        from audit.verification import texts_elsewhere
         from inference.batch import windows
         from inference.engines.health import breaker_override
         from inference.jobs import job_checkpoint_versions
         from inference.model_registry import gates, importing
         from inference.model_registry.evaluation_gates import evaluation_gates
+        from inference.models.decisions import decision
         from inference.personal_data import erasure, portability, retention, texts
 
         breaker_override.connect_breaker_deletion()
         windows.wake_with_time_zones()
         retention.register()
         texts.register()
+        texts_elsewhere.register(decision.TEXT_PLACE)
         erasure.register_erasers()
         portability.register_portables()
         gates.register("evaluations", evaluation_gates)

@@ -20,6 +20,7 @@ from audit.erasure.tombstones import BadTombstone, TombstoneLine
 from audit.keys.keyring import Unreadable, keyring
 from audit.keys.master_keys.errors import MasterKeyAway, MasterKeyMissing
 from audit.models import DataKey
+from audit.verification import texts_elsewhere
 from audit.verification.pruned import FLOOR, Pruned, signed_retention
 from audit.verification.report import VerificationReport
 from audit.verification.rows import Trail, VerificationRange
@@ -42,7 +43,7 @@ _TEXTS = """
         and p.tenant_id = e.tenant_id and p.field = kind.field
     left join audit_datakey k on k.id = p.data_key_id and k.tenant_id = e.tenant_id
         and k.subject_id is not distinct from whose.subject_id
-    where e.payload_sha256 is not null
+    where e.payload_sha256 is not null and e.action <> all(%(elsewhere)s)
       and e.tenant_id = coalesce(%(tenant)s::uuid, e.tenant_id)
       and e.at >= coalesce(%(since)s::timestamptz, '-infinity')
       and e.at < coalesce(%(until)s::timestamptz, 'infinity')
@@ -96,6 +97,7 @@ def check_texts(
         "ends": [month.ends for month in pruned.texts],
         "actions": list(FIELDS),
         "fields": list(FIELDS.values()),
+        "elsewhere": texts_elsewhere.actions(),
     }
     missing = _MissingTexts(connection, report)
     for event_id, tenant_id, subject_id in connection.execute(_ERASURES, values):

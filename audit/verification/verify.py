@@ -21,6 +21,7 @@ from audit.verification.report import VerificationReport
 from audit.verification.rows import Trail, VerificationRange
 from audit.verification.sections import Section, verify_section
 from audit.verification.texts import check_data_keys, check_texts
+from audit.verification.texts_elsewhere import check_texts_elsewhere
 from audit.verification.witness_lines import Witness
 
 __all__ = ["VerificationRange", "VerificationReport", "Witness", "open_trail", "verify"]
@@ -52,6 +53,8 @@ def verify(
     if texts:
         with _unreadable(report):
             check_texts(connection, span, months, report)
+        with _unreadable(report):
+            check_texts_elsewhere(connection, span, report)
         with _unreadable(report):
             check_data_keys(connection, span, report, must=at_home)
     for witness in witnesses:

@@ -26,7 +26,9 @@ PATIENCE_S = 2.0
 CACHED_S = 0.5
 PATHS = frozenset({"/livez", "/readyz", "/health"})  # the last is that of vLLM and llama.cpp
 _abandoned: set[asyncio.Future[Any]] = set()  # a loop holds its tasks weakly
-_last: tuple[float, asyncio.Task[dict[str, bool]]] | None = None
+_last: tuple[float, asyncio.Task[dict[str, str]]] | None = None
+_STANDBY = "hot standby mode"  # libpq's words: it looks for a primary (config/environment.py)
+NO_ANSWER, READ_ONLY, NO_ENGINE = "does not answer", "is read-only", "none answers"
 
 
 async def probe(scope: Any, receive: Any, send: Any) -> None:
@@ -36,35 +38,48 @@ async def probe(scope: Any, receive: Any, send: Any) -> None:
     if request.path == "/livez":
         return await request.answer(b'{"alive":true}')
     context = context_of(scope)
-    checks = await recent(context)
+    latest = await recent(context)
     left_out = "engines" if request.query == b"without=engines" else ""
-    ready = all(up for name, up in checks.items() if name != left_out)
+    reasons = {name: why for name, why in latest.items() if why}
+    ready = not reasons.keys() - {left_out}
     limits = {"alone": context.limits.rate.alone, "outages": context.limits.rate.outages}
-    body = orjson.dumps({"ready": ready, "checks": checks, "limits": limits})
+    states = {name: not why for name, why in latest.items()}
+    body = orjson.dumps({"ready": ready, "checks": states, "reasons": reasons, "limits": limits})
     return await request.answer(body, 200 if ready else 503)
 
 
-async def recent(context: Context) -> dict[str, bool]:
-    """Returns the last check, or one under way, unless it began too long ago."""
+async def recent(context: Context) -> dict[str, str]:
+    """Returns the last look at obstacles, or one under way, unless it began too long ago."""
     global _last
     loop = asyncio.get_running_loop()
     if _last is None or _last[1].get_loop() is not loop or loop.time() - _last[0] > CACHED_S:
-        _last = loop.time(), asyncio.create_task(checks(context))
+        _last = loop.time(), asyncio.create_task(obstacles(context))
     return await asyncio.shield(_last[1])
 
 
 async def checks(context: Context) -> dict[str, bool]:
+    return {name: not why for name, why in (await obstacles(context)).items()}
+
+
+async def obstacles(context: Context) -> dict[str, str]:
+    """Returns why each part is not ready, "" if it is."""
     questions = _ask_database(context), context.redis.call("PING")
-    database, redis = await asyncio.gather(*map(_answers, questions))
-    away = reachability.all_down(engines())
-    states = {"database": database, "redis": redis, "engines": not away}
-    if down := [name for name, up in states.items() if not up]:
-        log.warning("not ready: %s", ", ".join(down))
-    return states
+    database, redis = await asyncio.gather(*map(_obstacle, questions))
+    if database and _STANDBY in context.database.last_problem:
+        database = READ_ONLY
+    engines_away = NO_ENGINE if reachability.all_down(engines()) else ""
+    reasons = {"database": database, "redis": redis, "engines": engines_away}
+    if away := [f"{name} ({why})" for name, why in reasons.items() if why]:
+        log.warning("not ready: %s", ", ".join(away))
+    return reasons
 
 
-async def _answers(question: Awaitable[Any]) -> bool:
-    """Returns whether it succeeds in time.
+class _ReadOnly(Exception):
+    """The server takes no writes: a standby, or default_transaction_read_only."""
+
+
+async def _obstacle(question: Awaitable[Any]) -> str:
+    """Returns why it does not succeed in time, "" if it does.
 
     It does not wait for the cancellation: psycopg asks a hanging server to cancel, for five
     seconds.
@@ -72,11 +87,12 @@ async def _answers(question: Awaitable[Any]) -> bool:
     task = asyncio.ensure_future(question)
     finished, _pending = await asyncio.wait({task}, timeout=PATIENCE_S)
     if finished:
-        return task.exception() is None
+        problem = task.exception()
+        return READ_ONLY if isinstance(problem, _ReadOnly) else NO_ANSWER if problem else ""
     task.cancel()
     _abandoned.add(task)
     task.add_done_callback(_forget)
-    return False
+    return NO_ANSWER
 
 
 def _forget(task: asyncio.Future[Any]) -> None:
@@ -86,9 +102,16 @@ def _forget(task: asyncio.Future[Any]) -> None:
 
 
 async def _ask_database(context: Context) -> None:
-    """Ask over a permanent connection: a new one each time costs more than all the rest."""
+    """Ask over a permanent connection: a new one each time costs more than all the rest.
+
+    Raises _ReadOnly. The next look connects anew, perhaps to a server that takes writes.
+    """
     try:
-        await context.database.ask(lambda connection: connection.execute("select 1"))
+        cursor = await context.database.ask(
+            lambda connection: connection.execute("show transaction_read_only")
+        )
+        if await cursor.fetchone() != ("off",):
+            raise _ReadOnly
     except BaseException:
         await context.database.close()
         raise

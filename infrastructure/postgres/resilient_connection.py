@@ -47,6 +47,7 @@ class ResilientConnection:
         self._dsn, self._first = dsn, first
         self._connection: Connection | None = None
         self.is_in_doubt = False
+        self.last_problem = ""  # of the last try; "" once a query has been answered
 
     async def get(self) -> Connection:
         """Returns the open connection. Raises psycopg.Error or OSError; then call `close` before
@@ -77,7 +78,8 @@ class ResilientConnection:
                 connection = await self.get()
                 with hung_up_after(connection, ANSWER_S):
                     answer = await question(connection)
-            except BROKEN:
+            except BROKEN as problem:
+                self.last_problem = str(problem)
                 has_died = self._connection is None or self._connection.broken
                 await self.close()
                 waited_s = time.monotonic() - began
@@ -85,6 +87,7 @@ class ResilientConnection:
                     raise
             else:
                 LOOKED_UP.observe(time.monotonic() - began)
+                self.last_problem = ""
                 return answer
             if not is_old:
                 await asyncio.sleep(PAUSE_S)

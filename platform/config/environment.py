@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 from uuid import UUID
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import environ
 import msgspec
@@ -30,7 +31,7 @@ from inference import engine_entries, pool_policy
 from inference.pool_policy import PoolWindow
 from infrastructure import outgoing_tls
 from infrastructure.private_file import make_once
-from infrastructure.redis.servers import is_cluster
+from infrastructure.redis.servers import is_cluster, servers
 from infrastructure.url_form import split_servers
 from tenants.rate_limits.proxies import Proxies
 
@@ -119,6 +120,8 @@ def broker_url(redis_url: str) -> str:
     Celery, Channels and Django's cache do not speak to a cluster.
     """
     configured = variable("FOREBAY_BROKER_URL")
+    _check_redis_url(redis_url, "REDIS_URL")
+    _check_redis_url(configured, "FOREBAY_BROKER_URL")
     if is_cluster(configured or redis_url):
         raise EnvironmentProblem(
             "set FOREBAY_BROKER_URL to one Redis or Valkey, or to one behind sentinels, beside the "
@@ -127,20 +130,56 @@ def broker_url(redis_url: str) -> str:
     return configured or redis_url
 
 
+def _check_redis_url(url: str, name: str) -> None:
+    try:
+        is_right = not url or ("://" in url and bool(servers(url)))
+    except ValueError:
+        is_right = False
+    if not is_right:
+        raise EnvironmentProblem(
+            f"{name} must be like redis://host:6379/0, with a port from 1 to {LAST_PORT}"
+        )
+
+
 def words(text: str) -> list[str]:
     """Returns what stands between commas."""
     return [word.strip() for word in text.split(",") if word.strip()]
 
 
-def number(name: str, default: int, least: int | None = None) -> int:
+def number(name: str, default: int, least: int = 0, most: int | None = None) -> int:
     raw = os.environ.get(name, "")
     try:
         figure = int(raw) if raw else default
     except ValueError:
         raise EnvironmentProblem(f"{name} must be a whole number, not {raw!r}") from None
-    if least is not None and figure < least:
+    if figure < least:
         raise EnvironmentProblem(f"{name} must be at least {least}, not {figure}")
+    if most is not None and figure > most:
+        raise EnvironmentProblem(f"{name} must be at most {most}, not {figure}")
     return figure
+
+
+LAST_PORT = 65_535
+
+
+def port(name: str, default: int, least: int = 1) -> int:
+    """Returns a port that this process or the running supervisor has."""
+    raw = variable(name, str(default))
+    if not re.fullmatch("[0-9]{1,9}", raw) or not least <= int(raw) <= LAST_PORT:
+        raise EnvironmentProblem(f"{name} must be a port from {least} to {LAST_PORT}, not {raw!r}")
+    return int(raw)
+
+
+def time_zone() -> str:
+    """Returns FOREBAY_TIME_ZONE, a name of the IANA's list."""
+    name = os.environ.get("FOREBAY_TIME_ZONE") or "UTC"
+    try:
+        ZoneInfo(name)
+    except (OSError, ValueError, ZoneInfoNotFoundError):
+        raise EnvironmentProblem(
+            f"FOREBAY_TIME_ZONE must be a name like Europe/Berlin, not {name!r}"
+        ) from None
+    return name
 
 
 def proxies(name: str) -> Proxies:
@@ -252,8 +291,24 @@ def _database_hosts(url: str) -> Iterator[str]:
         yield from hosts.split(",")
 
 
-def database(url: str, options: dict[str, Any]) -> dict[str, Any]:
+def _check_database_url(url: str, name: str) -> None:
+    """Refuse what is no URL of PostgreSQL, without showing it: it may hold a password."""
+    try:
+        parts, named = split_servers(url)
+        ports = [urlsplit(f"//{each}").port for each in named]
+    except ValueError:
+        parts, ports = urlsplit(""), []
+    database_name = parts.path.strip("/") or "dbname" in parse_qs(parts.query)
+    if parts.scheme not in ("postgres", "postgresql") or 0 in ports or not database_name:
+        raise EnvironmentProblem(
+            f"{name} must be like postgres://user:password@host:5432/forebay, "
+            f"with a port from 1 to {LAST_PORT}"
+        )
+
+
+def database(url: str, options: dict[str, Any], name: str = "DATABASE_URL") -> dict[str, Any]:
     """Returns Django's settings for a URL, whose own options (`?sslmode=verify-full`) stay."""
+    _check_database_url(url, name)
     config = environ.Env.db_url_config(url)
     query, address = dict(config.get("OPTIONS", {})), dict[str, Any]()
     if not config["HOST"] and "," not in f"{query.get('host', '')}{query.get('port', '')}":

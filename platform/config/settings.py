@@ -56,7 +56,7 @@ SECRET_CHECK = _derived(b"check")  # stored encrypted, to detect wrong secrets a
 # Addresses ---------------------------------------------------------------------------------------
 DEBUG = env.bool("FOREBAY_DEBUG", default=False)
 HOST = environment.variable("FOREBAY_HOST", "127.0.0.1")
-PORT = int(environment.variable("FOREBAY_PORT", "8000"))
+PORT = environment.port("FOREBAY_PORT", 8000)
 PUBLIC_URL = environment.public_url(HOST, PORT)
 FURTHER_HOSTS = env.list("FOREBAY_ALLOWED_HOSTS", default=[])
 ALLOWED_HOSTS = [
@@ -70,6 +70,8 @@ ALLOWED_HOSTS = [
 CSRF_TRUSTED_ORIGINS = [PUBLIC_URL]
 OWN_ORIGINS = own_origins(PUBLIC_URL, [HOST, *FURTHER_HOSTS])
 environment.refuse_counted_proxies()
+# `first_run` reads it. Another word, such as "no", would make the demo tenant.
+environment.one_of("FOREBAY_DEMO", "1", "0")
 WEB_PROXIES = environment.proxies("FOREBAY_WEB_PROXIES")
 GRPC_PROXIES = environment.proxies("FOREBAY_GRPC_PROXIES")
 # Connections, of each web process (http/bounded_http.py). 0: as many as the system allows.
@@ -93,7 +95,7 @@ _TLS = PUBLIC_URL.startswith("https://")
 TLS_CERTIFICATE, TLS_KEY = tls.own_files()
 
 # gRPC (config/grpc_server.py)
-GRPC_PORT = int(environment.variable("FOREBAY_GRPC_PORT", "0"))
+GRPC_PORT = environment.port("FOREBAY_GRPC_PORT", 0, least=0)
 GRPC_CERTIFICATE, GRPC_PRIVATE_KEY = tls.grpc_files((TLS_CERTIFICATE, TLS_KEY))
 GRPC_CLIENT_CA = tls.client_authorities(tls.GRPC_CLIENTS, (TLS_CERTIFICATE, TLS_KEY))
 GRPC_REFLECTION = env.bool("FOREBAY_GRPC_REFLECTION", default=False)
@@ -167,7 +169,7 @@ DATABASE_PATIENCE = environment.DATABASE_PATIENCE
 FAILOVER_WAIT_S = environment.number("FOREBAY_FAILOVER_WAIT_S", 10)
 # The rows that Django's connection sees until a scope is opened (tenants/scope.py): "system" all,
 # "none" none. The hot path's own connections belong to the platform, not to a tenant.
-DATABASE_SCOPE = env.str("FOREBAY_DATABASE_SCOPE", default="none")
+DATABASE_SCOPE = environment.one_of("FOREBAY_DATABASE_SCOPE", "none", "system")
 _PATIENT: dict[str, Any] = {"options": environment.SERVER_PATIENCE}
 SEES_ALL: dict[str, Any] = {"options": f"{environment.SERVER_PATIENCE} -c forebay.system=on"}
 # Requests of the web process connect as a role that cannot open the system's scope
@@ -177,7 +179,7 @@ REQUESTS_DATABASE_URL = environment.variable("FOREBAY_REQUESTS_DATABASE_URL", DA
 APPLICATION_ROLE = env.str("FOREBAY_APPLICATION_ROLE", default="")
 REQUESTS_ROLE = env.str("FOREBAY_REQUESTS_ROLE", default="")
 _SYSTEM = environment.database(DATABASE_URL, SEES_ALL)
-_REQUESTS = environment.database(REQUESTS_DATABASE_URL, _PATIENT)
+_REQUESTS = environment.database(REQUESTS_DATABASE_URL, _PATIENT, "FOREBAY_REQUESTS_DATABASE_URL")
 # Celery's threads keep their connection between tasks; no other outlives a request.
 CELERYS_CONNECTION = {"CONN_MAX_AGE": 600, "CONN_HEALTH_CHECKS": True}
 DATABASES: dict[str, Any] = (
@@ -251,7 +253,9 @@ ENERGY_AGENT = environment.variable("FOREBAY_ENERGY_AGENT", "/run/forebay-energy
 CARBON_G_PER_KWH = environment.fraction("FOREBAY_CARBON_G_PER_KWH", 0.0)  # 0: unknown
 
 # Metrics (config/metrics) ------------------------------------------------------------------------
-METRICS_PORT = environment.number("FOREBAY_METRICS_PORT", 0)  # of this process; 0: none
+METRICS_PORT = environment.number(
+    "FOREBAY_METRICS_PORT", 0, most=environment.LAST_PORT
+)  # of this process; 0: none
 METRICS_HOST = env.str("FOREBAY_METRICS_HOST", default="127.0.0.1")
 METRICS_TOKEN_FILE = environment.metrics_token_file()
 METRICS_TENANTS = environment.tenants("FOREBAY_METRICS_TENANTS")  # with a label of their own
@@ -472,7 +476,7 @@ SPECTACULAR_SETTINGS = {
 LANGUAGE_CODE = "en"
 LANGUAGES = [("en", _("English")), ("zh-hans", _("Simplified Chinese"))]
 LOCALE_PATHS = [BASE_DIR / "locale"]
-TIME_ZONE = env.str("FOREBAY_TIME_ZONE", default="UTC")
+TIME_ZONE = environment.time_zone()
 STATIC_URL = "/static/"
 STATICFILES_DIRS = [BASE_DIR / "static"]
 STORAGES = {
@@ -492,13 +496,15 @@ LOGGING = {
         "json": {"()": "config.logs.formatting.AsJson"},
     },
     "handlers": {
+        # Without any handler Python prints the error with its traceback: a stranger fills the log.
+        "nowhere": {"class": "logging.NullHandler"},
         "console": {
             "class": "logging.StreamHandler",
             "formatter": "json" if LOG_FORMAT == "json" else "line",
-        }
+        },
     },
     "loggers": {
-        "django.security.DisallowedHost": {"handlers": [], "propagate": False},
+        "django.security.DisallowedHost": {"handlers": ["nowhere"], "propagate": False},
         "celery": {"level": "WARNING"},  # below, it logs two lines for each task
         "kombu": {"level": "WARNING"},
     },

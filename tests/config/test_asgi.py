@@ -1,20 +1,25 @@
 """Answers beside the inference API: files, probes, and paths that do not exist."""
 
 import gzip
+import json
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
 
+import psycopg
 import pytest
 from django.conf import settings
+from django.db import connection
 from django.utils import timezone
+from psycopg.conninfo import make_conninfo
 from starlette.testclient import TestClient
 
 from config.http.static_files import static_files
 from config.pages.handler import bounded
 from inference.api import probes
 from inference.engines.health import reachability
+from infrastructure.postgres.resilient_connection import ResilientConnection
 from tests.console.api.conftest import served
 
 FILE = "/static/console/console.css"
@@ -98,10 +103,10 @@ async def test_a_websocket_where_nothing_is_gets_403() -> None:
 
 @pytest.mark.unit
 async def test_probes_name_no_engine(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def fine(question: Any, *_more: object) -> bool:
+    async def fine(question: Any, *_more: object) -> str:
         if hasattr(question, "close"):
             question.close()
-        return True
+        return ""
 
     class RateLimiter:
         alone, outages = False, 0
@@ -113,7 +118,7 @@ async def test_probes_name_no_engine(monkeypatch: pytest.MonkeyPatch) -> None:
         limits, redis = SimpleNamespace(rate=RateLimiter()), Redis()
 
     monkeypatch.setattr(probes, "_last", None)
-    monkeypatch.setattr(probes, "_answers", fine)
+    monkeypatch.setattr(probes, "_obstacle", fine)
     engine = SimpleNamespace(config=SimpleNamespace(id="secret-r1"))
     monkeypatch.setattr(probes, "engines", lambda: [engine])
     monkeypatch.setattr(reachability, "_down", {"secret-r1": timezone.now()})
@@ -124,6 +129,43 @@ async def test_probes_name_no_engine(monkeypatch: pytest.MonkeyPatch) -> None:
         assert b'"engines":false' in body
     status, headers, _ = await asked(probes.probe, "POST", "/livez")
     assert (status, headers[b"allow"]) == (405, b"GET, HEAD")
+
+
+class Standing:
+    """What probes ask, with a database alone."""
+
+    limits = SimpleNamespace(rate=SimpleNamespace(alone=False, outages=0))
+
+    def __init__(self, *first: str) -> None:
+        dsn = make_conninfo(settings.DATABASE_URL, dbname=connection.settings_dict["NAME"])
+        self.database, self.redis = ResilientConnection(dsn, first=first), self
+
+    async def call(self, *_words: str) -> None:
+        pass
+
+
+async def readiness(context: Standing) -> tuple[int, dict[str, str]]:
+    probes._last = None
+    status, _, body = await asked(probes.probe, "GET", "/readyz", context=context)
+    await context.database.close()
+    reasons = {name: why for name, why in json.loads(body)["reasons"].items() if name != "engines"}
+    return status, reasons
+
+
+async def test_a_database_that_takes_no_writes_is_not_ready(transactional_db: None) -> None:
+    assert await readiness(Standing()) == (200, {})
+    read_only = Standing("set default_transaction_read_only = on")
+    assert await readiness(read_only) == (503, {"database": "is read-only"})
+
+
+async def test_a_standby_alone_is_not_ready(
+    transactional_db: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refuse(*_given: Any, **_more: Any) -> None:
+        raise psycopg.OperationalError("connection failed: server is in hot standby mode")
+
+    monkeypatch.setattr(psycopg.AsyncConnection, "connect", refuse)
+    assert await readiness(Standing()) == (503, {"database": "is read-only"})
 
 
 @pytest.mark.unit

@@ -102,6 +102,49 @@ async def test_a_database_folder_without_our_database_is_refused_with_what_to_do
         await start_database(home)
 
 
+async def test_an_empty_folder_of_a_new_home_becomes_the_database(tmp_path: Path) -> None:
+    home = Home(tmp_path / "home")
+    home.take()
+    (home.root / "postgres").mkdir()
+    await start_database(home)
+
+
+async def test_an_empty_folder_of_a_home_with_passwords_may_lack_its_volume(tmp_path: Path) -> None:
+    home = Home(tmp_path / "home")
+    home.take()
+    (home.root / "postgres").mkdir()
+    home.password("postgres.password")
+    with pytest.raises(RunProblem, match="is empty, and .* mount its volume or restore a backup"):
+        await start_database(home)
+    (home.root / "postgres").rmdir()
+    await start_database(home)
+
+
+async def test_a_folder_with_other_things_is_no_database(tmp_path: Path) -> None:
+    home = Home(tmp_path / "home")
+    home.take()
+    (home.root / "postgres" / "base").mkdir(parents=True)
+    with pytest.raises(RunProblem, match=r"has no PG_VERSION\): move the folder away"):
+        await start_database(home)
+
+
+@pytest.fixture
+def volume(tmp_path: Path) -> Iterator[Home]:
+    """A home in which an empty volume is mounted in the database's place."""
+    home = Home(tmp_path / "home")
+    home.take()
+    made = Disk(home.root / "postgres")
+    if not made.mounted:
+        pytest.skip("mounting a small disk takes root")
+    yield home
+    made.close()
+
+
+async def test_an_empty_volume_in_the_place_of_the_database(volume: Home) -> None:
+    with pytest.raises(RunProblem, match=f"mount a volume on {volume.root}"):
+        await start_database(volume)
+
+
 async def test_a_lock_whose_number_another_process_has_by_now_keeps_no_database_from_starting(
     tmp_path: Path,
 ) -> None:

@@ -1,5 +1,8 @@
+import os
+import queue
 import signal
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -37,6 +40,31 @@ def test_after_kill_9_a_new_run_starts_clean_and_soon_beside_another(
     assert second.end(signal.SIGINT) < 10
     assert left_of(home) == []
     assert get(other.port, "/livez") == 200
+
+
+def _checkpointer(data: Path) -> int:
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            of_data = (folder / "cwd").samefile(data)
+            if of_data and b"checkpointer" in (folder / "cmdline").read_bytes():
+                return int(folder.name)
+    raise AssertionError("no checkpointer")
+
+
+def test_after_kill_9_a_new_run_waits_for_the_rest_of_postgresql(start: Start, home: Path) -> None:
+    """A process of it that is busy, here one that is halted, outlives the head."""
+    first = start()
+    first.line("database ready")
+    rest = _checkpointer(home / "postgres")
+    os.kill(rest, signal.SIGSTOP)
+    try:
+        first.end(signal.SIGKILL)
+        second = start()
+        with pytest.raises(queue.Empty):
+            second.line("database ready|ended", patience=6)  # 3 of them for the head
+    finally:
+        os.kill(rest, signal.SIGCONT)
+    second.line("database ready")
 
 
 @pytest.mark.parametrize("after_s", [0.15, 0.4, 0.8, 1.5])

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from config.supervisor.embedded.lock_files import server_on, take_over
+from config.supervisor.embedded.lock_files import rest_on, server_on, take_over
 
 pytestmark = pytest.mark.unit
 
@@ -33,9 +33,10 @@ def _name(process: int) -> str:
     return Path(f"/proc/{process}/comm").read_text().strip()
 
 
-def locked(data: Path, number: object) -> None:
+def locked(data: Path, number: object, state: str = "ready") -> Path:
     data.mkdir(exist_ok=True)
-    (data / "postmaster.pid").write_text(f"{number}\n{data}\n")
+    (data / "postmaster.pid").write_text(f"{number}\n{data}\n1\n5432\n{data}\n\n1 1\n{state}  \n")
+    return data
 
 
 def test_one_that_runs_there_keeps_its_locks(tmp_path: Path) -> None:
@@ -50,6 +51,18 @@ def test_one_that_runs_there_keeps_its_locks(tmp_path: Path) -> None:
         assert (data / ".s.PGSQL.5432.lock").exists()
         locked(other, process)
         assert server_on(other) == 0, "it works elsewhere"
+
+
+def test_what_is_left_of_one_that_ends_or_has_lost_its_head(tmp_path: Path) -> None:
+    data, other = tmp_path / "data", tmp_path / "other"
+    other.mkdir()
+    with a_postgres(tmp_path, locked(data, 2**22 + 1)) as process:
+        assert (rest_on(data), rest_on(other)) == ([process], [])
+        locked(data, process)
+        assert rest_on(data) == [], "it runs"
+        locked(data, process, "stopping")
+        assert rest_on(data) == [process]
+    assert rest_on(data) == []
 
 
 def test_the_number_of_another_program_is_a_dead_servers(tmp_path: Path) -> None:

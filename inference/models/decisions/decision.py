@@ -15,6 +15,7 @@ from django.utils.translation import gettext_lazy as _
 from audit.actions import Action
 from audit.keys.keyring import Cipher, keyring
 from audit.trail.record import act
+from audit.verification.texts_elsewhere import TextPlace
 from tenants.models import ApiKey, Person, Tenant
 
 PREFIX = "dec_"
@@ -173,6 +174,9 @@ class Decision(models.Model):
         fields = {f"shadow_{name}": value for name, value in scores.items()}
         rows = cls.objects.filter(pk=decision_id, shadow_version=None)
         rows.update(shadow_version_id=version_id, **fields)
+
+
+TEXT_PLACE = TextPlace(Action.DECISION_MAKE, Decision._meta.db_table, "ciphertext")
 
 
 class Reason(msgspec.Struct, frozen=True):

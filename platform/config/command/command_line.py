@@ -12,6 +12,8 @@ from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 from typing import NamedTuple, NoReturn
 
+from config.command import typed
+
 _USAGE = 2  # argparse's exit code
 
 
@@ -99,6 +101,8 @@ SUBCOMMANDS = {
 
 def main() -> None:
     """Run the subcommand that was typed: the entry point of the installed script."""
+    if problem := typed.problem(sys.argv[1:]):
+        _refuse(problem)
     rest = _after_options(sys.argv[1:])
     if not rest or rest[0] in ("-h", "--help", "help"):
         lines = [f"  {f'{name} {each.takes}':<24}{each.does}" for name, each in SUBCOMMANDS.items()]
@@ -127,15 +131,15 @@ def version(arguments: Sequence[str]) -> None:
     print(f"forebay {release.VERSION}, Python {platform.python_version()}")
 
 
-def _after_options(typed: Sequence[str]) -> Sequence[str]:
+def _after_options(words: Sequence[str]) -> Sequence[str]:
     """Apply `--config FILE`, which is the same as FOREBAY_CONFIG, and return the rest."""
-    while typed and typed[0].startswith("--config"):
-        option, equals, file = typed[0].partition("=")
-        if option != "--config" or not (equals or typed[1:]):
+    while words and words[0].startswith("--config"):
+        option, equals, file = words[0].partition("=")
+        if option != "--config" or not (equals or words[1:]):
             _refuse("--config takes the path of a file")
-        os.environ["FOREBAY_CONFIG"] = os.path.abspath(file if equals else typed[1])
-        typed = typed[1 if equals else 2 :]
-    return ["version", *typed[1:]] if typed and typed[0] == "--version" else typed
+        os.environ["FOREBAY_CONFIG"] = os.path.abspath(file if equals else words[1])
+        words = words[1 if equals else 2 :]
+    return ["version", *words[1:]] if words and words[0] == "--version" else words
 
 
 def _refuse(why: str) -> NoReturn:

@@ -13,6 +13,7 @@ from django.core.management import ManagementUtility, get_commands
 from django.db import OperationalError
 
 from config import environment
+from config.command import typed
 
 
 class Effect(enum.Enum):
@@ -93,18 +94,21 @@ def migrate(arguments: Sequence[str]) -> None:
     manage(["migrate", "--noinput", *arguments])
 
 
-def execute(typed: Sequence[str]) -> None:
+def execute(line: Sequence[str]) -> None:
     """Run a command line, the program's name first. Problems end the program with one line."""
+    if problem := typed.problem(line[1:]):
+        print(f"{line[0]}: {problem}", file=sys.stderr)
+        sys.exit(2)
     try:
-        _Utility(list(typed)).execute()
+        _Utility(list(line)).execute()
     except KeyboardInterrupt:
         sys.exit(130)
-    except OperationalError as problem:
-        if "--traceback" in typed:
+    except OperationalError as refused:
+        if "--traceback" in line:
             raise
-        reason = str(problem).strip().splitlines()[0]
+        reason = str(refused).strip().splitlines()[0]
         start = "start Forebay with `make run` or set DATABASE_URL"
-        sys.exit(f"{typed[0]}: the database does not answer ({reason}): {start}")
+        sys.exit(f"{line[0]}: the database does not answer ({reason}): {start}")
 
 
 class _Utility(ManagementUtility):

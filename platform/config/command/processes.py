@@ -30,7 +30,8 @@ def become(*line: str) -> NoReturn:
 
 
 def run(arguments: Sequence[str]) -> NoReturn:
-    become("config.supervisor", *arguments)
+    _refuse_arguments(arguments)
+    become("config.supervisor")
 
 
 def servers(arguments: Sequence[str]) -> NoReturn:
@@ -84,7 +85,10 @@ def worker(arguments: Sequence[str]) -> NoReturn:
 
 def _refuse_arguments(arguments: Sequence[str]) -> None:
     if arguments:
-        sys.exit(f"forebay: takes no {arguments[0]!r}: everything else is said by variables")
+        sys.exit(
+            f"forebay: this subcommand takes no {arguments[0]!r}: set variables instead, "
+            "`forebay check` lists what is missing"
+        )
 
 
 def _drain_long() -> None:

@@ -139,3 +139,16 @@ def test_a_supervisor_with_a_wrong_format_does_not_start() -> None:
     )
     assert ended.returncode == 1
     assert ended.stderr == "FOREBAY_LOG_FORMAT must be text or json, not 'xml'\n"
+
+
+def test_a_strange_host_fills_no_log_with_tracebacks() -> None:
+    """In a process of its own: pytest gives every logger a handler."""
+    ask = """
+import django
+django.setup()
+from django.test import Client
+print(Client().get("/login/", headers={"host": "elsewhere.example"}).status_code)"""
+    ended = started(ask, DJANGO_SETTINGS_MODULE="config.settings")
+    assert ended.stdout == "400\n", ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert "ALLOWED_HOSTS" not in ended.stderr

@@ -21,33 +21,33 @@ NOBODY = cast(Context, cast(Any, None))
 async def test_a_flood_of_probes_looks_once(monkeypatch: pytest.MonkeyPatch) -> None:
     looks = []
 
-    async def look(_context: object) -> dict[str, bool]:
+    async def look(_context: object) -> dict[str, str]:
         looks.append(1)
         await asyncio.sleep(0.05)
-        return {"database": len(looks) == 1}
+        return {"database": "" if len(looks) == 1 else "away"}
 
-    monkeypatch.setattr(probes, "checks", look)
+    monkeypatch.setattr(probes, "obstacles", look)
     monkeypatch.setattr(probes, "CACHED_S", 0.2)
     answers = await asyncio.gather(*[probes.recent(NOBODY) for _ in range(100)])
-    assert answers == [{"database": True}] * 100
+    assert answers == [{"database": ""}] * 100
     assert len(looks) == 1
     await asyncio.sleep(0.3)
-    assert await probes.recent(NOBODY) == {"database": False}
+    assert await probes.recent(NOBODY) == {"database": "away"}
     assert len(looks) == 2
 
 
 async def test_one_that_hangs_up_takes_nobody_along(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def look(_context: object) -> dict[str, bool]:
+    async def look(_context: object) -> dict[str, str]:
         await asyncio.sleep(0.1)
-        return {"database": True}
+        return {"database": ""}
 
-    monkeypatch.setattr(probes, "checks", look)
+    monkeypatch.setattr(probes, "obstacles", look)
     first = asyncio.create_task(probes.recent(NOBODY))
     await asyncio.sleep(0.01)
     second = asyncio.create_task(probes.recent(NOBODY))
     await asyncio.sleep(0.01)
     first.cancel()
-    assert await second == {"database": True}
+    assert await second == {"database": ""}
 
 
 @pytest.mark.parametrize(
@@ -62,8 +62,8 @@ async def test_one_that_hangs_up_takes_nobody_along(monkeypatch: pytest.MonkeyPa
 async def test_who_sends_people_may_leave_engines_out(
     away: str, query: bytes, status: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def look(_context: object) -> dict[str, bool]:
-        return {name: name != away for name in ("database", "redis", "engines")}
+    async def look(_context: object) -> dict[str, str]:
+        return {name: "away" if name == away else "" for name in ("database", "redis", "engines")}
 
     said = list[Any]()
 
@@ -76,7 +76,8 @@ async def test_who_sends_people_may_leave_engines_out(
     scope = {"type": "http", "method": "GET", "path": "/readyz", "headers": []}
     await probes.probe({**scope, "query_string": query}, None, send)
     assert said[0]["status"] == status
-    assert json.loads(said[1]["body"])["checks"][away] is False
+    body = json.loads(said[1]["body"])
+    assert (body["checks"][away], body["reasons"]) == (False, {away: "away"})
 
 
 # The database ------------------------------------------------------------------------------------

@@ -97,9 +97,9 @@ async def test_one_engine_that_cannot_be_asked_hides_no_other() -> None:
 
 
 async def test_not_ready_when_no_engine_can_serve(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def well(_question: Any) -> bool:
+    async def well(_question: Any) -> str:
         _question.close()
-        return True
+        return ""
 
     class Here:
         class redis:
@@ -107,7 +107,7 @@ async def test_not_ready_when_no_engine_can_serve(monkeypatch: pytest.MonkeyPatc
 
     context = cast(Any, Here)
 
-    monkeypatch.setattr(probes, "_answers", well)
+    monkeypatch.setattr(probes, "_obstacle", well)
     away = [OpenAIEngine(config(name, "http://127.0.0.1:9/v1")) for name in ("large", "small")]
     monkeypatch.setattr(probes, "engines", lambda: away)
     await reachability.look(away[:1])

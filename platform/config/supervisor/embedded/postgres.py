@@ -5,10 +5,12 @@ enter that folder, no port is open, and nothing crosses a network, so that there
 encrypt. A message costs a third less CPU than over 127.0.0.1.
 """
 
+import asyncio
 import os
 import shlex
 import shutil
 import signal
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +38,7 @@ _INITDB = shlex.split(
 _STRICT = ("-c", "exit_on_error=on", "-c", "log_min_error_statement=panic")
 PASSWORDS = ("database.password", "postgres.password")
 SET_ASIDE = ".before-"  # in the name of the database that a restore has replaced
+REST_S = 30.0  # patience for what is left of a server that was killed
 CONNECTIONS = 100  # PostgreSQL's default; each process beyond the first of its kind adds some
 CONNECTIONS_OF_A_PROCESS = 40  # 24 of them for pages (config/pages/page_request.py)
 CONNECTIONS_OF_A_WORKER = 12  # under load it has five
@@ -108,9 +111,10 @@ class Postgres:
         self._user = SystemUser()
         self._binaries = binaries(self._user)
         self._address = Address(port=find_free()) if self.has_port else address(self._data)
-        for name in PASSWORDS:
-            if self._data.exists() and not (home.secrets / name).exists():
-                raise RunProblem(f"{home.secrets}/{name} is gone: restore it from your backup")
+        missing = [name for name in PASSWORDS if not (home.secrets / name).exists()]
+        if missing and self._has_database():
+            raise RunProblem(f"{home.secrets}/{missing[0]} is gone: restore it from your backup")
+        self._is_new_home = len(missing) == len(PASSWORDS)
         self.url = self._url(ROLE, "database.password")
         # The web process's requests use a role that cannot open the scope of all tenants.
         self.requests_url = self._url(REQUESTS_ROLE, "requests.password")
@@ -121,7 +125,8 @@ class Postgres:
         return self._address.url(role, self._home.password(secret))
 
     async def start(self) -> None:
-        if not self._data.exists():
+        if not self._has_database():
+            self._refuse_other_folder()
             self._refuse_interrupted_restore()
             await self._create()
         version = (self._data / "PG_VERSION").read_text().strip()
@@ -138,9 +143,44 @@ class Postgres:
         settings = {**self.settings, **self._address.settings, **ours}
         flags = [part for item in settings.items() for part in ("-c", "=".join(item))]
         line = ("postgres", "-D", str(self._data), *flags)
+        await self._wait_for_the_rest()
         server = self._child("postgres", *line, **lock_files.take_over(self._data))
         await self._keeper.start(server, self._what_is_missing)
         await self._prepare_requests_role()
+
+    def _has_database(self) -> bool:
+        return (self._data / "PG_VERSION").exists()
+
+    def _refuse_other_folder(self) -> None:
+        """Raises RunProblem for a folder in the database's place that is not for a new one."""
+        if not self._data.exists():
+            return
+        if self._data.is_mount():
+            raise RunProblem(
+                f"{self._data} is a volume without a database: mount the one that has it, or, for "
+                f"a new one, mount a volume on {self._home.root}, where the passwords are too"
+            )
+        if any(self._data.iterdir()):
+            raise RunProblem(
+                f"{self._data} is no database (it has no PG_VERSION): move the folder away, and "
+                "start again, or restore a backup"
+            )
+        if not self._is_new_home:  # perhaps the mount point of a volume that is not mounted
+            raise RunProblem(
+                f"{self._data} is empty, and {self._home.secrets} has the passwords of a database: "
+                "mount its volume or restore a backup; for a new database remove the empty folder"
+            )
+
+    async def _wait_for_the_rest(self) -> None:
+        """Wait until nothing is left of a server that was killed. Raises RunProblem."""
+        deadline = time.monotonic() + REST_S
+        while rest := lock_files.rest_on(self._data):
+            if time.monotonic() > deadline:
+                raise RunProblem(
+                    f"processes of an earlier PostgreSQL on {self._data} do not end: "
+                    f"kill -9 {' '.join(map(str, rest))}, and start again"
+                )
+            await asyncio.sleep(0.05)
 
     def _refuse_interrupted_restore(self) -> None:
         """Raises RunProblem where a database was set aside and nothing has taken its place."""
