@@ -150,6 +150,20 @@ def test_a_fork_is_a_conversation_of_its_own(enter: Enter, engine: Mock) -> None
     finished(page)
 
 
+def test_two_clicks_make_one_fork(enter: Enter, engine: Mock) -> None:
+    engine.behave(tokens=3)
+    page, posts = enter(), list[str]()
+    page.on("request", lambda sent: posts.append(sent.url) if sent.method == "POST" else None)
+    ask(page, "once")
+    finished(page)
+    first = page.url
+    fork = page.get_by_role("button", name="Go on from here in a new chat")
+    fork.evaluate("button => { button.click(); button.click(); }")
+    page.wait_for_url(lambda url: url != first)
+    page.wait_for_load_state("networkidle")
+    assert [url.rsplit("/", 2)[1] for url in posts].count("fork") == 1
+
+
 BLOCKS = """async (texts) => {
   const { blocks, lexer } = await import('/static/chat/blocks.js');
   const html = (tokens) => lexer.parser(tokens).replace(/\\s+/g, '');
