@@ -6,7 +6,9 @@ from decimal import Decimal, DecimalException
 from typing import Any
 from uuid import UUID
 
+from django.db import transaction
 from django.db.models import Q, QuerySet
+from django.shortcuts import get_object_or_404
 from django.utils import timezone
 
 from inference.chat.problems import ChatRefused, amount_text
@@ -60,11 +62,19 @@ def of_member(member: Member, model: str = "") -> QuerySet[Quota]:
 
 def ask_for_more(member: Member, quota: Quota, amount: str, reason: str) -> QuotaRaise:
     """Request a raise until the quota renews. Raises ChatRefused, ValidationError."""
-    waiting = QuotaRaise.objects.of(member.tenant).waiting().filter(quota=quota)
-    if waiting.filter(requested_by=member.user_id).exists():
-        raise ChatRefused("already_asked")
-    fields: dict[str, Any] = {"user": member.user, "by": member.actor}
-    return QuotaRaise.ask(quota, _count(amount, quota.unit), reason, quota.balance().ends, **fields)
+    count, ends = _count(amount, quota.unit), quota.balance().ends
+    with transaction.atomic():
+        _lock(member)
+        waiting = QuotaRaise.objects.of(member.tenant).waiting().filter(quota=quota)
+        if waiting.filter(requested_by=member.user_id).exists():
+            raise ChatRefused("already_asked")
+        fields: dict[str, Any] = {"user": member.user, "by": member.actor}
+        return QuotaRaise.ask(quota, count, reason, ends, **fields)
+
+
+def _lock(member: Member) -> None:
+    """Let one request of a person through at a time: a double click sends two."""
+    get_object_or_404(Member.objects.select_for_update(no_key=True), pk=member.pk)
 
 
 def _count(amount: str, unit: str) -> int:

@@ -13,6 +13,8 @@ export function listen(page) {
 }
 
 class Acts {
+  #forking = false;
+
   constructor(page) {
     this.page = page;
   }
@@ -45,7 +47,10 @@ class Acts {
   }
 
   async fork({ message }) {
+    if (this.#forking) return; // the second click of two
+    this.#forking = true;
     const copy = await this.#changed("fork", message);
+    this.#forking = false;
     if (!copy) return;
     if (!copy.temporary) this.page.sidebar.put(copy);
     this.page.open(copy.url);

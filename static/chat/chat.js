@@ -32,6 +32,8 @@ let view = { conversation: null }; // what the thread shows; a new object for ea
 let revision = 0; // of what the thread shows: a record that was read under an older one is outdated
 let opening = null; // the request for the conversation that is to be shown next
 
+let shut = null; // says why nothing reaches the platform any more; null while it does
+
 const idOf = ({ conversation }) => conversation?.id ?? null;
 const pending = () => [...unconfirmed.values()].filter((entry) => entry.view === view);
 
@@ -115,7 +117,8 @@ function startNew(options) {
 }
 
 function refused(status) {
-  if (status === 401) notices.signedOut();
+  if (shut) shut();
+  else if (status === 401) notices.signedOut();
   else if (status === 404) notices.notice(say("gone"));
   else notices.notice(say("failed"));
 }
@@ -130,6 +133,7 @@ function waiting() {
 
 // Catching up: after a lost connection, and when another tab did something -----------------------
 async function catchUp() {
+  if (shut) return; // a 404 would look like a deleted conversation
   sidebar.refresh();
   const { conversation } = view;
   if (!conversation) return;
@@ -300,20 +304,34 @@ connection.addEventListener("open", () => {
   first = false;
 });
 connection.addEventListener("wake", () => soon(catchUp));
+const REASONS = {
+  [SIGNED_OUT]: notices.signedOut,
+  [NOT_A_MEMBER]: notices.noMember,
+  [TENANT_CLOSED]: notices.tenantClosed,
+  [TOO_MANY]: notices.tooMany,
+};
 connection.addEventListener("lost", ({ detail: { code, online } }) => {
-  if (code === SIGNED_OUT) return notices.signedOut();
-  if (code === NOT_A_MEMBER) return notices.noMember();
-  if (code === TENANT_CLOSED) return notices.tenantClosed();
-  if (code === TOO_MANY) return notices.tooMany();
+  const reason = REASONS[code];
+  if (reason) return shutOut(reason);
   notices.lost(online);
   // A refused handshake has no code: perhaps the session is over.
   fetched(data.list, { tenant: data.tenant }, (status) => {
     if (status !== 401 && status !== 404) return;
-    connection.end();
-    notices.back();
-    (status === 401 ? notices.signedOut : notices.noMember)();
+    shutOut(status === 401 ? notices.signedOut : notices.noMember);
   });
 });
+
+// What was not sent comes back, and what was being written stands still.
+function shutOut(reason) {
+  shut = reason;
+  connection.end();
+  notices.back();
+  waitingMessages.hold();
+  for (const entry of [...unconfirmed.values()]) takeBack(entry);
+  for (const answer of thread.streaming()) answer.end({ finish_reason: "error" });
+  state();
+  shut();
+}
 
 // What the person does ---------------------------------------------------------------------------
 settings.addEventListener("model", ({ detail }) => (composer.model = detail));
@@ -334,7 +352,7 @@ at("#summarise").addEventListener("click", () => {
 });
 
 function sendNext() {
-  const item = waiting() ? null : waitingMessages.next();
+  const item = shut || waiting() ? null : waitingMessages.next();
   if (item) ask(item);
 }
 
@@ -363,8 +381,10 @@ function wished({ edits, max_tokens, summary }) {
 }
 
 function request(send, turns = []) {
+  const entry = { send, view, turns };
+  if (shut) return takeBack(entry) || shut();
   notices.quiet();
-  unconfirmed.set(send.message, { send, view, turns });
+  unconfirmed.set(send.message, entry);
   composer.busy = true;
   connection.send(send);
 }

@@ -5,9 +5,15 @@ import { renewal } from "./quotas.js";
 const GRACE_MS = 800; // a short break is nobody's business
 let banner = 0;
 let countdown = 0;
+let lastWord = null; // why the page is of no more use: all that fails afterwards has this cause
 
 // `renews`: a quota does after `retryAfter` seconds, which is told by the clock. `untilAnswered`: it goes with the answer's end.
-export function notice(text, { retryAfter = 0, action = null, renews = false, untilAnswered = false } = {}) {
+export function notice(text, options = {}) {
+  if (lastWord) inBox(lastWord.text, lastWord);
+  else inBox(text, options);
+}
+
+function inBox(text, { retryAfter = 0, action = null, renews = false, untilAnswered = false }) {
   const box = at("#notice");
   box.classList.toggle("until-answered", untilAnswered);
   clearInterval(countdown);
@@ -51,19 +57,24 @@ export function answered() {
 
 export function signedOut() {
   const back = encodeURIComponent(location.pathname);
-  notice(say("signed_out"), { action: { href: `/login/?next=${back}`, text: say("reload") } });
+  last("signed_out", `/login/?next=${back}`, "reload");
 }
 
 export function noMember() {
-  notice(say("no_member"), { action: { href: data.home, text: say("try_again") } });
+  last("no_member", data.home);
 }
 
 export function tenantClosed() {
-  notice(say("tenant_closed"), { action: { href: data.home, text: say("try_again") } });
+  last("tenant_closed", data.home);
 }
 
 export function tooMany() {
-  notice(say("too_many"), { action: { href: location.href, text: say("try_again") } });
+  last("too_many", location.href);
+}
+
+function last(word, href, way = "try_again") {
+  lastWord = { text: say(word), action: { href, text: say(way) } };
+  inBox(lastWord.text, lastWord);
 }
 
 export function lost(online) {

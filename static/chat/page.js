@@ -7,8 +7,12 @@ export const data = JSON.parse(document.querySelector("#chat-data").textContent)
 export const csrf = root.querySelector("[name=csrfmiddlewaretoken]").value;
 export const at = (selector) => root.querySelector(selector);
 
+const plurals = new Intl.PluralRules(document.documentElement.lang);
+
+// With `n`, or `left`, of one it is the singular, where there is one: views_one for views.
 export function say(key, values = {}) {
-  return data.words[key].replace(/\{(\w+)\}/g, (_, name) => values[name]);
+  const one = plurals.select(Number(values.n ?? values.left)) === "one";
+  return ((one && data.words[`${key}_one`]) || data.words[key]).replace(/\{(\w+)\}/g, (_, name) => values[name]);
 }
 
 export function element(name, attributes = {}, ...children) {

@@ -33,6 +33,20 @@ document.addEventListener("submit", (event) => {
   tabler.Modal.getOrCreateInstance(dialog).show();
 });
 
+// The second click of two sends nothing. A form may go out again later: the answer to some is a file.
+// On the window: what the page's other scripts send themselves, they have prevented by then.
+const DOUBLE_MS = 3000;
+addEventListener("submit", (event) => {
+  const form = event.target;
+  if (event.defaultPrevented || form.getAttribute("method") !== "post") return;
+  if ("sent" in form.dataset) return event.preventDefault();
+  form.dataset.sent = "yes";
+  setTimeout(() => delete form.dataset.sent, DOUBLE_MS);
+});
+addEventListener("pageshow", () => {
+  for (const form of document.querySelectorAll("form[data-sent]")) delete form.dataset.sent; // the browser's way back
+});
+
 // Unsent texts of the chat (chat/drafts.js) and the inbox stay on no computer that somebody has left.
 document.addEventListener("submit", ({ target }) => {
   if (!target.matches("[data-sign-out]")) return;

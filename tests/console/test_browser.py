@@ -1,13 +1,14 @@
 """The console in a real Chromium: what only a browser can tell."""
 
 import re
+import time
 from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 from django.utils import timezone
-from playwright.sync_api import Browser, BrowserContext, Page, expect
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
 from pytest_django.live_server_helper import LiveServer
 
 from audit.actions import Action
@@ -57,6 +58,35 @@ def test_from_the_first_run_link_to_a_tenants_first_key(db: None, page: Page) ->
     expect(page.get_by_role("link", name="fraud scoring")).to_be_visible()
     expect(secret).to_have_count(0)
     assert ApiKey.objects.count() == 1
+
+
+def slowed(act: Any) -> Any:
+    """Takes a second: a person has time to click again."""
+
+    def slow(*positional: Any, **named: Any) -> Any:
+        time.sleep(1)
+        return act(*positional, **named)
+
+    return slow
+
+
+def click_twice(button: Locator) -> None:
+    button.evaluate("button => { button.click(); setTimeout(() => button.click(), 200); }")
+
+
+def test_two_clicks_send_a_form_once(
+    operator: User, page: Page, sign_in_page: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Tenant, "open", slowed(Tenant.open))
+    sign_in_page(operator.email)
+    page.goto("/console/tenants/")
+    posts = list[str]()
+    page.on("request", lambda sent: posts.append(sent.url) if sent.method == "POST" else None)
+    page.locator("#id_name").fill("initech")
+    page.get_by_label("Owner's email address").fill("bill@initech.example")
+    click_twice(page.get_by_role("button", name="Create tenant"))
+    expect(page.get_by_text("Tenant initech is ready")).to_be_visible()
+    assert len(posts) == 1
 
 
 def test_revoking_asks_first(alice: Member, page: Page, sign_in_page: Any) -> None:

@@ -1,4 +1,7 @@
-"""The words that the page's scripts show, by their names there."""
+"""The words that the page's scripts show, by their names there.
+
+`<name>_one` is shown in place of `<name>` where the language has a singular (static/chat/page.js).
+"""
 
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
@@ -34,11 +37,15 @@ WORDS = {
     "why_good": _("What was good?"),
     "why_bad": _("What was wrong?"),
     "for_days": _("{n} days"),
+    "for_days_one": _("{n} day"),
     "until": _("until {when}"),
     "views": _("{n} views"),
+    "views_one": _("{n} view"),
     "end_sharing": _("End"),
     "left_tokens": _("{left} tokens left"),
+    "left_tokens_one": _("{left} token left"),
     "left_requests": _("{left} requests left"),
+    "left_requests_one": _("{left} request left"),
     "left_cost": _("{left} of the budget left"),
     "quota_of_member": _("Yours"),
     "quota_of_team": _("Of your team"),
@@ -68,6 +75,7 @@ WORDS = {
     "selected": _("{n} selected"),
     "select_one": _("Select “{title}”"),
     "delete_many_question": _("Delete the {n} selected conversations with all their messages?"),
+    "delete_many_question_one": _("Delete the {n} selected conversation with all its messages?"),
     "deleted_many": _("{n} deleted."),
     "kept_many": _("{n} not deleted: {titles}. {why}"),
     "thinking": _("Thinking…"),
@@ -80,6 +88,7 @@ WORDS = {
     "length": _("The answer reached its length limit."),
     "filtered": _("The model's content filter ended this answer."),
     "tokens": _("{n} tokens"),
+    "tokens_one": _("{n} token"),
     "speed": _("{n} tokens/s"),
     "first_token": _("first token after {t}"),
     "served_by": _("by {pool}"),
@@ -96,6 +105,7 @@ WORDS = {
     "try_again": _("Try again"),
     "again_in": _("Try again {when}."),
     "shorter": _("Get an answer of at most {n} tokens"),
+    "shorter_one": _("Get an answer of at most {n} token"),
     "failed": _("That did not work. Check your connection and try again."),
     "wait_or_stop": _("Wait for the answer, or stop it with Esc."),
     "too_long": _("Too long: {n} of {max} characters."),
@@ -118,6 +128,7 @@ WORDS = {
     "preset_saved": _("{name} is saved."),
     "files": _("Files"),
     "attached": _("{name} is attached, about {n} tokens."),
+    "attached_one": _("{name} is attached, about {n} token."),
     "remove_file": _("Remove {name}"),
     "file_removed": _("{name} is removed."),
     "file_erased": _("Erased file"),
@@ -128,7 +139,9 @@ WORDS = {
     "files_wait": _("Wait until the files have been read."),
     "reading": _("Being read…"),
     "pages": _("{n} pages"),
+    "pages_one": _("{n} page"),
     "about_tokens": _("about {n} tokens"),
+    "about_tokens_one": _("about {n} token"),
     "delete_question": _("Delete “{title}” with all its messages?"),
     "gone": _("This conversation has been deleted."),
     "send": _("Send"),
@@ -155,6 +168,7 @@ WORDS = {
         "facts, figures, names, decisions and open questions."
     ),
     "reasoning_tokens": _("about {n} tokens"),
+    "reasoning_tokens_one": _("about {n} token"),
 }
 
 

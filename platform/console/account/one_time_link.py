@@ -17,6 +17,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 from audit.actions import Action
 from console.account import lockout, session_records
 from console.account.invitations import OWN_INVITATION, is_vouched_for
+from console.account.password_policy import in_words, policy_of
 from console.account.sign_in import complete_sign_in, too_many_tries
 from console.authorization import before_sign_in
 from console.forms import AddressField, ConsoleForm
@@ -51,9 +52,7 @@ class NewPasswordForm(ConsoleForm):
         max_length=120,
         widget=forms.TextInput(attrs={"autocomplete": "name"}),
     )
-    password = _password(
-        _("Password"), _NEW, help_text=_("At least 12 characters. A sentence is fine.")
-    )
+    password = _password(_("Password"), _NEW)
     again = _password(_("Password again"), _NEW)
 
     def __init__(self, data: Any, link: Link) -> None:
@@ -62,10 +61,13 @@ class NewPasswordForm(ConsoleForm):
         if link.email:
             self.fields["email"].disabled = True
             self.fields["email"].initial = link.email
+        person = self._person()
+        self.fields["password"].help_text = in_words(policy_of(person, *person.joining))
 
     def clean(self) -> dict[str, Any]:
         fields = self.cleaned_data
-        if fields.get("password") != fields.get("again"):
+        # A refused one is not among them, and has its own message.
+        if "password" in fields and fields["password"] != fields.get("again"):
             self.add_error("again", _("The two passwords are not the same."))
         return fields
 
@@ -76,7 +78,7 @@ class NewPasswordForm(ConsoleForm):
 
     def _person(self) -> User:
         """Returns the person with the profiles that will bind them."""
-        fields = self.cleaned_data
+        fields = getattr(self, "cleaned_data", {})  # none before the form is checked
         person = User(email=fields.get("email", ""), name=fields.get("name", ""))
         person.is_operator = self.link.purpose == Purpose.FIRST_RUN
         person.joining = (self.link.tenant.profile,) if self.link.tenant else ()

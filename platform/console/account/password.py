@@ -11,20 +11,30 @@ from django.utils.translation import gettext_lazy as _
 
 from console.account import lockout
 from console.account.adapter import AccountAdapter
-from console.account.password_policy import policy_of
+from console.account.password_policy import in_words, policy_of
 from console.account.reauthentication import recently_proven
 from console.authorization import own_page
 from console.forms import RelabelledForm
 from tenants.accounts.required_actions import NEW_PASSWORD
 
 
-class NewPassword(RelabelledForm, SetPasswordForm):
+class _WithPolicy(RelabelledForm):
+    """Says beside the field what the new password must be."""
+
+    user: Any
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["password1"].help_text = in_words(policy_of(self.user))
+
+
+class NewPassword(_WithPolicy, SetPasswordForm):
     """A first password for a person who came by an identity provider."""
 
     labels = {"password1": _("New password"), "password2": _("New password again")}
 
 
-class ChangedPassword(RelabelledForm, ChangePasswordForm):
+class ChangedPassword(_WithPolicy, ChangePasswordForm):
     labels = {"oldpassword": _("Current password"), **NewPassword.labels}
 
     def clean_oldpassword(self) -> str:
@@ -44,7 +54,7 @@ class Proof(RelabelledForm, ReauthenticateForm):
 
 
 class _PolicyAndDevice:
-    """Shows the password policy, and keeps the device known after the change."""
+    """Says whether a new password is owed, and keeps the device known after the change."""
 
     request: Any
 
@@ -57,7 +67,7 @@ class _PolicyAndDevice:
         user = self.request.user
         context: dict[str, Any] = super().get_context_data(**shown)  # type: ignore[misc]
         owed = self.request.session.get(NEW_PASSWORD) == user.pk
-        return {**context, "policy": policy_of(user), "profile": user.profile(), "owed": owed}
+        return {**context, "profile": user.profile(), "owed": owed}
 
 
 class Change(_PolicyAndDevice, PasswordChangeView):

@@ -74,6 +74,16 @@ def shortcomings(password: str, policy: PasswordPolicy) -> list[str]:
     return texts
 
 
+def in_words(policy: PasswordPolicy) -> str:
+    """Returns what a new password must be, as the hint of its field."""
+    texts = [_("At least %(count)s characters. A sentence is fine.") % {"count": policy.shortest}]
+    if policy.classes > 1:
+        texts.append(_("Use small letters, capitals, digits and other characters: all four."))
+    if policy.not_reused > 1:
+        texts.append(_("None of your last %(count)s.") % {"count": policy.not_reused})
+    return " ".join(texts)
+
+
 def overdue(user: User) -> bool:
     policy = policy_of(user)
     if policy.good_for_days is None or not user.has_usable_password():

@@ -9,7 +9,7 @@ from django.contrib import messages
 from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render, resolve_url
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_noop
+from django.utils.translation import gettext_lazy, ngettext_lazy
 
 from console.account.reauthentication import recently_proven
 from console.authorization import ConsoleRequest, operators_only
@@ -23,16 +23,24 @@ from inference.queue.limits import kept_free
 
 STEPS = {"up": -1, "down": 1}
 # The limits of a queue in words: each that has been set, even to 0.
-_WORDS = {
-    "waiting": gettext_noop("%(n)s requests waiting"),
-    "wait_s": gettext_noop("%(n)s s of wait"),
-    "share": gettext_noop("share %(n)s"),
-    "share_after_s": gettext_noop("share after %(n)s s without a turn"),
-    "ageing_s": gettext_noop("one class higher each %(n)s s without a turn"),
-    "reserved": gettext_noop("%(n)s slots kept free"),
-    "headroom": gettext_noop("%(n)s slots kept free while it comes"),
-    "lower_slots": gettext_noop("%(n)s slots for lower classes while it comes"),
-    "reserved_vip": gettext_noop("%(n)s slots for VIPs alone"),
+_WORDS: dict[str, Any] = {
+    "waiting": ngettext_lazy("%(n)s request waiting", "%(n)s requests waiting", "count"),
+    "wait_s": gettext_lazy("%(n)s s of wait"),
+    "share": gettext_lazy("share %(n)s"),
+    "share_after_s": gettext_lazy("share after %(n)s s without a turn"),
+    "ageing_s": gettext_lazy("one class higher each %(n)s s without a turn"),
+    "reserved": ngettext_lazy("%(n)s slot kept free", "%(n)s slots kept free", "count"),
+    "headroom": ngettext_lazy(
+        "%(n)s slot kept free while it comes", "%(n)s slots kept free while it comes", "count"
+    ),
+    "lower_slots": ngettext_lazy(
+        "%(n)s slot for lower classes while it comes",
+        "%(n)s slots for lower classes while it comes",
+        "count",
+    ),
+    "reserved_vip": ngettext_lazy(
+        "%(n)s slot for VIPs alone", "%(n)s slots for VIPs alone", "count"
+    ),
 }
 
 
@@ -154,4 +162,4 @@ def _limit_words(limits: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, lis
 
 def _words(limit: Mapping[str, Any]) -> list[str]:
     names = (name for name in LIMITS if name in limit)
-    return [_(_WORDS[name]) % {"n": f"{limit[name]:,}"} for name in names]
+    return [str(_WORDS[name] % {"count": limit[name], "n": f"{limit[name]:,}"}) for name in names]

@@ -9,6 +9,7 @@ from typing import Any
 
 from django.http import HttpResponse
 from django.shortcuts import render, resolve_url
+from django.utils import timezone
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
@@ -63,7 +64,7 @@ class Table:
 
 def context(tenant: Tenant | None, name: str) -> dict[str, Any]:
     """Returns what the template shows of a span of SPANS."""
-    span = RANGES[name][1](tenant.time_zone if tenant else "UTC")
+    span = RANGES[name][1](_zone(tenant, name))
     report = UsageReport(tenant, span, {})
     dimensions: tuple[tuple[Dimension, Promise], ...] = _TABLES
     if tenant is None:
@@ -76,12 +77,24 @@ def context(tenant: Tenant | None, name: str) -> dict[str, Any]:
         "spans": [(each, RANGES[each][0]) for each in SPANS],
         "trends": trends,
         "hourly": span.hourly,
+        "zone": span.zone_name,
         "periods": list(zip(*(trend.chart.columns for trend in trends), strict=True)),
         "tables": [
             Table(label, _lines(report, by, both.groups[by], trends[0].now))
             for by, label in dimensions
         ],
     }
+
+
+def _zone(tenant: Tenant | None, name: str) -> str:
+    """Returns whose hours or days it has: hours are the reader's, as all times of a page are.
+
+    Days are the tenant's, as those of its quotas and bills. The roll-ups over all tenants have
+    days of UTC alone.
+    """
+    if name == "24h":
+        return timezone.get_current_timezone_name()
+    return tenant.time_zone if tenant else "UTC"
 
 
 def _url(tenant: Tenant | None) -> str:

@@ -85,6 +85,17 @@ def test_a_bad_choice_is_refused(bob: Member, client: Client, new: str, said: st
 
 
 @pytest.mark.django_db
+def test_the_policy_stands_beside_the_new_password(bob: Member, client: Client) -> None:
+    Tenant.objects.update(profile="mlps-l3")
+    try_password(client, EMAIL)
+    hint = change(client, PASSWORD, "weak").context["form"]["password1"].help_text
+    assert hint == (
+        "At least 12 characters. A sentence is fine. Use small letters, capitals, digits and "
+        "other characters: all four. None of your last 5."
+    )
+
+
+@pytest.mark.django_db
 def test_long_ones_and_any_language_are_welcome(bob: Member, client: Client) -> None:
     try_password(client, EMAIL)
     new = "水库蓄水,大坝拦江。" * 20

@@ -102,6 +102,30 @@ def test_a_weak_or_mistyped_password_is_refused_and_the_link_stays(
     assert client.get(invitation).status_code == 200
 
 
+@pytest.mark.parametrize(
+    ("language", "hint"),
+    [
+        ("en", "Use small letters, capitals, digits and other characters: all four."),
+        ("zh-hans", "至少 12 个字符"),
+    ],
+)
+def test_what_is_asked_for_stands_beside_the_password(
+    acme: Tenant, invitation: str, client: Client, language: str, hint: str
+) -> None:
+    """The joined tenant's policy; a weak password is not called a mistyped one."""
+    acme.change(by="test", profile="mlps-l3")
+    headers = {"accept-language": language}
+    weak = {**FORM, "password": "short", "again": "short"}
+    for answer in (
+        client.get(invitation, headers=headers),
+        client.post(invitation, weak, headers=headers),
+    ):
+        field = answer.context["form"]["password"]
+        assert hint in str(field.help_text)
+        assert hint in answer.content.decode()
+    assert answer.context["form"].errors.keys() == {"password"}
+
+
 def test_an_invitation_joins_the_tenant_in_its_role(invitation: str, client: Client) -> None:
     client.post(invitation, {**FORM, "email": "mallory@x.example"})
     member = Member.objects.get()

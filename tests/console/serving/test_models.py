@@ -250,6 +250,12 @@ def test_each_limit_that_is_set_is_told(client: Client, pools: list[Pool]) -> No
         assert told in found
 
 
+def test_a_limit_of_one_is_told_in_the_singular(client: Client, pools: list[Pool]) -> None:
+    pools[0].change(by=BY, limits={"realtime": {"headroom": 1, "reserved": 1, "waiting": 1}})
+    found = page(client, f"{POOLS}{pools[0].pk}/")
+    assert "1 request waiting, 1 slot kept free, 1 slot kept free while it comes" in found
+
+
 @pytest.fixture
 def declared(settings: Settings) -> Iterator[Model]:
     there = {name: {"kind": "openai", "url": URL} for name in ("here", "there")}

@@ -135,6 +135,16 @@ def test_there_and_back_page_by_page(acme: Tenant, client: Client) -> None:
     assert client.get(f"{ACME}audit/", {"cursor": cursor or "x"}).status_code == 404
 
 
+@pytest.mark.django_db
+def test_one_token_is_no_tokens(alice: Member, sign_in: SignIn) -> None:
+    for tokens_out in (1, 2):
+        event(alice.tenant, model="llama", tokens_in=12, tokens_out=tokens_out)
+    page = said(sign_in(alice).get(f"{ACME}audit/"))
+    assert "12 → 2 tokens" in page
+    assert "12 → 1 token" in page
+    assert "12 → 1 tokens" not in page
+
+
 # One event ---------------------------------------------------------------------------------------
 @pytest.mark.django_db(transaction=True)
 def test_an_event_shows_how_it_stands(alice: Member, sign_in: SignIn) -> None:

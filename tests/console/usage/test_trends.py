@@ -2,10 +2,12 @@
 
 from datetime import timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from django.utils import timezone
 
+from console.reader_time_zone import COOKIE
 from inference.usage import rollup
 from tenants.models import ApiKey, Member
 from tests.console.conftest import SignIn
@@ -62,6 +64,18 @@ def test_each_figure_has_a_chart_beside_the_time_before_and_a_table(
     day = requests.columns[-1]
     assert day.url.startswith("/console/t/acme/requests/?since=")
     assert browser.get(day.url).status_code == 200
+
+
+def test_hours_are_the_readers_and_days_the_tenants(alice: Member, sign_in: SignIn) -> None:
+    alice.tenant.change(by="test", time_zone="America/New_York")
+    browser = sign_in(alice)
+    browser.cookies[COOKIE] = "Asia/Shanghai"
+    for name, zone in (("24h", "Asia/Shanghai"), ("7d", "America/New_York")):
+        answer = browser.get(PART, {"range": name})
+        form = "%m-%d %H:%M" if name == "24h" else "%m-%d"
+        now = timezone.now().replace(minute=0).astimezone(ZoneInfo(zone))
+        assert answer.context["trends"][0].chart.columns[-1].label == now.strftime(form)
+        assert f"Days and hours of usage are in {zone}." in answer.content.decode()
 
 
 def test_nothing_before_has_no_change(alice: Member, sign_in: SignIn) -> None:

@@ -1,10 +1,13 @@
 """The quotas of the chat: what is left for whom, and requests for more by everybody."""
 
+import threading
+
 import pytest
+from django.db import connection, transaction
 from django.test import Client
 
 from audit.models import Event
-from inference.chat.quotas import remaining
+from inference.chat.quotas import ask_for_more, remaining
 from tenants.models import ApiKey, Member, Quota, QuotaRaise, Team, Tenant
 from tests.people import join
 
@@ -92,6 +95,35 @@ def test_one_request_at_a_time(bob: Member, client: Client) -> None:
     answers = [client.post(url, {"amount": "5", "reason": "x"}) for _ in range(2)]
     assert [answer.status_code for answer in answers] == [204, 409]
     assert answers[1].json()["code"] == "already_asked"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_double_click_asks_once(bob: Member, client: Client) -> None:
+    """The second request comes while the first one is still being stored."""
+    quota, statuses = limit(bob), list[int]()
+    began, ends = threading.Event(), threading.Event()
+
+    def first() -> None:
+        with transaction.atomic():
+            ask_for_more(bob, quota, "5", "x")
+            began.set()
+            ends.wait(30)
+        connection.close()
+
+    def second() -> None:
+        fields = {"amount": "5", "reason": "x"}
+        statuses.append(client.post(f"/chat/quotas/{quota.pk}/raises/", fields).status_code)
+        connection.close()
+
+    clicks = [threading.Thread(target=click) for click in (first, second)]
+    clicks[0].start()
+    assert began.wait(30)
+    clicks[1].start()
+    clicks[1].join(1)
+    ends.set()
+    for click in clicks:
+        click.join()
+    assert (statuses, QuotaRaise.objects.count()) == ([409], 1)
 
 
 def test_a_budget_is_asked_for_in_the_currency(bob: Member, client: Client) -> None:

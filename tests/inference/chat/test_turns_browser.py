@@ -150,6 +150,30 @@ def test_a_fork_is_a_conversation_of_its_own(enter: Enter, engine: Mock) -> None
     finished(page)
 
 
+def test_two_clicks_make_one_fork(enter: Enter, engine: Mock) -> None:
+    engine.behave(tokens=3)
+    page, posts = enter(), list[str]()
+    page.on("request", lambda sent: posts.append(sent.url) if sent.method == "POST" else None)
+    ask(page, "once")
+    finished(page)
+    first = page.url
+    fork = page.get_by_role("button", name="Go on from here in a new chat")
+    fork.evaluate("button => { button.click(); button.click(); }")
+    page.wait_for_url(lambda url: url != first)
+    page.wait_for_load_state("networkidle")
+    assert [url.rsplit("/", 2)[1] for url in posts].count("fork") == 1
+
+
+@pytest.mark.parametrize(
+    ("locale", "words"),
+    [("en-US", ["1 view", "2 views"]), ("zh-CN", ["已查看 1 次", "已查看 2 次"])],
+)
+def test_one_view_is_no_views(enter: Enter, locale: str, words: list[str]) -> None:
+    page = enter(locale=locale)
+    said = "[1, 2].map((n) => say('views', { n }))"
+    assert page.evaluate(f"import('/static/chat/page.js').then(({{ say }}) => {said})") == words
+
+
 BLOCKS = """async (texts) => {
   const { blocks, lexer } = await import('/static/chat/blocks.js');
   const html = (tokens) => lexer.parser(tokens).replace(/\\s+/g, '');
