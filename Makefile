@@ -36,7 +36,7 @@ help:
 	@echo 'WORKERS=4               how many processes run tests'
 	@echo 'FOREBAY_HOME=./var  FOREBAY_HOST=127.0.0.1  FOREBAY_PORT=8000'
 	@echo 'FOREBAY_MODEL=FILE.gguf  FOREBAY_SLOTS=16  FOREBAY_CONTEXT=2048 (tokens per slot)'
-	@echo 'FOREBAY_WEB_PROCESSES=1  FOREBAY_WORKERS_PER_ENGINE=1   how many share a port, an engine'
+	@echo 'FOREBAY_WEB_PROCESSES=1  FOREBAY_WORKER_PROCESSES=2     how many share the port, the engines'
 	@echo 'DATABASE_URL  REDIS_URL  FOREBAY_ENGINES         your own servers instead of the embedded'
 	@echo 'FOREBAY_ROLES=web,grpc,workers,jobs              what this host runs: docs/deployment-hosts.md'
 

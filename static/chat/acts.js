@@ -49,8 +49,7 @@ class Acts {
   async fork({ message }) {
     if (this.#forking) return; // the second click of two
     this.#forking = true;
-    const copy = await this.#changed("fork", message);
-    this.#forking = false;
+    const copy = await this.#changed("fork", message).finally(() => (this.#forking = false));
     if (!copy) return;
     if (!copy.temporary) this.page.sidebar.put(copy);
     this.page.open(copy.url);
