@@ -39,6 +39,7 @@ from inference.registry.elastic import attend_soon, leave_soon, stay_soon
 from inference.registry.following import changed
 from inference.replacing.driving import drive_all
 from inference.usage import rollup
+from inference.worker import assigned_queues
 from inference.worker.draining import Draining
 from inference.worker.recovery.sweeper import sweep_all
 from infrastructure.background import Background
@@ -224,6 +225,7 @@ def _is_there(sender: Any, **_: object) -> None:
         wake_resting_soon()
     _host.wake()
     attend(q for q in queues if q.startswith("engine."))
+    assigned_queues.follow(sender, attend, no_longer_attend)
 
 
 def attend(queues: Iterable[str]) -> None:

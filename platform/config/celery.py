@@ -4,7 +4,6 @@ That is infrastructure/redis/celery_acknowledgements.py. A message is a wake-up,
 """
 
 import os
-from typing import Any
 
 from celery import Celery
 from celery.schedules import crontab
@@ -133,12 +132,10 @@ task_prerun.connect(close_old_connections)
 
 
 @worker_ready.connect
-def _finish_start(sender: Any, **_signal: object) -> None:
-    from config import shared_worker
+def _finish_start(**_signal: object) -> None:
     from config.metrics import celery_tasks
     from config.process_start import freeze_loaded_objects
 
     celery_tasks.begin(app)
     freeze_loaded_objects()
-    shared_worker.follow(sender)
     tell("READY=1")

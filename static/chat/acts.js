@@ -47,7 +47,7 @@ class Acts {
   }
 
   async fork({ message }) {
-    if (this.#forking) return; // the second click of two
+    if (this.#forking) return;
     this.#forking = true;
     const copy = await this.#changed("fork", message).finally(() => (this.#forking = false));
     if (!copy) return;

@@ -32,7 +32,7 @@ let view = { conversation: null }; // what the thread shows; a new object for ea
 let revision = 0; // of what the thread shows: a record that was read under an older one is outdated
 let opening = null; // the request for the conversation that is to be shown next
 
-let shut = null; // says why nothing reaches the platform any more; null while it does
+let shut = null; // says why nothing is sent any more
 
 const idOf = ({ conversation }) => conversation?.id ?? null;
 const pending = () => [...unconfirmed.values()].filter((entry) => entry.view === view);
@@ -133,7 +133,7 @@ function waiting() {
 
 // Catching up: after a lost connection, and when another tab did something -----------------------
 async function catchUp() {
-  if (shut) return; // a 404 would look like a deleted conversation
+  if (shut) return;
   sidebar.refresh();
   const { conversation } = view;
   if (!conversation) return;
@@ -321,7 +321,6 @@ connection.addEventListener("lost", ({ detail: { code, online } }) => {
   });
 });
 
-// What was not sent comes back, and what was being written stands still.
 function shutOut(reason) {
   shut = reason;
   connection.end();

@@ -5,7 +5,7 @@ import { renewal } from "./quotas.js";
 const GRACE_MS = 800; // a short break is nobody's business
 let banner = 0;
 let countdown = 0;
-let lastWord = null; // why the page is of no more use: all that fails afterwards has this cause
+let lastWord = null; // why all fails from now on
 
 // `renews`: a quota does after `retryAfter` seconds, which is told by the clock. `untilAnswered`: it goes with the answer's end.
 export function notice(text, options = {}) {

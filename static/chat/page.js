@@ -9,7 +9,7 @@ export const at = (selector) => root.querySelector(selector);
 
 const plurals = new Intl.PluralRules(document.documentElement.lang);
 
-// With `n`, or `left`, of one it is the singular, where there is one: views_one for views.
+// The singular, where there is one: views_one for views.
 export function say(key, values = {}) {
   const one = plurals.select(Number(values.n ?? values.left)) === "one";
   return ((one && data.words[`${key}_one`]) || data.words[key]).replace(/\{(\w+)\}/g, (_, name) => values[name]);

@@ -33,8 +33,7 @@ document.addEventListener("submit", (event) => {
   tabler.Modal.getOrCreateInstance(dialog).show();
 });
 
-// The second click of two sends nothing. A form may go out again later: the answer to some is a file.
-// On the window: what the page's other scripts send themselves, they have prevented by then.
+// The second click of two sends nothing. Other scripts have prevented their own before the window.
 const DOUBLE_MS = 3000;
 addEventListener("submit", (event) => {
   const form = event.target;
@@ -44,7 +43,7 @@ addEventListener("submit", (event) => {
   setTimeout(() => delete form.dataset.sent, DOUBLE_MS);
 });
 addEventListener("pageshow", () => {
-  for (const form of document.querySelectorAll("form[data-sent]")) delete form.dataset.sent; // the browser's way back
+  for (const form of document.querySelectorAll("form[data-sent]")) delete form.dataset.sent;
 });
 
 // Unsent texts of the chat (chat/drafts.js) and the inbox stay on no computer that somebody has left.

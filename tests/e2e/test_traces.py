@@ -72,7 +72,7 @@ def test_a_request_is_one_trace_down_to_the_engine(
     assert front.began <= found["admit"].began <= found["join queue"].ended
     assert work.began <= call.began <= call.ended <= found["settle"].ended <= work.ended
     assert (front.by["service.name"], front.by["forebay.process"]) == ("forebay", "web")
-    assert work.by["forebay.process"] == "worker.echo"
+    assert work.by["forebay.process"] == "worker.1"
     for span in found.values():
         assert not span.failed
         assert "canary" not in str(span)
@@ -164,17 +164,17 @@ def test_each_line_of_each_process_is_json(echoing: Platform, asked: Asked) -> N
     assert answer.status_code == 502
 
     def about_it() -> list[dict[str, Any]]:
-        told = json_lines.lines(echoing.home, "worker.echo")
+        told = json_lines.lines(echoing.home, "worker.1")
         return [line for line in told if line.get("trace_id") == asked.trace]
 
     line = eventually(about_it, 20)[0]
     assert line["request_id"] == answer.headers["x-request-id"]
     assert line["tenant_id"]
     assert line["span_id"]
-    assert line["process"] == "worker.echo"
+    assert line["process"] == "worker.1"
     assert not json_lines.odd(echoing.home)
     logs = {log for log, _ in json_lines.written(echoing.home)}
-    assert logs >= {"forks", "worker.echo", "jobs", "migrate", "forebay"}  # the others are silent
+    assert logs >= {"forks", "worker.1", "jobs", "migrate", "forebay"}  # the others are silent
     text = "".join(line for _, line in json_lines.written(echoing.home))
     assert "canary" not in text
     assert "/welcome/" not in text

@@ -73,6 +73,7 @@ INTERNAL = frozenset(
     (
         "FOREBAY_DATABASE_SCOPE",
         "FOREBAY_RUN_ID",
+        "FOREBAY_WORKER_QUEUES",
         "FOREBAY_ENGINE_API_KEY",
         "FOREBAY_BACKUP_DATABASE_URL",
     )

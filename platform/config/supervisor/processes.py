@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from config import celery_process, shared_worker
+from config import celery_process
 from config.supervisor.child import Child, Stage
 from config.supervisor.home import Home
 from config.supervisor.http_probe import answers, get
@@ -20,6 +20,7 @@ from config.supervisor.options import RunOptions
 from config.supervisor.ports import listens
 from config.supervisor.scrape_targets import ScrapeTargets
 from config.supervisor.terminal import done
+from inference.worker import assigned_queues
 
 _SEES_ALL = {"FOREBAY_DATABASE_SCOPE": "system"}
 _OF_CELERY = {
@@ -75,7 +76,7 @@ class Processes:
     def worker(self, number: int, queues: Path) -> None:
         """Start the `number`th worker process of this host, whose queues a file lists."""
         name = f"worker.{number}"
-        variables = {shared_worker.FILE: str(queues)}
+        variables = {assigned_queues.FILE: str(queues)}
         variables |= self._targets.variables(name, "worker", number)
         self._celery(name, variables, celery_process.shared_worker(number))
 

@@ -4,22 +4,25 @@ The supervisor assigns them, by a file (supervisor/worker_processes.py), as engi
 """
 
 import json
-import logging
 import os
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
-log = logging.getLogger(__name__)
 FILE = "FOREBAY_WORKER_QUEUES"  # the supervisor sets it: a JSON list of queues
 LOOK_S = 0.2
+Act = Callable[[Collection[str]], None]
 
 
 class AssignedQueues:
-    """Takes and leaves queues with Celery's consumer, in its thread."""
+    """Takes and leaves queues with Celery's consumer, in its thread.
 
-    def __init__(self, consumer: Any, file: Path) -> None:
+    `attend` and `no_longer_attend` get those that it takes and leaves.
+    """
+
+    def __init__(self, consumer: Any, file: Path, attend: Act, no_longer_attend: Act) -> None:
         self._consumer, self._file = consumer, file
+        self._attend, self._no_longer_attend = attend, no_longer_attend
         self._taken: frozenset[str] = frozenset()
         self._version: tuple[int, int] | None = None
 
@@ -33,24 +36,20 @@ class AssignedQueues:
         self._taken, self._version = queues, version
 
     def _take(self, queues: Collection[str]) -> None:
-        from inference.tasks import attend
-
         for queue in queues:
             self._consumer.add_task_queue(queue)
-        attend(queues)
+        self._attend(queues)
 
     def _leave(self, queues: Collection[str]) -> None:
-        from inference.tasks import no_longer_attend
-
-        no_longer_attend(queues)
+        self._no_longer_attend(queues)
         for queue in queues:
             self._consumer.cancel_task_queue(queue)
 
 
-def follow(consumer: Any) -> None:
+def follow(consumer: Any, attend: Act, no_longer_attend: Act) -> None:
     """Follow the file in the consumer's thread, if the supervisor has named one."""
     if file := os.environ.get(FILE):
-        queues = AssignedQueues(consumer, Path(file))
+        queues = AssignedQueues(consumer, Path(file), attend, no_longer_attend)
         queues.look()
         consumer.timer.call_repeatedly(LOOK_S, queues.look)
 
