@@ -1,6 +1,6 @@
 """The Celery queues of a worker process that serves several engines.
 
-The supervisor assigns them, by a file (supervisor/worker_processes.py), as engines come and go.
+The supervisor assigns them, by a file, as engines come and go.
 """
 
 import json
