@@ -155,7 +155,7 @@ async def readiness(context: Standing) -> tuple[int, dict[str, str]]:
 async def test_a_database_that_takes_no_writes_is_not_ready(
     transactional_db: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(probes.reachability, "all_down", lambda _engines: False)
+    monkeypatch.setattr("inference.engines.health.reachability.all_down", lambda _engines: False)
     assert await readiness(Standing()) == (200, {})
     read_only = Standing("set default_transaction_read_only = on")
     assert await readiness(read_only) == (503, {"database": "is read-only"})
